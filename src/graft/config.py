@@ -1,0 +1,190 @@
+"""The configuration: its knobs and their types, what is refused before anything runs, and how objects are built.
+
+Nothing heavy is imported here, so that a mistyped key answers at once.
+"""
+
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.utils import get_object, instantiate
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+
+from graft.errors import GraftError
+
+Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
+Draw = Enum("Draw", ["stratified", "first"])
+
+
+@dataclass
+class Knobs:
+    """The types of conf/train.yaml's keys, where each has its default and its meaning."""
+
+    dataset: Any = MISSING
+    backbone: Any = MISSING
+    source: Any = MISSING
+    head: Any = MISSING
+    tune: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    name: str = MISSING
+    seed: int = MISSING
+    trials: int = MISSING
+    trials_at_once: Any = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    dropout: float = MISSING
+    activation: Activation = MISSING
+    width: int = MISSING
+    lr: float = MISSING
+    val_every: int = MISSING
+    test_curve: bool = MISSING
+    cache: str = MISSING
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key's value must be, in words and as a test."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+    example: str
+
+
+def whole(low: int, example: int, *others: str | None) -> Rule:
+    """Return the rule of a whole number of at least `low`, or one of some other values."""
+    words = ["null" if other is None else other for other in others]
+    expected = " or ".join([*words, f"a whole number of at least {low}"])
+    return Rule(expected, lambda value: value in others or (type(value) is int and value >= low), str(example))
+
+
+FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
+CLASSES = Rule(
+    "a list of different classes",
+    lambda value: isinstance(value, ListConfig) and len({str(item) for item in value}) == len(value),
+    "[1,3,5,7,9]",
+)
+
+RULES = {
+    "seed": whole(0, 0),
+    "trials": whole(1, 15),
+    "trials_at_once": whole(1, 5, "auto"),
+    "epochs": whole(1, 100),
+    "batch_size": whole(1, 4),
+    "dropout": FRACTION,
+    "width": whole(1, 512),
+    "lr": Rule("above 0", lambda value: value > 0, "0.001"),
+    "val_every": whole(1, 10),
+    "dataset.big": CLASSES,
+    "dataset.small": Rule(
+        "a list of two or more different classes",
+        lambda value: CLASSES.holds(value) and len(value) > 1,
+        "[1,3,5,7,9]",
+    ),
+    "dataset.draw": Rule("stratified or first", lambda value: value in Draw.__members__, "stratified"),
+    "dataset.small_per_class": whole(1, 20),
+    "dataset.small_total": whole(1, 100, None),
+    "dataset.val_per_class": whole(0, 10),
+    "dataset.test_per_class": whole(1, 250, None),
+    "backbone.keep": whole(0, 2, None),
+    "source.epochs": whole(1, 15),
+    "source.batch_size": whole(1, 128),
+    "source.seed": whole(0, 0),
+    "source.head.dropout": FRACTION,
+    "source.path": Rule("the path of a file", lambda value: isinstance(value, str) and value != "", "FILE"),
+    "head.dropout": FRACTION,
+    "head.input_dropout": FRACTION,
+    "head.widths": Rule(
+        "a list of positive whole numbers",
+        lambda value: isinstance(value, ListConfig) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
+        "[512]",
+    ),
+    "tune.thaw": whole(0, 1, "auto", "all"),
+    "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse impossible values and combinations, all in one message.
+
+    Raises:
+        GraftError: names every fault with its key, its value and what would be allowed.
+    """
+    faults = []
+    for key, rule in RULES.items():
+        group, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(cfg, group) if group else cfg
+        if node is None or leaf not in node or (group and OmegaConf.is_interpolation(node, leaf)):
+            continue  # no such key in this group's option, or a knob's value, which is reported under its own name
+        value = None if OmegaConf.is_missing(node, leaf) else node[leaf]
+        if not rule.holds(value):
+            faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
+    if not faults:
+        faults = _combinations(cfg)
+    if faults:
+        raise GraftError("\n".join(faults))
+
+
+def _combinations(cfg: DictConfig) -> list[str]:
+    """Return what is wrong with values that are each possible alone."""
+    faults = []
+    both = {str(item) for item in cfg.dataset.big} & {str(item) for item in cfg.dataset.small}
+    if both:
+        faults.append(
+            f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
+        )
+    if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
+        faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
+    return faults
+
+
+def build(node: DictConfig, **known: Any) -> Any:
+    """Build the object that a group's option names; the only place where configuration becomes code.
+
+    Args:
+        node: the option, with its `_target_`.
+        known: arguments that an earlier step knows.
+
+    Raises:
+        GraftError: a key that the target does not take.
+    """
+    target = get_object(node._target_)
+    arguments = {key for key in node if not str(key).startswith("_")} | known.keys()
+    parameters = inspect.signature(target).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        unknown = sorted(str(key) for key in arguments - parameters.keys())
+        if unknown:
+            raise GraftError(f"{node._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}")
+    return instantiate(plain(node), **known, _convert_="all")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as plain containers, everything resolved."""
+    container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def folder_name(text: str, length: int = 100) -> str:
+    """Return a text as the name of one folder: no separators, and a hash instead of what is too long."""
+    name = re.sub(r"[^\w.,=+\-\[\]]+", "_", text).strip("._") or "default"
+    if len(name) > length:
+        name = f"{name[: length - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name
+
+
+def _command() -> str:
+    """Name the run after what was typed: `head=dense512,plain_dropout=0,0.5`."""
+    return folder_name("_".join(word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "hydra"))))
+
+
+# Cached: Hydra hands a sweep's cache to its jobs, so that they lie in the folder of the whole sweep.
+OmegaConf.register_new_resolver("command", _command, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("folder", folder_name, replace=True)
+ConfigStore.instance().store(name="knobs", node=Knobs)

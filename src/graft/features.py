@@ -1,0 +1,91 @@
+"""The feature store: what frozen stages make of an image is computed once, by whoever needs it first."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from graft.dataset import Images
+from graft.files import fingerprint, read_tensors, write_tensors
+
+BATCH_VALUES = 2**23  # pixel values in one batch: 1,024 digits, 55 photos of 224x224
+KEPT_IN_MEMORY = 4  # backbones whose features stay in memory for the next job
+
+# One entry for each backbone: sorted image indices and their features. It lives as long as the process, for a sweep.
+_memory: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+
+
+class FeatureStore:
+    """Features on disk and in memory, under a name made of everything that they depend on.
+
+    A folder for each name; in it a file for each set of images that was computed together, so that a job with
+    more or other images adds only those that are missing.
+
+    Args:
+        folder: where the store lies; processes may share it.
+        device: where to compute.
+    """
+
+    def __init__(self, folder: Path, device: torch.device):
+        self.folder, self.device = folder, device
+
+    def features(self, frozen: nn.Module, images: Images, wanted: torch.Tensor) -> torch.Tensor:
+        """Return what `frozen` makes of some images, (wanted, ...), computing only what nobody has computed.
+
+        Args:
+            frozen: preprocessing and frozen stages.
+            images: the data set.
+            wanted: sorted indices of the images, (wanted,).
+        """
+        name = fingerprint(frozen, frozen.state_dict(), images.fingerprint, self.device.type)[:24]
+        if missing(wanted, _memory.get(name)).numel():
+            folder = self.folder / name
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / "lock"):
+                self._fill(name, folder, frozen, images, wanted)
+        _memory.move_to_end(name)
+        while len(_memory) > KEPT_IN_MEMORY:
+            _memory.popitem(last=False)
+        known, features = _memory[name]
+        return features[torch.searchsorted(known, wanted)]
+
+    def _fill(self, name: str, folder: Path, frozen: nn.Module, images: Images, wanted: torch.Tensor) -> None:
+        """Bring the wanted images' features into memory: from disk, and computed where they are not there."""
+        stored = None
+        for path in sorted(folder.glob("*.safetensors")):
+            part = read_tensors(path)
+            if part is None:
+                path.unlink()  # damaged: what it held is missing, and computed again
+            else:
+                stored = _merge(stored, (part["images"], part["features"]))
+        absent = missing(wanted, stored)
+        if absent.numel():
+            new = absent, extract(frozen, images.pixels, absent, self.device)
+            write_tensors(folder / f"{fingerprint(absent)[:16]}.safetensors", {"images": new[0], "features": new[1]})
+            stored = _merge(stored, new)
+        assert stored is not None
+        _memory[name] = stored
+
+
+def missing(wanted: torch.Tensor, stored: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+    """Return those wanted indices that are not among the stored ones."""
+    return wanted if stored is None else wanted[~torch.isin(wanted, stored[0])]
+
+
+def _merge(
+    stored: tuple[torch.Tensor, torch.Tensor] | None, new: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if stored is None:
+        return new
+    images, order = torch.cat([stored[0], new[0]]).sort()
+    return images, torch.cat([stored[1], new[1]])[order]
+
+
+@torch.no_grad()
+def extract(frozen: nn.Module, pixels: torch.Tensor, images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Run the frozen stages over some images, in large batches; the features are on the CPU."""
+    frozen = frozen.to(device).eval()
+    batch_size = max(1, min(1024, BATCH_VALUES // pixels[0].numel()))
+    return torch.cat([frozen(pixels[batch].to(device)).cpu() for batch in images.split(batch_size)])

@@ -1,0 +1,66 @@
+"""Files that are whole or absent: written under a temporary name, renamed, checked when read."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0o600 would lock colleagues out of a shared cache
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that no reader ever sees half of it."""
+    write_bytes(path, text.encode())
+
+
+def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, with a checksum that `read_tensors` compares."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(on_cpu, {**(about or {}), "sha256": fingerprint(on_cpu)}))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor] | None:
+    """Read what `write_tensors` wrote; None if the file is missing or damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            checksum = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return tensors if checksum == fingerprint(tensors) else None
+
+
+def fingerprint(*parts: object) -> str:
+    """Return the SHA-256, in hexadecimal, of tensors (or mappings of them) and of anything else's text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Mapping):
+            for name in sorted(part):
+                digest.update(fingerprint(name, part[name]).encode())
+        elif isinstance(part, torch.Tensor):
+            digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        else:
+            digest.update(f"{part!s}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""One job: one configuration, run for all its trials, from the data set to its result."""
+
+import copy
+import functools
+import logging
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
+from torch import nn
+
+from graft.backbone import Backbone
+from graft.config import build, check
+from graft.dataset import Dataset
+from graft.errors import GraftError
+from graft.features import FeatureStore
+from graft.progress import Progress
+from graft.report import show_job
+from graft.result import Result
+from graft.seed import seeded
+from graft.source import num_features
+from graft.split import SmallSplit
+from graft.transfer import OneTrial, Transfer, curves, parameter_counts
+from graft.trials import chunks, keep_memory
+from graft.tune import Freeze
+
+log = logging.getLogger("graft")
+
+# What Lightning warns of here is meant: frozen stages are in evaluation mode, and curves have a point an epoch.
+for message in (".*in eval mode at the start of training", "The number of training batches", ".*LeafSpec"):
+    warnings.filterwarnings("ignore", message=message)
+
+
+class Plan:
+    """Everything that a configuration names, built before anything trains, so that mistakes cost no time.
+
+    Args:
+        cfg: the composed configuration.
+
+    Raises:
+        GraftError: the configuration does not fit itself, the data or the machine.
+    """
+
+    def __init__(self, cfg: DictConfig):
+        check(cfg)
+        self.trainer = functools.partial(_trainer, build(cfg.trainer))
+        self.device: torch.device = self.trainer(logger=False).strategy.root_device
+        self.data: Dataset = build(cfg.dataset)
+        self.source = build(cfg.source)
+        self.optimizer = build(cfg.optimizer)
+        self.backbone: Callable[[], Backbone] = functools.partial(
+            build, cfg.backbone, in_channels=self.data.in_channels
+        )
+        example = self.backbone()
+        self.frozen_stages: int = build(cfg.tune).frozen_stages(example.keep, self.source.trained)
+        self.head: Callable[[], nn.Module] = functools.partial(
+            build,
+            cfg.head,
+            num_features=num_features(example, self.data),
+            num_classes=len(self.data.small_classes),
+        )
+        self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
+        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
+        self.chunks = chunks(
+            cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
+        )
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Run one configuration and print its answer."""
+    show_job(run(cfg, folder), folder)
+
+
+def run(cfg: DictConfig, folder: Path) -> dict:
+    """Run all trials of one configuration and write what came out into a folder.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        GraftError: the user can mend something; the message says what.
+    """
+    clock = Clock()
+    keep_memory()
+    plan = Plan(cfg)
+    with clock("pretrain"):
+        weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
+    backbone = plan.backbone()
+    if weights is not None:
+        backbone.load_state_dict(weights)
+    front, stages = backbone.split(plan.frozen_stages)
+
+    with clock("features"):
+        inputs = plan.split.inputs
+        if plan.frozen_stages:
+            store = FeatureStore(Path(cfg.cache) / "features", plan.device)
+            inputs = store.features(front, plan.data.images, plan.split.images)
+        plan.split.move(inputs, plan.device)
+
+    def network(seed: int) -> nn.Module:
+        own = stages
+        if weights is None:
+            with seeded(seed, "backbone"):
+                own = plan.backbone().split(plan.frozen_stages)[1]
+        with seeded(seed, "head"):
+            return nn.Sequential(OrderedDict(stages=copy.deepcopy(own), head=plan.head()))
+
+    example = OneTrial(front, network(cfg.seed))
+    log.info("%s", ModelSummary(example, max_depth=2))
+    result = Result(cfg, folder, plan.data, plan.split)
+    for trials in plan.chunks:
+        split = plan.split.chunk(trials)
+        transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
+        part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
+        trainer = plan.trainer(
+            max_epochs=cfg.epochs,
+            logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
+            callbacks=[Freeze(), Progress(_label(trials))],
+            check_val_every_n_epoch=cfg.val_every,
+            limit_val_batches=1.0 if split.curves else 0,
+            default_root_dir=folder,
+        )
+        with seeded(split.seeds[0], "dropout"):
+            with clock("train"):
+                trainer.fit(transfer, datamodule=split)
+            with clock("test"):
+                trainer.test(transfer, datamodule=split, verbose=False)
+        result.add(transfer)
+    return result.write(front, parameter_counts(example), clock.seconds())
+
+
+class Clock:
+    """Seconds since it was made, and those that each part took."""
+
+    def __init__(self):
+        self._start = time.perf_counter()
+        self._parts: dict[str, float] = {"pretrain": 0.0, "features": 0.0, "train": 0.0, "test": 0.0}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._parts[part] += time.perf_counter() - start
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds in all and of each part."""
+        return {"total": time.perf_counter() - self._start, **self._parts}
+
+
+def _label(trials: range) -> str:
+    return f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
+
+
+def _trainer(make: Callable[..., pl.Trainer], **flags) -> pl.Trainer:
+    try:
+        return make(**flags, enable_progress_bar=False)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise GraftError(f"Lightning refuses these trainer flags: {error}; try trainer=default") from None

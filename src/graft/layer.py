@@ -1,0 +1,38 @@
+"""Layers as Keras makes them: Glorot-uniform weights and zero biases, which the lecture's scripts rely on."""
+
+from torch import nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation of this name.
+
+    Raises:
+        ValueError: no activation has this name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]()
+
+
+def linear(num_inputs: int, num_outputs: int) -> nn.Linear:
+    """Return a dense layer, (..., num_inputs) to (..., num_outputs)."""
+    return _glorot(nn.Linear(num_inputs, num_outputs))
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
+    """Return a convolution without padding."""
+    return _glorot(nn.Conv2d(in_channels, out_channels, kernel_size))
+
+
+def _glorot(layer):
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,25 @@
+"""Random numbers that belong to one trial and one purpose, so that nothing leaks between jobs."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def stream(seed: int, purpose: str) -> int:
+    """Return the seed of one purpose's random stream; no two purposes share one."""
+    return int.from_bytes(hashlib.sha256(f"{purpose}/{seed}".encode()).digest()[:7], "big")
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """Return a CPU generator of its own for one purpose (`draw`, `order`, ...)."""
+    return torch.Generator().manual_seed(stream(seed, purpose))
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Run a block on one purpose's stream and leave the global random state as it was."""
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+        torch.manual_seed(stream(seed, purpose))
+        yield

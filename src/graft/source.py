@@ -1,0 +1,184 @@
+"""Sources: where the backbone's weights come from."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+import graft
+from graft.backbone import Backbone
+from graft.dataset import Dataset
+from graft.errors import GraftError
+from graft.files import fingerprint, read_tensors, write_tensors
+from graft.progress import Progress
+from graft.seed import seeded
+from graft.split import BigSplit
+from graft.transfer import Optimizer, Transfer
+from graft.tune import Freeze
+
+log = logging.getLogger("graft")
+
+Weights = dict[str, torch.Tensor]
+MakeBackbone = Callable[[], Backbone]
+MakeTrainer = Callable[..., pl.Trainer]
+
+
+class Scratch:
+    """No source: each trial starts from its own random weights."""
+
+    trained = False
+
+    def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
+        """Return None: there are no weights to share."""
+        return None
+
+
+class File:
+    """Weights from a file: safetensors, or a state dict that `torch.save` wrote.
+
+    Args:
+        path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on.
+    """
+
+    trained = True
+
+    def __init__(self, path: str):
+        self.path = Path(path).expanduser()
+
+    def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
+        """Return the file's weights.
+
+        Raises:
+            GraftError: the file cannot be read, or its keys or shapes are not the backbone's.
+        """
+        found = self._read()
+        expected = backbone().state_dict()
+        faults = [f"{key} is missing" for key in expected if key not in found]
+        faults += [f"{key} is not a weight of this backbone" for key in found if key not in expected]
+        faults += [
+            f"{key} has shape {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+            for key in expected
+            if key in found and found[key].shape != expected[key].shape
+        ]
+        if faults:
+            more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
+            raise GraftError(
+                f"source.path={self.path} does not fit the backbone: {'; '.join(faults[:4])}{more}; "
+                "try the backbone that the file was made with"
+            )
+        return found
+
+    def _read(self) -> Weights:
+        try:
+            if self.path.suffix == ".safetensors":
+                return load_file(self.path)
+            loaded = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (OSError, SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise GraftError(
+                f"source.path={self.path} cannot be read as weights ({reason}); "
+                "try a .safetensors file or a state dict written by torch.save"
+            ) from None
+        if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+            raise GraftError(f"source.path={self.path} holds no state dict; expected a mapping of names to tensors")
+        return loaded
+
+
+class Big:
+    """Pre-trains the whole backbone on the big split, once for everyone who shares the cache.
+
+    Args:
+        epochs: passes over the big split.
+        batch_size: images in one batch.
+        head: makes the pre-training's head from the numbers of features and of classes.
+        optimizer: makes the pre-training's optimiser.
+        seed: of initialisation, batch order and dropout; not the trials'.
+    """
+
+    trained = True
+
+    def __init__(
+        self,
+        epochs: int,
+        batch_size: int,
+        head: Callable[..., nn.Module],
+        optimizer: Optimizer,
+        seed: int = 0,
+    ):
+        self.epochs, self.batch_size, self.head, self.optimizer, self.seed = (
+            epochs,
+            batch_size,
+            head,
+            optimizer,
+            seed,
+        )
+
+    def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
+        """Return the pre-trained weights: from the cache, or trained now and put there.
+
+        Raises:
+            GraftError: the big split has no images.
+        """
+        if len(data.big) == 0:
+            raise GraftError("source=big pre-trains on dataset.big, which is empty; try source=scratch")
+        path = cache / "pretrained" / f"{self._name(backbone(), data)}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # whoever comes second waits, and loads
+            found = read_tensors(path)
+            if found is None:
+                found = self._pretrain(backbone, data, trainer, path)
+        return found
+
+    def _name(self, backbone: Backbone, data: Dataset) -> str:
+        """Return a name made of everything that the weights depend on; `keep` is not among it."""
+        settings = (self.epochs, self.batch_size, _call(self.head), _call(self.optimizer), self.seed)
+        network = (type(backbone).__name__, backbone.preprocess, backbone.stages, backbone.pool)
+        images = (data.images.fingerprint, data.big, data.big_classes)
+        return f"{type(backbone).__name__.lower()}-{fingerprint(graft.__version__, *settings, *network, *images)[:24]}"
+
+    def _pretrain(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, path: Path) -> Weights:
+        start = time.perf_counter()
+        with seeded(self.seed, "pretrain"):
+            network = backbone()
+            network.keep = len(network.stages)
+            front, stages = network.split(0)
+            whole = nn.Sequential(stages, self.head(num_features(network, data), len(data.big_classes)))
+            split = BigSplit(data, self.batch_size, self.seed)
+            transfer = Transfer(front, [whole], self.optimizer, stored=False)
+            fit = trainer(
+                max_epochs=self.epochs,
+                logger=False,
+                callbacks=[Freeze(), Progress("pre-train")],
+                limit_val_batches=0,
+            )
+            split.move(split.inputs, fit.strategy.root_device)
+            fit.fit(transfer, datamodule=split)
+        whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
+        seconds = time.perf_counter() - start
+        accuracy = float(transfer.history["train", "accuracy", self.epochs])
+        write_tensors(path, network.state_dict(), {"accuracy": f"{accuracy:.4f}", "seconds": f"{seconds:.1f}"})
+        log.info(
+            "pre-trained on %s images of the big split: %.1f %% of them right in the last of %d epochs, %.1f s",
+            f"{len(data.big):,}", 100 * accuracy, self.epochs, seconds,
+        )  # fmt: skip
+        return network.state_dict()
+
+
+def num_features(backbone: Backbone, data: Dataset) -> int:
+    """Return the length of the features that a backbone makes of the data set's images."""
+    with torch.no_grad():
+        return backbone(data.images.pixels[:1]).shape[1]
+
+
+def _call(partial: Callable) -> str:
+    """Return what a partial call calls, and with what."""
+    function = getattr(partial, "func", partial)
+    return f"{function.__module__}.{function.__qualname__}({getattr(partial, 'keywords', {})})"

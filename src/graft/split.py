@@ -1,0 +1,132 @@
+"""Lightning data modules for the big and the small split: one batch for every trial, cut from memory."""
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import pytorch_lightning as pl
+import torch
+
+from graft.dataset import Dataset
+from graft.seed import generator
+
+EVALUATION_VALUES = 2**23  # input values in one batch of evaluation, all trials together: some 100 MB of activations
+
+
+class Batches:
+    """Batches of all trials at once, (trials, batch, ...), with their labels, (trials, batch).
+
+    Args:
+        split: `train`, `val` or `test`, which names the curves.
+        inputs: images or features, (images, ...).
+        labels: classes, counted from 0, (images,).
+        rows: which inputs each trial goes through, (trials, length); one row that all trials share: (1, length).
+        batch_size: images of each trial in one batch. A last batch of a single image joins the one before
+            it, because batch norm needs two.
+        seeds: a seed for each trial's order of batches; None keeps the order of `rows`.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        rows: torch.Tensor,
+        batch_size: int,
+        seeds: Sequence[int] | None = None,
+    ):
+        self.split, self.inputs, self.labels, self.rows = split, inputs, labels, rows
+        self.generators = None if seeds is None else [generator(seed, "order") for seed in seeds]
+        length = rows.shape[1]
+        starts = range(0, length - (length > 1), batch_size)
+        self.bounds = list(zip(starts, [*starts[1:], length], strict=True))
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rows = self.rows
+        if self.generators is not None:
+            order = [torch.randperm(rows.shape[1], generator=random) for random in self.generators]
+            rows = rows.gather(1, torch.stack(order))
+        rows = rows.to(self.inputs.device)
+        labels = self.labels[rows]
+        for start, end in self.bounds:
+            batch = rows[:, start:end]
+            # One flat index_select is several times faster than indexing by a table.
+            inputs = self.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+            yield inputs, labels[:, start:end]
+
+
+class TrialData(pl.LightningDataModule):
+    """What one fit needs: inputs in memory, and which of them each trial trains on.
+
+    Attributes:
+        images: indices, into the data set, of all images that the fit needs, (images,).
+        inputs: those images, or what the frozen stages made of them, (images, ...).
+        labels: their classes, counted from 0 within the split, (images,).
+    """
+
+    def __init__(self, data: Dataset, classes: torch.Tensor, rows: dict[str, torch.Tensor]):
+        super().__init__()
+        self.images = torch.cat([indices.flatten() for indices in rows.values()]).unique()
+        self.inputs = data.images.pixels[self.images]
+        position = torch.full([len(data.images.classes)], -1)
+        position[classes] = torch.arange(len(classes))
+        self.labels = position[data.images.labels[self.images]]
+        self.rows = {split: torch.searchsorted(self.images, indices) for split, indices in rows.items()}
+        self.seeds: list[int] = []
+        self.batch_size = 1
+        self.curves: tuple[str, ...] = ()
+
+    def move(self, inputs: torch.Tensor, device: torch.device) -> None:
+        """Put the inputs (the images, or their features) and labels where the training is."""
+        self.inputs, self.labels = inputs.to(device), self.labels.to(device)
+
+    def train_dataloader(self) -> Batches:
+        return Batches("train", self.inputs, self.labels, self.rows["train"], self.batch_size, self.seeds)
+
+    def val_dataloader(self) -> list[Batches]:
+        return [self._evaluation(split) for split in self.curves]
+
+    def test_dataloader(self) -> list[Batches]:
+        return [self._evaluation(split) for split in ("val", "test") if self.rows[split].numel()]
+
+    def _evaluation(self, split: str) -> Batches:
+        per_image = self.inputs[0].numel() * len(self.seeds)
+        batch_size = max(1, min(1024, EVALUATION_VALUES // per_image))
+        return Batches(split, self.inputs, self.labels, self.rows[split], batch_size)
+
+
+class BigSplit(TrialData):
+    """All images of the big classes, for one pre-training."""
+
+    def __init__(self, data: Dataset, batch_size: int, seed: int):
+        super().__init__(data, data.big_classes, {"train": data.big[None]})
+        self.batch_size, self.seeds = batch_size, [seed]
+
+
+class SmallSplit(TrialData):
+    """Each trial's draw of the small classes, with its validation images, and the test images they share.
+
+    Args:
+        data: the data set.
+        seeds: one for each trial.
+        batch_size: images of each trial in one batch.
+        test_curve: whether the test images, too, are evaluated while training goes on.
+    """
+
+    def __init__(self, data: Dataset, seeds: Sequence[int], batch_size: int, test_curve: bool = False):
+        train, val = zip(*(data.sample(seed) for seed in seeds), strict=True)
+        rows = {"train": torch.stack(train), "val": torch.stack(val), "test": data.test[None]}
+        super().__init__(data, data.small_classes, rows)
+        self.batch_size, self.seeds = batch_size, list(seeds)
+        self.curves = tuple(["val"] * (data.val_per_class > 0) + ["test"] * test_curve)
+
+    def chunk(self, trials: range) -> "SmallSplit":
+        """Return the same data for some of the trials only."""
+        part = copy.copy(self)
+        part.seeds = [self.seeds[trial] for trial in trials]
+        part.rows = {
+            split: rows if split == "test" else rows[trials.start : trials.stop] for split, rows in self.rows.items()
+        }
+        return part
