@@ -60,7 +60,7 @@ def fingerprint(*parts: object) -> str:
                 digest.update(fingerprint(name, part[name]).encode())
         elif isinstance(part, torch.Tensor):
             digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         else:
             digest.update(f"{part!s}\0".encode())
     return digest.hexdigest()

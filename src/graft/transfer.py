@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -58,10 +59,14 @@ class Transfer(pl.LightningModule):
         return self._losses("train", batch).mean(1).sum()
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self.trainer.val_dataloaders[dataloader_idx].split, batch)
+        self._losses(self._split(self.trainer.val_dataloaders, dataloader_idx), batch)
 
     def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self.trainer.test_dataloaders[dataloader_idx].split, batch)
+        self._losses(self._split(self.trainer.test_dataloaders, dataloader_idx), batch)
+
+    @staticmethod
+    def _split(loaders: Any, index: int) -> str:
+        return loaders[index].split
 
     def _losses(self, split: str, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""

@@ -1,0 +1,57 @@
+"""What several tests need: the bundled digits, jobs run in this process, and the command line."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from graft import job
+from graft.dataset import MNIST5k
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+torch.set_num_threads(1)  # CI's machines are shared
+
+
+@pytest.fixture
+def digits() -> MNIST5k:
+    return MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Callable[..., DictConfig]:
+    """Compose the real configuration, with a cache of the test's own."""
+
+    def configure(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("train", ["name=test", f"cache={tmp_path}/cache", *overrides])
+
+    return configure
+
+
+@pytest.fixture
+def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., dict]:
+    """Run one job in this process; its folder is `tmp_path / name`."""
+
+    def run(*overrides: str, name: str = "job") -> dict:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return job.run(configure(*overrides), tmp_path / name)
+
+    return run
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python src/train.py` as a user does, in an empty folder."""
+
+    def train(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "src" / "train.py"), *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    return train
