@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -106,6 +106,9 @@ RULES = {
         "[512]",
     ),
     "tune.thaw": whole(0, 1, "auto", "all"),
+    "trainer.gradient_clip_val": Rule(
+        "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"
+    ),
     "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
 }
 
@@ -179,12 +182,17 @@ def folder_name(text: str, length: int = 100) -> str:
     return name
 
 
-def _command() -> str:
-    """Name the run after what was typed: `head=dense512,plain_dropout=0,0.5`."""
-    return folder_name("_".join(word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "hydra"))))
+def _typed() -> list[str]:
+    return [word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "hydra"))]
 
 
-# Cached: Hydra hands a sweep's cache to its jobs, so that they lie in the folder of the whole sweep.
-OmegaConf.register_new_resolver("command", _command, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("folder", folder_name, replace=True)
+def _job_folder(overrides: Sequence[str], typed: Sequence[str]) -> str:
+    """Name a sweep's job after what tells it from the others: `head=plain_dropout=0.5`."""
+    return folder_name("_".join(override for override in overrides if override not in typed))
+
+
+# Cached: Hydra hands a sweep's cache to its jobs, which are composed from overrides of their own.
+OmegaConf.register_new_resolver("typed", _typed, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("run_folder", lambda typed: folder_name("_".join(typed)), replace=True)
+OmegaConf.register_new_resolver("job_folder", _job_folder, replace=True)
 ConfigStore.instance().store(name="knobs", node=Knobs)

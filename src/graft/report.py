@@ -1,6 +1,7 @@
 """What jobs' results say: one job's summary, and the ranked table of many jobs."""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from graft.files import write_text
 from graft.sweep import FAILURE
 
-OPTIMISTIC = "ranked by test accuracy, so the winner's is optimistic"
+OPTIMISTIC = "ranked by test accuracy, so the winner's number is optimistic"
 VALIDATED = "ranked by validation accuracy"
 
 
@@ -34,8 +35,13 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in images.items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
-    table.add_row("written to", str(folder))
-    Console().print(table)
+    console = _console()
+    console.print(table)
+    console.print(f"written to {folder}", soft_wrap=True, highlight=False)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def leaderboard(folder: Path) -> tuple[pandas.DataFrame, dict[str, str], str]:
@@ -80,12 +86,12 @@ def show_sweep(folder: Path) -> dict[str, str]:
         The failed jobs' reasons by name.
     """
     table, failures, how = leaderboard(folder)
-    console = Console()
+    console = _console()
     if len(table):
         write_text(folder / "leaderboard.csv", table.to_csv(index=False))
         headers, rows = ["rank", "job", *_columns(table)], list(_cells(table))
         write_text(folder / "leaderboard.md", f"Accuracies in percent, {how}.\n\n{_markdown(headers, rows)}\n")
-        shown = Table(title=f"{len(table)} jobs, accuracies in percent, {how}", title_justify="left")
+        shown = Table(title=f"Accuracies in percent, {how}", title_justify="left")
         for header in headers:
             shown.add_column(header, justify="left" if header == "job" else "right", overflow="fold")
         for row in rows:
@@ -93,13 +99,13 @@ def show_sweep(folder: Path) -> dict[str, str]:
         console.print(shown)
     for name, reason in failures.items():
         console.print(f"[bold red]failed[/bold red] {name}: {reason}", highlight=False, soft_wrap=True)
-    console.print(f"written to {folder}", soft_wrap=True)
+    console.print(f"written to {folder}", soft_wrap=True, highlight=False)
     return failures
 
 
 def _columns(table: pandas.DataFrame) -> list[str]:
     validation = ["validation"] if "val_accuracy" in table else []
-    return [*validation, "test", "lowest to highest", "trials", "trainable", "parameters", "seconds"]
+    return [*validation, "test", "lowest to highest", "parameters", "trainable", "seconds"]
 
 
 def _cells(table: pandas.DataFrame) -> Iterable[list[str]]:
@@ -110,9 +116,8 @@ def _cells(table: pandas.DataFrame) -> Iterable[list[str]]:
             *([percent(row["val_accuracy"])] if "val_accuracy" in row else []),
             percent(row["accuracy"]),
             f"{percent(row['low'])} to {percent(row['high'])}",
-            str(row["trials"]),
-            f"{row['trainable']:,}",
             f"{row['parameters']:,}",
+            f"{row['trainable']:,}",
             f"{row['seconds']:.1f}",
         ]
 

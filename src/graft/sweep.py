@@ -5,8 +5,8 @@ Hydra calls this before anything heavy is imported.
 
 import json
 import logging
-import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +40,7 @@ class Sweep(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _stop_on_error():
             _check_job(config, Path(config.hydra.run.dir))
+            _check_writable(Path(config.hydra.run.dir), Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -52,6 +53,7 @@ class Sweep(Callback):
                 raise GraftError("this sweep has no jobs: a value before the -m's jobs is an empty list or glob")
             for job in jobs:
                 _check_job(job, folder / job.hydra.sweep.subdir)
+            _check_writable(folder, *{Path(job.cache) for job in jobs})
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report import show_sweep
@@ -111,15 +113,23 @@ def _check_job(config: DictConfig, folder: Path) -> None:
                 f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
                 "try another name=, or remove that folder"
             )
-    for place in (folder, Path(cfg.cache)):
+
+
+def _check_writable(*folders: Path) -> None:
+    """Make the folders that a run writes into.
+
+    Raises:
+        GraftError: one of them cannot be made or written into.
+    """
+    for folder in folders:
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise GraftError(
-                f"cannot write to {place} ({error.strerror}); try name=, hydra.run.dir= or cache="
+                f"cannot write to {folder} ({error.strerror}); try name=, hydra.run.dir= or cache="
             ) from None
-        if not os.access(place, os.W_OK):
-            raise GraftError(f"cannot write to {place} (permission denied); try name=, hydra.run.dir= or cache=")
 
 
 @contextmanager
