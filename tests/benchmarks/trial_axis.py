@@ -1,0 +1,128 @@
+"""What the trial axis and Lightning cost, as ratios within one run: python tests/benchmarks/trial_axis.py.
+
+1. Fifteen stacked trials against one, on stored features: seconds of the Lightning fit.
+2. The Lightning fit against a plain PyTorch loop over the same stacked steps.
+
+Each pair is measured in turns, and the median of the turns is shown, because the machine may be shared.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from graft.backbone import CNN, UnitPixels
+from graft.dataset import MNIST5k
+from graft.head import Dense, Plain
+from graft.progress import Progress
+from graft.split import SmallSplit
+from graft.transfer import Transfer
+from graft.trials import TrialStack, keep_memory
+from graft.tune import Freeze
+
+EPOCHS, TURNS = 20, 5
+Makes = Callable[[], nn.Module]
+
+
+def adam(parameters) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True)
+
+
+def data(trials: int, features: int | None) -> SmallSplit:
+    digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
+    split = SmallSplit(digits, range(trials), batch_size=4)
+    inputs = split.inputs if features is None else torch.rand(len(split.images), features)
+    split.move(inputs, torch.device("cpu"))
+    return split
+
+
+def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
+    """Return the seconds of a fit as a job makes it."""
+    split = data(trials, features)
+    front = nn.Sequential(UnitPixels())
+    transfer = Transfer(front, [make() for _ in range(trials)], adam, stored=features is not None)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=[Freeze(), Progress("fit")],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    start = time.perf_counter()
+    trainer.fit(transfer, datamodule=split)
+    return time.perf_counter() - start
+
+
+def plain_loop(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
+    """Return the seconds of the same steps in a loop that does nothing else."""
+    split = data(trials, features)
+    stack = TrialStack([make() for _ in range(trials)])
+    optimizer = adam(stack.parameters())
+    batches = split.train_dataloader()
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for inputs, labels in batches:
+            inputs = inputs.float() / 255 if features is None else inputs
+            losses = cross_entropy(stack(inputs).flatten(0, 1), labels.flatten(), reduction="none")
+            optimizer.zero_grad()
+            losses.view(trials, -1).mean(1).sum().backward()
+            optimizer.step()
+    return time.perf_counter() - start
+
+
+def turns(*measures: Callable[[], float]) -> list[float]:
+    """Measure several things in turns and return each one's median seconds."""
+    for measure in measures:
+        measure()
+    return [median(times) for times in zip(*([measure() for measure in measures] for _ in range(TURNS)), strict=True)]
+
+
+def main() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    keep_memory()
+    heads: dict[str, Callable[[int], Makes]] = {
+        "plain": lambda features: lambda: Plain(features, 5, dropout=0.5),
+        "dense512": lambda features: lambda: Dense(features, 5, dropout=0.5),
+    }
+    stacked = Table(
+        "head", "features", "1 trial, ms a step", "15 trials", "ratio", title="15 stacked trials against one"
+    )
+    overhead = Table(
+        "network", "plain loop, ms a step", "Lightning", "on top", "ratio", title="Lightning against a loop"
+    )
+    for name, head in heads.items():
+        for features in (512, 1600):
+            make, steps = head(features), EPOCHS * 25 / 1000
+            one, fifteen = turns(partial(lightning, 1, make, features), partial(lightning, 15, make, features))
+            stacked.add_row(
+                name, f"{features:,}", f"{one / steps:.2f}", f"{fifteen / steps:.2f}", f"{fifteen / one:.2f}"
+            )
+    cases: list[tuple[str, Makes, int | None, int]] = [
+        ("plain, 512 features", heads["plain"](512), 512, EPOCHS),
+        ("dense512, 512 features", heads["dense512"](512), 512, EPOCHS),
+        ("cnn from scratch", lambda: nn.Sequential(CNN(1).split(0)[1], Plain(1600, 5, dropout=0.5)), None, 4),
+    ]
+    for name, make, features, epochs in cases:
+        steps = epochs * 25 / 1000
+        loop, fit = turns(*(partial(way, 15, make, features, epochs) for way in (plain_loop, lightning)))
+        overhead.add_row(
+            name, f"{loop / steps:.2f}", f"{fit / steps:.2f}", f"{(fit - loop) / steps:.2f}", f"{fit / loop:.2f}"
+        )
+    console = Console(width=100)
+    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {sys.platform}", stacked, overhead)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Whole jobs, against loops of plain PyTorch that know nothing of Graft's trial axis, store or Lightning."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from graft.backbone import CNN
+from graft.dataset import MNIST5k
+from graft.files import read_tensors
+from graft.head import Dense, Plain
+from graft.seed import generator, seeded
+
+Run = Callable[..., dict]
+QUICK = ("source.epochs=1", "dropout=0")
+
+
+def by_hand(digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int) -> tuple[nn.Sequential, float]:
+    """Train one trial as anyone would, and return its network and test accuracy."""
+    pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2  # 1,3,5,7,9 are classes 0 to 4
+    train, _ = digits.sample(seed)
+    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=1e-3, eps=1e-7)
+    order = generator(seed, "order")
+    for _ in range(epochs):
+        for batch in train[torch.randperm(len(train), generator=order)].split(4):
+            loss = nn.functional.cross_entropy(network(pixels[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        right = network(pixels[digits.test]).argmax(1) == labels[digits.test]
+    return network, right.float().mean().item()
+
+
+def frozen_network(cache: Path, seed: int, head: Callable[[], nn.Module]) -> nn.Sequential:
+    (path,) = (cache / "pretrained").glob("*.safetensors")
+    backbone = CNN(1)
+    backbone.load_state_dict(load_file(path))
+    with seeded(seed, "head"):
+        return nn.Sequential(nn.Sequential(*backbone.stages).requires_grad_(False), nn.Flatten(), head())
+
+
+def scratch_network(seed: int) -> nn.Sequential:
+    with seeded(seed, "backbone"):
+        stages = CNN(1).stages
+    with seeded(seed, "head"):
+        return nn.Sequential(nn.Sequential(*stages), nn.Flatten(), Plain(1600, 5))
+
+
+def trained(folder: Path) -> dict[str, torch.Tensor]:
+    tensors = read_tensors(folder / "weights.safetensors")
+    assert tensors is not None
+    return {name.removeprefix("trials."): value for name, value in tensors.items() if name.startswith("trials.")}
+
+
+@pytest.mark.parametrize(
+    ("option", "head"), [("plain", lambda: Plain(1600, 5)), ("dense512", lambda: Dense(1600, 5, [512]))]
+)
+def test_heads_on_stored_features_equal_a_plain_loop(
+    run: Run, tmp_path: Path, digits: MNIST5k, option: str, head: Callable[[], nn.Module]
+):
+    stacked = run(*QUICK, f"head={option}", "epochs=2", name="stacked")
+    run(*QUICK, f"head={option}", "epochs=2", "seed=7", "trials=1", name="alone")
+    network, accuracy = by_hand(digits, 7, frozen_network(tmp_path / "cache", 7, head), epochs=2)
+    for name, value in network[2].state_dict().items():
+        weights = trained(tmp_path / "stacked")[f"head.{name}"][7]
+        torch.testing.assert_close(weights, value, atol=1e-4, rtol=0)
+        torch.testing.assert_close(trained(tmp_path / "alone")[f"head.{name}"][0], value, atol=1e-4, rtol=0)
+    assert stacked["trials"][7]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+    assert len(stacked["trials"]) == 15
+
+
+def test_the_whole_cnn_equals_a_plain_loop(run: Run, tmp_path: Path, digits: MNIST5k):
+    overrides = ("source=scratch", "dropout=0", "epochs=2", "test_curve=false")
+    stacked = run(*overrides, "trials=4", name="stacked")
+    run(*overrides, "trials=1", "seed=3", name="alone")
+    network, accuracy = by_hand(digits, 3, scratch_network(3), epochs=2)
+    plain = {
+        **{f"stages.stage{int(name[0]) + 1}{name[1:]}": value for name, value in network[0].state_dict().items()},
+        **{f"head.{name}": value for name, value in network[2].state_dict().items()},
+    }
+    assert plain.keys() == trained(tmp_path / "stacked").keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(trained(tmp_path / "stacked")[name][3], value, atol=1e-4, rtol=0)
+        torch.testing.assert_close(trained(tmp_path / "alone")[name][0], value, atol=1e-4, rtol=0)
+    assert stacked["trials"][3]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+
+
+@pytest.mark.slow
+def test_whole_runs_agree_to_a_point(run: Run, tmp_path: Path, digits: MNIST5k):
+    for option, head in (("plain", lambda: Plain(1600, 5)), ("dense512", lambda: Dense(1600, 5, [512]))):
+        stacked = run("dropout=0", f"head={option}", name=f"stacked-{option}")
+        alone = run("dropout=0", f"head={option}", "seed=7", "trials=1", name=f"alone-{option}")
+        _, accuracy = by_hand(digits, 7, frozen_network(tmp_path / "cache", 7, head), epochs=100)
+        assert stacked["trials"][7]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+        assert alone["trials"][0]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+    stacked = run("source=scratch", "dropout=0", "test_curve=false", name="stacked-cnn")
+    alone = run("source=scratch", "dropout=0", "test_curve=false", "seed=7", "trials=1", name="alone-cnn")
+    _, accuracy = by_hand(digits, 7, scratch_network(7), epochs=100)
+    assert stacked["trials"][7]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+    assert alone["trials"][0]["accuracy"] == pytest.approx(accuracy, abs=0.01)
+
+
+def test_trials_one_at_a_time_equal_the_stack(run: Run, tmp_path: Path):
+    together = run(*QUICK, "trials=3", "epochs=2", name="together")
+    apart = run(*QUICK, "trials=3", "epochs=2", "trials_at_once=1", name="apart")
+    for name, value in trained(tmp_path / "together").items():
+        torch.testing.assert_close(trained(tmp_path / "apart")[name], value, atol=1e-5, rtol=0)
+    accuracies = [[trial["accuracy"] for trial in result["trials"]] for result in (together, apart)]
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.01)
+
+
+def test_tuning_the_whole_pretrained_backbone_starts_from_its_weights(run: Run, tmp_path: Path):
+    run(*QUICK, "trials=2", "epochs=1", "tune=full", "lr=1e-9")
+    (path,) = (tmp_path / "cache" / "pretrained").glob("*.safetensors")
+    pretrained = load_file(path)["stages.1.0.weight"]
+    for weights in trained(tmp_path / "job")["stages.stage2.0.weight"]:
+        torch.testing.assert_close(weights, pretrained, atol=1e-5, rtol=0)
+
+
+def test_thawing_the_last_stage_keeps_the_first(run: Run, tmp_path: Path):
+    result = run(*QUICK, "trials=2", "epochs=1", "tune.thaw=1")
+    assert result["parameters"] == {"total": 26_821, "trainable": 26_501, "frozen": 320}
+    (path,) = (tmp_path / "cache" / "pretrained").glob("*.safetensors")
+    saved = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert saved is not None
+    assert torch.equal(saved["frozen.stage1.0.weight"], load_file(path)["stages.0.0.weight"])
+    assert not torch.equal(saved["trials.stages.stage2.0.weight"][0], load_file(path)["stages.1.0.weight"])
+
+
+def test_fewer_stages_give_fewer_parameters(run: Run):
+    kept = run(*QUICK, "trials=2", "epochs=1", "backbone.keep=1")
+    assert kept["parameters"] == {"total": 27_365, "trainable": 27_045, "frozen": 320}  # 13x13x32 features
+    none = run(*QUICK, "trials=2", "epochs=1", "backbone.keep=0", name="pixels")
+    assert none["parameters"] == {"total": 3_925, "trainable": 3_925, "frozen": 0}  # 784 pixels
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimizer_learns(run: Run, optimizer: str):
+    result = run(*QUICK, "trials=2", "epochs=4", f"optimizer={optimizer}")
+    assert result["accuracy"]["mean"] > 0.5  # chance is 0.2

@@ -1,0 +1,112 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from graft.errors import GraftError
+from graft.head import Dense, Plain
+from graft.trials import TrialStack, chunks, stackable, summary
+
+
+def networks(count: int, dropout: float = 0.0) -> list[nn.Module]:
+    return [
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), Dense(36, 3, [8], dropout))
+        for _ in range(count)
+    ]
+
+
+def batch_norm() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+def test_a_stack_gives_each_network_s_logits():
+    nets, x = networks(3), torch.rand(3, 5, 1, 8, 8)
+    expected = torch.stack([net(inputs) for net, inputs in zip(nets, x, strict=True)])
+    torch.testing.assert_close(TrialStack(nets)(x), expected)
+
+
+def test_inputs_with_one_trial_are_shared_by_all():
+    nets, x = networks(3), torch.rand(1, 5, 1, 8, 8)
+    torch.testing.assert_close(TrialStack(nets)(x), torch.stack([net(x[0]) for net in nets]))
+
+
+def test_a_stack_s_gradients_are_each_network_s_own():
+    nets, x = networks(2), torch.rand(2, 5, 1, 8, 8)
+    stack = TrialStack(nets)
+    before = {name: value.detach().clone() for name, value in stack.weights().items()}
+    optimizer = torch.optim.SGD(stack.parameters(), lr=1.0)
+    stack(x).square().mean((1, 2)).sum().backward()
+    optimizer.step()
+    for trial, (net, inputs) in enumerate(zip(nets, x, strict=True)):
+        net(inputs).square().mean().backward()
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None
+            torch.testing.assert_close(stack.weights()[name][trial], before[name][trial] - parameter.grad)
+
+
+def test_each_trial_has_its_own_dropout_and_none_in_evaluation():
+    head = Plain(50, 2, dropout=0.5)
+    stack = TrialStack([head, copy.deepcopy(head)])
+    x = torch.ones(1, 1, 50).expand(2, 1, 50)
+    first, second = stack.train()(x)
+    assert not torch.equal(first, second)
+    first, second = stack.eval()(x)
+    assert torch.equal(first, second)
+
+
+def test_one_trial_s_weights_load_into_a_network():
+    nets, x = networks(3), torch.rand(4, 1, 8, 8)
+    fresh = networks(1)[0]
+    fresh.load_state_dict(TrialStack(nets).trial(2))
+    torch.testing.assert_close(fresh(x), nets[2](x))
+
+
+def test_a_stack_has_no_parameters_but_the_stacked_ones():
+    nets = networks(3)
+    one = sum(parameter.numel() for parameter in nets[0].parameters())
+    assert sum(parameter.numel() for parameter in TrialStack(nets).parameters()) == 3 * one
+
+
+def test_batch_norm_runs_alone_and_is_not_stacked():
+    assert not stackable(batch_norm())
+    assert stackable(networks(1)[0])
+    net, x = batch_norm(), torch.rand(1, 5, 1, 8, 8)
+    stack = TrialStack([net])
+    torch.testing.assert_close(stack(x)[0], copy.deepcopy(net)(x[0]))
+    torch.testing.assert_close(stack.trial(0), net.state_dict())
+    with pytest.raises(ValueError, match="cannot be stacked"):
+        TrialStack([batch_norm(), batch_norm()])
+
+
+@pytest.mark.parametrize(
+    ("trials", "at_once", "expected"),
+    [
+        (5, "auto", [range(5)]),
+        (5, 2, [range(2), range(2, 4), range(4, 5)]),
+        (5, 1, [range(i, i + 1) for i in range(5)]),
+        (2, 9, [range(2)]),
+    ],
+)
+def test_chunks(trials: int, at_once: int | str, expected: list[range]):
+    assert chunks(trials, at_once, networks(1)[0]) == expected
+
+
+def test_chunks_are_single_with_batch_norm_and_bounded_by_memory():
+    assert len(chunks(3, "auto", batch_norm())) == 3
+    with pytest.raises(GraftError, match=r"trials_at_once=3.*try trials_at_once=auto"):
+        chunks(3, 3, batch_norm())
+    large = nn.Linear(2**13, 2**12)  # 32 Mi weights, 512 MiB with gradients and Adam's moments
+    assert max(len(chunk) for chunk in chunks(9, "auto", large)) == 3
+
+
+def test_summary_is_scipy_s():
+    values = [0.91, 0.93, 0.9, 0.96]
+    got = summary(values)
+    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert got["ci95"] == pytest.approx(expected)
+    assert got["std"] == pytest.approx(np.std(values, ddof=1))
+    assert (got["mean"], got["min"], got["max"]) == (pytest.approx(0.925), 0.9, 0.96)
+    assert summary([0.5]) == {"mean": 0.5, "min": 0.5, "max": 0.5, "std": None, "ci95": None}
