@@ -67,7 +67,7 @@ def whole(low: int, example: int, *others: str | None) -> Rule:
 FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
 CLASSES = Rule(
     "a list of different classes",
-    lambda value: isinstance(value, ListConfig) and len({str(item) for item in value}) == len(value),
+    lambda value: isinstance(value, list) and len({str(item) for item in value}) == len(value),
     "[1,3,5,7,9]",
 )
 
@@ -102,7 +102,7 @@ RULES = {
     "head.input_dropout": FRACTION,
     "head.widths": Rule(
         "a list of positive whole numbers",
-        lambda value: isinstance(value, ListConfig) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
+        lambda value: isinstance(value, list) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
         "[512]",
     ),
     "tune.thaw": whole(0, 1, "auto", "all"),
@@ -123,9 +123,12 @@ def check(cfg: DictConfig) -> None:
     for key, rule in RULES.items():
         group, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, group) if group else cfg
-        if node is None or leaf not in node or (group and OmegaConf.is_interpolation(node, leaf)):
-            continue  # no such key in this group's option, or a knob's value, which is reported under its own name
+        if node is None or leaf not in node:
+            continue  # this group's option has no such key
+        if group and "${" in str(node._get_node(leaf)):
+            continue  # a knob's value, which is reported under the knob's name
         value = None if OmegaConf.is_missing(node, leaf) else node[leaf]
+        value = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
         if not rule.holds(value):
             faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
     if not faults:

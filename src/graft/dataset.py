@@ -209,7 +209,7 @@ def _mnist5k(root: str | None) -> Images:
         raise GraftError(f"dataset.root={root} holds no mnist_5k.csv.gz ({error}); try dataset.root=null") from None
     labels = torch.from_numpy(table[:, -1]).long()
     return Images(
-        pixels=torch.from_numpy(table[:, :-1]).byte().view(-1, 1, 28, 28),
+        pixels=torch.from_numpy(table[:, :-1]).byte().contiguous().view(-1, 1, 28, 28),
         labels=labels,
         test=torch.zeros_like(labels, dtype=torch.bool),
         classes=tuple("0123456789"),

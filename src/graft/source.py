@@ -4,12 +4,10 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -81,7 +79,7 @@ class File:
             if self.path.suffix == ".safetensors":
                 return load_file(self.path)
             loaded = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        except Exception as error:  # what a reader raises on bytes that are no weights depends on the bytes
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise GraftError(
                 f"source.path={self.path} cannot be read as weights ({reason}); "
@@ -129,38 +127,37 @@ class Big:
         """
         if len(data.big) == 0:
             raise GraftError("source=big pre-trains on dataset.big, which is empty; try source=scratch")
-        path = cache / "pretrained" / f"{self._name(backbone(), data)}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # whoever comes second waits, and loads
-            found = read_tensors(path)
-            if found is None:
-                found = self._pretrain(backbone, data, trainer, path)
-        return found
-
-    def _name(self, backbone: Backbone, data: Dataset) -> str:
-        """Return a name made of everything that the weights depend on; `keep` is not among it."""
-        settings = (self.epochs, self.batch_size, _call(self.head), _call(self.optimizer), self.seed)
-        network = (type(backbone).__name__, backbone.preprocess, backbone.stages, backbone.pool)
-        images = (data.images.fingerprint, data.big, data.big_classes)
-        return f"{type(backbone).__name__.lower()}-{fingerprint(graft.__version__, *settings, *network, *images)[:24]}"
-
-    def _pretrain(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, path: Path) -> Weights:
-        start = time.perf_counter()
         with seeded(self.seed, "pretrain"):
             network = backbone()
-            network.keep = len(network.stages)
-            front, stages = network.split(0)
-            whole = nn.Sequential(stages, self.head(num_features(network, data), len(data.big_classes)))
-            split = BigSplit(data, self.batch_size, self.seed)
-            transfer = Transfer(front, [whole], self.optimizer, stored=False)
+            network.keep = len(network.stages)  # what is discarded later is trained all the same
             fit = trainer(
                 max_epochs=self.epochs,
                 logger=False,
                 callbacks=[Freeze(), Progress("pre-train")],
                 limit_val_batches=0,
             )
-            split.move(split.inputs, fit.strategy.root_device)
-            fit.fit(transfer, datamodule=split)
+            path = cache / "pretrained" / f"{self._name(network, data, fit)}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):  # whoever comes second waits, and loads
+                found = read_tensors(path)
+                return self._pretrain(network, data, fit, path) if found is None else found
+
+    def _name(self, network: Backbone, data: Dataset, fit: pl.Trainer) -> str:
+        """Return a name made of everything that the weights depend on; `keep` is not among it."""
+        settings = (self.epochs, self.batch_size, _call(self.head), _call(self.optimizer), self.seed)
+        training = (graft.__version__, fit.precision, fit.accumulate_grad_batches)
+        stages = (type(network).__name__, network.preprocess, network.stages, network.pool)
+        images = (data.images.fingerprint, data.big, data.big_classes)
+        return f"{stages[0].lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
+
+    def _pretrain(self, network: Backbone, data: Dataset, fit: pl.Trainer, path: Path) -> Weights:
+        start = time.perf_counter()
+        front, stages = network.split(0)
+        whole = nn.Sequential(stages, self.head(num_features(network, data), len(data.big_classes)))
+        split = BigSplit(data, self.batch_size, self.seed)
+        split.move(split.inputs, fit.strategy.root_device)
+        transfer = Transfer(front, [whole], self.optimizer, stored=False)
+        fit.fit(transfer, datamodule=split)
         whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
         accuracy = float(transfer.history["train", "accuracy", self.epochs])

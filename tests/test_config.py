@@ -1,0 +1,125 @@
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from graft.config import RULES, build, check, folder_name
+from graft.errors import GraftError
+
+Configure = Callable[..., DictConfig]
+OPTIONS = sorted((ROOT / "conf").glob("*/*.yaml"))
+LIBRARIES = {"optimizer": "torch.optim", "trainer": "pytorch_lightning"}
+
+
+def targets(node: Any) -> Iterator[DictConfig]:
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield node
+        for key in node:
+            if OmegaConf.is_config(node._get_node(key)):
+                yield from targets(node[key])
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_every_option_s_keys_are_its_target_s_parameters(path: Path):
+    node = OmegaConf.load(path)
+    assert isinstance(node, DictConfig)
+    assert path.read_text().startswith("# ")
+    for option in targets(node):
+        keys = [str(key) for key in option if not str(key).startswith("_")]
+        inspect.signature(get_object(option._target_)).bind_partial(**dict.fromkeys(keys))
+    group = path.parent.name
+    assert node._target_.rpartition(".")[0].startswith(LIBRARIES.get(group, f"graft.{group}"))
+
+
+def test_every_knob_has_a_default_and_a_meaning():
+    lines = (ROOT / "conf" / "train.yaml").read_text().splitlines()
+    knobs = lines[lines.index("  - _self_") + 2 : lines.index("hydra:") - 1]
+    assert len(knobs) == 13
+    assert all("# " in line for line in knobs)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
+        (["dropout=-0.1"], "dropout must be in [0, 1), got -0.1"),
+        (["dropout=nan"], "dropout must be in [0, 1), got nan"),
+        (["epochs=-1"], "epochs must be a whole number of at least 1, got -1; try epochs=100"),
+        (["epochs=0"], "epochs must be"),
+        (["trials=0"], "trials must be a whole number of at least 1, got 0; try trials=15"),
+        (["trials_at_once=0"], "trials_at_once must be auto or a whole number of at least 1, got 0"),
+        (["trials_at_once=many"], "trials_at_once must be auto or"),
+        (["batch_size=0"], "batch_size must be"),
+        (["seed=-1"], "seed must be"),
+        (["lr=0"], "lr must be above 0, got 0.0; try lr=0.001"),
+        (["lr=nan"], "lr must be above 0, got nan"),
+        (["width=0", "head=dense"], "width must be"),
+        (["head=dense512", "head.widths=[-5]"], "head.widths must be a list of positive whole numbers, got [-5]"),
+        (["head=dense512", "head.widths=[]"], "head.widths must be"),
+        (["head=dense512", "head.input_dropout=1"], "head.input_dropout must be in [0, 1), got 1"),
+        (["head.dropout=2"], "head.dropout must be in [0, 1), got 2"),
+        (["dataset.draw=random"], "dataset.draw must be stratified or first, got random"),
+        (["dataset.small_per_class=0"], "dataset.small_per_class must be a whole number of at least 1, got 0"),
+        (["dataset.small_per_class=ten"], "dataset.small_per_class must be"),
+        (["dataset.small_total=0"], "dataset.small_total must be null or a whole number"),
+        (["dataset.val_per_class=-1"], "dataset.val_per_class must be"),
+        (["dataset.small=[1,2]"], "dataset.big and dataset.small share the classes 2"),
+        (["dataset.small=[1]"], "dataset.small must be a list of two or more different classes, got [1]"),
+        (["dataset.small=[1,1]"], "dataset.small must be"),
+        (["dataset.big=3"], "dataset.big must be a list of different classes, got 3"),
+        (["source=file"], "source.path must be the path of a file, got None; try source.path=FILE"),
+        (["source.epochs=0"], "source.epochs must be"),
+        (["source.head.dropout=1"], "source.head.dropout must be"),
+        (["source=scratch", "tune=frozen"], "tune=frozen with source=scratch freezes random weights; try tune=auto"),
+        (["tune.thaw=-1"], "tune.thaw must be auto or all or a whole number of at least 0, got -1"),
+        (["backbone.keep=-1"], "backbone.keep must be null or a whole number"),
+        (["trainer.devices=2"], "trainer.devices must be 1"),
+        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be absent"),
+    ],
+)
+def test_impossible_values_are_named_with_a_way_out(configure: Configure, overrides: list[str], message: str):
+    with pytest.raises(GraftError) as error:
+        check(configure(*overrides))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1  # a knob is not reported again where a head interpolates it
+
+
+def test_all_faults_are_in_one_message(configure: Configure):
+    with pytest.raises(GraftError) as error:
+        check(configure("dropout=1.5", "epochs=-1", "dataset.draw=x"))
+    assert [line.split()[0] for line in str(error.value).splitlines()] == ["epochs", "dropout", "dataset.draw"]
+
+
+def test_the_defaults_and_the_examples_of_all_messages_are_possible(configure: Configure):
+    check(configure())
+    for key, rule in RULES.items():
+        assert rule.holds(yaml.safe_load(rule.example)), key
+
+
+@pytest.mark.parametrize("override", ["activation=rleu", "epochs=many", "droput=0.5", "head=foo", "head.depth=3"])
+def test_unknown_keys_choices_and_types_are_refused_when_composing(configure: Configure, override: str):
+    with pytest.raises(ConfigCompositionException):
+        configure(override)
+
+
+def test_build_refuses_a_key_that_the_target_does_not_take(configure: Configure):
+    with pytest.raises(
+        GraftError, match=r"graft.head.Plain takes no depth; it takes num_features, num_classes, dropout"
+    ):
+        build(configure("+head.depth=3").head, num_features=3, num_classes=2)
+
+
+def test_folder_names_are_single_folders():
+    assert folder_name("dataset.root=../shared/data_head=plain") == "dataset.root=.._shared_data_head=plain"
+    assert folder_name("") == folder_name("..") == "default"
+    long = [folder_name(f"{'x' * 300}={number}") for number in range(2)]
+    assert long[0] != long[1]
+    assert max(map(len, long)) <= 100

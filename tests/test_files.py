@@ -1,0 +1,44 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from graft.files import fingerprint, read_tensors, write_bytes, write_tensors, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_bytes(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensors_come_back_and_damage_is_noticed(tmp_path: Path):
+    tensors = {"a": torch.rand(3, 4).T, "b": torch.arange(5)}
+    path = tmp_path / "new" / "tensors.safetensors"
+    write_tensors(path, tensors)
+    back = read_tensors(path)
+    assert back is not None
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(content)
+    assert read_tensors(path) is None
+    assert read_tensors(tmp_path / "absent") is None
+
+
+def test_fingerprints_tell_values_shapes_and_types_apart_but_not_the_order_of_names():
+    x = torch.arange(6)
+    different = [x, x.view(2, 3), x.int(), x.flip(0), {"x": x}, {"y": x}, "x", ("x", "y")]
+    assert len({fingerprint(item) for item in different}) == len(different)
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+    assert fingerprint({"a": x, "b": x + 1}) == fingerprint({"b": x + 1, "a": x})
+    assert fingerprint(x.view(2, 3).T) == fingerprint(x.view(2, 3).T.contiguous())

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from graft.report import leaderboard, show_sweep
+
+
+def job(folder: Path, name: str, accuracies: list[float], val: list[float] | None = None) -> None:
+    trials = [{"seed": seed, "accuracy": value, "loss": 1.0, "epoch": 9} for seed, value in enumerate(accuracies)]
+    for trial, value in zip(trials, val or [], strict=False):
+        trial["val_accuracy"] = value
+    mean = sum(accuracies) / len(accuracies)
+    result = {
+        "trials": trials,
+        "accuracy": {"mean": mean, "min": min(accuracies), "max": max(accuracies), "std": None, "ci95": None},
+        "parameters": {"total": 1000, "trainable": 10, "frozen": 990},
+        "seconds": {"total": 1.25},
+        "images": {"big": 1, "small": 1, "val": 5 if val else 0, "test": 1},
+    }
+    (folder / name).mkdir(parents=True)
+    (folder / name / "result.json").write_text(json.dumps(result))
+
+
+def test_jobs_are_ranked_by_test_accuracy_which_the_header_calls_optimistic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "worse", [0.5, 0.6])
+    job(tmp_path, "better", [0.7, 0.8])
+    assert show_sweep(tmp_path) == {}
+    printed, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
+    assert "ranked by test accuracy, so the winner's number is optimistic" in printed
+    assert "| 1 | better | 75.0 | 70.0 to 80.0 | 1,000 | 10 | 1.2 |" in text
+    table = pandas.read_csv(tmp_path / "leaderboard.csv")
+    assert list(table["job"]) == ["better", "worse"]
+    assert list(table["rank"]) == [1, 2]
+
+
+def test_validation_accuracy_ranks_where_every_job_has_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "overfits", [0.9, 0.9], val=[0.6, 0.6])
+    job(tmp_path, "validated", [0.8, 0.8], val=[0.7, 0.7])
+    show_sweep(tmp_path)
+    assert "ranked by validation accuracy" in capsys.readouterr().out
+    assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["validated", "overfits"]
+    job(tmp_path, "unvalidated", [0.95])
+    assert list(leaderboard(tmp_path)[0]["job"]) == ["unvalidated", "overfits", "validated"]
+
+
+def test_failures_are_listed_with_their_reasons_and_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "fine", [0.5])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "failure.json").write_text('{"error": "no space left; try another disk"}')
+    assert show_sweep(tmp_path) == {"broken": "no space left; try another disk"}
+    assert "failed broken: no space left; try another disk" in capsys.readouterr().out
+    assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["fine"]
+
+
+def test_a_sweep_without_results_still_ends_in_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "failure.json").write_text('{"error": "why"}')
+    assert show_sweep(tmp_path) == {"broken": "why"}
+    assert "failed broken: why" in capsys.readouterr().out
+    assert not (tmp_path / "leaderboard.csv").exists()

@@ -1,0 +1,170 @@
+import functools
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from graft.backbone import CNN
+from graft.dataset import MNIST5k
+from graft.errors import GraftError
+from graft.head import Plain
+from graft.source import Big, File, Scratch
+
+make_trainer = functools.partial(
+    pl.Trainer,
+    accelerator="cpu",
+    enable_checkpointing=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
+)
+make_cnn = functools.partial(CNN, 1)
+Damage = Callable[[dict[str, torch.Tensor]], object]
+
+
+def few_digits() -> MNIST5k:
+    return MNIST5k(big=[0, 2], small=[1, 3], test_per_class=250)
+
+
+def big(**settings) -> Big:
+    optimizer = functools.partial(torch.optim.Adam, lr=settings.pop("lr", 1e-3))
+    head = functools.partial(Plain, dropout=settings.pop("dropout", 0.5))
+    return Big(**{"epochs": 1, "batch_size": 250, "head": head, "optimizer": optimizer, **settings})
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grow by one at each fit."""
+    count: list[int] = []
+    fit = pl.Trainer.fit
+    monkeypatch.setattr(pl.Trainer, "fit", lambda *args, **kwargs: (count.append(1), fit(*args, **kwargs))[1])
+    return count
+
+
+def test_scratch_has_no_weights(tmp_path: Path):
+    assert Scratch().weights(make_cnn, few_digits(), make_trainer, tmp_path) is None
+
+
+@pytest.mark.parametrize("write", [save_file, torch.save])
+def test_files_of_either_kind_are_read(tmp_path: Path, write: Callable):
+    expected = CNN(1).state_dict()
+    path = tmp_path / f"weights.{'safetensors' if write is save_file else 'pt'}"
+    write(expected, path)
+    found = File(str(path)).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda w: w.pop("stages.0.0.bias"), "stages.0.0.bias is missing"),
+        (lambda w: w.update(extra=torch.ones(1)), "extra is not a weight of this backbone"),
+        (
+            lambda w: w.update({"stages.1.0.weight": torch.ones(64, 3, 3, 3)}),
+            r"stages.1.0.weight has shape \(64, 3, 3, 3\) instead of \(64, 32, 3, 3\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(tmp_path: Path, damage: Damage, message: str):
+    weights = CNN(1).state_dict()
+    damage(weights)
+    save_file(weights, tmp_path / "w.safetensors")
+    with pytest.raises(GraftError, match=message):
+        File(str(tmp_path / "w.safetensors")).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("w.safetensors", b"junk"), ("w.pt", b"junk"), ("w.pt", b""), ("w.pt", None)]
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(GraftError, match=r"source\.path=.*cannot be read as weights"):
+        File(str(tmp_path / name)).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path):
+    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
+    with pytest.raises(GraftError, match="cannot be read as weights"):
+        File(str(tmp_path / "model.pt")).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(GraftError, match="holds no state dict"):
+        File(str(tmp_path / "list.pt")).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+
+
+def test_pre_training_learns_is_done_once_and_does_not_touch_the_global_random_state(tmp_path: Path, fits: list[int]):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first = big(epochs=2).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+    again = big(epochs=2).weights(functools.partial(CNN, 1, keep=1), few_digits(), make_trainer, tmp_path)
+    assert len(fits) == 1
+    assert first is not None
+    assert again is not None
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert first.keys() == CNN(1).state_dict().keys()
+
+
+def name(source: Big, network: CNN | None = None, data: MNIST5k | None = None, **flags) -> str:
+    return source._name(network or CNN(1), data or few_digits(), make_trainer(logger=False, **flags))
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 500}, {"seed": 1}, {"lr": 1e-2}, {"dropout": 0.1}, {"epochs": 2}])
+def test_other_settings_have_another_name(settings: dict):
+    assert name(big(**settings)) != name(big())
+
+
+def test_other_stages_images_or_precision_have_another_name_but_not_another_keep():
+    assert name(big(), network=CNN(1, "tanh")) != name(big())
+    assert name(big(), data=MNIST5k(big=[0, 4], small=[1, 3], test_per_class=250)) != name(big())
+    assert name(big(), precision="bf16-mixed") != name(big())
+    assert name(big(), network=CNN(1, keep=1)) == name(big())
+
+
+def test_a_damaged_file_is_trained_again_to_the_same_weights(tmp_path: Path, fits: list[int]):
+    first = big().weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    (path,) = (tmp_path / "pretrained").glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    torch.rand(1)  # whatever ran before
+    second = big().weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert len(fits) == 2
+    assert first is not None
+    assert second is not None
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_empty_big_split_is_refused(tmp_path: Path):
+    with pytest.raises(GraftError, match=r"dataset\.big, which is empty; try source=scratch"):
+        big().weights(make_cnn, MNIST5k(big=[], small=[1, 3], test_per_class=9), make_trainer, tmp_path)
+
+
+def _pretrain(cache: Path, start, fits) -> None:
+    fit = pl.Trainer.fit
+
+    def counted(*args, **kwargs):
+        fits.put(1)
+        return fit(*args, **kwargs)
+
+    pl.Trainer.fit = counted
+    start.wait(60)
+    big().weights(make_cnn, few_digits(), make_trainer, cache)
+
+
+def test_two_processes_at_once_train_once(tmp_path: Path):
+    context = multiprocessing.get_context("fork")
+    torch.set_num_threads(1)
+    start, fits = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=_pretrain, args=(tmp_path, start, fits)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        worker.kill()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert fits.qsize() == 1

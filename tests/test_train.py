@@ -1,0 +1,122 @@
+"""The command line, as a user meets it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+from conftest import ROOT
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+TINY = ("trials=2", "epochs=2", "source.epochs=1")
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    for word in words:
+        assert word in done.stderr + done.stdout
+
+
+def test_help_names_the_groups_and_imports_nothing_heavy():
+    script = f"""
+import atexit, runpy, sys
+atexit.register(lambda: print("HEAVY" if "torch" in sys.modules else "LIGHT"))
+sys.argv = ["train.py", "--help"]
+runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "LIGHT" in done.stdout
+    assert "head: dense, dense512, plain" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["droput=0.5"], "Could not override 'droput'"),
+        (["head=foo"], "Could not find 'head/foo'"),
+        (["activation=rleu"], "Invalid value 'rleu', expected one of [relu, tanh, sigmoid, gelu]"),
+        (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
+        (["epochs=-1"], "epochs must be a whole number of at least 1, got -1"),
+        (["trials=0"], "trials must be"),
+        (["dataset.small=[2,3]"], "share the classes 2"),
+        (["hydra.run.dir=file/run"], "cannot write to file/run (Not a directory)"),
+        (["cache=file/cache"], "cannot write to file/cache (Not a directory)"),
+        (["-m", "dropout=0,1.5"], "dropout must be in [0, 1), got 1.5"),
+        (["-m", "activation=relu,rleu"], "Invalid value 'rleu'"),
+        (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
+        (["-m", "head=glob(x*)"], "this sweep has no jobs"),
+    ],
+)
+def test_bad_configurations_are_refused_before_anything_is_made(
+    train: Train, tmp_path: Path, words: list[str], message: str
+):
+    (tmp_path / "file").touch()
+    refused(train(*words), message)
+    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["dataset.small_per_class=999"], ["ask for 999 images of class 1, but there are 250"]),
+        (["dataset=mnist", "dataset.root=no", "dataset.download=false"], ["dataset.root=no", "dataset=mnist5k"]),
+        (["source=file", "source.path=no.safetensors"], ["source.path=no.safetensors cannot be read"]),
+        (["backbone.keep=3"], ["backbone.keep must be from 0 to 2"]),
+    ],
+)
+def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
+    train: Train, tmp_path: Path, words: list[str], messages: list[str]
+):
+    refused(train(*words), *messages)
+    assert not list(tmp_path.rglob("result.json"))
+    assert not list(tmp_path.rglob("pretrained/*"))
+
+
+def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Path):
+    done = train(*TINY, "name=first")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs" / "first"
+    result = json.loads((folder / "result.json").read_text())
+    assert f"{100 * result['accuracy']['mean']:.1f} %" in done.stdout
+    assert result["parameters"] == {"total": 26_821, "trainable": 8_005, "frozen": 18_816}
+    assert "18.8 K    Non-trainable params" in done.stdout + done.stderr
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {"history.csv", "weights.safetensors", "model.yaml", ".hydra", "tensorboard", "train.log"}
+    assert list((folder / "tensorboard").glob("events*"))
+
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    refused(train(*TINY, "name=first", "dropout=0"), "holds the result of another configuration (dropout, head differ)")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sweep_shares_its_work_and_ends_in_a_ranked_table(train: Train, tmp_path: Path):
+    done = train("-m", "head=dense512,plain", "dropout=0,0.5", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("pre-trained on") == 1
+    assert len(list((tmp_path / "outputs/cache/features").rglob("*.safetensors"))) == 1
+    (folder,) = [path for path in (tmp_path / "outputs").iterdir() if path.name != "cache"]
+    assert folder.name == "head=dense512,plain_dropout=0,0.5_trials=2_epochs=2_source.epochs=1"
+    table = pandas.read_csv(folder / "leaderboard.csv")
+    jobs = {f"head={head}_dropout={rate}" for head in ("dense512", "plain") for rate in ("0", "0.5")}
+    assert set(table["job"]) == jobs
+    assert table["accuracy"].is_monotonic_decreasing
+    for job, mean in zip(table["job"], table["accuracy"], strict=True):
+        assert json.loads((folder / job / "result.json").read_text())["accuracy"]["mean"] == pytest.approx(mean)
+        assert job in done.stdout
+        assert job in (folder / "leaderboard.md").read_text()
+
+
+def test_a_failing_job_is_reported_and_leaves_the_others_alone(train: Train, tmp_path: Path):
+    done = train("-m", "dataset.small_per_class=5,999", "name=sweep", *TINY)
+    refused(done, "failed dataset.small_per_class=999: dataset.small_per_class=999 and", "but there are 250")
+    folder = tmp_path / "outputs" / "sweep"
+    assert (folder / "dataset.small_per_class=5" / "result.json").exists()
+    failed = folder / "dataset.small_per_class=999"
+    assert "but there are 250" in json.loads((failed / "failure.json").read_text())["error"]
+    assert "but there are 250" in (failed / "train.log").read_text()
+    assert list(pandas.read_csv(folder / "leaderboard.csv")["job"]) == ["dataset.small_per_class=5"]
