@@ -90,7 +90,7 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     assert list((folder / "tensorboard").glob("events*"))
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    refused(train(*TINY, "name=first", "dropout=0"), "holds the result of another configuration (dropout, head differ)")
+    refused(train(*TINY, "name=first", "dropout=0"), "holds the result of another configuration (head, dropout differ)")
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

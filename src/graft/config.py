@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
@@ -123,7 +124,7 @@ def check(cfg: DictConfig) -> None:
     for key, rule in RULES.items():
         group, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, group) if group else cfg
-        if node is None or leaf not in node:
+        if node is None or leaf not in list(node):  # a missing value, ???, would not be `in node`
             continue  # this group's option has no such key
         if group and "${" in str(node._get_node(leaf)):
             continue  # a knob's value, which is reported under the knob's name
@@ -158,7 +159,7 @@ def build(node: DictConfig, **known: Any) -> Any:
         known: arguments that an earlier step knows.
 
     Raises:
-        GraftError: a key that the target does not take.
+        GraftError: a key that the target does not take, or what the target itself refuses.
     """
     target = get_object(node._target_)
     arguments = {key for key in node if not str(key).startswith("_")} | known.keys()
@@ -167,7 +168,12 @@ def build(node: DictConfig, **known: Any) -> Any:
         unknown = sorted(str(key) for key in arguments - parameters.keys())
         if unknown:
             raise GraftError(f"{node._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}")
-    return instantiate(plain(node), **known, _convert_="all")
+    try:
+        return instantiate(plain(node), **known, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, GraftError):
+            raise error.__cause__ from None  # Hydra has wrapped it in words about targets
+        raise
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

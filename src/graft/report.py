@@ -91,7 +91,8 @@ def show_sweep(folder: Path) -> dict[str, str]:
         write_text(folder / "leaderboard.csv", table.to_csv(index=False))
         headers, rows = ["rank", "job", *_columns(table)], list(_cells(table))
         write_text(folder / "leaderboard.md", f"Accuracies in percent, {how}.\n\n{_markdown(headers, rows)}\n")
-        shown = Table(title=f"Accuracies in percent, {how}", title_justify="left")
+        console.print(f"Accuracies in percent, {how}", soft_wrap=True)
+        shown = Table()
         for header in headers:
             shown.add_column(header, justify="left" if header == "job" else "right", overflow="fold")
         for row in rows:
