@@ -78,8 +78,9 @@ def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
 
 
 def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Path):
-    done = train(*TINY, "name=first")
+    done = train(*TINY, "name=first", "width=64")
     assert done.returncode == 0, done.stderr
+    assert "width=64 has no effect: none of the chosen options uses it" in done.stderr
     folder = tmp_path / "outputs" / "first"
     result = json.loads((folder / "result.json").read_text())
     assert f"{100 * result['accuracy']['mean']:.1f} %" in done.stdout
@@ -90,7 +91,10 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     assert list((folder / "tensorboard").glob("events*"))
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    refused(train(*TINY, "name=first", "dropout=0"), "holds the result of another configuration (head, dropout differ)")
+    refused(
+        train(*TINY, "name=first", "dropout=0"),
+        "holds the result of another configuration (head, dropout, width differ)",
+    )
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

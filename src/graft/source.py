@@ -171,8 +171,11 @@ class Big:
 
 def num_features(backbone: Backbone, data: Dataset) -> int:
     """Return the length of the features that a backbone makes of the data set's images."""
+    backbone.eval()  # batch norm in training mode would refuse a single image
     with torch.no_grad():
-        return backbone(data.images.pixels[:1]).shape[1]
+        features = backbone(data.images.pixels[:1]).shape[1]
+    backbone.train()
+    return features
 
 
 def _call(partial: Callable) -> str:

@@ -104,6 +104,10 @@ def _check_job(config: DictConfig, folder: Path) -> None:
     """
     cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check(cfg)
+    for override in config.hydra.overrides.task:
+        knob = override.partition("=")[0]
+        if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
+            print(f"{override} has no effect: none of the chosen options uses it", file=sys.stderr)
     finished = folder / "result.json"
     if finished.exists():
         old, new = json.loads(finished.read_text())["config"], plain(cfg)
