@@ -10,6 +10,7 @@ from torch import nn
 
 from graft.backbone import CNN
 from graft.dataset import MNIST5k
+from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.head import Dense, Plain
 from graft.seed import generator, seeded
@@ -142,3 +143,23 @@ def test_fewer_stages_give_fewer_parameters(run: Run):
 def test_every_optimizer_learns(run: Run, optimizer: str):
     result = run(*QUICK, "trials=2", "epochs=4", f"optimizer={optimizer}")
     assert result["accuracy"]["mean"] > 0.5  # chance is 0.2
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("+trainer.max_epochs=3", "trainer.max_epochs is set by Graft; try epochs="),
+        ("+trainer.foo=1", "Trainer takes no foo"),
+        ("trainer.precision=foo", "Lightning refuses these trainer flags: Precision 'foo' is invalid"),
+        ("trainer.accelerator=abacus", "Lightning refuses these trainer flags"),
+    ],
+)
+def test_trainer_flags_that_cannot_be_are_refused(run: Run, tmp_path: Path, flag: str, message: str):
+    with pytest.raises(GraftError, match=message):
+        run(flag)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_trainer_flag_may_end_the_training_early(run: Run):
+    result = run(*QUICK, "trials=2", "epochs=5", "+trainer.max_steps=50")
+    assert {trial["epoch"] for trial in result["trials"]} == {2}

@@ -27,13 +27,14 @@ def test_jobs_are_ranked_by_test_accuracy_which_the_header_calls_optimistic(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     job(tmp_path, "worse", [0.5, 0.6])
-    job(tmp_path, "better", [0.7, 0.8])
+    job(tmp_path, "small=[cat,dog]", [0.7, 0.8])
     assert show_sweep(tmp_path) == {}
     printed, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
     assert "ranked by test accuracy, so the winner's number is optimistic" in printed
-    assert "| 1 | better | 75.0 | 70.0 to 80.0 | 1,000 | 10 | 1.2 |" in text
+    assert "small=[cat,dog]" in printed
+    assert "| 1 | small=[cat,dog] | 75.0 | 70.0 to 80.0 | 1,000 | 10 | 1.2 |" in text
     table = pandas.read_csv(tmp_path / "leaderboard.csv")
-    assert list(table["job"]) == ["better", "worse"]
+    assert list(table["job"]) == ["small=[cat,dog]", "worse"]
     assert list(table["rank"]) == [1, 2]
 
 

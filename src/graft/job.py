@@ -52,7 +52,7 @@ class Plan:
     def __init__(self, cfg: DictConfig):
         check(cfg)
         self.trainer = functools.partial(_trainer, build(cfg.trainer))
-        self.device: torch.device = self.trainer(logger=False).strategy.root_device
+        self.device: torch.device = self.trainer(max_epochs=1, logger=False).strategy.root_device
         self.data: Dataset = build(cfg.dataset)
         self.source = build(cfg.source)
         self.optimizer = build(cfg.optimizer)
@@ -159,8 +159,12 @@ def _label(trials: range) -> str:
     return f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
 
 
-def _trainer(make: Callable[..., pl.Trainer], **flags) -> pl.Trainer:
+def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
+    taken = sorted(make.keywords.keys() & flags.keys())
+    if taken:
+        raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     try:
         return make(**flags, enable_progress_bar=False)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise GraftError(f"Lightning refuses these trainer flags: {error}; try trainer=default") from None
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

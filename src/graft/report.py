@@ -26,22 +26,25 @@ def show_job(result: dict, folder: Path) -> None:
     accuracy, images, parameters = result["accuracy"], result["images"], result["parameters"]
     interval = accuracy["ci95"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("test accuracy", f"[bold]{percent(accuracy['mean'])} %[/bold]  mean of {_trials(result)}")
+    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {_trials(result)}", style="bold")
     table.add_row("lowest to highest", f"{percent(accuracy['min'])} to {percent(accuracy['max'])} %")
     table.add_row(
         "95 % interval",
-        "needs two trials" if interval is None else f"{percent(interval[0])} to {percent(interval[1])} % of the mean",
+        "needs two trials"
+        if interval is None
+        else f"{percent(max(0, interval[0]))} to {percent(min(1, interval[1]))} %, of the mean",
     )
     table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in images.items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
     console = _console()
     console.print(table)
-    console.print(f"written to {folder}", soft_wrap=True, highlight=False)
+    console.print(f"written to {folder}", soft_wrap=True)
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 120)
+    # No markup: a job's name may hold brackets, dataset.small=[cat,dog].
+    return Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
 
 
 def leaderboard(folder: Path) -> tuple[pandas.DataFrame, dict[str, str], str]:
@@ -99,8 +102,8 @@ def show_sweep(folder: Path) -> dict[str, str]:
             shown.add_row(*row)
         console.print(shown)
     for name, reason in failures.items():
-        console.print(f"[bold red]failed[/bold red] {name}: {reason}", highlight=False, soft_wrap=True)
-    console.print(f"written to {folder}", soft_wrap=True, highlight=False)
+        console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
+    console.print(f"written to {folder}", soft_wrap=True)
     return failures
 
 

@@ -68,7 +68,7 @@ class Result:
         return content
 
     def _content(self, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
-        epochs = self.cfg.epochs
+        epochs = max(epoch for split, _, epoch in self.history if split == "test")  # fewer if a trainer flag says so
         columns = {
             ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epochs]
             for split in ("test", "val")

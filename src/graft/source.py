@@ -145,7 +145,8 @@ class Big:
     def _name(self, network: Backbone, data: Dataset, fit: pl.Trainer) -> str:
         """Return a name made of everything that the weights depend on; `keep` is not among it."""
         settings = (self.epochs, self.batch_size, _call(self.head), _call(self.optimizer), self.seed)
-        training = (graft.__version__, fit.precision, fit.accumulate_grad_batches)
+        limits = (fit.max_steps, fit.limit_train_batches, fit.accumulate_grad_batches)
+        training = (graft.__version__, fit.precision, *limits)
         stages = (type(network).__name__, network.preprocess, network.stages, network.pool)
         images = (data.images.fingerprint, data.big, data.big_classes)
         return f"{stages[0].lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
@@ -160,7 +161,7 @@ class Big:
         fit.fit(transfer, datamodule=split)
         whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
-        accuracy = float(transfer.history["train", "accuracy", self.epochs])
+        accuracy = float(list(transfer.history.values())[-1])
         write_tensors(path, network.state_dict(), {"accuracy": f"{accuracy:.4f}", "seconds": f"{seconds:.1f}"})
         log.info(
             "pre-trained on %s images of the big split: %.1f %% of them right in the last of %d epochs, %.1f s",

@@ -3,6 +3,7 @@
 Hydra calls this before anything heavy is imported.
 """
 
+import functools
 import json
 import logging
 import sys
@@ -50,7 +51,7 @@ class Sweep(Callback):
             except HydraException:
                 return  # Hydra's sweeper meets the same error in a moment, and reports it
             if not jobs:
-                raise GraftError("this sweep has no jobs: a value before the -m's jobs is an empty list or glob")
+                raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
             for job in jobs:
                 _check_job(job, folder / job.hydra.sweep.subdir)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
@@ -84,7 +85,9 @@ def run_job(run: Callable[[DictConfig, Path], None], cfg: DictConfig) -> None:
         log.exception("this job failed; the sweep goes on")
     if hydra.mode is not RunMode.MULTIRUN:
         sys.exit(1)
-    (folder / FAILURE).write_text(json.dumps({"error": reason}) + "\n")
+    from graft.files import write_text
+
+    write_text(folder / FAILURE, json.dumps({"error": reason}) + "\n")
 
 
 def _jobs(config: DictConfig) -> Iterator[DictConfig]:
@@ -107,7 +110,7 @@ def _check_job(config: DictConfig, folder: Path) -> None:
     for override in config.hydra.overrides.task:
         knob = override.partition("=")[0]
         if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
-            print(f"{override} has no effect: none of the chosen options uses it", file=sys.stderr)
+            _warn(f"{override} has no effect: none of the chosen options uses it")
     finished = folder / "result.json"
     if finished.exists():
         old, new = json.loads(finished.read_text())["config"], plain(cfg)
@@ -117,6 +120,11 @@ def _check_job(config: DictConfig, folder: Path) -> None:
                 f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
                 "try another name=, or remove that folder"
             )
+
+
+@functools.cache  # said once, not for each job of a sweep
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _check_writable(*folders: Path) -> None:
