@@ -9,7 +9,7 @@ import torch
 from graft.dataset import Dataset
 from graft.seed import generator
 
-EVALUATION_VALUES = 2**23  # input values in one batch of evaluation, all trials together: some 100 MB of activations
+EVALUATION_VALUES = 2**21  # input values in one batch of evaluation, all trials together: some 200 MB of activations
 
 
 class Batches:
