@@ -7,7 +7,7 @@ from tqdm import tqdm
 class Progress(pl.Callback):
     """One bar over all steps of a fit, with the trials' mean accuracy in the last epoch; none without a terminal.
 
-    Lightning's own bar starts again at each epoch, which takes longer than the 25 steps of a small one.
+    Lightning's own bar starts again at each epoch, too often to be read where an epoch has 25 steps.
 
     Args:
         label: what is going on.

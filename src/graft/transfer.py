@@ -103,8 +103,7 @@ class Transfer(pl.LightningModule):
 class Tally:
     """One pass over a split: what is noted at each step, and what it comes to for each trial.
 
-    Steps only append; the measures are computed once a pass, since a metric object's update would take
-    as long as the step of a small head.
+    Steps only append, since a small head's step is short; the measures are computed once a pass.
     """
 
     def __init__(self):
