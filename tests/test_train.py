@@ -49,6 +49,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["-m", "activation=relu,rleu"], "Invalid value 'rleu'"),
         (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
         (["-m", "head=glob(x*)"], "this sweep has no jobs"),
+        (["-m", "name=a,b"], "name= cannot be swept"),
     ],
 )
 def test_bad_configurations_are_refused_before_anything_is_made(

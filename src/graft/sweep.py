@@ -52,6 +52,8 @@ class Sweep(Callback):
                 return  # Hydra's sweeper meets the same error in a moment, and reports it
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
+            if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
+                raise GraftError("name= cannot be swept, since a sweep has one folder; its jobs name theirs themselves")
             for job in jobs:
                 _check_job(job, folder / job.hydra.sweep.subdir)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
