@@ -1,36 +1,85 @@
+import re
+
 import pytest
 import torch
+import torchvision
 
-from graft.backbone import CNN
+from graft.backbone import CNN, CNN4, VGG16
 from graft.errors import GraftError
+from graft.preprocess import Preprocess
 
+DIGIT = Preprocess([1, 28, 28])
 DIGITS = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
 
 
 def test_the_lecture_s_cnn():
-    backbone = CNN(1)
+    backbone = CNN(DIGIT)
     assert backbone(DIGITS).shape == (3, 1600)
     assert sum(parameter.numel() for parameter in backbone.parameters()) == 18_816
 
 
 @pytest.mark.parametrize(("keep", "features"), [(0, 784), (1, 5408), (2, 1600), (None, 1600)])
 def test_keep_discards_the_last_stages(keep: int | None, features: int):
-    assert CNN(1, keep=keep)(DIGITS).shape == (3, features)
+    assert CNN(DIGIT, keep=keep)(DIGITS).shape == (3, features)
 
 
 def test_keeping_more_than_there_is_is_refused():
     with pytest.raises(GraftError, match=r"backbone\.keep must be from 0 to 2, the stages of CNN, got 3"):
-        CNN(1, keep=3)
+        CNN(DIGIT, keep=3)
 
 
 @pytest.mark.parametrize(("keep", "frozen"), [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)])
 def test_the_two_parts_of_any_cut_make_the_whole(keep: int, frozen: int):
-    backbone = CNN(1, "tanh", keep)
+    backbone = CNN(DIGIT, "tanh", keep)
     front, rest = backbone.split(frozen)
     torch.testing.assert_close(rest(front(DIGITS)), backbone(DIGITS))
     assert (list(rest) == []) == (keep == frozen)
     assert keep != frozen or front(DIGITS).dim() == 2  # with all frozen, what is stored is pooled already
 
 
-def test_pixels_become_0_to_1():
-    assert torch.equal(CNN(1).preprocess(torch.tensor([0, 255], dtype=torch.uint8)), torch.tensor([0.0, 1.0]))
+def test_the_lecture_s_network_for_cifar():
+    backbone = CNN4(Preprocess([3, 32, 32]), "tanh")
+    assert backbone(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)).shape == (2, 1600)
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 65_568
+    assert [type(layer).__name__ for layer in backbone.stages[0].children()] == [
+        "Conv2d", "Tanh", "Conv2d", "Tanh", "MaxPool2d",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keep", "features"), [(None, 512), (5, 512), (4, 512), (3, 256), (1, 64)])
+@pytest.mark.parametrize("image", [[1, 32, 32], [3, 40, 64]])
+def test_vgg16_averages_what_its_last_kept_block_makes(keep: int | None, features: int, image: list[int]):
+    backbone = VGG16(Preprocess(image), keep).eval()
+    assert backbone.num_features() == features
+    assert backbone(torch.zeros(2, *image, dtype=torch.uint8)).shape == (2, features)
+    flat = VGG16(Preprocess([3, 64, 64]), keep, pool="flatten")
+    assert flat.num_features() == features * (64 // 2**flat.keep) ** 2
+
+
+def test_vgg16_is_torchvision_s():
+    theirs = torchvision.models.vgg16(weights=None, init_weights=False).eval()
+    backbone = VGG16(Preprocess([3, 64, 64])).eval()
+    backbone.load_state_dict(backbone.own_names(theirs.state_dict()))
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = theirs.features(pixels / 255).mean((2, 3))
+        torch.testing.assert_close(backbone(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "image", "message"),
+    [
+        (
+            VGG16,
+            [1, 28, 28],
+            "VGG16 with 5 stages takes images from 32x32 pixels up, got 28x28; try dataset.size=32, or",
+        ),
+        (VGG16, [3, 100, 20], "from 32x32 pixels up, got 100x20; try dataset.size=32, or dataset.pad=6"),
+        (CNN, [1, 9, 9], "CNN with 2 stages takes images from 10x10 pixels up, got 9x9"),
+        (CNN4, [3, 8, 8], "CNN4 with 2 stages takes images from 16x16 pixels up, got 8x8"),
+    ],
+)
+def test_too_small_images_are_refused_with_the_size_needed(backbone: type, image: list[int], message: str):
+    with pytest.raises(GraftError, match=re.escape(message)):
+        backbone(Preprocess(image)).num_features()
+    assert VGG16(Preprocess([1, 28, 28]), keep=4).num_features() == 512

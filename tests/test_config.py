@@ -14,7 +14,7 @@ from graft.config import RULES, build, check, folder_name
 from graft.errors import GraftError
 
 Configure = Callable[..., DictConfig]
-OPTIONS = sorted((ROOT / "conf").glob("*/*.yaml"))
+OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name != "experiment")
 LIBRARIES = {"optimizer": "torch.optim", "trainer": "pytorch_lightning"}
 
 
@@ -41,7 +41,7 @@ def test_every_option_s_keys_are_its_target_s_parameters(path: Path):
 
 def test_every_knob_has_a_default_and_a_meaning():
     lines = (ROOT / "conf" / "train.yaml").read_text().splitlines()
-    knobs = lines[lines.index("  - _self_") + 2 : lines.index("hydra:") - 1]
+    knobs = lines[lines.index("") + 1 : lines.index("hydra:") - 1]
     assert len(knobs) == 13
     assert all("# " in line for line in knobs)
 
@@ -72,10 +72,23 @@ def test_every_knob_has_a_default_and_a_meaning():
         (["dataset.small_total=0"], "dataset.small_total must be null or a whole number"),
         (["dataset.val_per_class=-1"], "dataset.val_per_class must be"),
         (["dataset.small=[1,2]"], "dataset.big and dataset.small share the classes 2"),
-        (["dataset.small=[1]"], "dataset.small must be a list of two or more different classes, got [1]"),
+        (["dataset.small=[1]"], "dataset.small must be all or a list of two or more different classes, got [1]"),
         (["dataset.small=[1,1]"], "dataset.small must be"),
-        (["dataset.big=3"], "dataset.big must be a list of different classes, got 3"),
-        (["source=file"], "source.path must be the path of a file, got None; try source.path=FILE"),
+        (["dataset.small=all"], "dataset.big and dataset.small share the classes 0, 2, 4, 6, 8"),
+        (["dataset.small=some"], "dataset.small must be all or a list of two"),
+        (["dataset.pixels=float"], "dataset.pixels must be weights, unit or byte, got float; try"),
+        (["dataset.pad=-2"], "dataset.pad must be a whole number of at least 0, got -2; try dataset.pad=2"),
+        (["dataset.size=0"], "dataset.size must be null or a whole number of at least 1, got 0; try dataset.size=32"),
+        (["dataset.size=32.5"], "dataset.size must be"),
+        (["dataset=image_folder", "dataset.root=x", "dataset.skip_unreadable=2"], "skip_unreadable must be true or"),
+        (["dataset=image_folder"], "dataset.root must be the path of a folder, got nothing; try dataset.root=DIR"),
+        (["backbone=vgg16", "backbone.pool=max"], "backbone.pool must be average or flatten, got max"),
+        (["source=imagenet", "source.weights=1"], "source.weights must be null or a name, got 1"),
+        (["reference={low: 2, high: 3, source: x}"], "reference must be null, or low and high (fractions of 1)"),
+        (["reference={low: 0.3, high: 0.2, source: x}"], "reference must be"),
+        (["reference=high"], "reference must be"),
+        (["dataset.big=3"], "dataset.big must be rest or a list of different classes, got 3"),
+        (["source=file"], "source.path must be the path of a file, got nothing; try source.path=FILE"),
         (["source.epochs=0"], "source.epochs must be"),
         (["source.head.dropout=1"], "source.head.dropout must be"),
         (["source=scratch", "tune=frozen"], "tune=frozen with source=scratch freezes random weights; try tune=auto"),
@@ -112,7 +125,7 @@ def test_unknown_keys_choices_and_types_are_refused_when_composing(configure: Co
 
 def test_build_refuses_a_key_that_the_target_does_not_take(configure: Configure):
     with pytest.raises(
-        GraftError, match=r"graft.head.Plain takes no depth; it takes num_features, num_classes, dropout"
+        GraftError, match=r"Plain takes no depth; it takes num_features, num_classes, dropout; leave.*~head"
     ):
         build(configure("+head.depth=3").head, num_features=3, num_classes=2)
 

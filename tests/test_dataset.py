@@ -10,6 +10,7 @@ from conftest import SHARED
 
 from graft.dataset import MNIST, Dataset, FashionMNIST, MNIST5k
 from graft.errors import GraftError
+from graft.images import InMemory
 
 SPLIT: dict[str, Any] = {"big": [0, 2, 4, 6, 8], "small": [1, 3, 5, 7, 9]}
 
@@ -19,6 +20,7 @@ def labels(data: Dataset, indices: torch.Tensor) -> list[int]:
 
 
 def test_the_bundled_digits(digits: MNIST5k):
+    assert isinstance(digits.images, InMemory)
     assert digits.images.pixels.shape == (5000, 1, 28, 28)
     assert digits.images.pixels.dtype == torch.uint8
     assert digits.images.pixels.max() == 255
@@ -114,10 +116,11 @@ def test_the_lecture_s_protocol_on_all_of_mnist():
 
 def test_the_fingerprint_knows_pixels_labels_and_test_images(digits: MNIST5k):
     images = digits.images
+    assert isinstance(images, InMemory)
     others = []
-    for field in ("pixels", "labels", "test"):
+    for field in ("pixels", "labels", "test", "val"):
         changed = getattr(images, field).clone()
         changed.view(-1)[7] = 3 if field == "labels" else ~changed.view(-1)[7]
         others.append(replace(images, **{field: changed}).fingerprint)
-    assert len({images.fingerprint, *others}) == 4
+    assert len({images.fingerprint, *others}) == 5
     assert re.fullmatch("[0-9a-f]{64}", images.fingerprint)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from graft import features
 from graft.backbone import CNN
 from graft.dataset import MNIST5k
 from graft.features import FeatureStore
+from graft.images import InMemory
+from graft.preprocess import Preprocess
 
 CPU = torch.device("cpu")
 WANTED = torch.arange(100, 160)
@@ -29,9 +32,14 @@ def another_process() -> None:
     Counting.images = 0
 
 
+def pixels(data: MNIST5k) -> torch.Tensor:
+    assert isinstance(data.images, InMemory)
+    return data.images.pixels
+
+
 def front(keep: int = 2) -> nn.Sequential:
     torch.manual_seed(0)
-    return CNN(1, keep=keep).split(keep)[0]
+    return CNN(Preprocess([1, 28, 28]), keep=keep).split(keep)[0]
 
 
 def test_stored_features_equal_recomputed_ones(digits: MNIST5k, tmp_path: Path):
@@ -39,7 +47,7 @@ def test_stored_features_equal_recomputed_ones(digits: MNIST5k, tmp_path: Path):
     for _ in range(2):  # computed, then read from disk
         stored = FeatureStore(tmp_path, CPU).features(frozen, digits.images, WANTED)
         with torch.no_grad():
-            torch.testing.assert_close(stored, frozen(digits.images.pixels[WANTED]), rtol=0, atol=1e-6)
+            torch.testing.assert_close(stored, frozen(pixels(digits)[WANTED]), rtol=0, atol=1e-6)
         features._memory.clear()
 
 
@@ -57,7 +65,7 @@ def test_only_missing_images_are_added(digits: MNIST5k, tmp_path: Path):
     store.features(Counting(), digits.images, WANTED)
     wider = store.features(Counting(), digits.images, torch.arange(90, 170))
     assert Counting.images == 80
-    assert torch.equal(wider, digits.images.pixels[90:170].float().mean((2, 3)))
+    assert torch.equal(wider, pixels(digits)[90:170].float().mean((2, 3)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
@@ -82,9 +90,8 @@ def test_weights_stages_preprocessing_and_images_each_have_their_own_name(digits
     with torch.no_grad():
         other_weights[1][0].weight[0, 0, 0, 0] += 1e-3  # type: ignore[index]
     other_pixels[0] = nn.Identity()
-    changed = type(digits.images)(
-        digits.images.pixels.flip(-1), digits.images.labels, digits.images.test, digits.images.classes
-    )
+    assert isinstance(digits.images, InMemory)
+    changed = replace(digits.images, pixels=pixels(digits).flip(-1))
     for frozen, images in (
         (front(), digits.images),
         (front(1), digits.images),

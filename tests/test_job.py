@@ -13,6 +13,8 @@ from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.head import Dense, Plain
+from graft.images import InMemory
+from graft.preprocess import Preprocess
 from graft.seed import generator, seeded
 
 Run = Callable[..., dict]
@@ -21,6 +23,7 @@ QUICK = ("source.epochs=1", "dropout=0")
 
 def by_hand(digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int) -> tuple[nn.Sequential, float]:
     """Train one trial as anyone would, and return its network and test accuracy."""
+    assert isinstance(digits.images, InMemory)
     pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2  # 1,3,5,7,9 are classes 0 to 4
     train, _ = digits.sample(seed)
     optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=1e-3, eps=1e-7)
@@ -38,7 +41,7 @@ def by_hand(digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int) -> 
 
 def frozen_network(cache: Path, seed: int, head: Callable[[], nn.Module]) -> nn.Sequential:
     (path,) = (cache / "pretrained").glob("*.safetensors")
-    backbone = CNN(1)
+    backbone = CNN(Preprocess([1, 28, 28]))
     backbone.load_state_dict(load_file(path))
     with seeded(seed, "head"):
         return nn.Sequential(nn.Sequential(*backbone.stages).requires_grad_(False), nn.Flatten(), head())
@@ -46,7 +49,7 @@ def frozen_network(cache: Path, seed: int, head: Callable[[], nn.Module]) -> nn.
 
 def scratch_network(seed: int) -> nn.Sequential:
     with seeded(seed, "backbone"):
-        stages = CNN(1).stages
+        stages = CNN(Preprocess([1, 28, 28])).stages
     with seeded(seed, "head"):
         return nn.Sequential(nn.Sequential(*stages), nn.Flatten(), Plain(1600, 5))
 

@@ -95,7 +95,7 @@ def test_the_saved_model_is_all_that_a_prediction_needs(
     network.add_module("head", head)
     network.load_state_dict({name[7:]: value[1] for name, value in tensors.items() if name.startswith("trials.")})
     with torch.no_grad():
-        predictions = network.eval()(front(digits.images.pixels[digits.test])).argmax(1)
+        predictions = network.eval()(front(digits.images.read(digits.test))).argmax(1)
     names = [model.classes[label] for label in predictions.tolist()]
     right = [name == str(int(label)) for name, label in zip(names, digits.images.labels[digits.test], strict=True)]
     assert np.mean(right) == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)

@@ -1,19 +1,22 @@
 import functools
 import multiprocessing
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from graft.backbone import CNN
+from graft.backbone import CNN, VGG16
 from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.head import Plain
-from graft.source import Big, File, Scratch
+from graft.preprocess import Preprocess, TrainedOn
+from graft.source import Big, File, ImageNet, Scratch
 
 make_trainer = functools.partial(
     pl.Trainer,
@@ -22,7 +25,8 @@ make_trainer = functools.partial(
     enable_progress_bar=False,
     enable_model_summary=False,
 )
-make_cnn = functools.partial(CNN, 1)
+DIGIT = Preprocess([1, 28, 28])
+make_cnn = functools.partial(CNN, DIGIT)
 Damage = Callable[[dict[str, torch.Tensor]], object]
 
 
@@ -51,7 +55,7 @@ def test_scratch_has_no_weights(tmp_path: Path):
 
 @pytest.mark.parametrize("write", [save_file, torch.save])
 def test_files_of_either_kind_are_read(tmp_path: Path, write: Callable):
-    expected = CNN(1).state_dict()
+    expected = CNN(DIGIT).state_dict()
     path = tmp_path / f"weights.{'safetensors' if write is save_file else 'pt'}"
     write(expected, path)
     found = File(str(path)).weights(make_cnn, few_digits(), make_trainer, tmp_path)
@@ -71,7 +75,7 @@ def test_files_of_either_kind_are_read(tmp_path: Path, write: Callable):
     ],
 )
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, damage: Damage, message: str):
-    weights = CNN(1).state_dict()
+    weights = CNN(DIGIT).state_dict()
     damage(weights)
     save_file(weights, tmp_path / "w.safetensors")
     with pytest.raises(GraftError, match=message):
@@ -97,22 +101,86 @@ def test_code_in_a_file_is_not_run(tmp_path: Path):
         File(str(tmp_path / "list.pt")).weights(make_cnn, few_digits(), make_trainer, tmp_path)
 
 
+def published() -> dict[str, torch.Tensor]:
+    """Return random weights with the names and shapes of torchvision's VGG-16."""
+    with torch.device("meta"):
+        shapes = torchvision.models.vgg16().state_dict()
+    return {name: torch.zeros(1).expand(value.shape) for name, value in shapes.items()}
+
+
+def test_published_weights_come_from_torch_hub_and_bring_their_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    enum = torchvision.models.VGG16_Weights
+    monkeypatch.setattr(enum, "get_state_dict", lambda self, **_: (asked.append(self), published())[1])
+    source = ImageNet("IMAGENET1K_FEATURES")
+    trained = source.trained_on(VGG16)
+    assert trained is not None
+    assert (trained.size, trained.mean) == (224, (0.48235, 0.45882, 0.40784))
+    make = functools.partial(VGG16, Preprocess([3, 32, 32]))
+    found = source.weights(make, few_digits(), make_trainer, tmp_path)
+    assert asked == [enum.IMAGENET1K_FEATURES]
+    assert found is not None
+    assert found.keys() == make().state_dict().keys()
+
+
+def test_an_impossible_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(torchvision.models.VGG16_Weights, "get_state_dict", refuse)
+    with pytest.raises(GraftError, match=r"vgg16-397923af.pth cannot be downloaded .*no route.* or try source=file"):
+        ImageNet().weights(functools.partial(VGG16, Preprocess([3, 32, 32])), few_digits(), make_trainer, tmp_path)
+
+
+@pytest.mark.parametrize("source", [ImageNet("IMAGENET1K_V2"), File("any", "IMAGENET1K_V2")])
+def test_unknown_published_weights_are_refused_with_the_nearest(source: ImageNet | File):
+    with pytest.raises(GraftError, match=r"IMAGENET1K_V1, IMAGENET1K_FEATURES.*got IMAGENET1K_V2; try .*IMAGENET1K_V1"):
+        source.trained_on(VGG16)
+    with pytest.raises(GraftError, match="CNN has no published weights; try source=big"):
+        source.trained_on(CNN)
+
+
+@pytest.mark.parametrize("names", ["features", "whole", "own"])
+def test_a_file_may_bear_torchvision_s_names(tmp_path: Path, names: str):
+    make = functools.partial(VGG16, Preprocess([3, 32, 32]))
+    backbone = make()
+    theirs = {f"features.{name.split('.', 2)[2]}": value for name, value in backbone.state_dict().items()}
+    head = {"classifier.0.weight": torch.zeros(2, 2)}
+    weights = {"features": theirs, "whole": theirs | head, "own": backbone.state_dict()}[names]
+    save_file(weights, tmp_path / "w.safetensors")
+    found = File(str(tmp_path / "w.safetensors")).weights(make, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    assert found.keys() == backbone.state_dict().keys()
+    assert all(torch.equal(found[name], value) for name, value in backbone.state_dict().items())
+
+
+def test_what_weights_were_trained_on_travels_with_them(tmp_path: Path):
+    data = MNIST5k(big=[0, 2], small=[1, 3], test_per_class=250, pixels="byte", pad=1)
+    make = functools.partial(CNN, data.preprocess())
+    big().weights(make, data, make_trainer, tmp_path)
+    (path,) = (tmp_path / "pretrained").glob("*.safetensors")
+    assert File(str(path)).trained_on(CNN) == TrainedOn(30, (0.0,), (1 / 255,))
+    torch.save(CNN(DIGIT).state_dict(), tmp_path / "w.pt")
+    assert File(str(tmp_path / "w.pt")).trained_on(CNN) is None
+    assert File("/nowhere.safetensors").trained_on(CNN) is None
+
+
 def test_pre_training_learns_is_done_once_and_does_not_touch_the_global_random_state(tmp_path: Path, fits: list[int]):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
     first = big(epochs=2).weights(make_cnn, few_digits(), make_trainer, tmp_path)
     assert torch.equal(torch.rand(3), expected)
-    again = big(epochs=2).weights(functools.partial(CNN, 1, keep=1), few_digits(), make_trainer, tmp_path)
+    again = big(epochs=2).weights(functools.partial(CNN, DIGIT, keep=1), few_digits(), make_trainer, tmp_path)
     assert len(fits) == 1
     assert first is not None
     assert again is not None
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert first.keys() == CNN(1).state_dict().keys()
+    assert first.keys() == CNN(DIGIT).state_dict().keys()
 
 
 def name(source: Big, network: CNN | None = None, data: MNIST5k | None = None, **flags) -> str:
-    return source._name(network or CNN(1), data or few_digits(), make_trainer(logger=False, **flags))
+    return source._name(network or CNN(DIGIT), data or few_digits(), make_trainer(logger=False, **flags))
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 500}, {"seed": 1}, {"lr": 1e-2}, {"dropout": 0.1}, {"epochs": 2}])
@@ -121,10 +189,10 @@ def test_other_settings_have_another_name(settings: dict):
 
 
 def test_other_stages_images_or_precision_have_another_name_but_not_another_keep():
-    assert name(big(), network=CNN(1, "tanh")) != name(big())
+    assert name(big(), network=CNN(DIGIT, "tanh")) != name(big())
     assert name(big(), data=MNIST5k(big=[0, 4], small=[1, 3], test_per_class=250)) != name(big())
     assert name(big(), precision="bf16-mixed") != name(big())
-    assert name(big(), network=CNN(1, keep=1)) == name(big())
+    assert name(big(), network=CNN(DIGIT, keep=1)) == name(big())
 
 
 def test_a_damaged_file_is_trained_again_to_the_same_weights(tmp_path: Path, fits: list[int]):

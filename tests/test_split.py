@@ -1,11 +1,20 @@
+from typing import TypeVar
+
 import torch
 
 from graft.dataset import MNIST5k
-from graft.split import Batches, BigSplit, SmallSplit
+from graft.split import Batches, BigSplit, SmallSplit, TrialData
+
+Split = TypeVar("Split", bound=TrialData)
 
 INPUTS = torch.arange(40.0)[:, None]
 LABELS = torch.arange(40) % 4
 ROWS = torch.stack([torch.arange(0, 10), torch.arange(20, 30)])
+
+
+def place(split: Split, data: MNIST5k) -> Split:
+    split.place(data.images.read(split.images), data.images.shape, torch.device("cpu"))
+    return split
 
 
 def epoch(batches: Batches) -> torch.Tensor:
@@ -49,7 +58,7 @@ def test_a_last_batch_of_one_joins_the_one_before():
 
 
 def test_the_big_split_is_one_trial_over_all_big_images(digits: MNIST5k):
-    split = BigSplit(digits, batch_size=128, seed=0)
+    split = place(BigSplit(digits, batch_size=128, seed=0), digits)
     inputs, labels = next(iter(split.train_dataloader()))
     assert inputs.shape == (1, 128, 1, 28, 28)
     assert labels.max() == 4
@@ -57,7 +66,7 @@ def test_the_big_split_is_one_trial_over_all_big_images(digits: MNIST5k):
 
 
 def test_the_small_split_numbers_its_classes_from_0(digits: MNIST5k):
-    split = SmallSplit(digits, [0, 1, 2], batch_size=4)
+    split = place(SmallSplit(digits, [0, 1, 2], batch_size=4), digits)
     assert split.labels[split.rows["train"]].tolist() == [[i // 20 for i in range(100)]] * 3
     assert torch.equal(split.images[split.rows["train"][1]], digits.sample(1)[0])
     (test,) = split.test_dataloader()
@@ -67,14 +76,14 @@ def test_the_small_split_numbers_its_classes_from_0(digits: MNIST5k):
 
 def test_curves_come_from_validation_and_if_wanted_from_test_images():
     data = MNIST5k(big=[0], small=[1, 3], test_per_class=250, val_per_class=5)
-    named = [loader.split for loader in SmallSplit(data, [0], 4, test_curve=True).val_dataloader()]
-    assert named == ["val", "test"]
-    assert [loader.split for loader in SmallSplit(data, [0], 4).val_dataloader()] == ["val"]
-    assert [loader.split for loader in SmallSplit(data, [0], 4).test_dataloader()] == ["val", "test"]
+    both, one = (place(SmallSplit(data, [0], 4, test_curve=test_curve), data) for test_curve in (True, False))
+    assert [loader.split for loader in both.val_dataloader()] == ["val", "test"]
+    assert [loader.split for loader in one.val_dataloader()] == ["val"]
+    assert [loader.split for loader in one.test_dataloader()] == ["val", "test"]
 
 
 def test_a_chunk_is_the_same_data_for_some_trials(digits: MNIST5k):
-    split = SmallSplit(digits, [0, 1, 2, 3], batch_size=4)
+    split = place(SmallSplit(digits, [0, 1, 2, 3], batch_size=4), digits)
     part = split.chunk(range(2, 4))
     assert part.seeds == [2, 3]
     whole = [inputs[2:] for inputs, _ in split.train_dataloader()]

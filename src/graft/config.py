@@ -13,14 +13,12 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from graft.errors import GraftError
 
 Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
-Draw = Enum("Draw", ["stratified", "first"])
 
 
 @dataclass
@@ -47,6 +45,7 @@ class Knobs:
     val_every: int = MISSING
     test_curve: bool = MISSING
     cache: str = MISSING
+    reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,32 @@ def whole(low: int, example: int, *others: str | None) -> Rule:
     return Rule(expected, lambda value: value in others or (type(value) is int and value >= low), str(example))
 
 
+def _fraction(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def _one_of(*values: str) -> Rule:
+    return Rule(f"{', '.join(values[:-1])} or {values[-1]}", lambda value: value in values, values[0])
+
+
 FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
-CLASSES = Rule(
-    "a list of different classes",
-    lambda value: isinstance(value, list) and len({str(item) for item in value}) == len(value),
-    "[1,3,5,7,9]",
-)
+
+
+def _path(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _classes(value: Any) -> bool:
+    return isinstance(value, list) and len({str(item) for item in value}) == len(value)
+
+
+def _reference(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    if value.keys() != {"low", "high", "source"} or not all(_fraction(value[end]) for end in ("low", "high")):
+        return False
+    return value["low"] <= value["high"]
+
 
 RULES = {
     "seed": whole(0, 0),
@@ -82,23 +101,32 @@ RULES = {
     "width": whole(1, 512),
     "lr": Rule("above 0", lambda value: value > 0, "0.001"),
     "val_every": whole(1, 10),
-    "dataset.big": CLASSES,
+    "dataset.root": Rule("the path of a folder", lambda value: value is None or _path(value), "DIR"),
+    "dataset.big": Rule(
+        "rest or a list of different classes", lambda value: value == "rest" or _classes(value), "[0,2,4,6,8]"
+    ),
     "dataset.small": Rule(
-        "a list of two or more different classes",
-        lambda value: CLASSES.holds(value) and len(value) > 1,
+        "all or a list of two or more different classes",
+        lambda value: value == "all" or (_classes(value) and len(value) > 1),
         "[1,3,5,7,9]",
     ),
-    "dataset.draw": Rule("stratified or first", lambda value: value in Draw.__members__, "stratified"),
+    "dataset.draw": _one_of("stratified", "first"),
     "dataset.small_per_class": whole(1, 20),
     "dataset.small_total": whole(1, 100, None),
     "dataset.val_per_class": whole(0, 10),
     "dataset.test_per_class": whole(1, 250, None),
+    "dataset.pixels": _one_of("weights", "unit", "byte"),
+    "dataset.pad": whole(0, 2),
+    "dataset.size": whole(1, 32, None),
+    "dataset.skip_unreadable": Rule("true or false", lambda value: isinstance(value, bool), "true"),
     "backbone.keep": whole(0, 2, None),
+    "backbone.pool": _one_of("average", "flatten"),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
     "source.seed": whole(0, 0),
     "source.head.dropout": FRACTION,
-    "source.path": Rule("the path of a file", lambda value: isinstance(value, str) and value != "", "FILE"),
+    "source.path": Rule("the path of a file", lambda value: _path(value), "FILE"),
+    "source.weights": Rule("null or a name", lambda value: value is None or isinstance(value, str), "IMAGENET1K_V1"),
     "head.dropout": FRACTION,
     "head.input_dropout": FRACTION,
     "head.widths": Rule(
@@ -109,6 +137,11 @@ RULES = {
     "tune.thaw": whole(0, 1, "auto", "all"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"
+    ),
+    "reference": Rule(
+        "null, or low and high (fractions of 1) and their source",
+        _reference,
+        "{low: 0.84, high: 0.873, source: paper}",
     ),
     "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
 }
@@ -128,9 +161,10 @@ def check(cfg: DictConfig) -> None:
             continue  # this group's option has no such key
         if group and "${" in str(node._get_node(leaf)):
             continue  # a knob's value, which is reported under the knob's name
-        value = None if OmegaConf.is_missing(node, leaf) else node[leaf]
-        value = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
-        if not rule.holds(value):
+        missing = OmegaConf.is_missing(node, leaf)
+        value = "nothing" if missing else node[leaf]
+        value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if missing or not rule.holds(value):
             faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
     if not faults:
         faults = _combinations(cfg)
@@ -141,7 +175,8 @@ def check(cfg: DictConfig) -> None:
 def _combinations(cfg: DictConfig) -> list[str]:
     """Return what is wrong with values that are each possible alone."""
     faults = []
-    both = {str(item) for item in cfg.dataset.big} & {str(item) for item in cfg.dataset.small}
+    big, small = ({str(item) for item in _listed(classes)} for classes in (cfg.dataset.big, cfg.dataset.small))
+    both = big if cfg.dataset.small == "all" else big & small
     if both:
         faults.append(
             f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
@@ -149,6 +184,10 @@ def _combinations(cfg: DictConfig) -> list[str]:
     if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
         faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
     return faults
+
+
+def _listed(classes: ListConfig | str) -> Sequence:
+    return [] if isinstance(classes, str) else classes
 
 
 def build(node: DictConfig, **known: Any) -> Any:
@@ -167,13 +206,13 @@ def build(node: DictConfig, **known: Any) -> Any:
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         unknown = sorted(str(key) for key in arguments - parameters.keys())
         if unknown:
-            raise GraftError(f"{node._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}")
-    try:
-        return instantiate(plain(node), **known, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, GraftError):
-            raise error.__cause__ from None  # Hydra has wrapped it in words about targets
-        raise
+            key = node._get_full_key(unknown[0])
+            raise GraftError(
+                f"{node._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}; "
+                f"leave it out, or try ~{key} where an experiment sets it"
+            )
+    made = instantiate({**plain(node), "_partial_": True}, _convert_="all")  # whose own errors are its own, then
+    return made if node.get("_partial_") else made(**known)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

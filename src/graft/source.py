@@ -1,21 +1,27 @@
 """Sources: where the backbone's weights come from."""
 
+import difflib
+import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 import graft
-from graft.backbone import Backbone
+from graft.backbone import Backbone, Weights
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
+from graft.preprocess import TrainedOn
 from graft.progress import Progress
 from graft.seed import seeded
 from graft.split import BigSplit
@@ -24,7 +30,6 @@ from graft.tune import Freeze
 
 log = logging.getLogger("graft")
 
-Weights = dict[str, torch.Tensor]
 MakeBackbone = Callable[[], Backbone]
 MakeTrainer = Callable[..., pl.Trainer]
 
@@ -34,22 +39,90 @@ class Scratch:
 
     trained = False
 
+    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+        """Return None: there are no weights."""
+        return None
+
     def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
         """Return None: there are no weights to share."""
         return None
+
+
+class ImageNet:
+    """Weights that torchvision publishes, through torch hub's cache.
+
+    Args:
+        weights: their name in torchvision's enumeration; `DEFAULT`, the best.
+    """
+
+    trained = True
+
+    def __init__(self, weights: str = "DEFAULT"):
+        self.name = weights
+
+    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+        """Return the size and scaling of the images that these weights were trained on."""
+        return _trained_on(_published(backbone, self.name))
+
+    def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
+        """Return the weights, downloaded if torch hub does not have them yet.
+
+        Raises:
+            GraftError: they cannot be downloaded.
+        """
+        network = backbone()
+        weights = _published(type(network), self.name)
+        try:
+            found = weights.get_state_dict(progress=False, check_hash=True)
+        except OSError as error:  # urllib's errors are of this kind
+            raise GraftError(
+                f"{weights.url} cannot be downloaded ({error}); put the file into {torch.hub.get_dir()}/checkpoints, "
+                "or try source=file source.path=FILE"
+            ) from None
+        return network.own_names(found)
+
+
+def _published(backbone: type[Backbone], name: str) -> Any:
+    if backbone.published is None:
+        raise GraftError(f"{backbone.__name__} has no published weights; try source=big, or backbone=vgg16")
+    names = list(backbone.published.__members__)
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, 1, 0) or names
+        raise GraftError(
+            f"source.weights must be one of {', '.join(names)}, got {name}; try source.weights={nearest[0]}"
+        )
+    return backbone.published[name]
+
+
+def _trained_on(weights: Any) -> TrainedOn:
+    transforms = weights.transforms()
+    return TrainedOn(transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std))
 
 
 class File:
     """Weights from a file: safetensors, or a state dict that `torch.save` wrote.
 
     Args:
-        path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on.
+        path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on, or
+            torchvision's for this network.
+        weights: the published weights that the file is a copy of, which tells what pixels they were trained on.
     """
 
     trained = True
 
-    def __init__(self, path: str):
-        self.path = Path(path).expanduser()
+    def __init__(self, path: str, weights: str | None = None):
+        self.path, self.name = Path(path).expanduser(), weights
+
+    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+        """Return the pixels that the weights were trained on, if `weights` or the file itself says so."""
+        if self.name is not None:
+            return _trained_on(_published(backbone, self.name))
+        try:
+            with safe_open(self.path, "pt") as file:
+                written = json.loads((file.metadata() or {})["trained_on"])
+        except (OSError, SafetensorError, KeyError):  # not there, no safetensors, or not written by Graft
+            return None
+        return TrainedOn(written["size"], tuple(written["mean"]), tuple(written["std"]))
 
     def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
         """Return the file's weights.
@@ -57,8 +130,8 @@ class File:
         Raises:
             GraftError: the file cannot be read, or its keys or shapes are not the backbone's.
         """
-        found = self._read()
-        expected = backbone().state_dict()
+        network = backbone()
+        found, expected = network.own_names(self._read()), network.state_dict()
         faults = [f"{key} is missing" for key in expected if key not in found]
         faults += [f"{key} is not a weight of this backbone" for key in found if key not in expected]
         faults += [
@@ -119,6 +192,10 @@ class Big:
             seed,
         )
 
+    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+        """Return None: they are trained here, on what `dataset.pixels` and `dataset.size` say."""
+        return None
+
     def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
         """Return the pre-trained weights: from the cache, or trained now and put there.
 
@@ -154,29 +231,23 @@ class Big:
     def _pretrain(self, network: Backbone, data: Dataset, fit: pl.Trainer, path: Path) -> Weights:
         start = time.perf_counter()
         front, stages = network.split(0)
-        whole = nn.Sequential(stages, self.head(num_features(network, data), len(data.big_classes)))
+        whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
         split = BigSplit(data, self.batch_size, self.seed)
-        split.move(split.inputs, fit.strategy.root_device)
+        split.place(data.images.read(split.images), network.preprocess.fitted, fit.strategy.root_device)
         transfer = Transfer(front, [whole], self.optimizer, stored=False)
         fit.fit(transfer, datamodule=split)
         whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
         accuracy = float(list(transfer.history.values())[-1])
-        write_tensors(path, network.state_dict(), {"accuracy": f"{accuracy:.4f}", "seconds": f"{seconds:.1f}"})
+        _, height, width = network.preprocess.fitted
+        pixels = replace(data.fit.scaled, size=height if height == width else None)
+        about = {"trained_on": json.dumps(asdict(pixels)), "accuracy": f"{accuracy:.4f}"}
+        write_tensors(path, network.state_dict(), about)
         log.info(
             "pre-trained on %s images of the big split: %.1f %% of them right in the last of %d epochs, %.1f s",
             f"{len(data.big):,}", 100 * accuracy, self.epochs, seconds,
         )  # fmt: skip
         return network.state_dict()
-
-
-def num_features(backbone: Backbone, data: Dataset) -> int:
-    """Return the length of the features that a backbone makes of the data set's images."""
-    backbone.eval()  # batch norm in training mode would refuse a single image
-    with torch.no_grad():
-        features = backbone(data.images.pixels[:1]).shape[1]
-    backbone.train()
-    return features
 
 
 def _call(partial: Callable) -> str:

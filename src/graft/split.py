@@ -1,12 +1,14 @@
 """Lightning data modules for the big and the small split: one batch for every trial, cut from memory."""
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
 
 from graft.dataset import Dataset
+from graft.images import Stream
 from graft.seed import generator
 
 EVALUATION_VALUES = 2**21  # input values in one batch of evaluation, all trials together: some 200 MB of activations
@@ -17,7 +19,7 @@ class Batches:
 
     Args:
         split: `train`, `val` or `test`, which names the curves.
-        inputs: images or features, (images, ...).
+        inputs: images or features, (images, ...), or a stream of images.
         labels: classes, counted from 0, (images,).
         rows: which inputs each trial goes through, (trials, length); one row that all trials share: (1, length).
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before
@@ -28,7 +30,7 @@ class Batches:
     def __init__(
         self,
         split: str,
-        inputs: torch.Tensor,
+        inputs: torch.Tensor | Stream,
         labels: torch.Tensor,
         rows: torch.Tensor,
         batch_size: int,
@@ -50,26 +52,28 @@ class Batches:
             rows = rows.gather(1, torch.stack(order))
         rows = rows.to(self.inputs.device)
         labels = self.labels[rows]
-        for start, end in self.bounds:
-            batch = rows[:, start:end]
-            # One flat index_select is three times as fast as indexing by a table.
-            inputs = self.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
-            yield inputs, labels[:, start:end]
+        parts = [rows[:, start:end] for start, end in self.bounds]
+        for (start, end), part, inputs in zip(self.bounds, parts, self._read(parts), strict=True):
+            yield inputs.unflatten(0, part.shape), labels[:, start:end]
+
+    def _read(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        if isinstance(self.inputs, Stream):
+            return self.inputs.batches([part.flatten() for part in parts])
+        # One flat index_select is three times as fast as indexing by a table.
+        return (self.inputs.index_select(0, part.flatten()) for part in parts)
 
 
 class TrialData(pl.LightningDataModule):
-    """What one fit needs: inputs in memory, and which of them each trial trains on.
+    """What one fit needs: its inputs, and which of them each trial trains on.
 
     Attributes:
         images: indices, into the data set, of all images that the fit needs, (images,).
-        inputs: those images, or what the frozen stages made of them, (images, ...).
         labels: their classes, counted from 0 within the split, (images,).
     """
 
     def __init__(self, data: Dataset, classes: torch.Tensor, rows: dict[str, torch.Tensor]):
         super().__init__()
         self.images = torch.cat([indices.flatten() for indices in rows.values()]).unique()
-        self.inputs = data.images.pixels[self.images]
         position = torch.full([len(data.images.classes)], -1)
         position[classes] = torch.arange(len(classes))
         self.labels = position[data.images.labels[self.images]]
@@ -78,9 +82,17 @@ class TrialData(pl.LightningDataModule):
         self.batch_size = 1
         self.curves: tuple[str, ...] = ()
 
-    def move(self, inputs: torch.Tensor, device: torch.device) -> None:
-        """Put the inputs (the images, or their features) and labels where the training is."""
-        self.inputs, self.labels = inputs.to(device), self.labels.to(device)
+    def place(self, inputs: torch.Tensor | Stream, shape: Sequence[int], device: torch.device) -> None:
+        """Put the inputs and labels where the training is.
+
+        Args:
+            inputs: the images that `images` lists, or what the frozen stages made of them, (images, ...).
+            shape: what the first layer that trains gets of each.
+            device: where; a stream's images follow batch by batch.
+        """
+        self.inputs = inputs if isinstance(inputs, Stream) else inputs.to(device)
+        self.labels = self.labels.to(self.inputs.device)
+        self.values = math.prod(shape)
 
     def train_dataloader(self) -> Batches:
         return Batches("train", self.inputs, self.labels, self.rows["train"], self.batch_size, self.seeds)
@@ -92,8 +104,7 @@ class TrialData(pl.LightningDataModule):
         return [self._evaluation(split) for split in ("val", "test") if self.rows[split].numel()]
 
     def _evaluation(self, split: str) -> Batches:
-        per_image = self.inputs[0].numel() * len(self.seeds)
-        batch_size = max(1, min(1024, EVALUATION_VALUES // per_image))
+        batch_size = max(1, min(1024, EVALUATION_VALUES // (self.values * len(self.seeds))))
         return Batches(split, self.inputs, self.labels, self.rows[split], batch_size)
 
 
@@ -120,7 +131,7 @@ class SmallSplit(TrialData):
         rows = {"train": torch.stack(train), "val": torch.stack(val), "test": data.test[None]}
         super().__init__(data, data.small_classes, rows)
         self.batch_size, self.seeds = batch_size, list(seeds)
-        self.curves = tuple(["val"] * (data.val_per_class > 0) + ["test"] * test_curve)
+        self.curves = tuple(["val"] * (rows["val"].numel() > 0) + ["test"] * test_curve)
 
     def chunk(self, trials: range) -> "SmallSplit":
         """Return the same data for some of the trials only."""

@@ -20,9 +20,10 @@ from rich.table import Table
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from graft.backbone import CNN, UnitPixels
+from graft.backbone import CNN
 from graft.dataset import MNIST5k
 from graft.head import Dense, Plain
+from graft.preprocess import Preprocess
 from graft.progress import Progress
 from graft.split import SmallSplit
 from graft.transfer import Transfer
@@ -30,6 +31,7 @@ from graft.trials import TrialStack, keep_memory
 from graft.tune import Freeze
 
 EPOCHS, TURNS = 20, 5
+DIGIT = Preprocess([1, 28, 28])
 Makes = Callable[[], nn.Module]
 
 
@@ -40,15 +42,15 @@ def adam(parameters) -> torch.optim.Optimizer:
 def data(trials: int, features: int | None) -> SmallSplit:
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
     split = SmallSplit(digits, range(trials), batch_size=4)
-    inputs = split.inputs if features is None else torch.rand(len(split.images), features)
-    split.move(inputs, torch.device("cpu"))
+    inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
+    split.place(inputs, inputs.shape[1:], torch.device("cpu"))
     return split
 
 
 def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
     """Return the seconds of a fit as a job makes it."""
     split = data(trials, features)
-    front = nn.Sequential(UnitPixels())
+    front = nn.Sequential(DIGIT)
     transfer = Transfer(front, [make() for _ in range(trials)], adam, stored=features is not None)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -112,7 +114,7 @@ def main() -> None:
     cases: list[tuple[str, Makes, int | None, int]] = [
         ("plain, 512 features", heads["plain"](512), 512, EPOCHS),
         ("dense512, 512 features", heads["dense512"](512), 512, EPOCHS),
-        ("cnn from scratch", lambda: nn.Sequential(CNN(1).split(0)[1], Plain(1600, 5, dropout=0.5)), None, 4),
+        ("cnn from scratch", lambda: nn.Sequential(CNN(DIGIT).split(0)[1], Plain(1600, 5, dropout=0.5)), None, 4),
     ]
     for name, make, features, epochs in cases:
         steps = epochs * 25 / 1000
