@@ -1,8 +1,7 @@
-"""What jobs' results say: one job's summary, and the ranked table of many jobs."""
+"""What jobs' results say: one job's summary, and the table of many jobs."""
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas
@@ -10,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from graft.files import write_text
+from graft.plot import draw_ranges, words
 from graft.sweep import FAILURE
 
+COMPARED = "beside published ranges, in the order of their names"
 OPTIMISTIC = "ranked by test accuracy, so the winner's number is optimistic"
 VALIDATED = "ranked by validation accuracy"
 
@@ -34,6 +35,10 @@ def show_job(result: dict, folder: Path) -> None:
         if interval is None
         else f"{percent(max(0, interval[0]))} to {percent(min(1, interval[1]))} %, of the mean",
     )
+    if result["reference"]:
+        low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
+        said = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
+        table.add_row("published range", said)
     table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in images.items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
@@ -47,43 +52,57 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
 
 
+def verdict(mean: float, low: float, high: float) -> str:
+    """Compare a mean with a published range at one decimal of a percentage, which is what is published."""
+    points, lowest, highest = (round(1000 * value) for value in (mean, low, high))
+    if lowest <= points <= highest:
+        return "within"
+    return f"below by {(lowest - points) / 10}" if points < lowest else f"above by {(points - highest) / 10}"
+
+
 def leaderboard(folder: Path) -> tuple[pandas.DataFrame, dict[str, str], str]:
-    """Rank all jobs under a folder.
+    """Tabulate all jobs under a folder.
+
+    Jobs with different published ranges answer different questions: they are compared with these and not ranked.
 
     Returns:
-        The finished jobs, best first; the failed jobs' reasons by name; by what the ranking was made.
+        The finished jobs, best first; the failed jobs' reasons by name; by what they were ordered.
     """
     results = {path.parent: json.loads(path.read_text()) for path in sorted(folder.rglob("result.json"))}
     failures = {path.parent: json.loads(path.read_text())["error"] for path in sorted(folder.rglob(FAILURE))}
     finished = {path: result for path, result in results.items() if path not in failures}
+    reasons = {str(path.relative_to(folder)): reason for path, reason in failures.items()}
     validated = bool(finished) and all(result["images"]["val"] for result in finished.values())
-    rows = [_row(str(path.relative_to(folder)), result, validated) for path, result in finished.items()]
-    table = pandas.DataFrame(rows)
-    if rows:
+    table = pandas.DataFrame(
+        [_row(str(path.relative_to(folder)), result, validated) for path, result in finished.items()]
+    )
+    if len({str(result.get("reference")) for result in finished.values()}) > 1:
+        return table, reasons, COMPARED
+    if len(table):
         table = table.sort_values("val_accuracy" if validated else "accuracy", ascending=False, kind="stable")
         table.insert(0, "rank", range(1, len(table) + 1))
-    reasons = {str(path.relative_to(folder)): reason for path, reason in failures.items()}
     return table, reasons, VALIDATED if validated else OPTIMISTIC
 
 
 def _row(name: str, result: dict, validated: bool) -> dict[str, object]:
-    accuracy = result["accuracy"]
-    row: dict[str, object] = {"job": name}
+    accuracy, reference = result["accuracy"], result.get("reference")
+    row: dict[str, object] = {"job": name, "label": words(name, result.get("config", ()))}
     if validated:
         row["val_accuracy"] = sum(trial["val_accuracy"] for trial in result["trials"]) / len(result["trials"])
+    row |= {"accuracy": accuracy["mean"], "low": accuracy["min"], "high": accuracy["max"]}
+    if reference:
+        low, high = reference["low"], reference["high"]
+        row |= {"reference_low": low, "reference_high": high, "verdict": verdict(accuracy["mean"], low, high)}
     return row | {
-        "accuracy": accuracy["mean"],
-        "low": accuracy["min"],
-        "high": accuracy["max"],
         "trials": len(result["trials"]),
-        "trainable": result["parameters"]["trainable"],
         "parameters": result["parameters"]["total"],
+        "trainable": result["parameters"]["trainable"],
         "seconds": result["seconds"]["total"],
     }
 
 
 def show_sweep(folder: Path) -> dict[str, str]:
-    """Print a sweep's ranked table and write it as `leaderboard.csv` and `leaderboard.md`.
+    """Print a sweep's table, and write it as `leaderboard.csv` and `.md` with a picture, `leaderboard.png`.
 
     Returns:
         The failed jobs' reasons by name.
@@ -91,13 +110,15 @@ def show_sweep(folder: Path) -> dict[str, str]:
     table, failures, how = leaderboard(folder)
     console = _console()
     if len(table):
-        write_text(folder / "leaderboard.csv", table.to_csv(index=False))
-        headers, rows = ["rank", "job", *_columns(table)], list(_cells(table))
+        write_text(folder / "leaderboard.csv", table.drop(columns="label").to_csv(index=False))
+        cells = [_cells(row) for row in table.to_dict("records")]
+        headers, rows = list(cells[0]), [list(row.values()) for row in cells]
         write_text(folder / "leaderboard.md", f"Accuracies in percent, {how}.\n\n{_markdown(headers, rows)}\n")
+        draw_ranges(folder / "leaderboard.png", table, how)
         console.print(f"Accuracies in percent, {how}", soft_wrap=True)
         shown = Table()
         for header in headers:
-            shown.add_column(header, justify="left" if header == "job" else "right", overflow="fold")
+            shown.add_column(header, justify="left" if header in ("job", "verdict") else "right", overflow="fold")
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
@@ -107,23 +128,30 @@ def show_sweep(folder: Path) -> dict[str, str]:
     return failures
 
 
-def _columns(table: pandas.DataFrame) -> list[str]:
-    validation = ["validation"] if "val_accuracy" in table else []
-    return [*validation, "test", "lowest to highest", "parameters", "trainable", "seconds"]
+def _cells(row: dict) -> dict[str, str]:
+    """Return a job's line of the table; only what the jobs have makes a column."""
+    compared = "verdict" in row
+    has_reference = compared and not pandas.isna(row["reference_low"])
+    return {
+        **({"rank": str(row["rank"])} if "rank" in row else {}),
+        "job": str(row["job"]).replace("experiment=", ""),
+        **({"validation": percent(row["val_accuracy"])} if "val_accuracy" in row else {}),
+        "test": percent(row["accuracy"]),
+        "lowest-highest": _range(row["low"], row["high"]),
+        **(
+            {"published": _range(row["reference_low"], row["reference_high"]) if has_reference else ""}
+            if compared
+            else {}
+        ),
+        **({"verdict": row["verdict"] if has_reference else ""} if compared else {}),
+        "parameters": f"{row['parameters']:,}",
+        **({} if compared else {"trainable": f"{row['trainable']:,}"}),
+        "seconds": f"{row['seconds']:.1f}",
+    }
 
 
-def _cells(table: pandas.DataFrame) -> Iterable[list[str]]:
-    for row in table.to_dict("records"):
-        yield [
-            str(row["rank"]),
-            str(row["job"]),
-            *([percent(row["val_accuracy"])] if "val_accuracy" in row else []),
-            percent(row["accuracy"]),
-            f"{percent(row['low'])} to {percent(row['high'])}",
-            f"{row['parameters']:,}",
-            f"{row['trainable']:,}",
-            f"{row['seconds']:.1f}",
-        ]
+def _range(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
 
 
 def _markdown(headers: list[str], rows: list[list[str]]) -> str:

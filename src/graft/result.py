@@ -1,4 +1,4 @@
-"""What a job leaves in its folder: result.json, history.csv, weights.safetensors and model.yaml."""
+"""What a job leaves in its folder: result.json, history.csv, curves.png, weights.safetensors and model.yaml."""
 
 import json
 import platform
@@ -15,6 +15,7 @@ import graft
 from graft.config import plain
 from graft.dataset import Dataset
 from graft.files import write_tensors, write_text
+from graft.plot import draw_curves, title
 from graft.split import SmallSplit
 from graft.sweep import FAILURE
 from graft.transfer import Transfer, band, curves
@@ -48,7 +49,7 @@ class Result:
             self.weights.setdefault(name, []).append(values.detach().cpu())
 
     def write(self, front: nn.Module, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
-        """Write the four files, `result.json` last, since it is what marks a job as finished.
+        """Write the five files, `result.json` last, since it is what marks a job as finished.
 
         Args:
             front: preprocessing and frozen stages.
@@ -60,7 +61,9 @@ class Result:
         """
         if self.chunks > 1:
             self._draw_curves()
-        write_text(self.folder / "history.csv", self._history().to_csv(index=False))
+        history = self._history()
+        write_text(self.folder / "history.csv", history.to_csv(index=False))
+        draw_curves(self.folder / "curves.png", history, title(plain(self.cfg)))
         self._write_model(front)
         content = self._content(parameters, seconds)
         write_text(self.folder / "result.json", json.dumps(content, indent=2) + "\n")
