@@ -117,6 +117,13 @@ def test_trials_one_at_a_time_equal_the_stack(run: Run, tmp_path: Path):
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.01)
 
 
+@pytest.mark.parametrize("at_once", ["auto", "1"])
+def test_dropout_goes_on_after_a_validation(run: Run, at_once: str):
+    settings = ("trials=2", "epochs=4", "source.epochs=1", "dropout=0.5", f"trials_at_once={at_once}")
+    often, once = (run(*settings, f"val_every={every}", name=f"every{every}") for every in (1, 4))
+    assert [trial["loss"] for trial in often["trials"]] == [trial["loss"] for trial in once["trials"]]
+
+
 def test_tuning_the_whole_pretrained_backbone_starts_from_its_weights(run: Run, tmp_path: Path):
     run(*QUICK, "trials=2", "epochs=1", "tune=full", "lr=1e-9")
     (path,) = (tmp_path / "cache" / "pretrained").glob("*.safetensors")

@@ -57,6 +57,9 @@ class TrialStack(nn.Module):
         """Map inputs, (trials, batch, ...) or (1, batch, ...) for all trials, to (trials, batch, classes)."""
         if self.network is not None:
             return self.network(inputs[0])[None]
+        # Not in `train()`: after a validation Lightning sets each module's `training` without calling it.
+        if self._template[0].training != self.training:
+            self._template[0].train(self.training)
         shared = len(inputs) == 1
         return vmap(self._one, in_dims=(0, None if shared else 0), randomness="different")(
             self.weights(), inputs[0] if shared else inputs
@@ -64,12 +67,6 @@ class TrialStack(nn.Module):
 
     def _one(self, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         return functional_call(self._template[0], weights, (inputs,))
-
-    def train(self, mode: bool = True) -> "TrialStack":
-        super().train(mode)
-        if self.network is None:
-            self._template[0].train(mode)
-        return self
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return all trials' weights under the names that one network gives them, each (trials, ...)."""
