@@ -1,17 +1,25 @@
 """The lecture's rows: their configuration, and in slow tests their numbers."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
+import torch
 import yaml
 from conftest import ROOT, SHARED
 from omegaconf import DictConfig
+from PIL import Image
+from safetensors.torch import save_file
 
+from graft.backbone import VGG16
 from graft.config import check
+from graft.preprocess import Preprocess
 
 Configure = Callable[..., DictConfig]
+Train = Callable[..., subprocess.CompletedProcess[str]]
 ROWS = sorted((ROOT / "conf" / "experiment").glob("lecture_*.yaml"))
 WEIGHTS = SHARED / "data" / "weights" / "vgg16_imagenet_features.safetensors"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real data in ../shared")
@@ -61,3 +69,74 @@ def test_every_row_runs_on_files(configure: Configure, path: Path):
     for key in ("draw", "small", "small_total", "small_per_class", "pixels", "pad", "size"):
         assert cfg.dataset[key] == original.dataset[key]
     assert cfg.source.get("weights") == original.source.get("weights")
+
+
+def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(train: Train, tmp_path: Path):
+    for name, level in (("dark", 0), ("bright", 150)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = torch.randint(level, level + 100, (32, 32, 3), dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(tmp_path / "pictures" / name / f"{number}.png")
+    weights = VGG16(Preprocess([3, 32, 32])).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    words = (
+        "-m", "experiment=glob(lecture_cifar10_vgg*)", "dataset=image_folder", "dataset.root=pictures", "source=file",
+        "source.path=w.safetensors", "trials=2", "epochs=2", "dataset.small_per_class=5",
+    )  # fmt: skip
+    stored = []
+    for name in ("first", "second"):
+        done = train(*words, f"name={name}")
+        assert done.returncode == 0, done.stderr
+        assert "the weights were trained on pixels of 224x224, less their mean" in done.stdout + done.stderr
+        assert "48.0 to 49.5" in done.stdout
+        folder = tmp_path / "outputs" / name
+        assert (folder / "leaderboard.png").exists()
+        (job,) = folder.glob("*/result.json")
+        assert (job.parent / "curves.png").exists()
+        result = json.loads(job.read_text())
+        assert result["reference"]["low"] == 0.48
+        assert result["parameters"]["frozen"] == 14_714_688
+        assert set(pandas.read_csv(job.parent / "history.csv")["split"]) == {"train", "test"}
+        assert result["config"]["dataset"]["root"] == "pictures"
+        stored.append({path: path.stat().st_mtime_ns for path in (tmp_path / "outputs/cache").rglob("*.safetensors")})
+    assert stored[0] == stored[1]
+    assert len(stored[0]) == 1
+
+
+@pytest.mark.slow
+@needs_shared
+@pytest.mark.parametrize(
+    ("row", "low", "high"),
+    [
+        ("plain", 82.8, 84.6),
+        ("dropout", 79.0, 82.4),
+        ("dense512_dropout", 85.4, 86.6),
+        ("dense512_dropout2", 80.5, 86.0),
+        ("dense512", 85.4, 86.6),
+    ],
+)
+def test_the_lecture_s_digits_with_vgg16(run: Callable[..., dict], tmp_path_factory, row: str, low: float, high: float):
+    result = run(
+        f"experiment=lecture_mnist_vgg16_{row}", f"dataset.root={SHARED}/data", "source=file", f"source.path={WEIGHTS}",
+        f"cache={tmp_path_factory.getbasetemp()}/lecture",
+    )  # fmt: skip
+    assert low <= 100 * result["accuracy"]["mean"] <= high
+
+
+@pytest.mark.slow
+@needs_shared
+@pytest.mark.parametrize(("copy", "low", "high"), [("png", 46, 50), ("jpeg", 44, 47.5)])
+def test_the_lecture_s_pictures_with_vgg16(run: Callable[..., dict], copy: str, low: float, high: float):
+    result = run(
+        "experiment=lecture_cifar10_vgg16_dense512", "dataset=image_folder",
+        f"dataset.root={SHARED}/data/cifar10_{copy}", "source=file", f"source.path={WEIGHTS}", "test_curve=false",
+    )  # fmt: skip
+    assert low <= 100 * result["accuracy"]["mean"] <= high
+
+
+@pytest.mark.slow
+@needs_shared
+@pytest.mark.parametrize(("row", "low", "high"), [("scratch", 83, 87.5), ("transfer", 89.5, 92.6)])
+def test_the_lecture_s_digits_with_a_small_cnn(run: Callable[..., dict], row: str, low: float, high: float):
+    result = run(f"experiment=lecture_mnist_{row}", f"dataset.root={SHARED}/data", "test_curve=false")
+    assert low <= 100 * result["accuracy"]["mean"] <= high

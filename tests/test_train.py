@@ -68,6 +68,11 @@ def test_bad_configurations_are_refused_before_anything_is_made(
         (["dataset=mnist", "dataset.root=no", "dataset.download=false"], ["dataset.root=no", "dataset=mnist5k"]),
         (["source=file", "source.path=no.safetensors"], ["source.path=no.safetensors cannot be read"]),
         (["backbone.keep=3"], ["backbone.keep must be from 0 to 2"]),
+        (["source=imagenet"], ["CNN has no published weights; try source=big, or backbone=vgg16"]),
+        (["backbone=vgg16", "source=imagenet", "source.weights=V3"], ["source.weights must be one of IMAGENET1K_V1"]),
+        (["backbone=vgg16"], ["takes images from 32x32 pixels up, got 28x28; try dataset.size=32, or dataset.pad=2"]),
+        (["dataset=image_folder", "dataset.root=no"], ["dataset.root=no is not a folder"]),
+        (["experiment=lecture_mnist_vgg16_plain", "source=big"], ["Big takes no weights", "try ~source.weights"]),
     ],
 )
 def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
