@@ -10,7 +10,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import RULES, build, check, folder_name
+from graft.config import RULES, _job_folder, build, check, folder_name
 from graft.errors import GraftError
 
 Configure = Callable[..., DictConfig]
@@ -136,3 +136,10 @@ def test_folder_names_are_single_folders():
     long = [folder_name(f"{'x' * 300}={number}") for number in range(2)]
     assert long[0] != long[1]
     assert max(map(len, long)) <= 100
+
+
+def test_a_sweep_s_jobs_are_named_after_what_differs_and_a_lone_job_after_its_experiment():
+    overrides = ["experiment=lecture_mnist_scratch", "trials=2"]
+    assert _job_folder([*overrides, "head=plain"], overrides) == "head=plain"
+    assert _job_folder(overrides, overrides) == "experiment=lecture_mnist_scratch"
+    assert _job_folder(["trials=2"], ["trials=2"]) == "default"

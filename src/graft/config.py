@@ -235,8 +235,9 @@ def _typed() -> list[str]:
 
 
 def _job_folder(overrides: Sequence[str], typed: Sequence[str]) -> str:
-    """Name a sweep's job after what tells it from the others: `head=plain_dropout=0.5`."""
-    return folder_name("_".join(override for override in overrides if override not in typed))
+    """Name a sweep's job after what tells it from others, `head=plain_dropout=0.5`, a lone one after its experiment."""
+    own = [override for override in overrides if override not in typed]
+    return folder_name("_".join(own or [override for override in overrides if override.startswith("experiment=")]))
 
 
 # Cached: Hydra hands a sweep's cache to its jobs, which are composed from overrides of their own.
