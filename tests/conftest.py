@@ -30,7 +30,7 @@ def configure(tmp_path: Path) -> Callable[..., DictConfig]:
 
     def configure(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("train", ["name=test", f"cache={tmp_path}/cache", *overrides])
+            return compose("train", ["name=test", f"cache={tmp_path}/cache", "keep_weights=all", *overrides])
 
     return configure
 
@@ -39,9 +39,9 @@ def configure(tmp_path: Path) -> Callable[..., DictConfig]:
 def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., dict]:
     """Run one job in this process; its folder is `tmp_path / name`."""
 
-    def run(*overrides: str, name: str = "job") -> dict:
+    def run(*overrides: str, name: str = "job", resume: bool = False) -> dict:
         (tmp_path / name).mkdir(exist_ok=True)
-        return job.run(configure(*overrides), tmp_path / name)
+        return job.run(configure(*overrides), tmp_path / name, resume)
 
     return run
 

@@ -24,6 +24,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert json.loads((tmp_path / "job" / "result.json").read_text()) == result
     assert list(result) == [
         "config", "trials", "accuracy", "parameters", "seconds", "reference", "images", "versions",
+        "identity",
     ]  # fmt: skip
     assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]
     assert {trial["epoch"] for trial in result["trials"]} == {4}
@@ -43,6 +44,7 @@ def test_the_same_command_gives_the_same_result_and_another_seed_another(run: Ru
     first, second, other = run(*TINY), run(*TINY, name="again"), run(*TINY, "seed=3", name="other")
     for result in (first, second, other):
         del result["seconds"], result["config"]["cache"]
+    assert first["identity"] == second["identity"] != other["identity"]
     assert first == second
     assert {trial["accuracy"] for trial in first["trials"]}.isdisjoint(trial["loss"] for trial in other["trials"])
     assert [trial["loss"] for trial in first["trials"]] != [trial["loss"] for trial in other["trials"]]

@@ -21,7 +21,6 @@ from graft.source import Big, File, ImageNet, Scratch
 make_trainer = functools.partial(
     pl.Trainer,
     accelerator="cpu",
-    enable_checkpointing=False,
     enable_progress_bar=False,
     enable_model_summary=False,
 )

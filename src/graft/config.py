@@ -19,6 +19,11 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from graft.errors import GraftError
 
 Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
+KeepWeights = Enum("KeepWeights", ["best", "all", "none"])
+
+# What may differ between two runs of one job: none of it changes the job's numbers beyond rounding.
+NOT_COMPARED = ("name", "cache", "trials_at_once", "resume")
+NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
 
 
 @dataclass
@@ -44,6 +49,8 @@ class Knobs:
     lr: float = MISSING
     val_every: int = MISSING
     test_curve: bool = MISSING
+    resume: Any = MISSING
+    keep_weights: KeepWeights = MISSING
     cache: str = MISSING
     reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
 
@@ -101,6 +108,7 @@ RULES = {
     "width": whole(1, 512),
     "lr": Rule("above 0", lambda value: value > 0, "0.001"),
     "val_every": whole(1, 10),
+    "resume": Rule("null, true or false", lambda value: value is None or isinstance(value, bool), "true"),
     "dataset.root": Rule("the path of a folder", lambda value: value is None or _path(value), "DIR"),
     "dataset.big": Rule(
         "rest or a list of different classes", lambda value: value == "rest" or _classes(value), "[0,2,4,6,8]"
@@ -220,6 +228,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def compared(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a job's plain configuration decides its numbers."""
+    trainer = {key: value for key, value in config["trainer"].items() if key not in NOT_COMPARED_TRAINER}
+    return {key: value for key, value in config.items() if key not in NOT_COMPARED} | {"trainer": trainer}
 
 
 def folder_name(text: str, length: int = 100) -> str:

@@ -1,7 +1,9 @@
 """Files that are whole or absent: written under a temporary name, renamed, checked when read."""
 
+import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+
+from graft.errors import GraftError
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -24,9 +28,25 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0o600 would lock colleagues out of a shared cache
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise GraftError(
+                f"no space left for {path}; what is finished is kept: make room and run the same command again"
+            ) from None
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process had begun to write into a folder that nobody else writes into."""
+    for path in folder.glob(".*.*"):
+        if re.fullmatch(r"\..+\.\w{8}", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def size(tensors: Tensors) -> int:
+    """Return how many bytes tensors take."""
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 import os
+import shutil
 import time
 import warnings
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock
 from hydra.utils import get_object
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -20,16 +22,18 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
 from graft.backbone import Backbone
+from graft.checkpoint import Checkpoint
 from graft.config import build, check
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.progress import Progress
 from graft.report import show_job
-from graft.result import Result
+from graft.result import Result, finished, identity
 from graft.seed import seeded
 from graft.source import File
 from graft.split import SmallSplit
+from graft.sweep import FAILURE
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import chunks, keep_memory
 from graft.tune import Freeze
@@ -88,12 +92,24 @@ class Plan:
             log.warning(fit.warning())
 
 
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Run one configuration and print its answer."""
-    show_job(run(cfg, folder), folder)
+def main(cfg: DictConfig, folder: Path, resume: bool) -> dict:
+    """Run one configuration, or take its result if it is finished, and print its answer.
+
+    Args:
+        cfg: the composed configuration.
+        folder: the job's folder; of several processes that come to it, one runs the job and the others wait.
+        resume: whether a finished job is left alone.
+
+    Returns:
+        The content of `result.json`.
+    """
+    with FileLock(folder / ".lock"):
+        result = run(cfg, folder, resume)
+    show_job(result, folder)
+    return result
 
 
-def run(cfg: DictConfig, folder: Path) -> dict:
+def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     """Run all trials of one configuration and write what came out into a folder.
 
     Returns:
@@ -106,6 +122,12 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     keep_memory()
     stop_looking_for_gpus()
     plan = Plan(cfg)
+    job = identity(cfg, plan.data)
+    found = finished(folder, job) if resume else None
+    if found is not None:
+        (folder / FAILURE).unlink(missing_ok=True)
+        log.info("%s is finished", folder.name)
+        return found
     plan.warn()
     with clock("pretrain"):
         weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
@@ -133,26 +155,30 @@ def run(cfg: DictConfig, folder: Path) -> dict:
 
     example = OneTrial(front, network(cfg.seed))
     log.info("%s", ModelSummary(example, max_depth=2))
-    result = Result(cfg, folder, plan.data, plan.split)
+    result = Result(cfg, folder, plan.data, plan.split, job)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
         transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
         part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
+        name = f"{job}_{trials.start}-{trials.stop - 1}.ckpt"
+        checkpoint = Checkpoint(folder / "checkpoints" / name, last=len(plan.chunks) > 1)
         trainer = plan.trainer(
             max_epochs=cfg.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials))],
+            callbacks=[Freeze(), Progress(_label(trials)), checkpoint],
             check_val_every_n_epoch=cfg.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,
         )
         with seeded(split.seeds[0], "dropout"):
             with clock("train"):
-                trainer.fit(transfer, datamodule=split)
+                checkpoint.fit(trainer, transfer, split)
             with clock("test"):
                 trainer.test(transfer, datamodule=split, verbose=False)
-        result.add(transfer)
-    return result.write(front, parameter_counts(example), clock.seconds())
+        result.add(trials, transfer)
+    content = result.write(front, parameter_counts(example), clock.seconds())
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return content
 
 
 def stop_looking_for_gpus() -> None:
@@ -188,11 +214,12 @@ def _label(trials: range) -> str:
 
 
 def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
-    taken = sorted(make.keywords.keys() & flags.keys())
+    saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
+    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar"})
     if taken:
         raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     try:
-        return make(**flags, enable_progress_bar=False)
+        return make(**flags, enable_progress_bar=False, enable_checkpointing=saves)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

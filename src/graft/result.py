@@ -4,6 +4,7 @@ import json
 import platform
 import shutil
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 
 import pandas
@@ -12,14 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import graft
-from graft.config import plain
+from graft.config import KeepWeights, compared, plain
 from graft.dataset import Dataset
-from graft.files import write_tensors, write_text
+from graft.errors import GraftError
+from graft.files import fingerprint, remove_leftovers, size, write_tensors, write_text
 from graft.plot import draw_curves, title
 from graft.split import SmallSplit
-from graft.sweep import FAILURE
+from graft.sweep import FAILURE, RESULT
 from graft.transfer import Transfer, band, curves
 from graft.trials import summary
+
+TRAIN_LOSS = ("train", "loss")
+SMALL = 2**20  # bytes of frozen weights that each job may hold itself
 
 
 class Result:
@@ -30,26 +35,31 @@ class Result:
         folder: the job's folder.
         data: the data set.
         split: all trials' images.
+        identity: what tells this job from all others, as `identity` returns it.
     """
 
-    def __init__(self, cfg: DictConfig, folder: Path, data: Dataset, split: SmallSplit):
-        self.cfg, self.folder, self.data, self.split = cfg, folder, data, split
-        self.history: dict[tuple[str, str, int], list[float]] = {}
-        self.weights: dict[str, list[torch.Tensor]] = {}
+    def __init__(self, cfg: DictConfig, folder: Path, data: Dataset, split: SmallSplit, identity: str):
+        self.cfg, self.folder, self.data, self.split, self.identity = cfg, folder, data, split, identity
+        self.history: dict[tuple[str, str, int], dict[int, float]] = {}
+        self.weights: dict[int, dict[str, torch.Tensor]] = {}
         self.chunks = 0
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # an earlier run's curves would mix with these
+        (folder / FAILURE).unlink(missing_ok=True)
+        remove_leftovers(folder)
 
-    def add(self, transfer: Transfer) -> None:
+    def add(self, trials: range, transfer: Transfer) -> None:
         """Take the history and the weights of the trials that one fit has trained."""
         self.chunks += 1
         for key, values in transfer.history.items():
             # Six decimals: what single precision holds, without its noise.
-            self.history.setdefault(key, []).extend(round(value, 6) for value in values.tolist())
-        for name, values in transfer.trials.weights().items():
-            self.weights.setdefault(name, []).append(values.detach().cpu())
+            rounded = (round(value, 6) for value in values.tolist())
+            self.history.setdefault(key, {}).update(zip(trials, rounded, strict=True))
+        if self.cfg.keep_weights is not KeepWeights.none:
+            for position, trial in enumerate(trials):
+                self.weights[trial] = {name: value.cpu() for name, value in transfer.trials.trial(position).items()}
 
     def write(self, front: nn.Module, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
-        """Write the five files, `result.json` last, since it is what marks a job as finished.
+        """Write the files, `result.json` last, since it is what marks a job as finished.
 
         Args:
             front: preprocessing and frozen stages.
@@ -58,34 +68,54 @@ class Result:
 
         Returns:
             The content of `result.json`.
+
+        Raises:
+            GraftError: no trial came to an end.
         """
+        trials = self._trials()
+        if all("error" in trial for trial in trials):
+            raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr={self.cfg.lr / 10:g}")
         if self.chunks > 1:
             self._draw_curves()
         history = self._history()
         write_text(self.folder / "history.csv", history.to_csv(index=False))
         draw_curves(self.folder / "curves.png", history, title(plain(self.cfg)))
-        self._write_model(front)
-        content = self._content(parameters, seconds)
-        write_text(self.folder / "result.json", json.dumps(content, indent=2) + "\n")
-        (self.folder / FAILURE).unlink(missing_ok=True)
+        self._write_model(front, trials)
+        content = self._content(trials, parameters, seconds)
+        write_text(self.folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
         return content
 
-    def _content(self, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
-        epochs = max(epoch for split, _, epoch in self.history if split == "test")  # fewer if a trainer flag says so
-        columns = {
-            ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epochs]
-            for split in ("test", "val")
-            for metric in ("accuracy", "loss")
-            if (split, metric, epochs) in self.history
-        }
-        trials = [
-            {"seed": seed, **{name: values[trial] for name, values in columns.items()}, "epoch": epochs}
-            for trial, seed in enumerate(self.split.seeds)
-        ]
+    def _trials(self) -> list[dict]:
+        """Return each trial's seed and final measures; those of a trial whose loss left the numbers are None."""
+        rows = []
+        for trial, seed in enumerate(self.split.seeds):
+            # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
+            epoch = max(epoch for (split, _, epoch), at in self.history.items() if split == "test" and trial in at)
+            final = {
+                ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epoch][trial]
+                for split in ("test", "val")
+                for metric in ("accuracy", "loss")
+                if (split, metric, epoch) in self.history
+            }
+            failed = self._failed(trial)
+            if failed is not None:
+                final = dict.fromkeys(final)
+                epoch = failed
+            final = {name: value if value is not None and isfinite(value) else None for name, value in final.items()}
+            error = {} if failed is None else {"error": f"the loss was no longer a number in epoch {failed}"}
+            rows.append({"seed": seed, **final, "epoch": epoch, **error})
+        return rows
+
+    def _failed(self, trial: int) -> int | None:
+        """Return the first epoch after which one of a trial's losses was not a finite number."""
+        losses = ((epoch, at) for (_, metric, epoch), at in self.history.items() if metric == "loss")
+        return min((epoch for epoch, at in losses if not isfinite(at.get(trial, 0))), default=None)
+
+    def _content(self, trials: list[dict], parameters: dict[str, int], seconds: dict[str, float]) -> dict:
         return {
             "config": plain(self.cfg),
             "trials": trials,
-            "accuracy": summary(columns["accuracy"]),
+            "accuracy": summary([trial["accuracy"] for trial in trials if "error" not in trial]),
             "parameters": parameters,
             "seconds": seconds,
             "reference": plain(self.cfg)["reference"],
@@ -100,6 +130,7 @@ class Result:
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("torch", "torchvision", "pytorch-lightning", "hydra-core")},
             },
+            "identity": self.identity,
         }
 
     def _history(self) -> pandas.DataFrame:
@@ -107,7 +138,7 @@ class Result:
         rows = [
             (trial, epoch, split, metric, value)
             for (split, metric, epoch), values in self.history.items()
-            for trial, value in enumerate(values)
+            for trial, value in values.items()
         ]
         columns = ["trial", "epoch", "split", "metric", "value"]
         return pandas.DataFrame(rows, columns=columns).sort_values(columns[:4])
@@ -116,14 +147,29 @@ class Result:
         """Draw the bands over all trials, where each fit could only draw those of its own."""
         logger = curves(self.folder, "tensorboard", ("train", *self.split.curves))
         for (split, metric, epoch), values in self.history.items():
-            logger.log_metrics(band(f"{metric}/{split}", torch.tensor(values)), step=epoch)
+            logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
         logger.finalize("success")
 
-    def _write_model(self, front: nn.Module) -> None:
-        """Write all that a prediction needs: the weights, and how to build what they belong to."""
-        tensors = {f"frozen.{name}": value for name, value in front.state_dict().items()}
-        tensors |= {f"trials.{name}": torch.cat(values) for name, values in self.weights.items()}
-        write_tensors(self.folder / "weights.safetensors", tensors)
+    def _write_model(self, front: nn.Module, trials: list[dict]) -> None:
+        """Write all that a prediction needs: the weights, and how to build what they belong to.
+
+        A large frozen part is stored once for all jobs, in the cache, unless all weights are to be kept here.
+        """
+        kept = self._kept(trials)
+        path = self.folder / "weights.safetensors"
+        if not kept:
+            path.unlink(missing_ok=True)
+            return
+        frozen = {f"frozen.{name}": value for name, value in front.state_dict().items()}
+        elsewhere = None
+        if self.cfg.keep_weights is KeepWeights.best and size(frozen) > SMALL:
+            elsewhere = Path(self.cfg.cache).absolute() / "frozen" / f"{fingerprint(frozen)[:24]}.safetensors"
+            if not elsewhere.exists():
+                write_tensors(elsewhere, frozen)
+            frozen = {}
+        names = self.weights[kept[0]]
+        learned = {f"trials.{name}": torch.stack([self.weights[trial][name] for trial in kept]) for name in names}
+        write_tensors(path, frozen | learned)
         config = plain(self.cfg)
         preprocess = {"_target_": "graft.preprocess.Preprocess", **self.data.preprocess().settings}
         model = {
@@ -131,8 +177,35 @@ class Result:
             "backbone": {**config["backbone"], "preprocess": preprocess},
             "head": {**config["head"], "num_classes": len(self.data.small_classes)},
             "frozen_stages": sum(name.startswith("stage") for name, _ in front.named_children()),
+            "frozen_weights": None if elsewhere is None else str(elsewhere),
             "classes": self.data.class_names,
             "image": list(self.data.images.shape),
-            "seeds": self.split.seeds,
+            "seeds": [self.split.seeds[trial] for trial in kept],
         }
         write_text(self.folder / "model.yaml", OmegaConf.to_yaml(OmegaConf.create(model)))
+
+    def _kept(self, trials: list[dict]) -> list[int]:
+        """Return which trials' weights are kept; the best is chosen by validation images, else by training loss."""
+        finished = [number for number in self.weights if "error" not in trials[number]]
+        if self.cfg.keep_weights is not KeepWeights.best:
+            return finished
+        if "val_accuracy" in trials[finished[0]]:
+            return [max(finished, key=lambda number: trials[number]["val_accuracy"])]
+        return [min(finished, key=lambda number: self.history[*TRAIN_LOSS, trials[number]["epoch"]][number])]
+
+
+def identity(cfg: DictConfig, data: Dataset) -> str:
+    """Return what a job is known by: its configuration, as far as it decides numbers, its data, Graft's version."""
+    about = json.dumps(compared(plain(cfg)), sort_keys=True)
+    return fingerprint(about, data.images.fingerprint, graft.__version__)[:24]
+
+
+def finished(folder: Path, identity: str) -> dict | None:
+    """Return a job's result if it is finished, with all its trials."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return None
+    if result.get("identity") != identity or any("error" in trial for trial in result["trials"]):
+        return None
+    return result

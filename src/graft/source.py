@@ -18,6 +18,7 @@ from torch import nn
 
 import graft
 from graft.backbone import Backbone, Weights
+from graft.checkpoint import Checkpoint
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
@@ -207,17 +208,19 @@ class Big:
         with seeded(self.seed, "pretrain"):
             network = backbone()
             network.keep = len(network.stages)  # what is discarded later is trained all the same
-            fit = trainer(
-                max_epochs=self.epochs,
-                logger=False,
-                callbacks=[Freeze(), Progress("pre-train")],
-                limit_val_batches=0,
-            )
-            path = cache / "pretrained" / f"{self._name(network, data, fit)}.safetensors"
+            flags = {"max_epochs": self.epochs, "logger": False, "limit_val_batches": 0}
+            name = self._name(network, data, trainer(**flags))
+            path = cache / "pretrained" / f"{name}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):  # whoever comes second waits, and loads
                 found = read_tensors(path)
-                return self._pretrain(network, data, fit, path) if found is None else found
+                if found is not None:
+                    return found
+                checkpoint = Checkpoint(path.with_suffix(".ckpt"))
+                fit = trainer(**flags, callbacks=[Freeze(), Progress("pre-train"), checkpoint])
+                weights = self._pretrain(network, data, fit, checkpoint, path)
+                checkpoint.remove()
+                return weights
 
     def _name(self, network: Backbone, data: Dataset, fit: pl.Trainer) -> str:
         """Return a name made of everything that the weights depend on; `keep` is not among it."""
@@ -228,14 +231,16 @@ class Big:
         images = (data.images.fingerprint, data.big, data.big_classes)
         return f"{stages[0].lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
 
-    def _pretrain(self, network: Backbone, data: Dataset, fit: pl.Trainer, path: Path) -> Weights:
+    def _pretrain(
+        self, network: Backbone, data: Dataset, fit: pl.Trainer, checkpoint: Checkpoint, path: Path
+    ) -> Weights:
         start = time.perf_counter()
         front, stages = network.split(0)
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
         split = BigSplit(data, self.batch_size, self.seed)
         split.place(data.images.read(split.images), network.preprocess.fitted, fit.strategy.root_device)
         transfer = Transfer(front, [whole], self.optimizer, stored=False)
-        fit.fit(transfer, datamodule=split)
+        checkpoint.fit(fit, transfer, split)
         whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
         accuracy = float(list(transfer.history.values())[-1])

@@ -6,8 +6,10 @@ Hydra calls this before anything heavy is imported.
 import functools
 import json
 import logging
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +25,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, plain
+from graft.config import check, compared, plain
 from graft.errors import GraftError
 
 log = logging.getLogger("graft")
 
+RESULT = "result.json"  # what makes a job a finished one
 FAILURE = "failure.json"  # stands in a job's folder instead of a result
-NOT_COMPARED = ("name", "cache", "trials_at_once", "trainer")  # none of these changes what a job finds
+INTERRUPTED = 130  # exit status, as the shell's own for Ctrl-C
 
 
 class Sweep(Callback):
@@ -39,6 +42,7 @@ class Sweep(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        _stop_on_interrupt(lambda: None)
         with _stop_on_error():
             _check_job(config, Path(config.hydra.run.dir))
             _check_writable(Path(config.hydra.run.dir), Path(config.cache))
@@ -57,35 +61,44 @@ class Sweep(Callback):
             for job in jobs:
                 _check_job(job, folder / job.hydra.sweep.subdir)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
+        _stop_on_interrupt(lambda: show(folder))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from graft.report import show_sweep
-
         with _stop_on_error():
-            if show_sweep(Path(config.hydra.sweep.dir)):
+            if show(Path(config.hydra.sweep.dir)):
                 sys.exit(1)
 
 
-def run_job(run: Callable[[DictConfig, Path], None], cfg: DictConfig) -> None:
+def show(folder: Path) -> dict[str, str]:
+    """Print the table of a sweep's folder, and return the reasons of what failed."""
+    from graft.report import show_sweep
+
+    return show_sweep(folder)
+
+
+def run_job(run: Callable[[DictConfig, Path, bool], dict], cfg: DictConfig) -> None:
     """Run one of Hydra's jobs; a failure is said and, within a sweep, noted in the job's folder for the table.
 
     Raises:
-        SystemExit: the only job failed; jobs of a sweep leave the others their turn.
+        SystemExit: the only job failed, or one of its trials; jobs of a sweep leave the others their turn.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    sweep = hydra.mode is RunMode.MULTIRUN
     try:
-        run(cfg, folder)
+        result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
+        if any("error" in trial for trial in result["trials"]) and not sweep:
+            sys.exit(1)
         return
     except GraftError as error:
         reason = str(error)
         log.error(reason)
     except Exception as error:
-        if hydra.mode is not RunMode.MULTIRUN:
+        if not sweep:
             raise
         reason = f"{type(error).__name__}: {error}"
         log.exception("this job failed; the sweep goes on")
-    if hydra.mode is not RunMode.MULTIRUN:
+    if not sweep:
         sys.exit(1)
     from graft.files import write_text
 
@@ -113,10 +126,10 @@ def _check_job(config: DictConfig, folder: Path) -> None:
         knob = override.partition("=")[0]
         if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
             _warn(f"{override} has no effect: none of the chosen options uses it")
-    finished = folder / "result.json"
+    finished = folder / RESULT
     if finished.exists():
-        old, new = json.loads(finished.read_text())["config"], plain(cfg)
-        changed = [key for key in new if key not in NOT_COMPARED and old.get(key) != new[key]]
+        old, new = compared(json.loads(finished.read_text())["config"]), compared(plain(cfg))
+        changed = [key for key in new if key in old and old[key] != new[key]]
         if changed:
             raise GraftError(
                 f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
@@ -144,6 +157,19 @@ def _check_writable(*folders: Path) -> None:
             raise GraftError(
                 f"cannot write to {folder} ({error.strerror}); try name=, hydra.run.dir= or cache="
             ) from None
+
+
+def _stop_on_interrupt(last: Callable[[], object]) -> None:
+    """Make Ctrl-C end the program after a last act, where Lightning would end one fit and let the sweep go on."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who presses twice waits for nothing
+        last()
+        print("stopped; the same command goes on from here with -m or resume=true", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
 
 
 @contextmanager

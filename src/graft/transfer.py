@@ -96,6 +96,8 @@ class Transfer(pl.LightningModule):
                 if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
                     self.history[split, metric, epoch] = values
                     curves |= band(f"{metric}/{split}", values)
+                    if (split, metric) == ("train", "loss") and not values.isfinite().any():
+                        self.trainer.should_stop = True  # nothing left to learn from
             if self.logger is not None and curves:
                 self.logger.log_metrics(curves, step=epoch)
 
