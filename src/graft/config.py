@@ -32,6 +32,7 @@ class Knobs:
     tune: Any = MISSING
     optimizer: Any = MISSING
     trainer: Any = MISSING
+    sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
     seed: int = MISSING
     trials: int = MISSING
@@ -143,6 +144,12 @@ RULES = {
         _reference,
         "{low: 0.84, high: 0.873, source: paper}",
     ),
+    "sweep.sampler": _one_of("tpe", "random"),
+    "sweep.pruner": _one_of("median", "halving", "hyperband", "none"),
+    "sweep.jobs": whole(1, 20),
+    "sweep.at_once": whole(1, 1),
+    "sweep.seed": whole(0, 0),
+    "sweep.storage": Rule("null or an SQLAlchemy URL", lambda value: value is None or _path(value), "sqlite:///FILE"),
     "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
 }
 

@@ -25,6 +25,7 @@ from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.progress import Progress
+from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result
 from graft.seed import seeded
@@ -90,7 +91,10 @@ class Plan:
 
 def main(cfg: DictConfig, folder: Path) -> None:
     """Run one configuration and print its answer."""
-    show_job(run(cfg, folder), folder)
+    try:
+        show_job(run(cfg, folder), folder)
+    except Pruned as pruned:
+        log.info("%s", pruned)
 
 
 def run(cfg: DictConfig, folder: Path) -> dict:
@@ -134,6 +138,7 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     example = OneTrial(front, network(cfg.seed))
     log.info("%s", ModelSummary(example, max_depth=2))
     result = Result(cfg, folder, plan.data, plan.split)
+    prune = pruning(cfg, folder)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
         transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
@@ -141,7 +146,7 @@ def run(cfg: DictConfig, folder: Path) -> dict:
         trainer = plan.trainer(
             max_epochs=cfg.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials))],
+            callbacks=[Freeze(), Progress(_label(trials)), *prune],
             check_val_every_n_epoch=cfg.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,

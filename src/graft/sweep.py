@@ -25,11 +25,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.config import check, plain
 from graft.errors import GraftError
+from graft.search import check_search, ends
 
 log = logging.getLogger("graft")
 
 FAILURE = "failure.json"  # stands in a job's folder instead of a result
-NOT_COMPARED = ("name", "cache", "trials_at_once", "trainer")  # none of these changes what a job finds
+NOT_COMPARED = ("name", "cache", "trials_at_once", "trainer", "sweep")  # none of these changes what a job finds
 
 
 class Sweep(Callback):
@@ -39,29 +40,37 @@ class Sweep(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        with _stop_on_error():
-            _check_job(config, Path(config.hydra.run.dir))
+        with stop_on_error():
+            if config.sweep is not None:
+                raise GraftError("sweep= is for sweeps; try python src/train.py -m")
+            check_job(config, Path(config.hydra.run.dir))
             _check_writable(Path(config.hydra.run.dir), Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        with _stop_on_error():
+        with stop_on_error():
             try:
                 jobs = list(_jobs(config))
-            except HydraException:
-                return  # Hydra's sweeper meets the same error in a moment, and reports it
+            except HydraException as error:
+                if config.sweep is None:
+                    return  # Hydra's sweeper meets the same error in a moment, and reports it
+                raise GraftError(str(error)) from None
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
             if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
                 raise GraftError("name= cannot be swept, since a sweep has one folder; its jobs name theirs themselves")
+            if any(job.sweep != config.sweep for job in jobs):
+                raise GraftError("sweep= cannot be swept; try one of its options")
+            if config.sweep is not None:
+                check_search(jobs)
             for job in jobs:
-                _check_job(job, folder / job.hydra.sweep.subdir)
+                check_job(job, folder / job.hydra.sweep.subdir)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report import show_sweep
 
-        with _stop_on_error():
+        with stop_on_error():
             if show_sweep(Path(config.hydra.sweep.dir)):
                 sys.exit(1)
 
@@ -93,15 +102,18 @@ def run_job(run: Callable[[DictConfig, Path], None], cfg: DictConfig) -> None:
 
 
 def _jobs(config: DictConfig) -> Iterator[DictConfig]:
-    """Compose the configuration of each job that Hydra's own sweeper would launch."""
+    """Compose the configuration of each job that Hydra's own sweeper would launch, or of those at a search's ends."""
     loader = GlobalHydra.instance().config_loader()
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task))
-    for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None):
-        for job in batch:
-            yield loader.load_sweep_config(config, list(job))
+    if config.sweep is None:
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task))
+        (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    else:
+        jobs = ends(config)
+    for job in jobs:
+        yield loader.load_sweep_config(config, list(job))
 
 
-def _check_job(config: DictConfig, folder: Path) -> None:
+def check_job(config: DictConfig, folder: Path) -> None:
     """Refuse a configuration that cannot run, or that would write over another one's result.
 
     Raises:
@@ -147,7 +159,8 @@ def _check_writable(*folders: Path) -> None:
 
 
 @contextmanager
-def _stop_on_error() -> Iterator[None]:
+def stop_on_error() -> Iterator[None]:
+    """End the program with a message instead of a `GraftError`."""
     try:
         yield
     except GraftError as error:
