@@ -14,7 +14,7 @@ from graft.config import RULES, build, check, folder_name
 from graft.errors import GraftError
 
 Configure = Callable[..., DictConfig]
-OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name != "experiment")
+OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "sweep"))
 LIBRARIES = {"optimizer": "torch.optim", "trainer": "pytorch_lightning"}
 
 

@@ -54,7 +54,7 @@ class Sweep(Callback):
             except HydraException as error:
                 if config.sweep is None:
                     return  # Hydra's sweeper meets the same error in a moment, and reports it
-                raise GraftError(str(error)) from None
+                raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
             if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
