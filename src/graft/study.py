@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from graft.config import plain
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.prune import SEARCH, pruner
-from graft.search import PRUNED, Choice, Range, Space, overrides, read
+from graft.search import PRUNED, Choice, Range, overrides, read
 from graft.sweep import FAILURE, NOT_COMPARED, check_job, stop_on_error
 
 log = logging.getLogger("graft")
@@ -101,7 +102,9 @@ class Study:
         GraftError: the storage cannot be opened, or holds another search.
     """
 
-    def __init__(self, settings: DictConfig, space: Space, folder: Path, compared: dict[str, Any]):
+    def __init__(
+        self, settings: DictConfig, space: Mapping[str, Range | Choice], folder: Path, compared: dict[str, Any]
+    ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings, self.space = settings, space
         self.url = settings.storage or f"sqlite:///{folder / 'study.db'}"
