@@ -64,6 +64,17 @@ def test_failures_are_listed_with_their_reasons_and_not_ranked(tmp_path: Path, c
     assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["fine"]
 
 
+def test_pruned_jobs_are_listed_and_are_no_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "fine", [0.5])
+    for name in ("fine", "hopeless"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "pruned.json").write_text('{"epoch": 20, "trials": 2, "val_accuracy": 0.314}')
+    assert show_sweep(tmp_path) == {}
+    printed = capsys.readouterr().out
+    assert "pruned hopeless at epoch 20, validation accuracy 31.4 %" in printed
+    assert "pruned fine" not in printed
+
+
 def test_a_sweep_without_results_still_ends_in_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "failure.json").write_text('{"error": "why"}')

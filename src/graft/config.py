@@ -22,7 +22,7 @@ Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
 KeepWeights = Enum("KeepWeights", ["best", "all", "none"])
 
 # What may differ between two runs of one job: none of it changes the job's numbers beyond rounding.
-NOT_COMPARED = ("name", "cache", "trials_at_once", "resume")
+NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
 
 
@@ -37,6 +37,7 @@ class Knobs:
     tune: Any = MISSING
     optimizer: Any = MISSING
     trainer: Any = MISSING
+    sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
     seed: int = MISSING
     trials: int = MISSING
@@ -151,6 +152,12 @@ RULES = {
         _reference,
         "{low: 0.84, high: 0.873, source: paper}",
     ),
+    "sweep.sampler": _one_of("tpe", "random"),
+    "sweep.pruner": _one_of("median", "halving", "hyperband", "none"),
+    "sweep.jobs": whole(1, 20),
+    "sweep.at_once": whole(1, 1),
+    "sweep.seed": whole(0, 0),
+    "sweep.storage": Rule("null or an SQLAlchemy URL", lambda value: value is None or _path(value), "sqlite:///FILE"),
     "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
 }
 
@@ -232,7 +239,8 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def compared(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a job's plain configuration decides its numbers."""
-    trainer = {key: value for key, value in config["trainer"].items() if key not in NOT_COMPARED_TRAINER}
+    flags = config.get("trainer", {})  # absent from some results of older versions
+    trainer = {key: value for key, value in flags.items() if key not in NOT_COMPARED_TRAINER}
     return {key: value for key, value in config.items() if key not in NOT_COMPARED} | {"trainer": trainer}
 
 

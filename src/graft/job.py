@@ -28,6 +28,7 @@ from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.progress import Progress
+from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
@@ -92,7 +93,7 @@ class Plan:
             log.warning(fit.warning())
 
 
-def main(cfg: DictConfig, folder: Path, resume: bool) -> dict:
+def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
     """Run one configuration, or take its result if it is finished, and print its answer.
 
     Args:
@@ -101,10 +102,14 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict:
         resume: whether a finished job is left alone.
 
     Returns:
-        The content of `result.json`.
+        The content of `result.json`; None if a search pruned the job.
     """
-    with FileLock(folder / ".lock"):
-        result = run(cfg, folder, resume)
+    try:
+        with FileLock(folder / ".lock"):
+            result = run(cfg, folder, resume)
+    except Pruned as pruned:
+        log.info("%s", pruned)
+        return None
     show_job(result, folder)
     return result
 
@@ -156,6 +161,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     example = OneTrial(front, network(cfg.seed))
     log.info("%s", ModelSummary(example, max_depth=2))
     result = Result(cfg, folder, plan.data, plan.split, job)
+    prune = pruning(cfg, folder)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
         transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
@@ -165,7 +171,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
         trainer = plan.trainer(
             max_epochs=cfg.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials)), checkpoint],
+            callbacks=[Freeze(), Progress(_label(trials)), *prune, checkpoint],
             check_val_every_n_epoch=cfg.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,

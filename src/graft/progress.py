@@ -29,6 +29,10 @@ class Progress(pl.Callback):
         self._show(pl_module, trainer.current_epoch)
         self.bar.close()
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()
+
     def _show(self, pl_module: pl.LightningModule, epoch: int) -> None:
         values = getattr(pl_module, "history", {}).get(("train", "accuracy", epoch))
         if values is not None and not self.bar.disable:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from graft.files import write_text
 from graft.plot import draw_ranges, words
+from graft.search import PRUNED
 from graft.sweep import FAILURE
 
 COMPARED = "beside published ranges, in the order of their names"
@@ -124,8 +125,16 @@ def show_sweep(folder: Path) -> dict[str, str]:
         console.print(shown)
     for name, reason in failures.items():
         console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
+    for path in sorted(folder.rglob(PRUNED)):
+        if not path.with_name("result.json").exists():
+            console.print(f"pruned {path.parent.relative_to(folder)} {_pruned(path)}", soft_wrap=True)
     console.print(f"written to {folder}", soft_wrap=True)
     return failures
+
+
+def _pruned(path: Path) -> str:
+    note = json.loads(path.read_text())
+    return f"at epoch {note['epoch']}, validation accuracy {percent(note['val_accuracy'])} %"
 
 
 def _cells(row: dict) -> dict[str, str]:

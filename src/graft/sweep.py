@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.config import check, compared, plain
 from graft.errors import GraftError
+from graft.search import check_search, ends
 
 log = logging.getLogger("graft")
 
@@ -43,28 +44,36 @@ class Sweep(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _stop_on_interrupt(lambda: None)
-        with _stop_on_error():
-            _check_job(config, Path(config.hydra.run.dir))
+        with stop_on_error():
+            if config.sweep is not None:
+                raise GraftError("sweep= is for sweeps; try python src/train.py -m")
+            check_job(config, Path(config.hydra.run.dir))
             _check_writable(Path(config.hydra.run.dir), Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        with _stop_on_error():
+        with stop_on_error():
             try:
                 jobs = list(_jobs(config))
-            except HydraException:
-                return  # Hydra's sweeper meets the same error in a moment, and reports it
+            except HydraException as error:
+                if config.sweep is None:
+                    return  # Hydra's sweeper meets the same error in a moment, and reports it
+                raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
             if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
                 raise GraftError("name= cannot be swept, since a sweep has one folder; its jobs name theirs themselves")
+            if any(job.sweep != config.sweep for job in jobs):
+                raise GraftError("sweep= cannot be swept; try one of its options")
+            if config.sweep is not None:
+                check_search(jobs)
             for job in jobs:
-                _check_job(job, folder / job.hydra.sweep.subdir)
+                check_job(job, folder / job.hydra.sweep.subdir)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
         _stop_on_interrupt(lambda: show(folder))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        with _stop_on_error():
+        with stop_on_error():
             if show(Path(config.hydra.sweep.dir)):
                 sys.exit(1)
 
@@ -76,7 +85,7 @@ def show(folder: Path) -> dict[str, str]:
     return show_sweep(folder)
 
 
-def run_job(run: Callable[[DictConfig, Path, bool], dict], cfg: DictConfig) -> None:
+def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfig) -> None:
     """Run one of Hydra's jobs; a failure is said and, within a sweep, noted in the job's folder for the table.
 
     Raises:
@@ -87,7 +96,7 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict], cfg: DictConfig) -> N
     sweep = hydra.mode is RunMode.MULTIRUN
     try:
         result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
-        if any("error" in trial for trial in result["trials"]) and not sweep:
+        if result is not None and any("error" in trial for trial in result["trials"]) and not sweep:
             sys.exit(1)
         return
     except GraftError as error:
@@ -106,15 +115,18 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict], cfg: DictConfig) -> N
 
 
 def _jobs(config: DictConfig) -> Iterator[DictConfig]:
-    """Compose the configuration of each job that Hydra's own sweeper would launch."""
+    """Compose the configuration of each job that Hydra's own sweeper would launch, or of those at a search's ends."""
     loader = GlobalHydra.instance().config_loader()
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task))
-    for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None):
-        for job in batch:
-            yield loader.load_sweep_config(config, list(job))
+    if config.sweep is None:
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task))
+        (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    else:
+        jobs = ends(config)
+    for job in jobs:
+        yield loader.load_sweep_config(config, list(job))
 
 
-def _check_job(config: DictConfig, folder: Path) -> None:
+def check_job(config: DictConfig, folder: Path) -> None:
     """Refuse a configuration that cannot run, or that would write over another one's result.
 
     Raises:
@@ -173,7 +185,8 @@ def _stop_on_interrupt(last: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _stop_on_error() -> Iterator[None]:
+def stop_on_error() -> Iterator[None]:
+    """End the program with a message instead of a `GraftError`."""
     try:
         yield
     except GraftError as error:

@@ -1,0 +1,94 @@
+"""Pruning: a search's hopeless jobs end between two validations, or between two chunks of trials."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from graft.files import write_text
+from graft.search import PRUNED
+from graft.transfer import Transfer
+
+if TYPE_CHECKING:
+    import optuna
+
+log = logging.getLogger("graft")
+
+SEARCH = "search.json"  # tells a running job which of a study's it is, in whatever process it runs
+PRUNERS = {
+    "median": "MedianPruner",
+    "halving": "SuccessiveHalvingPruner",
+    "hyperband": "HyperbandPruner",
+    "none": "NopPruner",
+}
+
+
+class Pruned(Exception):
+    """A pruner ended this job, which is neither a failure nor a result."""
+
+
+def pruner(name: str) -> "optuna.pruners.BasePruner":
+    """Return the pruner that `sweep.pruner` names."""
+    import optuna  # an extra
+
+    return getattr(optuna.pruners, PRUNERS[name])()
+
+
+def pruning(cfg: DictConfig, folder: Path) -> list[pl.Callback]:
+    """Return the callback that prunes a search's job; none for any other job."""
+    path = folder / SEARCH
+    if cfg.sweep is None or cfg.sweep.pruner == "none" or not path.exists():
+        return []
+    import optuna
+
+    note = json.loads(path.read_text())
+    study = optuna.load_study(study_name=note["study"], storage=note["storage"], pruner=pruner(cfg.sweep.pruner))
+    trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[note["number"]]._trial_id)
+    return [Pruning(trial, folder, cfg.epochs, cfg.trials)]
+
+
+class Pruning(pl.Callback):
+    """Reports mean validation accuracy, and raises `Pruned` if the pruner says so.
+
+    A step is an epoch of the first chunk of trials, and epochs + n once n trials have ended: steps that jobs of
+    the same chunks share. What has ended whole is never pruned.
+
+    Args:
+        trial: Optuna's, which is Graft's job.
+        folder: the job's folder, where a pruned job is noted.
+        epochs: how many each trial trains for.
+        trials: how many the job has.
+    """
+
+    def __init__(self, trial: "optuna.Trial", folder: Path, epochs: int, trials: int):
+        self.trial, self.folder, self.epochs, self.trials = trial, folder, epochs, trials
+        self.ended: list[float] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if not self.ended and epoch < self.epochs:
+            self._report(_accuracies(pl_module, epoch), epoch, epoch)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.ended += _accuracies(pl_module, trainer.current_epoch)
+        if len(self.ended) < self.trials:
+            self._report(self.ended, self.epochs + len(self.ended), trainer.current_epoch)
+
+    def _report(self, accuracies: list[float], step: int, epoch: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a job that was interrupted reports its first steps again
+            self.trial.report(fmean(accuracies), step)
+        if self.trial.should_prune():
+            note = {"epoch": epoch, "trials": len(accuracies), "val_accuracy": fmean(accuracies)}
+            write_text(self.folder / PRUNED, json.dumps(note) + "\n")
+            raise Pruned(f"pruned at epoch {epoch}")
+
+
+def _accuracies(module: pl.LightningModule, epoch: int) -> list[float]:
+    assert isinstance(module, Transfer)
+    return module.history["val", "accuracy", epoch].tolist()

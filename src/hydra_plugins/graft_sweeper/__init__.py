@@ -1,0 +1,25 @@
+"""Where Hydra looks for sweepers; it imports this at every start, so nothing but Hydra is imported here."""
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class OptunaSweeper(Sweeper):
+    """Runs the jobs that Optuna asks for, through whichever launcher is configured."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from graft.study import search
+
+        assert self.config is not None
+        assert self.launcher is not None
+        return search(self.config, self.launcher)
