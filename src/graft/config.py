@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -19,6 +19,13 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from graft.errors import GraftError
 
 Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
+
+
+@dataclass
+class Report:
+    """What a sweep's report shows besides its ranking."""
+
+    baseline: str | None = None
 
 
 @dataclass
@@ -45,6 +52,7 @@ class Knobs:
     val_every: int = MISSING
     test_curve: bool = MISSING
     cache: str = MISSING
+    report: Report = field(default_factory=Report)
     reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
 
 
@@ -138,6 +146,11 @@ RULES = {
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"
     ),
+    "report.baseline": Rule(
+        "null, or the key and value of one of the jobs",
+        lambda value: value is None or all(re.fullmatch(r"[\w.]+:.+", part) for part in value.split("+")),
+        "source:scratch",
+    ),
     "reference": Rule(
         "null, or low and high (fractions of 1) and their source",
         _reference,
@@ -220,6 +233,16 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def choices(hydra: Any) -> dict[str, str]:
+    """Return the option that was chosen of each of Graft's groups, from Hydra's own part of the configuration."""
+    chosen = hydra.runtime.choices
+    return {
+        str(group): str(chosen[group])
+        for group in sorted(map(str, chosen))
+        if not group.startswith("hydra/") and chosen[group] not in (None, "null")
+    }
 
 
 def folder_name(text: str, length: int = 100) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import graft
-from graft.config import plain
+from graft.config import choices, plain
 from graft.dataset import Dataset
 from graft.files import write_tensors, write_text
 from graft.plot import draw_curves, title
@@ -84,6 +85,7 @@ class Result:
         ]
         return {
             "config": plain(self.cfg),
+            "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": trials,
             "accuracy": summary(columns["accuracy"]),
             "parameters": parameters,

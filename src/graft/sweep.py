@@ -9,7 +9,7 @@ import logging
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, plain
+from graft.config import check, choices, plain
 from graft.errors import GraftError
+from graft.setting import matches, settings, unknown_baseline
 
 log = logging.getLogger("graft")
 
 FAILURE = "failure.json"  # stands in a job's folder instead of a result
-NOT_COMPARED = ("name", "cache", "trials_at_once", "trainer")  # none of these changes what a job finds
+NOT_COMPARED = ("name", "cache", "report", "trials_at_once", "trainer")  # none of these changes what a job finds
 
 
 class Sweep(Callback):
@@ -56,13 +57,14 @@ class Sweep(Callback):
                 raise GraftError("name= cannot be swept, since a sweep has one folder; its jobs name theirs themselves")
             for job in jobs:
                 _check_job(job, folder / job.hydra.sweep.subdir)
+            _check_baseline(config.report.baseline, jobs)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report import show_sweep
 
         with _stop_on_error():
-            if show_sweep(Path(config.hydra.sweep.dir)):
+            if show_sweep(Path(config.hydra.sweep.dir), config.report.baseline):
                 sys.exit(1)
 
 
@@ -99,6 +101,22 @@ def _jobs(config: DictConfig) -> Iterator[DictConfig]:
     for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None):
         for job in batch:
             yield loader.load_sweep_config(config, list(job))
+
+
+def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
+    """Refuse a baseline that no job is.
+
+    Raises:
+        GraftError: lists what the jobs are.
+    """
+    if baseline is None:
+        return
+    composed = [
+        (plain(OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])), choices(job.hydra))
+        for job in jobs
+    ]
+    if not any(matches(baseline, chosen, config) for config, chosen in composed):
+        raise unknown_baseline(baseline, settings(composed))
 
 
 def _check_job(config: DictConfig, folder: Path) -> None:
