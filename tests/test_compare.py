@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.compare import LEVEL, Accuracies, best, compare_all, differences, holm, method, spread
+from graft.compare import LEVEL, Accuracies, compare_all, differences, holm, method, ranking, spread
 
 
 def by_seed(values: list[float] | np.ndarray, first: int = 0) -> dict[int, float]:
@@ -100,7 +100,10 @@ def test_a_spread_is_student_s():
     assert own.interval == pytest.approx(stats.t.interval(0.95, 4, values.mean(), stats.sem(values)))
     assert own.std == pytest.approx(np.std(values, ddof=1))
     assert spread({3: 0.5}).interval is None
-    assert best({"low": {0: 0.4}, "high": {0: 0.5}, "as high": {0: 0.5}}) == "high"
+
+
+def test_equal_means_keep_their_order():
+    assert ranking({"low": {0: 0.4}, "high": {0: 0.5}, "as high": {1: 0.5}}) == ["high", "as high", "low"]
 
 
 def test_the_method_names_what_was_used():

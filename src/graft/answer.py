@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from graft.compare import MIN_TRIALS, Accuracies, Comparison, Difference, spread
+from graft.setting import listed
 
 NAMES = 3  # configurations that a sentence names; it counts the others
 
@@ -44,7 +45,7 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison) -> 
     unsure = [name for name, difference in beside.items() if difference.p is not None and not difference.told]
     few = [name for name, difference in beside.items() if difference.p is None]
     worse = sorted((name for name in beside if beside[name].told), key=lambda name: -(beside[name].mean or 0))
-    parts = [f"{best} {'is best' if worse or unsure else 'has the highest mean'} ({percent(top.mean)} %)"]
+    parts = [f"{best} {'is best' if worse else 'has the highest mean'} ({percent(top.mean)} %)"]
     if unsure:
         common = {len(beside[name].each) for name in unsure}
         span_of = str(min(common)) if len(common) == 1 else f"{min(common)} to {max(common)}"
@@ -104,5 +105,4 @@ def _listed(names: Sequence[str]) -> str:
     more = len(names) - NAMES
     if more > 0:
         return f"{', '.join(names[:NAMES])} and {more} {'other' if more == 1 else 'others'}"
-    # Labels hold commas themselves; "and" keeps two of them readable.
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return listed(names)

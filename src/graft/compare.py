@@ -4,6 +4,7 @@ Trial k has the same images under every configuration, so that trials are compar
 of images easy makes it easy for all, and cancels.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -73,14 +74,14 @@ def spread(accuracies: Accuracies) -> Spread:
     mean, low, high = (float(number) for number in (values.mean(), values.min(), values.max()))
     if len(values) == 1:
         return Spread(1, mean, low, high, None, None)
-    std = float(values.std(ddof=1))
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / math.sqrt(len(values))
-    return Spread(len(values), mean, low, high, std, (mean - half, mean + half))
+    half = _half(values)
+    return Spread(len(values), mean, low, high, float(values.std(ddof=1)), (mean - half, mean + half))
 
 
-def best(configurations: Mapping[str, Accuracies]) -> str:
-    """Return the configuration of the highest mean; of equal ones the first."""
-    return max(configurations, key=lambda name: round(spread(configurations[name]).mean / SAME))
+def ranking(configurations: Mapping[str, Accuracies]) -> list[str]:
+    """Return the configurations from the highest mean to the lowest; equal ones in their order."""
+    means = {name: np.mean(list(accuracies.values())) for name, accuracies in configurations.items()}
+    return sorted(means, key=lambda name: -round(float(means[name]) / SAME))
 
 
 def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
@@ -90,7 +91,7 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
     others with each other: the correction is for all k(k - 1) / 2 pairs. For the k - 1 pairs with the best alone, it
     would find winners among equals too often.
     """
-    winner = best(configurations)
+    winner = ranking(configurations)[0]
     pairs = list(itertools.combinations(configurations, 2))
     tested = differences([(configurations[first], configurations[second]) for first, second in pairs])
     beside = {}
@@ -171,5 +172,15 @@ def _p_values(each: Sequence[np.ndarray]) -> list[float]:
 
 
 def _interval(values: np.ndarray, comparisons: int) -> tuple[float, float]:
-    half = stats.t.ppf(1 - LEVEL / 2 / comparisons, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - half), float(values.mean() + half)
+    mean, half = float(values.mean()), _half(values, comparisons)
+    return mean - half, mean + half
+
+
+def _half(values: np.ndarray, comparisons: int = 1) -> float:
+    """Return half the interval of a mean, Bonferroni's for some comparisons."""
+    return _quantile(comparisons, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+@functools.cache
+def _quantile(comparisons: int, freedom: int) -> float:
+    return float(stats.t.ppf(1 - LEVEL / 2 / comparisons, freedom))

@@ -259,7 +259,9 @@ def _typed() -> list[str]:
 
 def _job_folder(overrides: Sequence[str], typed: Sequence[str]) -> str:
     """Name a sweep's job after what tells it from the others: `head=plain_dropout=0.5`."""
-    return folder_name("_".join(override for override in overrides if override not in typed))
+    # Hydra writes what was typed in its own way: test_curve=False, report.baseline=source\:scratch.
+    same = {word.lower() for word in typed}
+    return folder_name("_".join(own for own in overrides if own.replace("\\", "").lower() not in same))
 
 
 # Cached: Hydra hands a sweep's cache to its jobs, which are composed from overrides of their own.

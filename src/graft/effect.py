@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 
 from graft.compare import Accuracies, compare_all, spread
-from graft.setting import BUDGETS, Setting, label, said
+from graft.setting import BUDGETS, Setting, label, listed, said
 
 POINTS = 3  # budgets that make a curve
 
@@ -33,13 +33,13 @@ def main_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) 
         accuracies: of each setting, by seed.
 
     Returns:
-        A row for each key's value: key, value, words, trials, mean, low and high of its 95 % interval, and difference
-        (with interval and corrected p) to the key's best value. Empty where no seed is common to all.
+        A row for each key's value: key, value, trials, mean, and difference (with interval and corrected p) to the
+        key's best value. Empty where no seed is common to all.
     """
     seeds = [seed for seed in accuracies[0] if all(seed in other for other in accuracies)]
     rows = []
     for key in settings[0] if seeds else ():
-        values = list(dict.fromkeys(setting[key] for setting in settings))
+        values = _ordered({setting[key] for setting in settings})
         averaged: dict[str, Accuracies] = {}
         for value in values:
             those = [own for setting, own in zip(settings, accuracies, strict=True) if setting[key] == value]
@@ -49,12 +49,18 @@ def main_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) 
             own, difference = spread(averaged[value]), compared.differences.get(value)
             low, high = (difference and difference.interval) or (None, None)
             rows.append(
-                {"key": key, "value": value, "words": said(key, value), "trials": own.trials, "mean": own.mean}
-                | {"low": own.interval and own.interval[0], "high": own.interval and own.interval[1]}
+                {"key": key, "value": value, "trials": own.trials, "mean": own.mean}
                 | {"difference": difference and difference.mean, "difference_low": low, "difference_high": high}
                 | {"p": difference and difference.p}
             )
     return pandas.DataFrame(rows)
+
+
+def _ordered(values: set[str]) -> list[str]:
+    try:
+        return sorted(values, key=float)
+    except ValueError:
+        return sorted(values)
 
 
 @dataclass(frozen=True)
@@ -96,34 +102,35 @@ def _curve(name: str, points: Mapping[int, Accuracies]) -> Curve:
     return Curve(name, images, means, [low for low, _ in ends], [high for _, high in ends])
 
 
-def equal_budget(better: Curve, other: Curve) -> tuple[int, float] | None:
-    """Find the fewest images of one curve whose accuracy another one reaches with how many, without extrapolation.
+def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:
+    """Find with how many images one curve reaches what another has with fewer.
 
-    Between two measured budgets accuracy is taken as linear in the logarithm of the number of images.
+    Between two measured budgets accuracy is taken as linear in the logarithm of the number of images; beyond them
+    nothing is said.
 
     Returns:
-        Images of the better curve and of the other; None if the other's measured accuracies hold none of the better's.
+        Images of the better curve and of the other, for each accuracy of the better within the other's.
     """
+    equal = []
     for images, accuracy in zip(better.images, better.mean, strict=True):
-        steps = itertools.pairwise(zip(other.images, other.mean, strict=True))
-        for (few, low), (many, high) in steps:
+        for (few, low), (many, high) in itertools.pairwise(zip(other.images, other.mean, strict=True)):
             if low <= accuracy <= high and low < high:
                 share = (accuracy - low) / (high - low)
-                return images, math.exp(math.log(few) + share * (math.log(many) - math.log(few)))
-    return None
+                equal.append((images, few * (many / few) ** share))
+                break
+    return equal
 
 
 def budget_sentences(key: str, curves: Sequence[Curve]) -> list[str]:
-    """Say how many images each curve needs for what the best one reaches with fewer."""
-    best, unit = curves[0], BUDGETS[key]
-    said = []
+    """Say how many images other curves need for what the best one reaches with fewer."""
+    best, sentences = curves[0], []
     for other in curves[1:4]:
-        found = equal_budget(best, other)
-        if found:
-            few, many = found
-            said.append(f"{best.label} with {few} {unit} equals {other.label} with {many:.0f} (interpolated).")
+        equal = equal_budgets(best, other)
+        fewest, most = str(best.images[0]), str(other.images[-1])
+        if equal:
+            these = said(key, listed([str(few) for few, _ in equal]))
+            those = listed([f"{many:.1f}" if many < 10 else f"{many:.0f}" for _, many in equal])
+            sentences.append(f"{best.label} with {these} equals {other.label} with {those} (interpolated).")
         elif max(other.mean) < best.mean[0]:
-            said.append(
-                f"{other.label} with {other.images[-1]} {unit} does not reach {best.label} with {best.images[0]}."
-            )
-    return said
+            sentences.append(f"{other.label} with {said(key, most)} does not reach {best.label} with {fewest}.")
+    return sentences

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import pandas
 
 from graft.answer import percent, span
-from graft.compare import MIN_TRIALS, Comparison, Difference, compare_all, differences, spread
+from graft.compare import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranking, spread
 from graft.record import Record
 from graft.setting import keys_of, matches, unknown_baseline
 
 COMPARED = "beside published ranges, in the order of their names"
 OPTIMISTIC = "ranked by test accuracy, so the winner's number is optimistic"
 VALIDATED = "ranked by validation accuracy"
-STANDINGS = "* not distinguishable from the best; ? too few trials to tell"
+STANDINGS = "Marked *: not distinguishable from the best; marked ?: too few trials to tell."
 
 
 @dataclass
@@ -54,8 +54,8 @@ def rank(records: Sequence[Record], baseline: str | None = None) -> Leaderboard:
         return Leaderboard(table, COMPARED, metric, list(records))
     if not records:
         return Leaderboard(pandas.DataFrame(), how, metric, [])
-    # Ten decimals: the order of equal means must not hang on rounding.
-    ranked = sorted(records, key=lambda record: -round(spread(record.accuracies(metric)).mean, 10))
+    by_label = {record.label: record for record in records}
+    ranked = [by_label[name] for name in ranking({record.label: record.accuracies(metric) for record in records})]
     comparison = compare_all({record.label: record.accuracies(metric) for record in ranked})
     beside, words = _beside(ranked, metric, baseline) if baseline else ({}, "")
     rows = []
@@ -164,7 +164,7 @@ def cells(row: Mapping, short: bool = False) -> dict[str, str]:
     line |= {"lowest-highest": span(row[f"{own}low"], row[f"{own}high"])}
     if "rank" in row:
         line |= {} if short else {"std": _cell(row[f"{own}std"])}
-        line |= {"95 %": _interval(row[f"{own}ci95_low"], row[f"{own}ci95_high"])}
+        line |= {} if short else {"95 %": _interval(row[f"{own}ci95_low"], row[f"{own}ci95_high"])}
     if "verdict" in row:
         has_reference = not _missing(row["reference_low"])
         line |= {"published": span(row["reference_low"], row["reference_high"]) if has_reference else ""}

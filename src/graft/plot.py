@@ -120,20 +120,21 @@ def draw_differences(path: Path, best: str, differences: Mapping[str, Difference
 def draw_effects(path: Path, effects: pandas.DataFrame, measure: str) -> None:
     """Draw each key's values, averaged over all other keys, side by side on one scale.
 
+    The bars are of the paired differences: those of the means would be wider by what all values share.
+
     Args:
         path: the PNG file.
         effects: as `effect.main_effects` returns them.
         measure: what the accuracies are.
     """
-    keys = list(dict.fromkeys(effects["key"]))
-    figure = Figure(figsize=(max(5, 3.2 * len(keys)), 3.8), layout="constrained")
-    figure.suptitle("Main effects: mean over all else, with its 95 % interval")
+    keys = list(effects.groupby("key", sort=False))
+    figure = Figure(figsize=(max(7.5, 3.2 * len(keys)), 3.8), layout="constrained")
+    figure.suptitle("Main effects: mean over all else; bar: 95 % interval of the difference to the key's best")
     panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
-    for axes, key in zip(panels, keys, strict=True):
-        rows = effects[effects["key"] == key]
+    for axes, (key, rows) in zip(panels, keys, strict=True):
         mean = 100 * rows["mean"]
-        ends = np.abs(100 * rows[["low", "high"]].to_numpy(float) - mean.to_numpy()[:, None]).T
-        axes.errorbar(rows["value"], mean, yerr=ends, fmt="o-", color="black", capsize=4)
+        ends = rows[["difference_low", "difference_high"]].to_numpy(float) - rows[["difference"]].to_numpy(float)
+        axes.errorbar(rows["value"], mean, yerr=100 * np.abs(ends).T, fmt="o-", color="black", capsize=4)
         axes.tick_params(axis="x", labelrotation=30 if len(rows) > 4 else 0)
         axes.set(xlabel=key)
         axes.margins(x=0.2)

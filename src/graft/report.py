@@ -111,7 +111,8 @@ def _show_table(board: Leaderboard, console: Console) -> None:
     lines = [cells(row, short=True) for row in board.table.to_dict("records")]
     shown = Table()
     for header in lines[0]:
-        shown.add_column(header, justify="left" if header in ("rank", "job", "verdict") else "right", overflow="fold")
+        left = header in ("rank", "job", "verdict")
+        shown.add_column(header, justify="left" if left else "right", overflow="fold", no_wrap=header != "job")
     for line in lines:
         shown.add_row(*line.values())
     console.print(shown)
@@ -150,11 +151,11 @@ def _say(board: Leaderboard, output: Path) -> tuple[list[str], list[str]]:
         draw_budget(output / "budget.png", curves, BUDGETS[key], board.measure)
         said += budget_sentences(key, curves)
     if len(labels) > 1:
-        said.append(STANDINGS + ".")
+        said.append(STANDINGS)
         said.append(method(board.comparison.pairs, f"all pairs of {len(labels)} configurations"))
     if board.baseline and board.beside:
         tested = sum(difference.p is not None for difference in board.beside.values())
-        said.append(f"Beside the baseline, too, for {tested} comparisons.")
+        said.append(f"The same beside the baseline, for its own {tested}.")
     said.append("Intervals of means: Student's t, 95 % for each alone.")
     return said, tables
 

@@ -34,7 +34,7 @@ def flat(config: Mapping, prefix: str = "") -> Setting:
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = "null" if value is None else str(value)
+            found[f"{prefix}{key}"] = "null" if value is None else str(value).removesuffix(".0")
     return found
 
 
@@ -135,6 +135,11 @@ def said(key: str, value: str) -> str:
         unit = BUDGETS[key]
         return f"{value} {unit.replace('images', 'image', 1) if value == '1' else unit}"
     return f"{key.rpartition('.')[-1].replace('_', ' ')} {value}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return items as a list in words: one, two and three."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def matches(baseline: str, choices: Mapping[str, str], config: Mapping) -> bool:
