@@ -2,12 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-import pytest
 from PIL import Image
 
-from graft.plot import draw_curves, draw_ranges, title, words
-
-KEYS = ("dataset", "head", "dropout", "source", "backbone", "small")
+from graft.plot import draw_curves, draw_ranges, title
 
 
 def picture(path: Path) -> np.ndarray:
@@ -53,21 +50,6 @@ def test_published_ranges_are_boxes_where_there_are_some(tmp_path: Path):
     none, one, both = (blue(tmp_path / f"{name}.png") for name in ("none", "one", "both"))
     assert none == 0
     assert both > 1.4 * one > 0  # the legend has a box, too
-
-
-@pytest.mark.parametrize(
-    ("job", "expected"),
-    [
-        ("experiment=lecture_mnist_vgg16_plain", "lecture mnist vgg16 plain"),
-        ("head=dense512_dropout=0.5", "dense512, dropout 0.5"),
-        ("dataset=image_folder_dataset.small_per_class=5_source=big", "image folder, small per class 5, big"),
-        ("source=big_+head.depth=3", "big, depth 3"),
-        ("dataset.small=[cat,dog]", "small [cat,dog]"),
-        ("old job", "old job"),
-    ],
-)
-def test_jobs_are_named_for_people(job: str, expected: str):
-    assert words(job, KEYS) == expected
 
 
 def test_a_title_says_what_the_job_is():

@@ -50,6 +50,8 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
         (["-m", "head=glob(x*)"], "this sweep has no jobs"),
         (["-m", "name=a,b"], "name= cannot be swept"),
+        (["report.baseline=scratch"], "report.baseline must be null, or the key and value of one of the jobs"),
+        (["-m", "head=plain,dense", "report.baseline=head:dense512"], "these jobs differ in head:dense, head:plain"),
     ],
 )
 def test_bad_configurations_are_refused_before_anything_is_made(

@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -22,8 +22,15 @@ Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
 KeepWeights = Enum("KeepWeights", ["best", "all", "none"])
 
 # What may differ between two runs of one job: none of it changes the job's numbers beyond rounding.
-NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep")
+NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
+
+
+@dataclass
+class Report:
+    """What a sweep's report shows besides its ranking."""
+
+    baseline: str | None = None
 
 
 @dataclass
@@ -53,6 +60,7 @@ class Knobs:
     resume: Any = MISSING
     keep_weights: KeepWeights = MISSING
     cache: str = MISSING
+    report: Report = field(default_factory=Report)
     reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
 
 
@@ -146,6 +154,11 @@ RULES = {
     "tune.thaw": whole(0, 1, "auto", "all"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"
+    ),
+    "report.baseline": Rule(
+        "null, or the key and value of one of the jobs",
+        lambda value: value is None or all(re.fullmatch(r"[\w.]+:.+", part) for part in value.split("+")),
+        "source:scratch",
     ),
     "reference": Rule(
         "null, or low and high (fractions of 1) and their source",
@@ -244,6 +257,16 @@ def compared(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in NOT_COMPARED} | {"trainer": trainer}
 
 
+def choices(hydra: Any) -> dict[str, str]:
+    """Return the option that was chosen of each of Graft's groups, from Hydra's own part of the configuration."""
+    chosen = hydra.runtime.choices
+    return {
+        str(group): str(chosen[group])
+        for group in sorted(map(str, chosen))
+        if not group.startswith("hydra/") and chosen[group] not in (None, "null")
+    }
+
+
 def folder_name(text: str, length: int = 100) -> str:
     """Return a text as the name of one folder: no separators, and a hash instead of what is too long."""
     name = re.sub(r"[^\w.,=+\-\[\]]+", "_", text).strip("._") or "default"
@@ -258,7 +281,9 @@ def _typed() -> list[str]:
 
 def _job_folder(overrides: Sequence[str], typed: Sequence[str]) -> str:
     """Name a sweep's job after what tells it from others, `head=plain_dropout=0.5`, a lone one after its experiment."""
-    own = [override for override in overrides if override not in typed]
+    # Hydra writes what was typed in its own way: test_curve=False, report.baseline=source\\:scratch.
+    same = {word.lower() for word in typed}
+    own = [override for override in overrides if override.replace("\\", "").lower() not in same]
     return folder_name("_".join(own or [override for override in overrides if override.startswith("experiment=")]))
 
 

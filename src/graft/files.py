@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, renamed, checked when read."""
+"""Files that are whole or absent: written under a temporary name, renamed, checked when read.
+
+torch is imported where tensors are met, because reports write texts and pictures without it.
+"""
 
 import errno
 import hashlib
@@ -7,14 +10,14 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+if TYPE_CHECKING:
+    import torch
 
 from graft.errors import GraftError
 
-Tensors = Mapping[str, torch.Tensor]
+Tensors = Mapping[str, "torch.Tensor"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -56,12 +59,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, with a checksum that `read_tensors` compares."""
+    from safetensors.torch import save
+
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, save(on_cpu, {**(about or {}), "sha256": fingerprint(on_cpu)}))
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor] | None:
+def read_tensors(path: Path) -> "dict[str, torch.Tensor] | None":
     """Read what `write_tensors` wrote; None if the file is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -73,6 +80,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor] | None:
 
 def fingerprint(*parts: object) -> str:
     """Return the SHA-256, in hexadecimal, of tensors (or mappings of them) and of anything else's text."""
+    import torch
+
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Mapping):

@@ -1,14 +1,16 @@
-"""Pictures: a job's curves, and a sweep's ranges beside published ones; both readable in black and white."""
+"""Pictures of a job and of a sweep, all readable in black and white."""
 
 import io
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from graft.compare import Difference
+from graft.effect import Curve
 from graft.files import write_bytes
 
 SPLITS = {  # name, colour and line of each split; the colours differ in lightness, too
@@ -17,7 +19,12 @@ SPLITS = {  # name, colour and line of each split; the colours differ in lightne
     "test": ("test", "#1b3a6b", "-."),
 }
 
-NAMED = ("experiment", "dataset", "backbone", "source", "head", "optimizer", "activation")  # their values say enough
+LINES = [  # colour, line and marker of a curve among others
+    ("#000000", "-", "o"),
+    ("#d95f02", "--", "s"),
+    ("#3a6bb0", "-.", "^"),
+    ("#7a7a7a", ":", "D"),
+]
 
 
 def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
@@ -50,13 +57,14 @@ def _curve(axes: Axes, history: pandas.DataFrame, label: str, factor: int) -> No
     axes.grid(alpha=0.3)
 
 
-def draw_ranges(path: Path, table: pandas.DataFrame, how: str) -> None:
+def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "test accuracy") -> None:
     """Draw each job's mean as a dot on a bar from lowest to highest, and its published range as a hatched box.
 
     Args:
         path: the PNG file.
         table: the finished jobs, first at the top, as `report.leaderboard` returns them.
         how: what the header says about the order.
+        measure: what its accuracies are.
     """
     height = 0.42 if "reference_low" in table else 0.32
     figure = Figure(figsize=(9, 1.6 + height * len(table)), layout="constrained")
@@ -72,28 +80,93 @@ def draw_ranges(path: Path, table: pandas.DataFrame, how: str) -> None:
         axes.barh(places, last - first, left=first, label="published range", zorder=0, **box)
     axes.set_yticks(places, table["label"])
     axes.invert_yaxis()
-    axes.set(xlabel="test accuracy, %", title=how)
+    axes.set(xlabel=f"{measure}, %", title=how)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 
-def words(job: str, keys: Iterable[str]) -> str:
-    """Return a job's name for people: `head=dense512_dataset.small_per_class=5` is dense512, small per class 5.
+def draw_differences(path: Path, best: str, differences: Mapping[str, Difference], measure: str) -> None:
+    """Draw how each trial differs from the same trial of the best configuration, with mean and interval.
 
     Args:
-        job: the name of its folder.
-        keys: the configuration's top-level keys, which tell where an override begins.
+        path: the PNG file.
+        best: the best configuration's label.
+        differences: of the others to it, first at the top.
+        measure: what the accuracies are.
     """
-    said = []
-    for part in re.split(rf"_(?=[+~]?(?:{'|'.join([*keys, 'experiment'])})(?:\.[\w.]+)?=)", job):
-        key, _, value = part.rpartition("=")
-        if not key:
-            said.append(part)
-            continue
-        name = "" if key in NAMED else f"{key.split('.')[-1].replace('_', ' ')} "
-        said.append(name + (value.replace("_", " ") if key in NAMED else value))
-    return ", ".join(said)
+    figure = Figure(figsize=(9, 1.9 + 0.36 * len(differences)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="black", linewidth=0.8)
+    for place, difference in enumerate(differences.values()):
+        points = 100 * difference.each
+        dots = {"color": "#8a8a8a", "markersize": 3.5, "label": "one trial" if place == 0 else None}
+        axes.plot(points, [place + 0.22] * len(points), "o", **dots)  # beside the mean, which would hide them
+        if difference.mean is not None and difference.interval is not None:
+            low, high = (100 * (end - difference.mean) for end in difference.interval)
+            worse = "black" if difference.told else "white"
+            marks = {"fmt": "D", "color": "black", "markerfacecolor": worse, "markersize": 6, "capsize": 4}
+            axes.errorbar([100 * difference.mean], [place - 0.12], xerr=[[-low], [high]], **marks)
+    axes.errorbar([], [], xerr=[], fmt="D", color="black", capsize=4, label="mean, told apart; 95 % for all together")
+    axes.plot([], [], "D", color="black", markerfacecolor="white", label="mean, not distinguishable from the best")
+    axes.set_yticks(range(len(differences)), list(differences))
+    axes.set_ylim(len(differences) - 0.5, -0.5)
+    axes.set(xlabel=f"{measure}, points above the same trial of the best", title=f"Difference to the best: {best}")
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def draw_effects(path: Path, effects: pandas.DataFrame, measure: str) -> None:
+    """Draw each key's values, averaged over all other keys, side by side on one scale.
+
+    The bars are of the paired differences: those of the means would be wider by what all values share.
+
+    Args:
+        path: the PNG file.
+        effects: as `effect.main_effects` returns them.
+        measure: what the accuracies are.
+    """
+    keys = list(effects.groupby("key", sort=False))
+    figure = Figure(figsize=(max(7.5, 3.2 * len(keys)), 3.8), layout="constrained")
+    figure.suptitle("Main effects: mean over all else; bar: 95 % interval of the difference to the key's best")
+    panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
+    for axes, (key, rows) in zip(panels, keys, strict=True):
+        mean = 100 * rows["mean"]
+        ends = rows[["difference_low", "difference_high"]].to_numpy(float) - rows[["difference"]].to_numpy(float)
+        axes.errorbar(rows["value"], mean, yerr=100 * np.abs(ends).T, fmt="o-", color="black", capsize=4)
+        axes.tick_params(axis="x", labelrotation=30 if len(rows) > 4 else 0)
+        axes.set(xlabel=key)
+        axes.margins(x=0.2)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel(f"{measure}, %")
+    _save(figure, path)
+
+
+def draw_budget(path: Path, curves: Sequence[Curve], unit: str, measure: str) -> None:
+    """Draw accuracy against the number of training images, a line and a band for each configuration.
+
+    Args:
+        path: the PNG file.
+        curves: the best first; beyond as many as there are line styles, the styles come again.
+        unit: what the images are counted in.
+        measure: what the accuracies are.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for index, curve in enumerate(curves):
+        colour, line, marker = LINES[index % len(LINES)]
+        low, mean, high = ([100 * value for value in values] for values in (curve.low, curve.mean, curve.high))
+        axes.plot(curve.images, mean, line, marker=marker, color=colour, label=curve.label)
+        axes.fill_between(curve.images, low, high, color=colour, alpha=0.18, linewidth=0)
+    ticks = sorted({count for curve in curves for count in curve.images})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel=unit, ylabel=f"{measure}, %", title="Mean of the trials, band: its 95 % interval")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    _save(figure, path)
 
 
 def title(config: dict) -> str:

@@ -1,26 +1,24 @@
-"""What jobs' results say: one job's summary, and the table of many jobs."""
+"""What jobs' results say: one job's summary, and the answer of many jobs in words, tables and pictures."""
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 from rich.console import Console
 from rich.table import Table
 
+from graft.answer import answer, beside_baseline, percent, trials
+from graft.compare import LEVEL, method
+from graft.effect import budget_curves, budget_key, budget_sentences, is_grid, main_effects
+from graft.errors import GraftError
 from graft.files import write_text
-from graft.plot import draw_ranges, words
-from graft.search import PRUNED
-from graft.sweep import FAILURE
+from graft.leaderboard import STANDINGS, Leaderboard, cells, markdown, p_value, rank, signed, verdict
+from graft.plot import draw_budget, draw_differences, draw_effects, draw_ranges
+from graft.record import read_records
+from graft.setting import BUDGETS
 
-COMPARED = "beside published ranges, in the order of their names"
-OPTIMISTIC = "ranked by test accuracy, so the winner's number is optimistic"
-VALIDATED = "ranked by validation accuracy"
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction of 1 as a percentage with one decimal."""
-    return f"{100 * fraction:.1f}"
+PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png")
 
 
 def show_job(result: dict, folder: Path) -> None:
@@ -28,7 +26,8 @@ def show_job(result: dict, folder: Path) -> None:
     accuracy, images, parameters = result["accuracy"], result["images"], result["parameters"]
     interval = accuracy["ci95"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {_trials(result)}", style="bold")
+    mean = f"{percent(accuracy['mean'])} %, mean of {trials(len(result['trials']))}"
+    table.add_row("test accuracy", mean, style="bold")
     table.add_row("lowest to highest", f"{percent(accuracy['min'])} to {percent(accuracy['max'])} %")
     table.add_row(
         "95 % interval",
@@ -53,121 +52,137 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
 
 
-def verdict(mean: float, low: float, high: float) -> str:
-    """Compare a mean with a published range at one decimal of a percentage, which is what is published."""
-    points, lowest, highest = (round(1000 * value) for value in (mean, low, high))
-    if lowest <= points <= highest:
-        return "within"
-    return f"below by {(lowest - points) / 10}" if points < lowest else f"above by {(points - highest) / 10}"
-
-
-def leaderboard(folder: Path) -> tuple[pandas.DataFrame, dict[str, str], str]:
-    """Tabulate all jobs under a folder.
-
-    Jobs with different published ranges answer different questions: they are compared with these and not ranked.
-
-    Returns:
-        The finished jobs, best first; the failed jobs' reasons by name; by what they were ordered.
-    """
-    results = {path.parent: json.loads(path.read_text()) for path in sorted(folder.rglob("result.json"))}
-    failures = {path.parent: json.loads(path.read_text())["error"] for path in sorted(folder.rglob(FAILURE))}
-    finished = {path: result for path, result in results.items() if path not in failures}
-    reasons = {str(path.relative_to(folder)): reason for path, reason in failures.items()}
-    validated = bool(finished) and all(result["images"]["val"] for result in finished.values())
-    table = pandas.DataFrame(
-        [_row(str(path.relative_to(folder)), result, validated) for path, result in finished.items()]
-    )
-    if len({str(result.get("reference")) for result in finished.values()}) > 1:
-        return table, reasons, COMPARED
-    if len(table):
-        table = table.sort_values("val_accuracy" if validated else "accuracy", ascending=False, kind="stable")
-        table.insert(0, "rank", range(1, len(table) + 1))
-    return table, reasons, VALIDATED if validated else OPTIMISTIC
-
-
-def _row(name: str, result: dict, validated: bool) -> dict[str, object]:
-    accuracy, reference = result["accuracy"], result.get("reference")
-    row: dict[str, object] = {"job": name, "label": words(name, result.get("config", ()))}
-    if validated:
-        row["val_accuracy"] = sum(trial["val_accuracy"] for trial in result["trials"]) / len(result["trials"])
-    row |= {"accuracy": accuracy["mean"], "low": accuracy["min"], "high": accuracy["max"]}
-    if reference:
-        low, high = reference["low"], reference["high"]
-        row |= {"reference_low": low, "reference_high": high, "verdict": verdict(accuracy["mean"], low, high)}
-    return row | {
-        "trials": len(result["trials"]),
-        "parameters": result["parameters"]["total"],
-        "trainable": result["parameters"]["trainable"],
-        "seconds": result["seconds"]["total"],
-    }
-
-
-def show_sweep(folder: Path) -> dict[str, str]:
-    """Print a sweep's table, and write it as `leaderboard.csv` and `.md` with a picture, `leaderboard.png`.
+def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
+    """Print a sweep's answer, and write it into its folder.
 
     Returns:
         The failed jobs' reasons by name.
     """
-    table, failures, how = leaderboard(folder)
+    return show_jobs([folder], folder, baseline)
+
+
+def show_jobs(folders: Sequence[Path], output: Path, baseline: str | None = None) -> dict[str, str]:
+    """Print the answer of all jobs under some folders.
+
+    It is written as `leaderboard.csv`, `.md` and `.png`, and as `differences.png`, `effects.png` and `budget.png`
+    where there is something to draw.
+
+    Args:
+        folders: where to look, at any depth.
+        output: the folder to write into.
+        baseline: what jobs are compared with besides the best, as source:scratch; None: what their configurations
+            name, if all name the same.
+
+    Returns:
+        The failed jobs' reasons by name.
+
+    Raises:
+        GraftError: a folder is missing, has no results, or no job is the baseline.
+    """
+    records = read_records(folders)
     console = _console()
-    if len(table):
-        write_text(folder / "leaderboard.csv", table.drop(columns="label").to_csv(index=False))
-        cells = [_cells(row) for row in table.to_dict("records")]
-        headers, rows = list(cells[0]), [list(row.values()) for row in cells]
-        write_text(folder / "leaderboard.md", f"Accuracies in percent, {how}.\n\n{_markdown(headers, rows)}\n")
-        draw_ranges(folder / "leaderboard.png", table, how)
-        console.print(f"Accuracies in percent, {how}", soft_wrap=True)
-        shown = Table()
-        for header in headers:
-            shown.add_column(header, justify="left" if header in ("job", "verdict") else "right", overflow="fold")
-        for row in rows:
-            shown.add_row(*row)
-        console.print(shown)
-    for name, reason in failures.items():
+    for name, reason in records.damaged.items():
+        console.print(f"skipped {name}, which is damaged: {reason}", style="red", soft_wrap=True)
+    if not records.finished and not records.failed:
+        where = ", ".join(str(folder) for folder in folders)
+        raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
+    board = rank(records.finished, baseline or _named_baseline([record.config for record in records.finished]))
+    for picture in PICTURES:
+        (output / picture).unlink(missing_ok=True)  # one that is not drawn now would tell of other jobs
+    if board.records:
+        _show_table(board, console)
+        said, tables = _say(board, output)
+        for line in said:
+            console.print(line, soft_wrap=True)
+        _write(board, said, tables, output)
+    for name, reason in records.failed.items():
         console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
-    for path in sorted(folder.rglob(PRUNED)):
-        if not path.with_name("result.json").exists():
-            console.print(f"pruned {path.parent.relative_to(folder)} {_pruned(path)}", soft_wrap=True)
-    console.print(f"written to {folder}", soft_wrap=True)
-    return failures
+    for name, note in records.pruned.items():
+        console.print(f"pruned {name} {note}", soft_wrap=True)
+    console.print(f"written to {output}", soft_wrap=True)
+    return records.failed
 
 
-def _pruned(path: Path) -> str:
-    note = json.loads(path.read_text())
-    return f"at epoch {note['epoch']}, validation accuracy {percent(note['val_accuracy'])} %"
+def _named_baseline(configs: Sequence[dict]) -> str | None:
+    named = {(config.get("report") or {}).get("baseline") for config in configs}
+    return named.pop() if len(named) == 1 else None
 
 
-def _cells(row: dict) -> dict[str, str]:
-    """Return a job's line of the table; only what the jobs have makes a column."""
-    compared = "verdict" in row
-    has_reference = compared and not pandas.isna(row["reference_low"])
-    return {
-        **({"rank": str(row["rank"])} if "rank" in row else {}),
-        "job": str(row["job"]).replace("experiment=", ""),
-        **({"validation": percent(row["val_accuracy"])} if "val_accuracy" in row else {}),
-        "test": percent(row["accuracy"]),
-        "lowest-highest": _range(row["low"], row["high"]),
-        **(
-            {"published": _range(row["reference_low"], row["reference_high"]) if has_reference else ""}
-            if compared
-            else {}
-        ),
-        **({"verdict": row["verdict"] if has_reference else ""} if compared else {}),
-        "parameters": f"{row['parameters']:,}",
-        **({} if compared else {"trainable": f"{row['trainable']:,}"}),
-        "seconds": f"{row['seconds']:.1f}",
-    }
+def _show_table(board: Leaderboard, console: Console) -> None:
+    console.print(f"Accuracies in percent, {board.how}", soft_wrap=True)
+    lines = [cells(row, short=True) for row in board.table.to_dict("records")]
+    shown = Table()
+    for header in lines[0]:
+        left = header in ("rank", "job", "verdict")
+        shown.add_column(header, justify="left" if left else "right", overflow="fold", no_wrap=header != "job")
+    for line in lines:
+        shown.add_row(*line.values())
+    console.print(shown)
 
 
-def _range(low: float, high: float) -> str:
-    return f"{percent(low)} to {percent(high)}"
+def _say(board: Leaderboard, output: Path) -> tuple[list[str], list[str]]:
+    """Draw what the jobs allow to be drawn.
+
+    Returns:
+        The sentences, and further tables in Markdown.
+    """
+    columns = {f"val_{name}": name for name in ("accuracy", "low", "high")} if board.metric == "val_accuracy" else {}
+    table = board.table.drop(columns=list(columns.values())).rename(columns=columns)
+    draw_ranges(output / "leaderboard.png", table, board.how, board.measure)
+    if board.comparison is None:
+        return [], []
+    beside = board.comparison.differences
+    accuracies = [record.accuracies(board.metric) for record in board.records]
+    settings = [record.setting for record in board.records]
+    labels = [record.label for record in board.records]
+    said = [answer(dict(zip(labels, accuracies, strict=True)), board.comparison)]
+    if board.baseline:
+        said.append(beside_baseline(board.baseline, board.beside))
+    tables = []
+    if any(len(difference.each) for difference in beside.values()):
+        draw_differences(output / "differences.png", board.comparison.best, beside, board.measure)
+    if is_grid(settings):
+        effects = main_effects(settings, accuracies)
+        if len(effects):
+            draw_effects(output / "effects.png", effects, board.measure)
+            said += _effect_sentences(effects)
+            tables.append(_effect_table(effects))
+    key = budget_key(settings)
+    curves = budget_curves(key, settings, accuracies) if key else []
+    if key and curves:
+        draw_budget(output / "budget.png", curves, BUDGETS[key], board.measure)
+        said += budget_sentences(key, curves)
+    if len(labels) > 1:
+        said.append(STANDINGS)
+        said.append(method(board.comparison.pairs, f"all pairs of {len(labels)} configurations"))
+    if board.baseline and board.beside:
+        tested = sum(difference.p is not None for difference in board.beside.values())
+        said.append(f"The same beside the baseline, for its own {tested}.")
+    said.append("Intervals of means: Student's t, 95 % for each alone.")
+    return said, tables
 
 
-def _markdown(headers: list[str], rows: list[list[str]]) -> str:
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _effect_sentences(effects: pandas.DataFrame) -> list[str]:
+    parts = []
+    for key, rows in effects.groupby("key", sort=False):
+        values = ", ".join(f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True))
+        told = any(p < LEVEL for p in rows["p"].dropna())
+        parts.append(f"{key}: {values}{'' if told else ' (no effect to be told)'}")
+    return ["Main effects, over all else: " + "; ".join(parts) + "."]
 
 
-def _trials(result: dict) -> str:
-    count = len(result["trials"])
-    return f"{count} trials" if count > 1 else "1 trial"
+def _effect_table(effects: pandas.DataFrame) -> str:
+    lines = [
+        [row["key"], row["value"], percent(row["mean"]), signed(row), p_value(row["p"])]
+        for row in effects.to_dict("records")
+    ]
+    table = markdown(["key", "value", "mean", "to the key's best value", "p"], lines)
+    return f"Main effects, each over all other keys, p corrected among the key's values:\n\n{table}"
+
+
+def _write(board: Leaderboard, said: Sequence[str], tables: Sequence[str], output: Path) -> None:
+    write_text(output / "leaderboard.csv", board.table.drop(columns="label").to_csv(index=False))
+    lines = [cells(row) for row in board.table.to_dict("records")]
+    table = markdown(list(lines[0]), [list(line.values()) for line in lines])
+    parts = [f"Accuracies in percent, {board.how}.", table, *said, *tables]
+    write_text(output / "leaderboard.md", "\n\n".join(parts) + "\n")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import graft
-from graft.config import KeepWeights, compared, plain
+from graft.config import KeepWeights, choices, compared, plain
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.files import fingerprint, remove_leftovers, size, write_tensors, write_text
@@ -114,6 +115,7 @@ class Result:
     def _content(self, trials: list[dict], parameters: dict[str, int], seconds: dict[str, float]) -> dict:
         return {
             "config": plain(self.cfg),
+            "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": trials,
             "accuracy": summary([trial["accuracy"] for trial in trials if "error" not in trial]),
             "parameters": parameters,

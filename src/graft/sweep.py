@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, compared, plain
+from graft.config import check, choices, compared, plain
 from graft.errors import GraftError
 from graft.search import check_search, ends
+from graft.setting import matches, settings, unknown_baseline
 
 log = logging.getLogger("graft")
 
@@ -69,20 +70,21 @@ class Sweep(Callback):
                 check_search(jobs)
             for job in jobs:
                 check_job(job, folder / job.hydra.sweep.subdir)
+            _check_baseline(config.report.baseline, jobs)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
-        _stop_on_interrupt(lambda: show(folder))
+        _stop_on_interrupt(lambda: show(folder, config.report.baseline))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         with stop_on_error():
-            if show(Path(config.hydra.sweep.dir)):
+            if show(Path(config.hydra.sweep.dir), config.report.baseline):
                 sys.exit(1)
 
 
-def show(folder: Path) -> dict[str, str]:
-    """Print the table of a sweep's folder, and return the reasons of what failed."""
+def show(folder: Path, baseline: str | None) -> dict[str, str]:
+    """Print the answer of a sweep's folder, and return the reasons of what failed."""
     from graft.report import show_sweep
 
-    return show_sweep(folder)
+    return show_sweep(folder, baseline)
 
 
 def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfig) -> None:
@@ -124,6 +126,22 @@ def _jobs(config: DictConfig) -> Iterator[DictConfig]:
         jobs = ends(config)
     for job in jobs:
         yield loader.load_sweep_config(config, list(job))
+
+
+def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
+    """Refuse a baseline that no job is.
+
+    Raises:
+        GraftError: lists what the jobs are.
+    """
+    if baseline is None:
+        return
+    composed = [
+        (plain(OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])), choices(job.hydra))
+        for job in jobs
+    ]
+    if not any(matches(baseline, chosen, config) for config, chosen in composed):
+        raise unknown_baseline(baseline, settings(composed))
 
 
 def check_job(config: DictConfig, folder: Path) -> None:
