@@ -1,3 +1,4 @@
+import copy
 import re
 from collections.abc import Callable
 
@@ -112,12 +113,15 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
     pytest.importorskip("timm")
     cfg = configure(*options)
     size = 224 if re.search("vit|swin|beit", options[-1]) else 64
-    make = lambda: build(cfg.backbone, preprocess=Preprocess([3, size, size]))  # noqa: E731
-    pixels, labels = torch.randint(0, 256, (1, 2, 3, size, size), dtype=torch.uint8), torch.tensor([[0, 1]])
-    backbone = make()
+    pixels, labels = (
+        torch.randint(0, 256, (1, 2, 3, size, size), dtype=torch.uint8),
+        torch.tensor([[1, 1]]),
+    )  # unlike ones would cancel in a bias
+    backbone = build(cfg.backbone, preprocess=Preprocess([3, size, size]))
+    num_features = backbone.num_features()
     for frozen in range(backbone.keep + 1):
-        front, rest = make().split(frozen)
-        network = nn.Sequential(rest, Plain(backbone.num_features(), 2))
+        front, rest = copy.deepcopy(backbone).split(frozen)
+        network = nn.Sequential(rest, Plain(num_features, 2))
         transfer = Transfer(front, [network], lambda p: torch.optim.SGD(p, lr=0.1), stored=False).train()
         optimizer = transfer.configure_optimizers()
         before = {name: value.clone() for name, value in front.state_dict().items()}
