@@ -137,6 +137,7 @@ RULES = {
     "dataset.size": whole(1, 32, None),
     "dataset.skip_unreadable": Rule("true or false", lambda value: isinstance(value, bool), "true"),
     "backbone.keep": whole(0, 2, None),
+    "backbone.model": Rule("a network's name in its library", _path, "resnet18"),
     "backbone.pool": _one_of("average", "flatten"),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),

@@ -41,8 +41,9 @@ from graft.tune import Freeze
 
 log = logging.getLogger("graft")
 
-# What Lightning warns of here is meant: frozen stages are in evaluation mode, and curves have a point an epoch.
-for message in (".*in eval mode at the start of training", "The number of training batches", ".*LeafSpec"):
+# What is warned of here is meant: frozen stages are in evaluation mode, curves have a point an epoch, and stacked
+# trials go one by one through what PyTorch cannot batch.
+for message in (".*in eval mode at the start", "The number of training batches", ".*LeafSpec", ".*batching rule"):
     warnings.filterwarnings("ignore", message=message)
 
 
@@ -61,7 +62,8 @@ class Plan:
         self.trainer = functools.partial(_trainer, build(cfg.trainer))
         self.device: torch.device = self.trainer(max_epochs=1, logger=False).strategy.root_device
         self.source = build(cfg.source)
-        trained_on = self.source.trained_on(get_object(cfg.backbone._target_))
+        model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
+        trained_on = self.source.trained_on(functools.partial(get_object(cfg.backbone._target_).published, **model))
         self.data: Dataset = build(cfg.dataset, trained=trained_on)
         self.optimizer = build(cfg.optimizer)
         preprocess = self.data.preprocess()
@@ -76,9 +78,8 @@ class Plan:
         )
         self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
-        self.chunks = chunks(
-            cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
-        )
+        network = nn.Sequential(example.split(self.frozen_stages)[1], self.head())
+        self.chunks = chunks(cfg.trials, cfg.trials_at_once, network, example.border(self.frozen_stages))
 
     def warn(self) -> None:
         """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
