@@ -31,6 +31,7 @@ class Knobs:
     head: Any = MISSING
     tune: Any = MISSING
     optimizer: Any = MISSING
+    augment: Any = MISSING
     trainer: Any = MISSING
     name: str = MISSING
     seed: int = MISSING
@@ -66,6 +67,15 @@ def whole(low: int, example: int, *others: str | None) -> Rule:
 
 def _fraction(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def within(low: float, high: float, example: float) -> Rule:
+    """Return the rule of a number between two, or at one of them."""
+    return Rule(
+        f"from {low} to {high}",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
+        str(example),
+    )
 
 
 def _one_of(*values: str) -> Rule:
@@ -134,6 +144,20 @@ RULES = {
         lambda value: isinstance(value, list) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
         "[512]",
     ),
+    "augment.rotate": within(0, 180, 15),
+    "augment.translate": within(0, 1, 0.1),
+    "augment.scale": within(0, 0.9, 0.15),
+    "augment.shear": within(0, 80, 10),
+    "augment.flip": within(0, 1, 0.5),
+    "augment.elastic": within(0, 100, 0.7),
+    "augment.smoothness": whole(1, 7),
+    "augment.colour": within(0, 1, 0.3),
+    "augment.noise": within(0, 1, 0.05),
+    "augment.erase": within(0, 1, 0.25),
+    "augment.fill": _one_of("zeros", "border", "reflection"),
+    "augment.num_ops": whole(1, 2),
+    "augment.magnitude": within(0, 30, 9),
+    "augment.views": whole(2, 8, None),
     "tune.thaw": whole(0, 1, "auto", "all"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"

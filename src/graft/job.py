@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
+from graft.augment import Augment, Views
 from graft.backbone import Backbone
 from graft.config import build, check
 from graft.dataset import Dataset
@@ -70,7 +71,13 @@ class Plan:
             num_classes=len(self.data.small_classes),
         )
         self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
-        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
+        self.augment: Augment | None = build(cfg.augment)
+        if self.augment and self.augment.views and not self.frozen_stages:
+            raise GraftError(
+                f"augment.views={self.augment.views} stores what frozen stages make of the views, but all stages "
+                "train; try augment.views=null"
+            )
+        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         self.chunks = chunks(
             cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
         )
@@ -115,13 +122,7 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     front, stages = backbone.split(plan.frozen_stages)
 
     with clock("features"):
-        if plan.frozen_stages:
-            store = FeatureStore(Path(cfg.cache) / "features", plan.device)
-            inputs = store.features(front, plan.data.images, plan.split.images)
-            shape = inputs.shape[1:]
-        else:
-            inputs, shape = plan.data.images.read(plan.split.images), backbone.preprocess.fitted
-        plan.split.place(inputs, shape, plan.device)
+        place(plan, front, backbone.preprocess.fitted, FeatureStore(Path(cfg.cache) / "features", plan.device))
 
     def network(seed: int) -> nn.Module:
         own = stages
@@ -136,7 +137,13 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     result = Result(cfg, folder, plan.data, plan.split)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
-        transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
+        transfer = Transfer(
+            front,
+            [network(seed) for seed in split.seeds],
+            plan.optimizer,
+            stored=plan.frozen_stages > 0,
+            varied=plan.augment is not None and not plan.augment.views,
+        )
         part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
         trainer = plan.trainer(
             max_epochs=cfg.epochs,
@@ -153,6 +160,29 @@ def run(cfg: DictConfig, folder: Path) -> dict:
                 trainer.test(transfer, datamodule=split, verbose=False)
         result.add(transfer)
     return result.write(front, parameter_counts(example), clock.seconds())
+
+
+def place(plan: Plan, front: nn.Module, fitted: Sequence[int], store: FeatureStore) -> None:
+    """Give the plan's split its inputs: images, or what the frozen stages make of them.
+
+    Args:
+        plan: whose split it is.
+        front: preprocessing and frozen stages.
+        fitted: channels, height and width of the images after preprocessing.
+        store: where the frozen stages' features lie.
+    """
+    split, images, varied = plan.split, plan.data.images, None
+    if plan.augment and split.varied is not None:
+        if plan.augment.views:
+            views = Views(images, plan.augment)
+            varied = store.features(front, views, views.numbers(split.varied, plan.augment.views))
+        else:
+            varied = images.read(split.varied)
+    if plan.frozen_stages:
+        inputs = store.features(front, images, split.images)
+        split.place(inputs, inputs.shape[1:], plan.device, varied)
+    else:
+        split.place(images.read(split.images), fitted, plan.device, varied)
 
 
 def stop_looking_for_gpus() -> None:

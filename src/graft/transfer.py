@@ -25,23 +25,31 @@ class Transfer(pl.LightningModule):
         networks: for each trial the thawed stages and the head; activations to logits.
         optimizer: makes the optimiser from the trials' parameters.
         stored: whether batches are what `frozen` makes of the images, rather than images.
+        varied: whether training batches are images even so, because they vary from step to step.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
     """
 
-    def __init__(self, frozen: nn.Module, networks: Sequence[nn.Module], optimizer: Optimizer, stored: bool):
+    def __init__(
+        self,
+        frozen: nn.Module,
+        networks: Sequence[nn.Module],
+        optimizer: Optimizer,
+        stored: bool,
+        varied: bool = False,
+    ):
         super().__init__()
         self.frozen = frozen
         self.trials = TrialStack(networks)
         self.optimizer = optimizer
-        self.stored = stored
+        self.stored, self.varied = stored, varied
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self._tallies: dict[str, Tally] = {}
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map a batch, (trials, batch, ...), to logits, (trials, batch, classes)."""
-        if not self.stored:
+    def forward(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
+        """Map images, or what is stored of them, (trials, batch, ...), to logits, (trials, batch, classes)."""
+        if not stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return self.trials(inputs)
@@ -71,7 +79,7 @@ class Transfer(pl.LightningModule):
     def _losses(self, split: str, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
-        logits = self(inputs)
+        logits = self(inputs, self.stored and not (self.varied and split == "train"))
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
         self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
