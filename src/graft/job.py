@@ -26,6 +26,7 @@ from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.progress import Progress
+from graft.regularize import Objective, Regularize
 from graft.report import show_job
 from graft.result import Result
 from graft.seed import seeded
@@ -59,7 +60,7 @@ class Plan:
         self.source = build(cfg.source)
         trained_on = self.source.trained_on(get_object(cfg.backbone._target_))
         self.data: Dataset = build(cfg.dataset, trained=trained_on)
-        self.optimizer = build(cfg.optimizer)
+        self.optimizer, self.schedule = build(cfg.optimizer), build(cfg.schedule)
         preprocess = self.data.preprocess()
         self.backbone: Callable[[], Backbone] = functools.partial(build, cfg.backbone, preprocess=preprocess)
         example = self.backbone()
@@ -77,10 +78,32 @@ class Plan:
                 f"augment.views={self.augment.views} stores what frozen stages make of the views, but all stages "
                 "train; try augment.views=null"
             )
+        self.varied = self.augment is not None and not self.augment.views
+        self.regularize: Regularize = build(cfg.regularize)
+        self._check_regularisers(example.keep)
+        self.class_weights: str | None = cfg.class_weights
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         self.chunks = chunks(
             cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
         )
+
+    def _check_regularisers(self, kept: int) -> None:
+        if self.regularize.l2_sp and (self.frozen_stages == kept or not self.source.trained):
+            raise GraftError(
+                f"regularize.l2_sp={self.regularize.l2_sp} pulls thawed stages towards their source's weights, but "
+                "there are no such stages; try tune=full with source=big"
+            )
+        if self.regularize.cutmix and self.frozen_stages == kept and kept and not self.varied:
+            raise GraftError(
+                f"regularize.cutmix={self.regularize.cutmix} pastes rectangles, but what is stored has no height and "
+                "width; try regularize.mixup=0.2, or tune.thaw=1"
+            )
+
+    def objective(self, split: SmallSplit) -> Objective | None:
+        """Return what these trials' steps minimise, None for the plain cross-entropy."""
+        if self.class_weights is None and self.regularize == Regularize(ema=self.regularize.ema):
+            return None
+        return Objective(self.regularize, split.seeds, split.class_weights() if self.class_weights else None)
 
     def warn(self) -> None:
         """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
@@ -142,13 +165,15 @@ def run(cfg: DictConfig, folder: Path) -> dict:
             [network(seed) for seed in split.seeds],
             plan.optimizer,
             stored=plan.frozen_stages > 0,
-            varied=plan.augment is not None and not plan.augment.views,
+            varied=plan.varied,
+            schedule=plan.schedule,
+            objective=plan.objective(split),
         )
         part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
         trainer = plan.trainer(
             max_epochs=cfg.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials))],
+            callbacks=[Freeze(), Progress(_label(trials)), *plan.regularize.callbacks()],
             check_val_every_n_epoch=cfg.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,

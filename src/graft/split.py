@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from graft.augment import Augment
 from graft.dataset import Dataset
@@ -95,15 +96,17 @@ class TrialData(pl.LightningDataModule):
         self, data: Dataset, classes: torch.Tensor, rows: dict[str, torch.Tensor], augment: Augment | None = None
     ):
         super().__init__()
-        as_they_are = [indices for split, indices in rows.items() if augment is None or split != "train"]
-        self.images = torch.cat([indices.flatten() for indices in as_they_are]).unique()
-        self.varied = rows["train"].unique() if augment else None
+        evaluated = [indices.flatten() for split, indices in rows.items() if augment is None or split != "train"]
+        self.images = torch.cat(evaluated).unique()
+        self.varied = None if augment is None else rows["train"].unique()
+        trained = self.images if self.varied is None else self.varied
         position = torch.full([len(data.images.classes)], -1)
         position[classes] = torch.arange(len(classes))
-        self.labels = position[data.images.labels[self.images]]
-        self.train_labels = self.labels if self.varied is None else position[data.images.labels[self.varied]]
-        places = dict.fromkeys(rows, self.images) | ({} if self.varied is None else {"train": self.varied})
-        self.rows = {split: torch.searchsorted(places[split], indices) for split, indices in rows.items()}
+        self.labels, self.train_labels = (position[data.images.labels[images]] for images in (self.images, trained))
+        self.rows = {
+            split: torch.searchsorted(trained if split == "train" else self.images, indices)
+            for split, indices in rows.items()
+        }
         self.augment = augment
         self.seeds: list[int] = []
         self.batch_size = 1
@@ -131,6 +134,12 @@ class TrialData(pl.LightningDataModule):
             self.train_inputs = self.train_inputs.to(device)
         self.train_labels = self.train_labels.to(self.train_inputs.device)
         self.values = math.prod(shape)
+
+    def class_weights(self) -> torch.Tensor:
+        """Return class weights that let each trial's classes count alike, 1 on average, (trials, classes)."""
+        labels = self.train_labels[self.rows["train"].to(self.train_labels.device)]
+        counts = nn.functional.one_hot(labels, int(self.train_labels.max()) + 1).sum(1)
+        return labels.shape[1] / (counts.shape[1] * counts)
 
     def train_dataloader(self) -> Batches:
         inputs, labels, rows = self.train_inputs, self.train_labels, self.rows["train"]

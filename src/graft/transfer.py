@@ -1,5 +1,6 @@
 """The Lightning module: a frozen front that all trials share, and what each trial trains."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from graft.regularize import Objective, spare
+from graft.schedule import Schedule
 from graft.trials import TrialStack
 from graft.tune import hold
 
-Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Optimizer = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer]
 
 
 class Transfer(pl.LightningModule):
@@ -26,6 +29,8 @@ class Transfer(pl.LightningModule):
         optimizer: makes the optimiser from the trials' parameters.
         stored: whether batches are what `frozen` makes of the images, rather than images.
         varied: whether training batches are images even so, because they vary from step to step.
+        schedule: makes the learning rates' scheduler, stepped after each step; None: they stay.
+        objective: what the training steps minimise; None: the plain cross-entropy.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
@@ -38,12 +43,14 @@ class Transfer(pl.LightningModule):
         optimizer: Optimizer,
         stored: bool,
         varied: bool = False,
+        schedule: Schedule | None = None,
+        objective: Objective | None = None,
     ):
         super().__init__()
         self.frozen = frozen
         self.trials = TrialStack(networks)
         self.optimizer = optimizer
-        self.stored, self.varied = stored, varied
+        self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self._tallies: dict[str, Tally] = {}
 
@@ -59,12 +66,29 @@ class Transfer(pl.LightningModule):
         hold(self.frozen)
         return self
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.trials.parameters())
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.trials.parameters())
+        if optimizer.defaults.get("weight_decay"):
+            optimizer = self.optimizer(spare(self.trials.named(), self.trials.trials > 1))
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.schedule and self.schedule(optimizer, steps, int(self.trainer.num_training_batches))
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        if self.objective is not None:
+            self.objective.change_gradients(self.trials)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
-        return self._losses("train", batch).mean(1).sum()
+        if self.objective is None:
+            return self._losses("train", batch).mean(1).sum()
+        inputs, labels = batch
+        forward = functools.partial(self, stored=self.stored and not self.varied)
+        logits, losses = self.objective.step(self.trials, forward, inputs, labels)
+        self._note("train", losses, logits, labels)
+        return losses.mean(1).sum()
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
         self._losses(self._split(self.trainer.val_dataloaders, dataloader_idx), batch)
@@ -82,8 +106,11 @@ class Transfer(pl.LightningModule):
         logits = self(inputs, self.stored and not (self.varied and split == "train"))
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
+        self._note(split, losses, logits, labels)
         return losses
+
+    def _note(self, split: str, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
 
     def on_train_epoch_end(self) -> None:
         self._record()

@@ -26,7 +26,7 @@ def milliseconds(step: Callable[[], object], turns: int = 10) -> float:
 
 def main() -> None:
     trials = [generator(seed, "augment") for seed in range(15)]
-    one = v2.RandomAffine(15, (0.1, 0.1), (0.85, 1.15), 10, interpolation=v2.InterpolationMode.BILINEAR)
+    one = v2.RandomAffine([-15, 15], (0.1, 0.1), (0.85, 1.15), [-10, 10], interpolation=v2.InterpolationMode.BILINEAR)
     for shape in ((60, 1, 28, 28), (60, 3, 32, 32)):
         images = torch.randint(0, 256, shape, dtype=torch.uint8)
         print(shape, f"v2.RandomAffine one by one {milliseconds(lambda x=images: [one(image) for image in x]):.1f}")
