@@ -240,6 +240,16 @@ def _combinations(cfg: DictConfig) -> list[str]:
     return faults
 
 
+SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
+
+
+def unused(cfg: DictConfig, knob: str) -> bool:
+    """Return whether a knob that was typed has no effect on this configuration."""
+    if knob.split(".")[0] in SOLVED and str(cfg.head._target_).endswith((".Ridge", ".Logistic")):
+        return True
+    return knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg)
+
+
 def _listed(classes: ListConfig | str) -> Sequence:
     return [] if isinstance(classes, str) else classes
 

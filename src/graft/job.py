@@ -25,11 +25,13 @@ from graft.config import build, check
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
+from graft.head import Solved
 from graft.progress import Progress
 from graft.regularize import Objective, Regularize
 from graft.report import show_job
 from graft.result import Result
 from graft.seed import seeded
+from graft.solve import SolvedTransfer
 from graft.source import File
 from graft.split import SmallSplit
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
@@ -38,8 +40,14 @@ from graft.tune import Freeze
 
 log = logging.getLogger("graft")
 
-# What Lightning warns of here is meant: frozen stages are in evaluation mode, and curves have a point an epoch.
-for message in (".*in eval mode at the start of training", "The number of training batches", ".*LeafSpec"):
+# What Lightning warns of here is meant: frozen stages are in evaluation mode, curves have a point an epoch, and a head
+# that is solved has no optimiser.
+for message in (
+    ".*in eval mode at the start of training",
+    "The number of training batches",
+    ".*LeafSpec",
+    ".*configure_optimizers` returned `None`",
+):
     warnings.filterwarnings("ignore", message=message)
 
 
@@ -80,7 +88,11 @@ class Plan:
             )
         self.varied = self.augment is not None and not self.augment.views
         self.regularize: Regularize = build(cfg.regularize)
+        self.solved = issubclass(get_object(cfg.head._target_), Solved)
+        self.epochs, self.val_every = (1, 1) if self.solved else (cfg.epochs, cfg.val_every)
         self._check_regularisers(example.keep)
+        if self.solved:
+            self._check_solved(example.keep)
         self.class_weights: str | None = cfg.class_weights
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         self.chunks = chunks(
@@ -98,6 +110,33 @@ class Plan:
                 f"regularize.cutmix={self.regularize.cutmix} pastes rectangles, but what is stored has no height and "
                 "width; try regularize.mixup=0.2, or tune.thaw=1"
             )
+
+    def _check_solved(self, kept: int) -> None:
+        refused = {
+            "tune=frozen": self.frozen_stages < kept or not kept,
+            "augment=none": self.augment is not None,
+            "regularize=default without its keys": self.regularize != Regularize(),
+        }
+        faults = [way_out for way_out, fault in refused.items() if fault]
+        if faults:
+            raise GraftError(
+                f"{type(self.head()).__name__} heads are solved at once, on what frozen stages store of "
+                f"the images as they are; try {', '.join(faults)}, or head=plain"
+            )
+
+    def transfer(self, front: nn.Module, networks: list[nn.Module], split: SmallSplit) -> Transfer:
+        """Return the Lightning module of some trials."""
+        if self.solved:
+            return SolvedTransfer(front, networks, self.class_weights is not None)
+        return Transfer(
+            front,
+            networks,
+            self.optimizer,
+            stored=self.frozen_stages > 0,
+            varied=self.varied,
+            schedule=self.schedule,
+            objective=self.objective(split),
+        )
 
     def objective(self, split: SmallSplit) -> Objective | None:
         """Return what these trials' steps minimise, None for the plain cross-entropy."""
@@ -160,21 +199,13 @@ def run(cfg: DictConfig, folder: Path) -> dict:
     result = Result(cfg, folder, plan.data, plan.split)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
-        transfer = Transfer(
-            front,
-            [network(seed) for seed in split.seeds],
-            plan.optimizer,
-            stored=plan.frozen_stages > 0,
-            varied=plan.varied,
-            schedule=plan.schedule,
-            objective=plan.objective(split),
-        )
+        transfer = plan.transfer(front, [network(seed) for seed in split.seeds], split)
         part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
         trainer = plan.trainer(
-            max_epochs=cfg.epochs,
+            max_epochs=plan.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
             callbacks=[Freeze(), Progress(_label(trials)), *plan.regularize.callbacks()],
-            check_val_every_n_epoch=cfg.val_every,
+            check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,
         )

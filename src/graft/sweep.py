@@ -23,7 +23,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, plain
+from graft.config import check, plain, unused
 from graft.errors import GraftError
 
 log = logging.getLogger("graft")
@@ -111,7 +111,7 @@ def _check_job(config: DictConfig, folder: Path) -> None:
     check(cfg)
     for override in config.hydra.overrides.task:
         knob = override.partition("=")[0]
-        if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
+        if unused(cfg, knob):
             _warn(f"{override} has no effect: none of the chosen options uses it")
     finished = folder / "result.json"
     if finished.exists():
