@@ -92,7 +92,7 @@ class Ridge(Solved):
         from sklearn.linear_model import RidgeClassifierCV  # takes a second, which other heads need not wait
 
         found = RidgeClassifierCV(STRENGTHS, class_weight=class_weight).fit(x, y)
-        weight, bias = np.atleast_2d(found.coef_), np.atleast_1d(np.asarray(found.intercept_))
+        weight, bias = np.atleast_2d(np.asarray(found.coef_)), np.atleast_1d(np.asarray(found.intercept_))
         if len(weight) > 1:
             return weight, bias
         return np.concatenate([-weight, weight]), np.concatenate([-bias, bias])

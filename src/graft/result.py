@@ -75,7 +75,7 @@ class Result:
         columns = {
             ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epochs]
             for split in ("test", "val")
-            for metric in ("accuracy", "loss")
+            for metric in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
             if (split, metric, epochs) in self.history
         }
         trials = [

@@ -127,7 +127,7 @@ class Transfer(pl.LightningModule):
         epoch = self.current_epoch + (self.trainer.state.fn == "fit")
         for split in [split for split in self._tallies if split != but]:
             curves: dict[str, float] = {}
-            for metric, values in self._tallies.pop(split).compute().items():
+            for metric, values in self._tallies.pop(split).compute(by_class=split != "train").items():
                 if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
                     self.history[split, metric, epoch] = values
                     curves |= band(f"{metric}/{split}", values)
@@ -149,8 +149,8 @@ class Tally:
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
-    def compute(self) -> dict[str, torch.Tensor]:
-        """Return loss and accuracy, a fraction of 1, of each trial, (trials,)."""
+    def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
+        """Return loss and accuracy, a fraction of 1, of each trial, (trials,); if wanted, by-class measures too."""
         losses, predictions, labels = (torch.cat(parts, dim=1) for parts in zip(*self.steps, strict=True))
         accuracy = multiclass_accuracy(
             predictions,
@@ -160,7 +160,29 @@ class Tally:
             multidim_average="samplewise",
             validate_args=False,
         )
-        return {"loss": losses.mean(1), "accuracy": accuracy}
+        measures = {"loss": losses.mean(1), "accuracy": accuracy}
+        return measures | by_classes(predictions, labels, self.num_classes) if by_class else measures
+
+
+def by_classes(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
+    """Return balanced accuracy and macro-F1, fractions of 1, of each trial, (trials,).
+
+    They let each class count alike. One count of all pairs serves both: torchmetrics makes a one-hot table of all
+    images and classes for each.
+
+    Args:
+        predictions: classes, (trials, images).
+        labels: classes, (trials, images).
+        num_classes: how many there are.
+    """
+    trials = torch.arange(len(labels), device=labels.device)[:, None]
+    pairs = ((trials * num_classes + labels) * num_classes + predictions).flatten()
+    # (trials, labels, predictions)
+    counts = pairs.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
+    right, labelled, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
+    recall = torch.where(labelled > 0, right / labelled, torch.nan)
+    f1 = torch.where(labelled + predicted > 0, 2 * right / (labelled + predicted), torch.nan)
+    return {"balanced_accuracy": recall.nanmean(1), "macro_f1": f1.nanmean(1)}
 
 
 def band(name: str, values: torch.Tensor) -> dict[str, float]:
