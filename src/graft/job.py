@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,17 +21,21 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
+from graft.augment import Augment, Views
 from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.config import build, check
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
+from graft.head import Solved
 from graft.progress import Progress
 from graft.prune import Pruned, pruning
+from graft.regularize import Objective, Regularize
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
+from graft.solve import SolvedTransfer
 from graft.source import File
 from graft.split import SmallSplit
 from graft.sweep import FAILURE
@@ -41,9 +45,15 @@ from graft.tune import Freeze
 
 log = logging.getLogger("graft")
 
-# What is warned of here is meant: frozen stages are in evaluation mode, curves have a point an epoch, and stacked
-# trials go one by one through what PyTorch cannot batch.
-for message in (".*in eval mode at the start", "The number of training batches", ".*LeafSpec", ".*batching rule"):
+# What is warned of here is meant: frozen stages are in evaluation mode, curves have a point an epoch, stacked trials
+# go one by one through what PyTorch cannot batch, and a head that is solved has no optimiser.
+for message in (
+    ".*in eval mode at the start",
+    "The number of training batches",
+    ".*LeafSpec",
+    ".*batching rule",
+    ".*configure_optimizers` returned `None`",
+):
     warnings.filterwarnings("ignore", message=message)
 
 
@@ -65,7 +75,7 @@ class Plan:
         model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
         trained_on = self.source.trained_on(functools.partial(get_object(cfg.backbone._target_).published, **model))
         self.data: Dataset = build(cfg.dataset, trained=trained_on)
-        self.optimizer = build(cfg.optimizer)
+        self.optimizer, self.schedule = build(cfg.optimizer), build(cfg.schedule)
         preprocess = self.data.preprocess()
         self.backbone: Callable[[], Backbone] = functools.partial(build, cfg.backbone, preprocess=preprocess)
         example = self.backbone()
@@ -77,9 +87,68 @@ class Plan:
             num_classes=len(self.data.small_classes),
         )
         self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
-        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
+        self.augment: Augment | None = build(cfg.augment)
+        if self.augment and self.augment.views and not self.frozen_stages:
+            raise GraftError(
+                f"augment.views={self.augment.views} stores what frozen stages make of the views, but all stages "
+                "train; try augment.views=null"
+            )
+        self.varied = self.augment is not None and not self.augment.views
+        self.regularize: Regularize = build(cfg.regularize)
+        self.solved = issubclass(get_object(cfg.head._target_), Solved)
+        self.epochs, self.val_every = (1, 1) if self.solved else (cfg.epochs, cfg.val_every)
+        self._check_regularisers(example.keep)
+        if self.solved:
+            self._check_solved(example.keep)
+        self.class_weights: str | None = cfg.class_weights
+        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         network = nn.Sequential(example.split(self.frozen_stages)[1], self.head())
         self.chunks = chunks(cfg.trials, cfg.trials_at_once, network, example.border(self.frozen_stages))
+
+    def _check_regularisers(self, kept: int) -> None:
+        if self.regularize.l2_sp and (self.frozen_stages == kept or not self.source.trained):
+            raise GraftError(
+                f"regularize.l2_sp={self.regularize.l2_sp} pulls thawed stages towards their source's weights, but "
+                "there are no such stages; try tune=full with source=big"
+            )
+        if self.regularize.cutmix and self.frozen_stages == kept and kept and not self.varied:
+            raise GraftError(
+                f"regularize.cutmix={self.regularize.cutmix} pastes rectangles, but what is stored has no height and "
+                "width; try regularize.mixup=0.2, or tune.thaw=1"
+            )
+
+    def _check_solved(self, kept: int) -> None:
+        refused = {
+            "tune=frozen": self.frozen_stages < kept or not kept,
+            "augment=none": self.augment is not None,
+            "regularize=default without its keys": self.regularize != Regularize(),
+        }
+        faults = [way_out for way_out, fault in refused.items() if fault]
+        if faults:
+            raise GraftError(
+                f"{type(self.head()).__name__} heads are solved at once, on what frozen stages store of "
+                f"the images as they are; try {', '.join(faults)}, or head=plain"
+            )
+
+    def transfer(self, front: nn.Module, networks: list[nn.Module], split: SmallSplit) -> Transfer:
+        """Return the Lightning module of some trials."""
+        if self.solved:
+            return SolvedTransfer(front, networks, self.class_weights is not None)
+        return Transfer(
+            front,
+            networks,
+            self.optimizer,
+            stored=self.frozen_stages > 0,
+            varied=self.varied,
+            schedule=self.schedule,
+            objective=self.objective(split),
+        )
+
+    def objective(self, split: SmallSplit) -> Objective | None:
+        """Return what these trials' steps minimise, None for the plain cross-entropy."""
+        if self.class_weights is None and self.regularize == Regularize(ema=self.regularize.ema):
+            return None
+        return Objective(self.regularize, split.seeds, split.class_weights() if self.class_weights else None)
 
     def warn(self) -> None:
         """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
@@ -143,13 +212,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     front, stages = backbone.split(plan.frozen_stages)
 
     with clock("features"):
-        if plan.frozen_stages:
-            store = FeatureStore(Path(cfg.cache) / "features", plan.device)
-            inputs = store.features(front, plan.data.images, plan.split.images)
-            shape = inputs.shape[1:]
-        else:
-            inputs, shape = plan.data.images.read(plan.split.images), backbone.preprocess.fitted
-        plan.split.place(inputs, shape, plan.device)
+        place(plan, front, backbone.preprocess.fitted, FeatureStore(Path(cfg.cache) / "features", plan.device))
 
     def network(seed: int) -> nn.Module:
         own = stages
@@ -165,15 +228,15 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     prune = pruning(cfg, folder)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
-        transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
+        transfer = plan.transfer(front, [network(seed) for seed in split.seeds], split)
         part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
         name = f"{job}_{trials.start}-{trials.stop - 1}.ckpt"
         checkpoint = Checkpoint(folder / "checkpoints" / name, last=len(plan.chunks) > 1)
         trainer = plan.trainer(
-            max_epochs=cfg.epochs,
+            max_epochs=plan.epochs,
             logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials)), *prune, checkpoint],
-            check_val_every_n_epoch=cfg.val_every,
+            callbacks=[Freeze(), Progress(_label(trials)), *plan.regularize.callbacks(), *prune, checkpoint],
+            check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if split.curves else 0,
             default_root_dir=folder,
         )
@@ -186,6 +249,29 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     content = result.write(front, parameter_counts(example), clock.seconds())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
+
+
+def place(plan: Plan, front: nn.Module, fitted: Sequence[int], store: FeatureStore) -> None:
+    """Give the plan's split its inputs: images, or what the frozen stages make of them.
+
+    Args:
+        plan: whose split it is.
+        front: preprocessing and frozen stages.
+        fitted: channels, height and width of the images after preprocessing.
+        store: where the frozen stages' features lie.
+    """
+    split, images, varied = plan.split, plan.data.images, None
+    if plan.augment and split.varied is not None:
+        if plan.augment.views:
+            views = Views(images, plan.augment)
+            varied = store.features(front, views, views.numbers(split.varied, plan.augment.views))
+        else:
+            varied = images.read(split.varied)
+    if plan.frozen_stages:
+        inputs = store.features(front, images, split.images)
+        split.place(inputs, inputs.shape[1:], plan.device, varied)
+    else:
+        split.place(images.read(split.images), fitted, plan.device, varied)
 
 
 def stop_looking_for_gpus() -> None:

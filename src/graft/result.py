@@ -95,7 +95,7 @@ class Result:
             final = {
                 ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epoch][trial]
                 for split in ("test", "val")
-                for metric in ("accuracy", "loss")
+                for metric in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
                 if (split, metric, epoch) in self.history
             }
             failed = self._failed(trial)

@@ -75,6 +75,13 @@ class TrialStack(nn.Module):
         values = {name: getattr(self, _registered(name)) for name in self._names}
         return {name: value.mT if name in self._turned else value for name, value in values.items()}
 
+    def named(self) -> dict[str, nn.Parameter]:
+        """Return the parameters as they are held, under the names that one network gives them."""
+        if self.network is not None:
+            return dict(self.network.named_parameters())
+        held = dict(self.named_parameters())
+        return {name: held[_registered(name)] for name in self._names if _registered(name) in held}
+
     def trial(self, trial: int) -> dict[str, torch.Tensor]:
         """Return one trial's weights, as one network's state dict."""
         return {name: value[trial].detach() for name, value in self.weights().items()}
