@@ -112,6 +112,14 @@ def _classes(value: Any) -> bool:
     return isinstance(value, list) and len({str(item) for item in value}) == len(value)
 
 
+def _stages(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _all_stages(values: list) -> bool:
+    return len(values) > 0 and all(map(_stages, values))
+
+
 def _reference(value: Any) -> bool:
     if not isinstance(value, dict):
         return value is None
@@ -196,7 +204,14 @@ RULES = {
     "regularize.cutmix": within(0, 100, 1.0),
     "regularize.ema": FRACTION,
     "regularize.l2_sp": within(0, 1000, 0.01),
-    "tune.thaw": whole(0, 1, "auto", "all"),
+    "tune.thaw": Rule(
+        "auto, all, a whole number of at least 0 or with tune=thaw a list of them",
+        lambda value: value in ("auto", "all") or _stages(value) or (isinstance(value, list) and _all_stages(value)),
+        "1",
+    ),
+    "tune.epochs": whole(1, 20),
+    "tune.lr": Rule("above 0", lambda value: isinstance(value, int | float) and value > 0, "0.0001"),
+    "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",
         lambda value: value is None,

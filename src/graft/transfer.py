@@ -31,6 +31,8 @@ class Transfer(pl.LightningModule):
         varied: whether training batches are images even so, because they vary from step to step.
         schedule: makes the learning rates' scheduler, stepped after each step; None: they stay.
         objective: what the training steps minimise; None: the plain cross-entropy.
+        lr_decay: learning rate of each stage, as a share of the next one's; the last stage's is the head's.
+        first_epoch: epochs of the fits before this one, from which its own are counted on.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
@@ -45,12 +47,15 @@ class Transfer(pl.LightningModule):
         varied: bool = False,
         schedule: Schedule | None = None,
         objective: Objective | None = None,
+        lr_decay: float = 1.0,
+        first_epoch: int = 0,
     ):
         super().__init__()
         self.frozen = frozen
         self.trials = TrialStack(networks)
         self.optimizer = optimizer
         self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
+        self.lr_decay, self.first_epoch = lr_decay, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self._tallies: dict[str, Tally] = {}
 
@@ -68,13 +73,27 @@ class Transfer(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.trials.parameters())
-        if optimizer.defaults.get("weight_decay"):
-            optimizer = self.optimizer(spare(self.trials.named(), self.trials.trials > 1))
+        if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
+            optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self.schedule and self.schedule(optimizer, steps, int(self.trainer.num_training_batches))
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return the parameters by stage, each with its rate, and apart those that weight decay spares."""
+        stages: dict[str, dict[str, nn.Parameter]] = {}
+        for name, parameter in self.trials.named().items():
+            own = self.lr_decay != 1 and name.startswith("stages.")
+            stages.setdefault(name.split(".")[1] if own else "head", {})[name] = parameter
+        numbers = [int(stage.removeprefix("stage")) for stage in stages if stage != "head"]
+        groups = []
+        for stage, parameters in stages.items():
+            distance = 0 if stage == "head" else max(numbers) - int(stage.removeprefix("stage"))
+            for group in spare(parameters, self.trials.trials > 1):
+                groups.append({**group, "lr": lr * self.lr_decay**distance})
+        return [group for group in groups if group["params"]]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         if self.objective is not None:
@@ -122,9 +141,14 @@ class Transfer(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._record(but="train")
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs or, after the fit, that has ended; counted from 1, over all fits of the job."""
+        return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
+
     def _record(self, but: str | None = None) -> None:
         """Close the passes that ended: note them in the history and draw them."""
-        epoch = self.current_epoch + (self.trainer.state.fn == "fit")
+        epoch = self.epoch
         for split in [split for split in self._tallies if split != but]:
             curves: dict[str, float] = {}
             for metric, values in self._tallies.pop(split).compute(by_class=split != "train").items():
