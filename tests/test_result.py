@@ -102,3 +102,11 @@ def test_the_saved_model_is_all_that_a_prediction_needs(
     names = [model.classes[label] for label in predictions.tolist()]
     right = [name == str(int(label)) for name, label in zip(names, digits.images.labels[digits.test], strict=True)]
     assert np.mean(right) == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
+def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):
+    result = run(*TINY)
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("final/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
+    assert "_hparams_/session_start_info" in events.summary_metadata

@@ -11,6 +11,7 @@ import pandas
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 import graft
@@ -82,6 +83,7 @@ class Result:
         draw_curves(self.folder / "curves.png", history, title(plain(self.cfg)))
         self._write_model(front, trials)
         content = self._content(trials, parameters, seconds)
+        self._log_hyperparameters(content)
         write_text(self.folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
         return content
 
@@ -149,6 +151,14 @@ class Result:
         logger = curves(self.folder, "tensorboard", ("train", *self.split.curves))
         for (split, metric, epoch), values in self.history.items():
             logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
+        logger.finalize("success")
+
+    def _log_hyperparameters(self, content: dict) -> None:
+        """Fill TensorBoard's HParams tab: what was chosen, and the final accuracies."""
+        knobs = {key: value for key, value in content["config"].items() if isinstance(value, str | int | float)}
+        logger = TensorBoardLogger(self.folder, name="", version="tensorboard", default_hp_metric=False)
+        measures = {f"final/{name}": content["accuracy"][name] for name in ("mean", "min", "max")}
+        logger.log_hyperparams({**knobs, **content["choices"]}, measures)
         logger.finalize("success")
 
     def _write_model(self, front: nn.Module, trials: list[dict]) -> None:
