@@ -199,8 +199,8 @@ def results(folder: Path) -> dict[str, list]:
 
 
 def assert_same(folder: Path, alone: Path) -> None:
-    tables = [pandas.read_csv(sweep / "leaderboard.csv").drop(columns="seconds") for sweep in (folder, alone)]
-    pandas.testing.assert_frame_equal(*tables)
+    one, other = (pandas.read_csv(sweep / "leaderboard.csv").drop(columns="seconds") for sweep in (folder, alone))
+    pandas.testing.assert_frame_equal(one, other)
     assert results(folder) == results(alone)
     assert len(results(folder)) == 2
     failures = [
@@ -243,15 +243,15 @@ def test_every_launcher_ends_in_the_table_of_one_process(tmp_path: Path, alone: 
     assert_same(folder, alone)
 
 
-LONG = ("name=s", "head=plain,dense512", "dropout=0,0.5", "trials=2", "source=scratch", *JOBLIB)
+LONG = ("name=s", "dropout=0,0.5", "lr=0.001,0.003", "trials=2", "source=scratch", *JOBLIB)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["group", "parent", "worker"])
 def test_what_ends_a_parallel_sweep_leaves_no_process_and_the_same_command_goes_on(tmp_path: Path, whom: str):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    sweep = Started(tmp_path, *LONG, "epochs=40")
-    finished = tmp_path / "outputs/s/head=plain_dropout=0/result.json"
+    sweep = Started(tmp_path, *LONG, "epochs=15")
+    finished = tmp_path / "outputs/s/dropout=0_lr=0.001/result.json"
     sweep.wait_for(finished)
     workers = [number for number, line in sweep.processes().items() if "LokyProcess" in line]
     assert len(workers) == 2
@@ -271,9 +271,9 @@ def test_what_ends_a_parallel_sweep_leaves_no_process_and_the_same_command_goes_
         return
 
     (tmp_path / "outputs/s/multirun.yaml").unlink()
-    again = Started(tmp_path, *LONG, "epochs=40")
+    again = Started(tmp_path, *LONG, "epochs=15")
     again.wait_for(tmp_path / "outputs/s/multirun.yaml")
-    second = Started(tmp_path, *LONG, "epochs=40")
+    second = Started(tmp_path, *LONG, "epochs=15")
     assert "another process is running the sweep in outputs/s; wait for its end" in second.end()
     assert second.process.returncode == 1
     said = again.end()
