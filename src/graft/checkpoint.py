@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import callbacks
 
+from graft.split import Batches
+
 log = logging.getLogger("graft")
 
 EVERY = 30.0  # seconds of training between two checkpoints; shorter fits are faster made again than written down
@@ -40,8 +42,11 @@ class Checkpoint(callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
         if self._found is not None:
-            for random, state in zip(_orders(trainer), self._found["orders"], strict=True):
+            for random, state in zip(_generators(trainer), self._found["generators"], strict=True):
                 random.set_state(state)
+            objective = getattr(pl_module, "objective", None)
+            if objective is not None:
+                objective.load_state_dict(self._found["objective"])
             torch.set_rng_state(self._found["random"])
             if torch.cuda.is_available() and self._found["random_cuda"]:
                 torch.cuda.set_rng_state_all(self._found["random_cuda"])
@@ -62,11 +67,12 @@ class Checkpoint(callbacks.Checkpoint):
         self._written = time.monotonic()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        weights = checkpoint["state_dict"]
+        weights, objective = checkpoint["state_dict"], getattr(pl_module, "objective", None)
         checkpoint["state_dict"] = {name: weights[name] for name in weights if not name.startswith("frozen.")}
         checkpoint["graft"] = {
             "history": pl_module.history,
-            "orders": [random.get_state() for random in _orders(trainer)],
+            "generators": [random.get_state() for random in _generators(trainer)],
+            "objective": objective.state_dict() if objective is not None else None,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
         }
@@ -81,5 +87,7 @@ class Checkpoint(callbacks.Checkpoint):
         self.path.unlink(missing_ok=True)
 
 
-def _orders(trainer: pl.Trainer) -> list[torch.Generator]:
-    return trainer.train_dataloader.generators  # type: ignore[union-attr]
+def _generators(trainer: pl.Trainer) -> list[torch.Generator]:
+    batches = trainer.train_dataloader
+    assert isinstance(batches, Batches)
+    return [*(batches.generators or ()), *batches.augmenters]

@@ -8,6 +8,7 @@ from filelock import FileLock
 from torch import nn
 from tqdm import tqdm
 
+from graft.augment import Views
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.images import Images
 from graft.launcher import hidden_bars
@@ -34,12 +35,12 @@ class FeatureStore:
     def __init__(self, folder: Path, device: torch.device):
         self.folder, self.device = folder, device
 
-    def features(self, frozen: nn.Module, images: Images, wanted: torch.Tensor) -> torch.Tensor:
+    def features(self, frozen: nn.Module, images: Images | Views, wanted: torch.Tensor) -> torch.Tensor:
         """Return what `frozen` makes of some images, (wanted, ...), computing only what nobody has computed.
 
         Args:
             frozen: preprocessing and frozen stages.
-            images: the data set.
+            images: the data set, or views of it.
             wanted: sorted indices of the images, (wanted,).
         """
         name = fingerprint(frozen, frozen.state_dict(), images.fingerprint, self.device.type)[:24]
@@ -54,7 +55,7 @@ class FeatureStore:
         known, features = _memory[name]
         return features[torch.searchsorted(known, wanted)]
 
-    def _fill(self, name: str, folder: Path, frozen: nn.Module, images: Images, wanted: torch.Tensor) -> None:
+    def _fill(self, name: str, folder: Path, frozen: nn.Module, images: Images | Views, wanted: torch.Tensor) -> None:
         """Bring the wanted images' features into memory: from disk, and computed where they are not there."""
         stored = None
         for path in sorted(folder.glob("*.safetensors")):
@@ -87,7 +88,7 @@ def _merge(
 
 
 @torch.no_grad()
-def extract(frozen: nn.Module, images: Images, wanted: torch.Tensor, device: torch.device) -> torch.Tensor:
+def extract(frozen: nn.Module, images: Images | Views, wanted: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Run the frozen stages over some images, batch by batch; the features are on the CPU."""
     # Channels last is how convolutions are fastest: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -25,7 +25,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, choices, compared, plain
+from graft.config import check, choices, compared, plain, unused
 from graft.errors import GraftError
 from graft.launcher import enter_worker, hold, left_running, show_so_far
 from graft.search import check_search, ends
@@ -161,7 +161,7 @@ def check_job(config: DictConfig, folder: Path) -> None:
     check(cfg)
     for override in config.hydra.overrides.task:
         knob = override.partition("=")[0]
-        if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
+        if unused(cfg, knob):
             _warn(f"{override} has no effect: none of the chosen options uses it")
     check_kept(cfg, folder)
 

@@ -1,5 +1,6 @@
 """The Lightning module: a frozen front that all trials share, and what each trial trains."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from graft.regularize import Objective, spare
+from graft.schedule import Schedule
 from graft.trials import TrialStack
 from graft.tune import hold
 
-Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Optimizer = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer]
 
 
 class Transfer(pl.LightningModule):
@@ -25,23 +28,40 @@ class Transfer(pl.LightningModule):
         networks: for each trial the thawed stages and the head; activations to logits.
         optimizer: makes the optimiser from the trials' parameters.
         stored: whether batches are what `frozen` makes of the images, rather than images.
+        varied: whether training batches are images even so, because they vary from step to step.
+        schedule: makes the learning rates' scheduler, stepped after each step; None: they stay.
+        objective: what the training steps minimise; None: the plain cross-entropy.
+        lr_decay: learning rate of each stage, as a share of the next one's; the last stage's is the head's.
+        first_epoch: epochs of the fits before this one, from which its own are counted on.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
     """
 
-    def __init__(self, frozen: nn.Module, networks: Sequence[nn.Module], optimizer: Optimizer, stored: bool):
+    def __init__(
+        self,
+        frozen: nn.Module,
+        networks: Sequence[nn.Module],
+        optimizer: Optimizer,
+        stored: bool,
+        varied: bool = False,
+        schedule: Schedule | None = None,
+        objective: Objective | None = None,
+        lr_decay: float = 1.0,
+        first_epoch: int = 0,
+    ):
         super().__init__()
         self.frozen = frozen
         self.trials = TrialStack(networks)
         self.optimizer = optimizer
-        self.stored = stored
+        self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
+        self.lr_decay, self.first_epoch = lr_decay, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self._tallies: dict[str, Tally] = {}
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map a batch, (trials, batch, ...), to logits, (trials, batch, classes)."""
-        if not self.stored:
+    def forward(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
+        """Map images, or what is stored of them, (trials, batch, ...), to logits, (trials, batch, classes)."""
+        if not stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return self.trials(inputs)
@@ -51,12 +71,43 @@ class Transfer(pl.LightningModule):
         hold(self.frozen)
         return self
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.trials.parameters())
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.trials.parameters())
+        if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
+            optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.schedule and self.schedule(optimizer, steps, int(self.trainer.num_training_batches))
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return the parameters by stage, each with its rate, and apart those that weight decay spares."""
+        stages: dict[str, dict[str, nn.Parameter]] = {}
+        for name, parameter in self.trials.named().items():
+            own = self.lr_decay != 1 and name.startswith("stages.")
+            stages.setdefault(name.split(".")[1] if own else "head", {})[name] = parameter
+        numbers = [int(stage.removeprefix("stage")) for stage in stages if stage != "head"]
+        groups = []
+        for stage, parameters in stages.items():
+            distance = 0 if stage == "head" else max(numbers) - int(stage.removeprefix("stage"))
+            for group in spare(parameters, self.trials.trials > 1):
+                groups.append({**group, "lr": lr * self.lr_decay**distance})
+        return [group for group in groups if group["params"]]
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        if self.objective is not None:
+            self.objective.change_gradients(self.trials)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
-        return self._losses("train", batch).mean(1).sum()
+        if self.objective is None:
+            return self._losses("train", batch).mean(1).sum()
+        inputs, labels = batch
+        forward = functools.partial(self, stored=self.stored and not self.varied)
+        logits, losses = self.objective.step(self.trials, forward, inputs, labels)
+        self._note("train", losses, logits, labels)
+        return losses.mean(1).sum()
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
         self._losses(self._split(self.trainer.val_dataloaders, dataloader_idx), batch)
@@ -71,11 +122,14 @@ class Transfer(pl.LightningModule):
     def _losses(self, split: str, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
-        logits = self(inputs)
+        logits = self(inputs, self.stored and not (self.varied and split == "train"))
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
+        self._note(split, losses, logits, labels)
         return losses
+
+    def _note(self, split: str, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
 
     def on_train_epoch_end(self) -> None:
         self._record()
@@ -87,12 +141,17 @@ class Transfer(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._record(but="train")
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs or, after the fit, that has ended; counted from 1, over all fits of the job."""
+        return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
+
     def _record(self, but: str | None = None) -> None:
         """Close the passes that ended: note them in the history and draw them."""
-        epoch = self.current_epoch + (self.trainer.state.fn == "fit")
+        epoch = self.epoch
         for split in [split for split in self._tallies if split != but]:
             curves: dict[str, float] = {}
-            for metric, values in self._tallies.pop(split).compute().items():
+            for metric, values in self._tallies.pop(split).compute(by_class=split != "train").items():
                 if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
                     self.history[split, metric, epoch] = values
                     curves |= band(f"{metric}/{split}", values)
@@ -116,8 +175,8 @@ class Tally:
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
-    def compute(self) -> dict[str, torch.Tensor]:
-        """Return loss and accuracy, a fraction of 1, of each trial, (trials,)."""
+    def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
+        """Return loss and accuracy, a fraction of 1, of each trial, (trials,); if wanted, by-class measures too."""
         losses, predictions, labels = (torch.cat(parts, dim=1) for parts in zip(*self.steps, strict=True))
         accuracy = multiclass_accuracy(
             predictions,
@@ -127,7 +186,29 @@ class Tally:
             multidim_average="samplewise",
             validate_args=False,
         )
-        return {"loss": losses.mean(1), "accuracy": accuracy}
+        measures = {"loss": losses.mean(1), "accuracy": accuracy}
+        return measures | by_classes(predictions, labels, self.num_classes) if by_class else measures
+
+
+def by_classes(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
+    """Return balanced accuracy and macro-F1, fractions of 1, of each trial, (trials,).
+
+    They let each class count alike. One count of all pairs serves both: torchmetrics makes a one-hot table of all
+    images and classes for each.
+
+    Args:
+        predictions: classes, (trials, images).
+        labels: classes, (trials, images).
+        num_classes: how many there are.
+    """
+    trials = torch.arange(len(labels), device=labels.device)[:, None]
+    pairs = ((trials * num_classes + labels) * num_classes + predictions).flatten()
+    # (trials, labels, predictions)
+    counts = pairs.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
+    right, labelled, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
+    recall = torch.where(labelled > 0, right / labelled, torch.nan)
+    f1 = torch.where(labelled + predicted > 0, 2 * right / (labelled + predicted), torch.nan)
+    return {"balanced_accuracy": recall.nanmean(1), "macro_f1": f1.nanmean(1)}
 
 
 def band(name: str, values: torch.Tensor) -> dict[str, float]:
