@@ -11,6 +11,7 @@ from tqdm import tqdm
 from graft.augment import Views
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.images import Images
+from graft.launcher import hidden_bars
 
 BATCH = 64  # images in one batch: on 2 cores VGG-16 takes 7.5 s for 5,174 of 32x32 so, 11.6 s in batches of 1,024
 BATCH_GPU = 512
@@ -92,5 +93,5 @@ def extract(frozen: nn.Module, images: Images | Views, wanted: torch.Tensor, dev
     # Channels last is how convolutions are fastest: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     parts = wanted.split(BATCH if device.type == "cpu" else BATCH_GPU)
-    read = tqdm(images.batches(parts), "features", len(parts), unit="batch", disable=None, leave=False)
+    read = tqdm(images.batches(parts), "features", len(parts), unit="batch", disable=hidden_bars(), leave=False)
     return torch.cat([frozen(pixels.to(device)).cpu() for pixels in read])

@@ -24,7 +24,7 @@ from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
-from graft.sweep import FAILURE
+from graft.sweep import FAILURE, check_kept
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import keep_memory
 from graft.tune import Freeze
@@ -56,6 +56,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
     """
     try:
         with FileLock(folder / ".lock"):
+            check_kept(cfg, folder)  # once more: another process may have held the lock, and left its result
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
