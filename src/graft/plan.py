@@ -77,6 +77,7 @@ class Plan:
             replace(
                 phase,
                 epochs=1 if self.solved else phase.epochs or cfg.epochs,
+                lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
                 optimizer=phase.optimizer or build(cfg.optimizer),
                 schedule=phase.schedule or build(cfg.schedule),
             )
@@ -115,6 +116,7 @@ class Plan:
             "tune=frozen": self.phases[-1].frozen_stages < kept or not kept,
             "augment=none": self.augment is not None,
             "regularize=default without its keys": self.regularize != Regularize(),
+            "lr=0.001": self.phases[0].lr == "auto",
         }
         faults = [way_out for way_out, fault in refused.items() if fault]
         if faults:
@@ -148,7 +150,7 @@ class Plan:
         return Transfer(
             front,
             networks,
-            phase.optimizer,
+            functools.partial(phase.optimizer, lr=phase.lr),
             stored=phase.frozen_stages > 0,
             varied=self.varied,
             schedule=phase.schedule,
