@@ -202,6 +202,7 @@ RULES = {
     "augment.num_ops": whole(1, 2),
     "augment.magnitude": within(0, 30, 9),
     "augment.views": whole(2, 8, None),
+    "augment.test_views": whole(2, 4, None),
     "regularize.label_smoothing": FRACTION,
     "regularize.clip": Rule(
         "null or above 0", lambda value: value is None or (isinstance(value, int | float) and value > 0), "1.0"

@@ -94,8 +94,8 @@ class Result:
             # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
             epoch = max(epoch for (_, _, epoch), at in self.history.items() if trial in at)
             final = {
-                ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epoch][trial]
-                for split in ("test", "val")
+                ("" if split.startswith("test") else "val_") + metric: self.history[split, metric, epoch][trial]
+                for split in ("test", "val", "test_views", "val_views")  # from several views, where there are
                 for metric in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
                 if (split, metric, epoch) in self.history
             }
