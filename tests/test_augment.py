@@ -171,7 +171,7 @@ def test_the_last_predictions_are_means_over_views(run: Run, tmp_path: Path, ove
         own[name].copy_(weights[name][1])  # what the state dict lists is what the network has
     augment, count = option("digits"), len(data.images.labels)
     for prefix, images in (("", data.test), ("val_", data.sample(1)[1])):
-        pixels = data.images.read(images)
+        pixels = next(data.images.batches([images]))
         views = [pixels.float()]
         for view in range(2):
             numbers = [view * count + image for image in images.tolist()]
@@ -187,7 +187,7 @@ def test_the_last_predictions_are_means_over_views(run: Run, tmp_path: Path, ove
         )
         assert plain["trials"][1][f"{prefix}loss"] != pytest.approx(expected, abs=1e-3)
     curves = [pandas.read_csv(tmp_path / name / "history.csv") for name in ("job", "plain")]
-    bare = curves[0][~curves[0]["split"].str.endswith("_views")].reset_index(drop=True)
+    bare = curves[0].query("not split.str.endswith('_views')").reset_index(drop=True)
     pandas.testing.assert_frame_equal(bare, curves[1])
 
 
