@@ -2,9 +2,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 from omegaconf import OmegaConf
+from test_job import frozen_network, scratch_network, trained
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
@@ -13,7 +15,8 @@ from graft.config import build
 from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.features import FeatureStore
-from graft.seed import generator
+from graft.head import Plain
+from graft.seed import generator, stream
 from graft.split import SmallSplit
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +155,50 @@ def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...]):
     assert both["trials"][1]["loss"] != pytest.approx(bare["trials"][1]["loss"], abs=1e-3)
 
 
+@pytest.mark.parametrize("overrides", [("tune=frozen", "source.epochs=1"), ("source=scratch", "trials_at_once=1")])
+def test_the_last_predictions_are_means_over_views(run: Run, tmp_path: Path, overrides: tuple[str, ...]):
+    settings = (
+        "augment=digits", "trials=2", "epochs=1", "dropout=0", "val_every=1", *overrides,
+        "dataset.test_per_class=20", "dataset.val_per_class=5",
+    )  # fmt: skip
+    result, plain = run(*settings, "augment.test_views=3"), run(*settings, name="plain")
+    data = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=20, val_per_class=5)
+    weights = trained(tmp_path / "job")
+    network = scratch_network(1) if "source=scratch" in overrides else frozen_network(tmp_path / "cache", 1, plain_head)
+    own = {f"stages.stage{int(name[0]) + 1}{name[1:]}": value for name, value in network[0].state_dict().items()}
+    own |= {f"head.{name}": value for name, value in network[2].state_dict().items()}
+    for name in weights:
+        own[name].copy_(weights[name][1])  # what the state dict lists is what the network has
+    augment, count = option("digits"), len(data.images.labels)
+    for prefix, images in (("", data.test), ("val_", data.sample(1)[1])):
+        pixels = next(data.images.batches([images]))
+        views = [pixels.float()]
+        for view in range(2):
+            numbers = [view * count + image for image in images.tolist()]
+            varied = zip(pixels, numbers, strict=True)
+            views.append(torch.cat([augment(one[None], [drawn(number)]) for one, number in varied]))
+        with torch.no_grad():
+            mean = torch.stack([network(view / 255).softmax(1) for view in views]).mean(0)
+        labels = data.images.labels[images] // 2
+        expected = torch.nn.functional.nll_loss(mean.log(), labels).item()
+        assert result["trials"][1][f"{prefix}loss"] == pytest.approx(expected, abs=1e-4)
+        assert result["trials"][1][f"{prefix}accuracy"] == pytest.approx(
+            (mean.argmax(1) == labels).float().mean().item(), abs=0.011
+        )
+        assert plain["trials"][1][f"{prefix}loss"] != pytest.approx(expected, abs=1e-3)
+    curves = [pandas.read_csv(tmp_path / name / "history.csv") for name in ("job", "plain")]
+    bare = curves[0].query("not split.str.endswith('_views')").reset_index(drop=True)
+    pandas.testing.assert_frame_equal(bare, curves[1])
+
+
+def plain_head() -> Plain:
+    return Plain(1600, 5)
+
+
+def drawn(number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(stream(number, "view"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -161,6 +208,8 @@ def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...]):
         (("augment=digits", "augment.views=2", "source=scratch"), "augment.views=2 stores .* all stages train"),
         (("augment=digits", "augment.views=2", "tune=full"), "try augment.views=null"),
         (("+augment.views=2",), "none takes no views"),
+        (("+augment.test_views=2",), "none takes no test_views"),
+        (("augment=digits", "augment.test_views=1"), "augment.test_views must be null or a whole number of at least 2"),
     ],
 )
 def test_what_cannot_be_is_refused(run: Run, overrides: tuple[str, ...], message: str):

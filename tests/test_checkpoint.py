@@ -40,7 +40,12 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
         ("pre-train", 2, [2], ()),
         ("trials 0 to 2", 4, [4, 5], ()),
         ("trial 1", 4, [4, 5], ("trials_at_once=1",)),
-        ("phase 2, trials 0 to 2", 1, [1, 2], ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits")),
+        (
+            "phase 2, trials 0 to 2",
+            1,
+            [1, 2],
+            ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits", "lr=auto", "tune.lr=auto"),
+        ),
     ],
 )
 def test_a_killed_fit_goes_on_to_the_same_result(
@@ -57,7 +62,7 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     seen = killing(monkeypatch, label, -1)
     result = run(*TINY, *overrides, name="killed")
     assert seen == begun
-    assert result["trials"] == expected["trials"]
+    assert (result["trials"], result["lr"]) == (expected["trials"], expected["lr"])
     first, second = (read_tensors(tmp_path / name / "weights.safetensors") for name in ("job", "killed"))
     assert first is not None
     assert second is not None

@@ -26,6 +26,7 @@ class Augment(ABC):
     Args:
         views: None varies the images anew at each step, before the frozen stages; a number stores what the frozen
             stages make of so many variations of each image, the same for every trial, which draws from them.
+        test_views: from how many views of an image the final evaluation predicts, itself among them; None: itself.
 
     Attributes:
         settings: all that the variations depend on.
@@ -33,8 +34,8 @@ class Augment(ABC):
 
     settings: dict[str, object]
 
-    def __init__(self, views: int | None = None):
-        self.views = views
+    def __init__(self, views: int | None = None, test_views: int | None = None):
+        self.views, self.test_views = views, test_views
 
     def __call__(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """Vary images, (batch, channels, height, width) with pixels from 0 to 255, bytes or floats.
@@ -73,6 +74,7 @@ class Distort(Augment):
         erase: probability that a rectangle of 2 to 20 % of the image becomes black.
         fill: what lies outside the image: `zeros`, `border` or `reflection`.
         views: as `Augment` says.
+        test_views: as `Augment` says.
     """
 
     def __init__(
@@ -89,12 +91,13 @@ class Distort(Augment):
         erase: float = 0.0,
         fill: str = "zeros",
         views: int | None = None,
+        test_views: int | None = None,
     ):
-        super().__init__(views)
+        super().__init__(views, test_views)
         self.rotate, self.translate, self.scale, self.shear, self.flip = rotate, translate, scale, shear, flip
         self.elastic, self.smoothness, self.colour, self.noise, self.erase = elastic, smoothness, colour, noise, erase
         self.fill = fill
-        self.settings = {name: value for name, value in vars(self).items() if name != "views"}
+        self.settings = {name: value for name, value in vars(self).items() if name not in ("views", "test_views")}
 
     def vary(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         each = len(images) // len(generators)
@@ -164,10 +167,18 @@ class RandAugment(Augment):
         magnitude: their strength, from 0 to 30.
         flip: probability of a horizontal flip.
         views: as `Augment` says.
+        test_views: as `Augment` says.
     """
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 9, flip: float = 0.5, views: int | None = None):
-        super().__init__(views)
+    def __init__(
+        self,
+        num_ops: int = 2,
+        magnitude: int = 9,
+        flip: float = 0.5,
+        views: int | None = None,
+        test_views: int | None = None,
+    ):
+        super().__init__(views, test_views)
         self.settings = {"num_ops": num_ops, "magnitude": magnitude, "flip": flip}
         self.transform = v2.Compose([v2.RandomHorizontalFlip(flip), v2.RandAugment(num_ops, magnitude)])
 
@@ -190,7 +201,7 @@ class Views:
     """
 
     def __init__(self, images: Images, augment: Augment):
-        self.images, self.augment = images, augment
+        self.images, self.augment, self.shape = images, augment, images.shape
         self.fingerprint = fingerprint(images.fingerprint, type(augment).__name__, augment.settings)
 
     def numbers(self, images: torch.Tensor, views: int) -> torch.Tensor:

@@ -57,7 +57,7 @@ class Knobs:
     dropout: float = MISSING
     activation: Activation = MISSING
     width: int = MISSING
-    lr: float = MISSING
+    lr: Any = MISSING
     class_weights: str | None = None
     val_every: int = MISSING
     test_curve: bool = MISSING
@@ -101,6 +101,11 @@ def _one_of(*values: str) -> Rule:
     return Rule(f"{', '.join(values[:-1])} or {values[-1]}", lambda value: value in values, values[0])
 
 
+RATE = Rule(
+    "auto or a number above 0",
+    lambda value: value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0),
+    "0.001",
+)
 FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
 
 
@@ -136,7 +141,8 @@ RULES = {
     "batch_size": whole(1, 4),
     "dropout": FRACTION,
     "width": whole(1, 512),
-    "lr": Rule("above 0", lambda value: value > 0, "0.001"),
+    "lr": RATE,
+    "optimizer.lr": RATE,
     "val_every": whole(1, 10),
     "resume": Rule("null, true or false", lambda value: value is None or isinstance(value, bool), "true"),
     "class_weights": Rule("null or balanced", lambda value: value in (None, "balanced"), "balanced"),
@@ -196,6 +202,7 @@ RULES = {
     "augment.num_ops": whole(1, 2),
     "augment.magnitude": within(0, 30, 9),
     "augment.views": whole(2, 8, None),
+    "augment.test_views": whole(2, 4, None),
     "regularize.label_smoothing": FRACTION,
     "regularize.clip": Rule(
         "null or above 0", lambda value: value is None or (isinstance(value, int | float) and value > 0), "1.0"
@@ -210,7 +217,7 @@ RULES = {
         "1",
     ),
     "tune.epochs": whole(1, 20),
-    "tune.lr": Rule("above 0", lambda value: isinstance(value, int | float) and value > 0, "0.0001"),
+    "tune.lr": RATE,
     "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader
@@ -13,6 +14,9 @@ from torch.utils.data import DataLoader
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.folder import Folder, decode
+
+if TYPE_CHECKING:
+    from graft.augment import Views
 
 IN_MEMORY = 2**31  # bytes of decoded images that are held; what is larger is decoded anew whenever it is needed
 WORKERS_FROM = 2**28  # bytes of decoded images from which worker processes are worth their start
@@ -76,16 +80,16 @@ class InMemory(Images):
 
 
 class Stream:
-    """Images that memory does not hold, decoded by workers batch by batch.
+    """Images that memory does not hold, decoded by workers or varied batch by batch.
 
     Args:
-        images: the data set.
+        images: the data set, or views of it.
         indices: those of its images that this stream counts from 0, (images,).
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, images: Images, indices: torch.Tensor):
+    def __init__(self, images: "Images | Views", indices: torch.Tensor):
         self.images, self.indices = images, indices
         self.shape = (len(indices), *images.shape)
 

@@ -1,5 +1,6 @@
 """One job: one configuration, run for all its trials, from the data set to its result."""
 
+import functools
 import logging
 import os
 import shutil
@@ -7,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,6 +18,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
+from graft import rate
 from graft.checkpoint import Checkpoint
 from graft.features import FeatureStore
 from graft.plan import Plan
@@ -27,7 +30,7 @@ from graft.seed import seeded
 from graft.sweep import FAILURE, check_kept
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import keep_memory
-from graft.tune import Freeze
+from graft.tune import Freeze, Phase
 
 log = logging.getLogger("graft")
 
@@ -102,14 +105,27 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
         front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with clock("features"):
             plan.place(phase.frozen_stages, front, backbone.preprocess.fitted, store)
+        networks = functools.partial(_networks, plan, phase, stages, result.weights)
+        if phase.lr == "auto":
+            with clock("train"):
+                note = folder / "checkpoints" / f"{job}_phase_{number + 1}_lr.json"
+                plan.phases[number] = replace(phase, lr=rate.find(plan, number, front, networks, note))
         for trials in plan.chunks[number]:
-            networks = [plan.network(plan.seeds[trial], phase, stages) for trial in trials]
-            for trial, network in zip(trials, networks, strict=True):
-                network.load_state_dict(result.weights.get(trial, {}), strict=False)  # what earlier phases learned
-            result.add(trials, fit(plan, number, trials, front, networks, folder, job, prune, clock))
+            result.add(trials, fit(plan, number, trials, front, networks(trials), folder, job, prune, clock))
+    result.lr = [phase.lr for phase in plan.phases if not plan.solved]
     content = result.write(front, parameter_counts(example), clock.seconds())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
+
+
+def _networks(
+    plan: Plan, phase: Phase, stages: nn.Module, weights: dict[int, dict[str, torch.Tensor]], trials: range
+) -> list[nn.Module]:
+    """Return what some trials train in a phase, with what they learned in earlier ones."""
+    networks = [plan.network(plan.seeds[trial], phase, stages) for trial in trials]
+    for trial, network in zip(trials, networks, strict=True):
+        network.load_state_dict(weights.get(trial, {}), strict=False)
+    return networks
 
 
 def fit(

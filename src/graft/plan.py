@@ -22,6 +22,7 @@ from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.head import Solved
+from graft.images import Stream
 from graft.regularize import Objective, Regularize
 from graft.seed import seeded
 from graft.solve import SolvedTransfer
@@ -77,6 +78,7 @@ class Plan:
             replace(
                 phase,
                 epochs=1 if self.solved else phase.epochs or cfg.epochs,
+                lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
                 optimizer=phase.optimizer or build(cfg.optimizer),
                 schedule=phase.schedule or build(cfg.schedule),
             )
@@ -115,6 +117,7 @@ class Plan:
             "tune=frozen": self.phases[-1].frozen_stages < kept or not kept,
             "augment=none": self.augment is not None,
             "regularize=default without its keys": self.regularize != Regularize(),
+            "lr=0.001": self.phases[0].lr == "auto",
         }
         faults = [way_out for way_out, fault in refused.items() if fault]
         if faults:
@@ -148,7 +151,7 @@ class Plan:
         return Transfer(
             front,
             networks,
-            phase.optimizer,
+            functools.partial(phase.optimizer, lr=phase.lr),
             stored=phase.frozen_stages > 0,
             varied=self.varied,
             schedule=phase.schedule,
@@ -176,18 +179,22 @@ class Plan:
             fitted: channels, height and width of the images after preprocessing.
             store: where the frozen stages' features lie.
         """
-        split, images, varied = self.split, self.data.images, None
+        split, images, varied, test_views = self.split, self.data.images, None, None
         if self.augment and split.varied is not None:
             if self.augment.views:
                 views = Views(images, self.augment)
                 varied = store.features(front, views, views.numbers(split.varied, self.augment.views))
             else:
                 varied = images.read(split.varied)
+        if self.augment and self.augment.test_views and frozen_stages == self.phases[-1].frozen_stages:
+            views = Views(images, self.augment)
+            numbers = views.numbers(split.images, self.augment.test_views - 1)
+            test_views = store.features(front, views, numbers) if frozen_stages else Stream(views, numbers)
         if frozen_stages:
             inputs = store.features(front, images, split.images)
-            split.place(inputs, inputs.shape[1:], self.device, varied)
+            split.place(inputs, inputs.shape[1:], self.device, varied, test_views)
         else:
-            split.place(images.read(split.images), fitted, self.device, varied)
+            split.place(images.read(split.images), fitted, self.device, varied, test_views)
 
     def warn(self) -> None:
         """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""

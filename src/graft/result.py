@@ -44,6 +44,7 @@ class Result:
         self.cfg, self.folder, self.data, self.split, self.identity = cfg, folder, data, split, identity
         self.history: dict[tuple[str, str, int], dict[int, float]] = {}
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
+        self.lr: list[float | str | None] = []  # of each phase
         self.divided = False  # whether some fit had only some of the trials
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # an earlier run's curves would mix with these
         (folder / FAILURE).unlink(missing_ok=True)
@@ -75,7 +76,8 @@ class Result:
         """
         trials = self._trials()
         if all("error" in trial for trial in trials):
-            raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr={self.cfg.lr / 10:g}")
+            lr = "" if self.cfg.lr == "auto" else f"={self.cfg.lr / 10:g}"
+            raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr{lr}")
         if self.divided:
             self._draw_curves()
         history = self._history()
@@ -94,8 +96,8 @@ class Result:
             # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
             epoch = max(epoch for (_, _, epoch), at in self.history.items() if trial in at)
             final = {
-                ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epoch][trial]
-                for split in ("test", "val")
+                ("" if split.startswith("test") else "val_") + metric: self.history[split, metric, epoch][trial]
+                for split in ("test", "val", "test_views", "val_views")  # from several views, where there are
                 for metric in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
                 if (split, metric, epoch) in self.history
             }
@@ -118,6 +120,7 @@ class Result:
             "config": plain(self.cfg),
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": trials,
+            "lr": self.lr,
             "accuracy": summary([trial["accuracy"] for trial in trials if "error" not in trial]),
             "parameters": parameters,
             "seconds": seconds,

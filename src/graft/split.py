@@ -66,16 +66,41 @@ class Batches:
             views = [torch.randint(self.views, rows.shape[1:], generator=own) for own in self.augmenters]
             rows = rows + len(self.labels) * torch.stack(views).to(rows.device)
         parts = [rows[:, start:end] for start, end in self.bounds]
-        for (start, end), part, inputs in zip(self.bounds, parts, self._read(parts), strict=True):
+        for (start, end), part, inputs in zip(self.bounds, parts, _read(self.inputs, parts), strict=True):
             if self.augment is not None:
                 inputs = self.augment(inputs, self.augmenters)
             yield inputs.unflatten(0, part.shape), labels[:, start:end]
 
-    def _read(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        if isinstance(self.inputs, Stream):
-            return self.inputs.batches([part.flatten() for part in parts])
-        # One flat index_select is three times as fast as indexing by a table.
-        return (self.inputs.index_select(0, part.flatten()) for part in parts)
+
+class ViewedBatches(Batches):
+    """Batches of evaluation, in order, that hold all images, then their first views and so on.
+
+    Args:
+        batches: those of the images alone, whose split is named `val_views` or `test_views` here.
+        test_views: all images' first views, all their second ones and so on, (views * images, ...).
+    """
+
+    def __init__(self, batches: Batches, test_views: torch.Tensor | Stream):
+        self.views_each = test_views.shape[0] // len(batches.labels)
+        batch_size = max(1, batches.bounds[0][1] // (1 + self.views_each))
+        super().__init__(f"{batches.split}_views", batches.inputs, batches.labels, batches.rows, batch_size)
+        self.test_views = test_views
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Make batches (trials, (1 + views) * batch, ...) with labels (trials, batch)."""
+        rows, count = self.rows.to(self.test_views.device), len(self.labels)
+        first = [rows[:, start:end] for start, end in self.bounds]
+        parts = [torch.cat([part + view * count for view in range(self.views_each)], 1) for part in first]
+        read = _read(self.test_views, parts)
+        for (inputs, labels), part, views in zip(super().__iter__(), parts, read, strict=True):
+            yield torch.cat([inputs, views.unflatten(0, part.shape).to(inputs.device)], 1), labels
+
+
+def _read(inputs: torch.Tensor | Stream, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    if isinstance(inputs, Stream):
+        return inputs.batches([part.flatten() for part in parts])
+    # One flat index_select is three times as fast as indexing by a table.
+    return (inputs.index_select(0, part.flatten()) for part in parts)
 
 
 class TrialData(pl.LightningDataModule):
@@ -119,6 +144,7 @@ class TrialData(pl.LightningDataModule):
         shape: Sequence[int],
         device: torch.device,
         varied: torch.Tensor | Stream | None = None,
+        test_views: torch.Tensor | Stream | None = None,
     ) -> None:
         """Put the inputs and labels where the training is.
 
@@ -127,6 +153,8 @@ class TrialData(pl.LightningDataModule):
             shape: what the first layer that trains gets of each.
             device: where; a stream's images follow batch by batch.
             varied: the images that `varied` lists, or what the frozen stages made of their views.
+            test_views: views of the images that `images` lists, which the final evaluation takes beside them, or what
+                the frozen stages made of these; all first views, all second ones and so on.
         """
         self.inputs = inputs if isinstance(inputs, Stream) else inputs.to(device)
         self.labels = self.labels.to(self.inputs.device)
@@ -134,6 +162,7 @@ class TrialData(pl.LightningDataModule):
         if isinstance(self.train_inputs, torch.Tensor):
             self.train_inputs = self.train_inputs.to(device)
         self.train_labels = self.train_labels.to(self.train_inputs.device)
+        self.test_views = test_views.to(device) if isinstance(test_views, torch.Tensor) else test_views
         self.values = math.prod(shape) * (CONVOLVED if len(shape) == 3 else 1)
 
     def class_weights(self) -> torch.Tensor:
@@ -150,7 +179,10 @@ class TrialData(pl.LightningDataModule):
         return [self._evaluation(split) for split in self.curves]
 
     def test_dataloader(self) -> list[Batches]:
-        return [self._evaluation(split) for split in ("val", "test") if self.rows[split].numel()]
+        plain = [self._evaluation(split) for split in ("val", "test") if self.rows[split].numel()]
+        if self.test_views is None:
+            return plain
+        return [*plain, *(ViewedBatches(batches, self.test_views) for batches in plain)]
 
     def _evaluation(self, split: str) -> Batches:
         batch_size = max(1, min(1024, EVALUATION_VALUES // (self.values * len(self.seeds))))

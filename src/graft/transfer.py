@@ -123,6 +123,9 @@ class Transfer(pl.LightningModule):
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
         logits = self(inputs, self.stored and not (self.varied and split == "train"))
+        if logits.shape[1] > labels.shape[1]:  # several views of each image, whose probabilities are averaged
+            # Not divided by their number, which the loss's own softmax takes out.
+            logits = logits.unflatten(1, (-1, labels.shape[1])).log_softmax(-1).logsumexp(1)
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
         self._note(split, losses, logits, labels)

@@ -18,6 +18,7 @@ class Phase:
         frozen_stages: how many leading stages are frozen, from 0 to the kept ones.
         lr_decay: rate of each thawed stage, as a share of the next one's; the last stage's is the head's.
         epochs: passes over the training images; None: the job's.
+        lr: learning rate of the head and of the last stage; `auto`: a range test finds it; None: the job's.
         optimizer: makes its optimiser; None: the job's.
         schedule: changes its learning rates; None: the job's.
     """
@@ -25,6 +26,7 @@ class Phase:
     frozen_stages: int
     lr_decay: float = 1.0
     epochs: int | None = None
+    lr: float | str | None = None
     optimizer: Callable[..., Any] | None = None
     schedule: Callable[..., Any] | None = None
 
@@ -72,7 +74,7 @@ class Thaw(Tune):
     Args:
         thaw: how many of the last stages train in the second phase; a list gives a phase to each of its numbers.
         epochs: passes over the training images in each of these phases.
-        lr: learning rate in these phases.
+        lr: learning rate in these phases; `auto`: each finds its own.
         optimizer: makes their optimiser.
         schedule: changes their learning rates.
         lr_decay: as `Tune` has it.
@@ -82,7 +84,7 @@ class Thaw(Tune):
         self,
         thaw: int | str | Sequence[int],
         epochs: int,
-        lr: float,
+        lr: float | str,
         optimizer: Callable[..., Any],
         schedule: Callable[..., Any] | None = None,
         lr_decay: float = 1.0,
@@ -102,9 +104,7 @@ class Thaw(Tune):
         if any(now >= before for before, now in zip([kept, *frozen], frozen, strict=False)):
             raise GraftError(f"each phase thaws more stages than the one before; tune.thaw={self.stages} does not")
         head = Phase(self._frozen_stages(0, kept, trained))
-        # Called with a rate of its own: the optimiser's configuration has the first phase's.
-        optimizer = lambda *args, **kwargs: self.optimizer(*args, **{"lr": self.lr, **kwargs})  # noqa: E731
-        thawed = Phase(kept, self.lr_decay, self.epochs, optimizer, self.schedule)
+        thawed = Phase(kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule)
         return [head, *(replace(thawed, frozen_stages=count) for count in frozen)]
 
 
