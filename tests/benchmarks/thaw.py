@@ -32,10 +32,10 @@ class Seconds(pl.Callback):
     def __init__(self):
         self.each: list[float] = []
 
-    def on_train_epoch_start(self, *_: object) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.start = time.process_time()
 
-    def on_train_epoch_end(self, *_: object) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.each.append(time.process_time() - self.start)
 
 
