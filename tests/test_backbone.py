@@ -8,7 +8,7 @@ import torchvision
 from conftest import ROOT
 from torch import nn
 
-from graft.backbone import CNN, CNN4, VGG16
+from graft.backbone import CNN, CNN4, CNN5, VGG16
 from graft.config import build
 from graft.errors import GraftError
 from graft.head import Plain
@@ -51,6 +51,16 @@ def test_the_lecture_s_network_for_cifar():
     assert [type(layer).__name__ for layer in backbone.stages[0].children()] == [
         "Conv2d", "Tanh", "Conv2d", "Tanh", "MaxPool2d",
     ]  # fmt: skip
+
+
+def test_the_network_with_batch_norm():
+    backbone = CNN5(DIGIT)
+    assert backbone(DIGITS).shape == (3, 1152)
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 139_168
+    first = backbone.stages[0][:2].train()  # type: ignore[index]
+    normed = first(torch.rand(8, 1, 28, 28))
+    torch.testing.assert_close(normed.mean((0, 2, 3)), torch.zeros(32), atol=1e-4, rtol=0)
+    assert normed.shape == (8, 32, 28, 28)
 
 
 @pytest.mark.parametrize(("keep", "features"), [(None, 512), (5, 512), (4, 512), (3, 256), (1, 64)])

@@ -191,10 +191,25 @@ class CNN4(Backbone):
         super().__init__(preprocess, stages, keep)
 
 
-def _block(channels: list[int], activation: str) -> nn.Sequential:
+class CNN5(Backbone):
+    """A small network that trains well on its own: five padded 3x3 convolutions with batch norm, in three stages.
+
+    Each stage ends in a 2x2 maximum. A 28x28 image becomes 1,152 features; 139,168 parameters for one channel.
+    """
+
+    def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
+        widths = [preprocess.fitted[0], 32, 32], [32, 64, 64], [64, 128]
+        super().__init__(preprocess, [_block(channels, activation, normed=True) for channels in widths], keep)
+
+
+def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
-        layers += [conv(in_channels, out_channels, 3), make_activation(activation)]
+        if normed:  # batch norm has a bias of its own, and makes the weights' scale and start unimportant
+            layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
+        else:
+            layers.append(conv(in_channels, out_channels, 3))
+        layers.append(make_activation(activation))
     return nn.Sequential(*layers, nn.MaxPool2d(2))
 
 

@@ -60,8 +60,6 @@ class Sweep(Callback):
             try:
                 jobs = list(_jobs(config))
             except HydraException as error:
-                if config.sweep is None:
-                    return  # Hydra's sweeper meets the same error in a moment, and reports it
                 raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")

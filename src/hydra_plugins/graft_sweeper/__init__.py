@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own, but that a launcher's failure does not take the answer with it."""
+    """Hydra's own, but that a launcher's failure does not take the answer with it, and jobs are not composed twice."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from graft.launcher import launching
@@ -18,6 +18,9 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None
         with launching(self.config):
             return super().sweep(arguments)
+
+    def validate_batch_is_legal(self, batch: Any) -> None:
+        """Do nothing: graft.sweep has composed and checked each job, which takes as long as running a small one."""
 
 
 class OptunaSweeper(Sweeper):

@@ -1,0 +1,88 @@
+"""What an epoch of VGG-16's last block on 1,000 images costs: from the stored border, and through the whole network.
+
+python tests/benchmarks/thaw.py [SIZE ...]: the bundled digits, resized to SIZE (32); random weights, since
+their values change neither cost nor equality. Processor seconds of one thread, so that others' work on the machine
+does not count; the first epoch is left out. The same phase of the same plan trains both times, to the same losses.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from safetensors.torch import save_file
+
+from graft.backbone import VGG16
+from graft.features import FeatureStore
+from graft.plan import Plan
+from graft.preprocess import Preprocess
+from graft.tune import Freeze
+
+CONF = Path(__file__).parent.parent.parent / "conf"
+
+
+class Seconds(pl.Callback):
+    """Processor seconds of each training epoch."""
+
+    def __init__(self):
+        self.each: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = time.process_time()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.each.append(time.process_time() - self.start)
+
+
+def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[float]]:
+    """Train the last block and a head; return the seconds of an epoch, and each epoch's loss."""
+    plan = Plan(cfg)
+    backbone = plan.backbone()
+    backbone.load_state_dict(plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache)))
+    phase = plan.phases[0]
+    front, stages = backbone.split(phase.frozen_stages)
+    networks = [plan.network(cfg.seed, phase, stages)]
+    fitted = backbone.preprocess.fitted
+    if stored:
+        plan.place(phase.frozen_stages, front, fitted, FeatureStore(Path(cfg.cache), plan.device))
+    else:
+        plan.split.place(plan.data.images.read(plan.split.images), fitted, plan.device)
+        front.to(memory_format=torch.channels_last)  # the faster way for it, too
+    transfer = plan.transfer(0, front, networks, plan.split)
+    transfer.stored = stored
+    seconds = Seconds()
+    trainer = plan.trainer(max_epochs=epochs, logger=False, limit_val_batches=0, callbacks=[Freeze(), seconds])
+    trainer.fit(transfer, datamodule=plan.split)
+    losses = [float(value) for (_, metric, _), value in transfer.history.items() if metric == "loss"]
+    return statistics.median(seconds.each[1:]), losses
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for size in map(int, sys.argv[1:] or ["32"]):
+        with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
+            torch.manual_seed(0)
+            save_file(VGG16(Preprocess([3, 32, 32])).state_dict(), f"{folder}/vgg16.safetensors")
+            words = [
+                "name=thaw", f"cache={folder}", "trials=1", "batch_size=32", "lr=1e-4", "dropout=0", "test_curve=false",
+                "backbone=vgg16", "source=file", f"source.path={folder}/vgg16.safetensors", "tune=frozen",
+                "tune.thaw=1", "dataset.big=[]", "dataset.small=all", "dataset.small_per_class=100",
+                "dataset.test_per_class=1", f"dataset.size={size}",
+            ]  # fmt: skip
+            cfg = compose("train", words)
+            (whole, recomputed), (border, losses) = fit(cfg, stored=False), fit(cfg, stored=True)
+        worst = max(abs(one - other) for one, other in zip(recomputed, losses, strict=True))
+        print(
+            f"{size}x{size} pixels: an epoch of the whole network {whole:.2f} s, from the stored border {border:.2f} s "
+            f"({whole / border:.1f} times faster); losses {', '.join(f'{loss:.4f}' for loss in losses)}, "
+            f"at most {worst:.1e} apart"
+        )
+
+
+if __name__ == "__main__":
+    main()
