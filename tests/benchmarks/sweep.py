@@ -43,8 +43,8 @@ def main() -> None:
     print(f"{len(results)} jobs in {end - start:.1f} s, of which training and tests {training:.1f} s")
     whole = (end - start - training) / len(results)
     print(f"beyond its training, a job takes {inside / len(results):.2f} s; with Hydra, start and report {whole:.2f} s")
-    eighth, last = (min(memory, key=lambda done: abs(done - wanted)) for wanted in (8, 64))
-    print(f"memory after job {eighth}: {memory[eighth]:.0f} MiB, after job {last}: {memory[last]:.0f} MiB")
+    after = {wanted: memory[min(memory, key=lambda done: abs(done - wanted))] for wanted in (8, 32, 40, 64)}
+    print("memory", ", ".join(f"after job {job}: {used:.0f} MiB" for job, used in after.items()))
 
 
 if __name__ == "__main__":
