@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import callbacks
 
+from graft.distributed import from_rank_0, of_all_ranks, rank
+
 log = logging.getLogger("graft")
 
 EVERY = 30.0  # seconds of training between two checkpoints; shorter fits are faster made again than written down
@@ -32,7 +34,8 @@ class Checkpoint(callbacks.Checkpoint):
 
     def fit(self, trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         """Fit from the checkpoint if there is one."""
-        trainer.fit(module, datamodule=data, ckpt_path=self.path if self.path.exists() else None, weights_only=True)
+        found = self.path if from_rank_0(self.path.exists()) else None
+        trainer.fit(module, datamodule=data, ckpt_path=found, weights_only=True)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint
@@ -42,12 +45,13 @@ class Checkpoint(callbacks.Checkpoint):
         if self._found is not None:
             for random, state in zip(_orders(trainer), self._found["orders"], strict=True):
                 random.set_state(state)
-            torch.set_rng_state(self._found["random"])
-            if torch.cuda.is_available() and self._found["random_cuda"]:
-                torch.cuda.set_rng_state_all(self._found["random_cuda"])
+            random, random_cuda = self._found["random"][rank() % len(self._found["random"])]
+            torch.set_rng_state(random)
+            if torch.cuda.is_available() and random_cuda:
+                torch.cuda.set_rng_state_all(random_cuda)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if time.monotonic() - self._written >= EVERY:
+        if from_rank_0(time.monotonic() - self._written >= EVERY):  # all ranks write together, or none
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -58,7 +62,8 @@ class Checkpoint(callbacks.Checkpoint):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".partial")  # a fit has one writer: the process that holds its lock
         trainer.save_checkpoint(temporary)
-        os.replace(temporary, self.path)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.path)
         self._written = time.monotonic()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
@@ -67,8 +72,7 @@ class Checkpoint(callbacks.Checkpoint):
         checkpoint["graft"] = {
             "history": pl_module.history,
             "orders": [random.get_state() for random in _orders(trainer)],
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            "random": of_all_ranks((torch.get_rng_state(), torch.cuda.get_rng_state_all())),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import json
 import logging
 import os
 import shutil
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from hydra.utils import get_object
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -23,8 +25,20 @@ from torch import nn
 
 from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
-from graft.config import build, check
+from graft.config import build, check, environment_rank
 from graft.dataset import Dataset
+from graft.distributed import (
+    check_norm,
+    check_shares,
+    join,
+    launch,
+    launched,
+    one_run_of,
+    own_dropout,
+    rank,
+    ranks,
+    strategy,
+)
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.progress import Progress
@@ -32,9 +46,9 @@ from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
-from graft.source import File
+from graft.source import Big, File
 from graft.split import SmallSplit
-from graft.sweep import FAILURE
+from graft.sweep import FAILURE, RESULT
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import chunks, keep_memory
 from graft.tune import Freeze
@@ -59,7 +73,11 @@ class Plan:
     def __init__(self, cfg: DictConfig):
         check(cfg)
         self.trainer = functools.partial(_trainer, build(cfg.trainer))
-        self.device: torch.device = self.trainer(max_epochs=1, logger=False).strategy.root_device
+        probe = self.trainer(max_epochs=1, logger=False)
+        join(probe)
+        self.device: torch.device = probe.strategy.root_device
+        self.ranks = probe.num_devices * probe.num_nodes
+        check_shares(cfg, self.ranks)
         self.source = build(cfg.source)
         trained_on = self.source.trained_on(get_object(cfg.backbone._target_))
         self.data: Dataset = build(cfg.dataset, trained=trained_on)
@@ -76,9 +94,9 @@ class Plan:
         )
         self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
-        self.chunks = chunks(
-            cfg.trials, cfg.trials_at_once, nn.Sequential(example.split(self.frozen_stages)[1], self.head())
-        )
+        thawed = nn.Sequential(example.split(self.frozen_stages)[1], self.head())
+        check_norm(example if isinstance(self.source, Big) else thawed, self.device, self.ranks)
+        self.chunks = chunks(cfg.trials, cfg.trials_at_once, thawed)
 
     def warn(self) -> None:
         """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
@@ -102,23 +120,26 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
         resume: whether a finished job is left alone.
 
     Returns:
-        The content of `result.json`; None if a search pruned the job.
+        The content of `result.json`; None if a search pruned the job, and in ranks other than 0.
     """
     try:
-        with FileLock(folder / ".lock"):
+        with one_run_of(folder):
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
         return None
-    show_job(result, folder)
+    if result is not None:
+        show_job(result, folder)
     return result
 
 
-def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
+def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     """Run all trials of one configuration and write what came out into a folder.
 
+    Where it needs several devices, processes for them run this same function.
+
     Returns:
-        The content of `result.json`.
+        The content of `result.json`; None in ranks other than 0, which write nothing.
 
     Raises:
         GraftError: the user can mend something; the message says what.
@@ -133,6 +154,9 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
         (folder / FAILURE).unlink(missing_ok=True)
         log.info("%s is finished", folder.name)
         return found
+    if plan.ranks > 1 and not launched():
+        launch(_rank, plan.ranks, cfg, HydraConfig.instance().cfg, folder)
+        return json.loads((folder / RESULT).read_text())
     plan.warn()
     with clock("pretrain"):
         weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
@@ -160,7 +184,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
 
     example = OneTrial(front, network(cfg.seed))
     log.info("%s", ModelSummary(example, max_depth=2))
-    result = Result(cfg, folder, plan.data, plan.split, job)
+    result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
     prune = pruning(cfg, folder)
     for trials in plan.chunks:
         split = plan.split.chunk(trials)
@@ -177,14 +201,26 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
             default_root_dir=folder,
         )
         with seeded(split.seeds[0], "dropout"):
+            own_dropout(split.seeds[0], "dropout")
             with clock("train"):
                 checkpoint.fit(trainer, transfer, split)
             with clock("test"):
                 trainer.test(transfer, datamodule=split, verbose=False)
-        result.add(trials, transfer)
+        if result is not None:
+            result.add(trials, transfer)
+    if result is None:
+        return None
     content = result.write(front, parameter_counts(example), clock.seconds())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
+
+
+def _rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
+    """Run a job as one of its ranks, in a process that knows nothing of Hydra yet."""
+    HydraConfig.instance().cfg = hydra
+    if hydra is not None and environment_rank() == 0:
+        configure_log(HydraConfig.get().job_logging, HydraConfig.get().verbose)
+    run(cfg, folder)
 
 
 def stop_looking_for_gpus() -> None:
@@ -221,11 +257,13 @@ def _label(trials: range) -> str:
 
 def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
     saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
-    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar"})
+    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar", "sync_batchnorm"})
     if taken:
         raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     try:
-        return make(**flags, enable_progress_bar=False, enable_checkpointing=saves)
+        # Batch norm that trains takes its statistics over whole batches, not over a rank's part of them.
+        norm = {"sync_batchnorm": True} if ranks() > 1 else {}
+        return make(**flags, **norm, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from graft.dataset import Dataset
+from graft.distributed import rank, ranks
 from graft.images import Stream
 from graft.seed import generator
 
@@ -26,6 +27,13 @@ class Batches:
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before
             it, because batch norm needs two.
         seeds: a seed for each trial's order of batches; None keeps the order of `rows`.
+        rank: which of `ranks` processes this is; they divide each batch between them.
+        ranks: how many there are.
+
+    Attributes:
+        counts: how many images of each batch are this rank's. Where a batch has fewer images than there are ranks
+            it may be none; the rank then gets one that is another's, so that all ranks take the same steps.
+        weights: what makes the mean over the ranks of this rank's mean loss, so multiplied, that of the whole batch.
     """
 
     def __init__(
@@ -36,12 +44,23 @@ class Batches:
         rows: torch.Tensor,
         batch_size: int,
         seeds: Sequence[int] | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ):
         self.split, self.inputs, self.labels, self.rows = split, inputs, labels, rows
         self.generators = None if seeds is None else [generator(seed, "order") for seed in seeds]
         length = rows.shape[1]
         starts = range(0, length - (length > 1), batch_size)
-        self.bounds = list(zip(starts, [*starts[1:], length], strict=True))
+        bounds = list(zip(starts, [*starts[1:], length], strict=True))
+        own = [
+            (start + (end - start) * rank // ranks, start + (end - start) * (rank + 1) // ranks)
+            for start, end in bounds
+        ]
+        self.counts = [end - start for start, end in own]
+        self.weights = [
+            ranks * count / (end - start) for count, (start, end) in zip(self.counts, bounds, strict=True)
+        ]
+        self.bounds = [(start, max(end, start + 1)) for start, end in own]
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -96,7 +115,8 @@ class TrialData(pl.LightningDataModule):
         self.values = math.prod(shape) * (CONVOLVED if len(shape) == 3 else 1)
 
     def train_dataloader(self) -> Batches:
-        return Batches("train", self.inputs, self.labels, self.rows["train"], self.batch_size, self.seeds)
+        rows = self.rows["train"]
+        return Batches("train", self.inputs, self.labels, rows, self.batch_size, self.seeds, rank(), ranks())
 
     def val_dataloader(self) -> list[Batches]:
         return [self._evaluation(split) for split in self.curves]
@@ -106,7 +126,8 @@ class TrialData(pl.LightningDataModule):
 
     def _evaluation(self, split: str) -> Batches:
         batch_size = max(1, min(1024, EVALUATION_VALUES // (self.values * len(self.seeds))))
-        return Batches(split, self.inputs, self.labels, self.rows[split], batch_size)
+        rows = self.rows[split]
+        return Batches(split, self.inputs, self.labels, rows, batch_size, rank=rank(), ranks=ranks())
 
 
 class BigSplit(TrialData):

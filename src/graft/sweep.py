@@ -6,6 +6,7 @@ Hydra calls this before anything heavy is imported.
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -54,6 +55,11 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         with stop_on_error():
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                raise GraftError(
+                    "torchrun would run this whole sweep once in each of its processes; try python src/train.py -m "
+                    "trainer=ddp, whose jobs each start processes of their own"
+                )
             try:
                 jobs = list(_jobs(config))
             except HydraException as error:

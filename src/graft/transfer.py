@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from graft.distributed import gather
+from graft.split import Batches
 from graft.trials import TrialStack
 from graft.tune import hold
 
@@ -56,25 +58,29 @@ class Transfer(pl.LightningModule):
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
-        return self._losses("train", batch).mean(1).sum()
+        loader = self.trainer.train_dataloader
+        return self._losses(loader, batch, batch_idx).mean(1).sum() * loader.weights[batch_idx]  # type: ignore[union-attr]
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._split(self.trainer.val_dataloaders, dataloader_idx), batch)
+        self._losses(self._loader(self.trainer.val_dataloaders, dataloader_idx), batch, batch_idx)
 
     def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._split(self.trainer.test_dataloaders, dataloader_idx), batch)
+        self._losses(self._loader(self.trainer.test_dataloaders, dataloader_idx), batch, batch_idx)
 
     @staticmethod
-    def _split(loaders: Any, index: int) -> str:
-        return loaders[index].split
+    def _loader(loaders: Any, index: int) -> Batches:
+        return loaders[index]
 
-    def _losses(self, split: str, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def _losses(self, loader: Any, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
         logits = self(inputs)
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
+        own = loader.counts[batch_idx]  # each image is counted by one rank
+        self._tallies.setdefault(loader.split, Tally()).add(
+            losses[:, :own].detach(), logits[:, :own].detach(), labels[:, :own]
+        )
         return losses
 
     def on_train_epoch_end(self) -> None:
@@ -117,8 +123,8 @@ class Tally:
         self.steps.append((losses, logits.argmax(-1), labels))
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """Return loss and accuracy, a fraction of 1, of each trial, (trials,)."""
-        losses, predictions, labels = (torch.cat(parts, dim=1) for parts in zip(*self.steps, strict=True))
+        """Return loss and accuracy, a fraction of 1, of each trial, (trials,), over what all ranks noted."""
+        losses, predictions, labels = (gather(torch.cat(parts, dim=1), 1) for parts in zip(*self.steps, strict=True))
         accuracy = multiclass_accuracy(
             predictions,
             labels,
