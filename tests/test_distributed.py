@@ -26,6 +26,9 @@ from graft.transfer import Transfer
 
 Run = Callable[..., dict]
 TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+# Adam makes steps of the rounding errors of gradients that are almost zero: after a pre-training of 20 steps with it
+# and 50 more, one weight of 36,864 differs by 0.00011.
+SGD = ("optimizer=sgd", "lr=0.01", "source.optimizer._target_=torch.optim.SGD", "~source.optimizer.eps")
 TINY = ("trials=2", "epochs=2", "source.epochs=1")
 
 
@@ -129,13 +132,11 @@ def history(folder: Path) -> pandas.DataFrame:
     [
         ("source=scratch", "trials=3", "batch_size=3"),  # parts of one and two images
         ("source=scratch", "trials=2", "trials_at_once=1", "batch_size=33", "dataset.val_per_class=1"),
-        ("tune.thaw=1", "trials=2", "source.epochs=1"),  # pre-training, features and a thawed stage
+        ("tune.thaw=1", "trials=2", "source.epochs=1", "source.head.dropout=0", *SGD),
     ],
 )
 def test_two_ranks_equal_one_process(run: Run, tmp_path: Path, mark: str, settings: tuple[str, ...]):
-    flags = (*settings, "dropout=0", "epochs=2", "source.head.dropout=0") if "scratch" not in settings[0] else (
-        *settings, "dropout=0", "epochs=2"
-    )  # fmt: skip
+    flags = (*settings, "dropout=0", "epochs=2")
     one = run(*flags, f"cache={tmp_path}/one", name="one")
     two = run(*flags, *TWO, f"cache={tmp_path}/two", name="two")
     for name, value in weights(tmp_path / "one").items():
@@ -179,7 +180,7 @@ class Kept(Transfer):
 
     def on_fit_end(self) -> None:
         kept = Path(self.trainer.default_root_dir) / f"{rank()}.pt"
-        torch.save((torch.random.get_rng_state(), dict(self.trials.named_parameters())), kept)
+        torch.save((torch.random.get_rng_state(), self.trials.state_dict()), kept)
 
 
 def keep_weights(cfg: DictConfig, folder: Path) -> None:
@@ -228,7 +229,7 @@ class Dying(torch.optim.Adam):
 def test_a_rank_that_dies_ends_the_run(run: Run, mark: str, how: str, kind: type[Exception], message: str):
     start = time.monotonic()
     with pytest.raises(kind, match=message):
-        run(*TINY, *TWO, "source=scratch", "optimizer._target_=test_distributed.Dying", f"+optimizer.how={how}")
+        run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_distributed.Dying", f"+optimizer.how={how}")
     assert time.monotonic() - start < 60
 
 
@@ -240,7 +241,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_a_sweep_gives_each_job_its_own_ranks_and_outlives_one_that_dies(tmp_path: Path, mark: str):
-    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_distributed.Dying", *TINY, *TWO)
+    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_distributed.Dying", *TINY[:2], *TWO)
     process = start(tmp_path, *words, "source=scratch", "name=sweep")
     most, until = 0, time.monotonic() + 240
     while process.poll() is None and time.monotonic() < until:
@@ -250,13 +251,13 @@ def test_a_sweep_gives_each_job_its_own_ranks_and_outlives_one_that_dies(tmp_pat
     assert process.returncode == 1, said
     assert most == 3  # the sweep, and two ranks
     folder = tmp_path / "outputs" / "sweep"
-    assert set(pandas.read_csv(folder / "leaderboard.csv")["job"]) == {"optimizer.how=first", "optimizer.how=second"}
-    assert "rank 1 of 2 was killed" in json.loads((folder / "optimizer.how=killed/failure.json").read_text())["error"]
+    assert set(pandas.read_csv(folder / "leaderboard.csv")["job"]) == {"+optimizer.how=first", "+optimizer.how=second"}
+    assert "rank 1 of 2 was killed" in json.loads((folder / "+optimizer.how=killed/failure.json").read_text())["error"]
     assert "test accuracy" in said
     for how in ("first", "second"):
-        result = json.loads((folder / f"optimizer.how={how}" / "result.json").read_text())
-        assert result["choices"]["trainer"] == "ddp"
-        assert "Trainable params" in (folder / f"optimizer.how={how}" / "train.log").read_text()
+        own = folder / f"+optimizer.how={how}"
+        assert json.loads((own / "result.json").read_text())["choices"]["trainer"] == "ddp"
+        assert (own / "train.log").read_text().count("Non-trainable params") == 1
 
 
 @pytest.mark.slow
@@ -275,7 +276,7 @@ def test_ranks_end_with_the_process_that_started_them(tmp_path: Path, mark: str,
 @pytest.mark.slow
 def test_ranks_that_torchrun_starts_write_once(tmp_path: Path, mark: str):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = [str(ROOT / "src" / "train.py"), *TINY, *TWO, "source=scratch", "name=run"]
+    script = [str(ROOT / "src" / "train.py"), *TINY[:2], *TWO, "source=scratch", "name=run"]
     done = subprocess.run([*command, *script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 1
