@@ -94,7 +94,7 @@ def test_every_knob_has_a_default_and_a_meaning():
         (["source=scratch", "tune=frozen"], "tune=frozen with source=scratch freezes random weights; try tune=auto"),
         (["tune.thaw=-1"], "tune.thaw must be auto or all or a whole number of at least 0, got -1"),
         (["backbone.keep=-1"], "backbone.keep must be null or a whole number"),
-        (["trainer.devices=2"], "trainer.devices must be 1"),
+        (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be absent"),
     ],
 )

@@ -8,17 +8,19 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import ROOT
 from omegaconf import DictConfig
 from torch import nn
 
-from graft import job
-from graft.distributed import check_norm, gather, launch, rank, ranks
+from graft import checkpoint, job
+from graft.distributed import check_norm, gather, join, launch, rank, ranks, strategy
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.split import Batches
@@ -153,10 +155,6 @@ def test_two_ranks_equal_one_process(run: Run, tmp_path: Path, mark: str, settin
 
 def count_images(folder: Path) -> None:
     """Note which images each rank sees, and what the ranks gather."""
-    from graft.distributed import join, strategy
-
-    import pytorch_lightning as pl
-
     join(pl.Trainer(accelerator="cpu", devices=2, strategy=strategy(), logger=False, enable_checkpointing=False))
     rows = torch.arange(101)[None]
     batches = Batches("test", rows[0], rows[0], rows, 7, rank=rank(), ranks=ranks())
@@ -199,15 +197,15 @@ def test_ranks_end_thawing_with_the_same_weights(configure: Callable[..., DictCo
 
 
 class Dying(torch.optim.Adam):
-    """Adam that ends rank 1 at its fifth step, as `how` says."""
+    """Adam that ends rank 1 at a step, as `how` says."""
 
     def __init__(self, params, how: str, **settings):
         super().__init__(params, **settings)
-        self.how, self.steps = how, 0
+        self.how, self.last, self.steps = how, int(os.environ.get("LAST_STEP", 5)), 0
 
     def step(self, closure=None):
         self.steps += 1
-        if self.steps == 5 and rank() == 1:
+        if self.steps == self.last and rank() == 1:
             if self.how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "raises":
@@ -231,6 +229,26 @@ def test_a_rank_that_dies_ends_the_run(run: Run, mark: str, how: str, kind: type
     with pytest.raises(kind, match=message):
         run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_distributed.Dying", f"+optimizer.how={how}")
     assert time.monotonic() - start < 60
+
+
+def write_often(cfg: DictConfig, folder: Path) -> None:
+    checkpoint.EVERY = 0
+    job.run(cfg, folder)
+
+
+@pytest.mark.slow
+def test_ranks_go_on_where_one_was_killed(configure, tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch):
+    dying = ("optimizer._target_=test_distributed.Dying", "+optimizer.how=killed")
+    cfg = configure("source=scratch", "trials=2", "epochs=4", "test_curve=false", *TWO, *dying)
+    # An epoch has 25 steps: what is killed in the third goes on with the last 50, or would die at the 75th.
+    for name, last in (("whole", 1000), ("killed", 60), ("killed", 75)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setenv("LAST_STEP", str(last))
+        with pytest.raises(RuntimeError) if last == 60 else nullcontext():
+            launch(write_often, 2, cfg, tmp_path / name)
+    trials = [json.loads((tmp_path / name / "result.json").read_text())["trials"] for name in ("whole", "killed")]
+    assert trials[0] == trials[1]
+    assert not history(tmp_path / "killed").duplicated(["trial", "epoch", "split", "metric"]).any()
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:

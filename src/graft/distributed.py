@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning_fabric.plugins.environments.lightning import find_free_network_port
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed, nn
@@ -55,7 +55,7 @@ def launched() -> bool:
 
 
 def strategy() -> DDPStrategy | str:
-    """Return Lightning's strategy: in a rank of ours its DDP, else its own choice, which tells how many ranks it needs."""
+    """Return Lightning's strategy: its DDP in a rank of ours, else its own choice, which tells how many are needed."""
     if OURS not in os.environ:
         return "auto"
     return DDPStrategy(timeout=PATIENCE, cluster_environment=LightningEnvironment())

@@ -217,9 +217,9 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
 
 def _rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
     """Run a job as one of its ranks, in a process that knows nothing of Hydra yet."""
-    HydraConfig.instance().cfg = hydra
+    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
     if hydra is not None and environment_rank() == 0:
-        configure_log(HydraConfig.get().job_logging, HydraConfig.get().verbose)
+        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
     run(cfg, folder)
 
 

@@ -57,9 +57,7 @@ class Batches:
             for start, end in bounds
         ]
         self.counts = [end - start for start, end in own]
-        self.weights = [
-            ranks * count / (end - start) for count, (start, end) in zip(self.counts, bounds, strict=True)
-        ]
+        self.weights = [ranks * count / (end - start) for count, (start, end) in zip(self.counts, bounds, strict=True)]
         self.bounds = [(start, max(end, start + 1)) for start, end in own]
 
     def __len__(self) -> int:
