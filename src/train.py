@@ -1,9 +1,12 @@
 """Run one experiment, or with -m a sweep of them; python src/train.py --help says what can be set."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
-from graft.sweep import run_job
+from graft.launcher import check_launcher
+from graft.sweep import run_job, stop_on_error
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -15,4 +18,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    with stop_on_error():
+        check_launcher(sys.argv)
     main()

@@ -1,12 +1,19 @@
+import copy
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
 import torchvision
+from conftest import ROOT
+from torch import nn
 
 from graft.backbone import CNN, CNN4, VGG16
+from graft.config import build
 from graft.errors import GraftError
+from graft.head import Plain
 from graft.preprocess import Preprocess
+from graft.transfer import Transfer
 
 DIGIT = Preprocess([1, 28, 28])
 DIGITS = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
@@ -83,3 +90,48 @@ def test_too_small_images_are_refused_with_the_size_needed(backbone: type, image
     with pytest.raises(GraftError, match=re.escape(message)):
         backbone(Preprocess(image)).num_features()
     assert VGG16(Preprocess([1, 28, 28]), keep=4).num_features() == 512
+
+
+BY_NAME = {
+    "torchvision": ["resnet34", "efficientnet_v2_s", "mobilenet_v2", "convnext_small", "vit_b_32", "swin_v2_t"],
+    "timm": [
+        "resnet10t", "efficientnet_b0", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224",
+        "swin_tiny_patch4_window7_224", "beit_base_patch16_224",
+    ],
+}  # fmt: skip
+FAMILIES = [
+    [f"backbone={path.stem}"] for path in (ROOT / "conf" / "backbone").glob("*.yaml") if path.stem not in BY_NAME
+]
+FAMILIES += [[f"backbone={library}", f"backbone.model={name}"] for library in BY_NAME for name in BY_NAME[library]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", FAMILIES, ids=lambda options: options[-1].partition("=")[2])
+def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_predicts(
+    options: list[str], configure: Callable
+):
+    pytest.importorskip("timm")
+    cfg = configure(*options)
+    size = 224 if re.search("vit|swin|beit", options[-1]) else 64
+    pixels, labels = (
+        torch.randint(0, 256, (1, 2, 3, size, size), dtype=torch.uint8),
+        torch.tensor([[1, 1]]),
+    )  # unlike ones would cancel in a bias
+    backbone = build(cfg.backbone, preprocess=Preprocess([3, size, size]))
+    num_features = backbone.num_features()
+    for frozen in range(backbone.keep + 1):
+        front, rest = copy.deepcopy(backbone).split(frozen)
+        network = nn.Sequential(rest, Plain(num_features, 2))
+        transfer = Transfer(front, [network], lambda p: torch.optim.SGD(p, lr=0.1), stored=False).train()
+        optimizer = transfer.configure_optimizers()
+        before = {name: value.clone() for name, value in front.state_dict().items()}
+        start = [parameter.clone() for parameter in network.parameters()]
+        assert front.eval()(pixels[0]).shape[1:] == backbone.border(frozen)
+        nn.functional.cross_entropy(transfer(pixels)[0], labels[0]).backward()
+        optimizer.step()
+        assert any(not torch.equal(old, new) for old, new in zip(start, network.parameters(), strict=True))
+        assert all(torch.equal(value, before[name]) for name, value in front.state_dict().items())
+        with torch.no_grad():
+            predicted = transfer.eval()(pixels).softmax(-1)
+        assert predicted.shape == (1, 2, 2)
+        assert predicted.isfinite().all()

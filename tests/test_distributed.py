@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from graft import checkpoint, job
+from graft.augment import Distort
 from graft.distributed import check_norm, gather, join, launch, rank, ranks, strategy
 from graft.errors import GraftError
 from graft.files import read_tensors
@@ -31,6 +32,11 @@ TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 # Adam makes steps of the rounding errors of gradients that are almost zero: after a pre-training of 20 steps with it
 # and 50 more, one weight of 36,864 differs by 0.00011.
 SGD = ("optimizer=sgd", "lr=0.01", "source.optimizer._target_=torch.optim.SGD", "~source.optimizer.eps")
+THAW = ("tune=thaw", "tune.thaw=1", "tune.epochs=2", "schedule=cosine", "schedule.warmup=0.1", "tune.lr_decay=0.5")
+REGULARISED = (
+    "regularize.label_smoothing=0.1", "regularize.clip=1", "regularize.ema=0.9", "regularize.l2_sp=0.01",
+    "class_weights=balanced",
+)  # fmt: skip
 TINY = ("trials=2", "epochs=2", "source.epochs=1")
 
 
@@ -66,7 +72,7 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
     rows = torch.stack([torch.arange(length), torch.arange(length, 2 * length)])
     settings = (values, values.long(), rows, batch_size, [0, 1])
     whole = list(Batches("train", *settings))
-    parts = [Batches("train", *settings, own, number) for own in range(number)]
+    parts = [Batches("train", *settings, rank=own, ranks=number) for own in range(number)]
     assert {len(part) for part in parts} == {len(whole)}
     for index, (batch, *shares) in enumerate(zip(whole, *parts, strict=True)):
         counts = [part.counts[index] for part in parts]
@@ -84,6 +90,8 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
         (["trainer.devices=64"], "trainer.devices=64, but the CPU has .* cores, .* try trainer.devices="),
         (["batch_size=1"], r"batch_size=1 cannot be divided among 2 devices, .* or trainer.devices=1"),
         (["source.batch_size=1"], "source.batch_size=1 cannot be divided among 2 devices"),
+        (["regularize.mixup=0.2", "batch_size=3"], "batch_size=3 leaves one of 2 devices a single image; .*=4"),
+        (["head=ridge"], "Ridge heads are solved at once, in one process, .*; try trainer=default, or head=plain"),
         (["trainer.num_nodes=2"], "nothing has started processes on these nodes; try srun, or torchrun --nnodes=2"),
         (["trainer.strategy=ddp_spawn"], "trainer.strategy must be auto or ddp"),
         (["trainer.devices=two"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
@@ -108,6 +116,23 @@ def test_batch_norm_that_trains_is_not_divided_among_cpus():
         check_norm(network, torch.device("cpu"), 2)
     check_norm(network, torch.device("cpu"), 1)
     check_norm(network, torch.device("cuda"), 2)
+
+
+def test_ranks_vary_their_images_each_in_its_own_way_and_draw_the_same_views():
+    rows, images = torch.arange(8)[None], torch.full([16, 1, 8, 8], 100.0)
+    for views in (None, 2):
+        augment = Distort(noise=0.2, views=views)
+        inputs = images if views is None else torch.arange(16.0)
+        parts = [
+            torch.cat([part for part, _ in Batches("train", inputs, rows[0], rows, 4, [0], augment, own, 2)], 1)
+            for own in (0, 1)
+        ]
+        whole = torch.cat([part for part, _ in Batches("train", inputs, rows[0], rows, 4, [0], augment)], 1)
+        if views is None:
+            assert not (parts[0] == parts[1]).flatten(2).all(2).any()
+        else:
+            together = torch.cat([part.view(2, 2) for part in parts], 1)
+            assert torch.equal(together, whole.view(2, 4))
 
 
 def test_a_process_of_torchrun_that_nobody_asked_for_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch):
@@ -135,6 +160,8 @@ def history(folder: Path) -> pandas.DataFrame:
         ("source=scratch", "trials=3", "batch_size=3"),  # parts of one and two images
         ("source=scratch", "trials=2", "trials_at_once=1", "batch_size=33", "dataset.val_per_class=1"),
         ("tune.thaw=1", "trials=2", "source.epochs=1", "source.head.dropout=0", *SGD),
+        (*THAW, "trials=2", "source.epochs=1", "source.head.dropout=0", *SGD, *REGULARISED),
+        ("augment=digits", "augment.views=2", "trials=2", "source.epochs=1", "source.head.dropout=0", *SGD),
     ],
 )
 def test_two_ranks_equal_one_process(run: Run, tmp_path: Path, mark: str, settings: tuple[str, ...]):

@@ -21,12 +21,14 @@ Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "dropout=0")
 
 
-def by_hand(digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int) -> tuple[nn.Sequential, float]:
+def by_hand(
+    digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int, lr: float = 1e-3
+) -> tuple[nn.Sequential, float]:
     """Train one trial as anyone would, and return its network and test accuracy."""
     assert isinstance(digits.images, InMemory)
     pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2  # 1,3,5,7,9 are classes 0 to 4
     train, _ = digits.sample(seed)
-    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=1e-3, eps=1e-7)
+    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=lr, eps=1e-7)
     order = generator(seed, "order")
     for _ in range(epochs):
         for batch in train[torch.randperm(len(train), generator=order)].split(4):

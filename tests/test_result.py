@@ -28,7 +28,8 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     ]  # fmt: skip
     assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]
     assert {trial["epoch"] for trial in result["trials"]} == {4}
-    assert set(result["trials"][0]) == {"seed", "accuracy", "loss", "val_accuracy", "val_loss", "epoch"}
+    measures = {"accuracy", "loss", "balanced_accuracy", "macro_f1"}
+    assert set(result["trials"][0]) == {"seed", "epoch", *measures, *(f"val_{name}" for name in measures)}
     values = [trial["accuracy"] for trial in result["trials"]]
     interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert result["accuracy"] == pytest.approx(
@@ -101,3 +102,11 @@ def test_the_saved_model_is_all_that_a_prediction_needs(
     names = [model.classes[label] for label in predictions.tolist()]
     right = [name == str(int(label)) for name, label in zip(names, digits.images.labels[digits.test], strict=True)]
     assert np.mean(right) == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
+def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):
+    result = run(*TINY)
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("final/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
+    assert "_hparams_/session_start_info" in events.summary_metadata

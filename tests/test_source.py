@@ -1,3 +1,4 @@
+import argparse
 import functools
 import multiprocessing
 import urllib.error
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from graft.backbone import CNN, VGG16
+from graft.backbone_torchvision import Torchvision
 from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.head import Plain
@@ -112,7 +114,7 @@ def test_published_weights_come_from_torch_hub_and_bring_their_pixels(tmp_path: 
     enum = torchvision.models.VGG16_Weights
     monkeypatch.setattr(enum, "get_state_dict", lambda self, **_: (asked.append(self), published())[1])
     source = ImageNet("IMAGENET1K_FEATURES")
-    trained = source.trained_on(VGG16)
+    trained = source.trained_on(VGG16.published)
     assert trained is not None
     assert (trained.size, trained.mean) == (224, (0.48235, 0.45882, 0.40784))
     make = functools.partial(VGG16, Preprocess([3, 32, 32]))
@@ -134,9 +136,9 @@ def test_an_impossible_download_says_what_to_do(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("source", [ImageNet("IMAGENET1K_V2"), File("any", "IMAGENET1K_V2")])
 def test_unknown_published_weights_are_refused_with_the_nearest(source: ImageNet | File):
     with pytest.raises(GraftError, match=r"IMAGENET1K_V1, IMAGENET1K_FEATURES.*got IMAGENET1K_V2; try .*IMAGENET1K_V1"):
-        source.trained_on(VGG16)
+        source.trained_on(VGG16.published)
     with pytest.raises(GraftError, match="CNN has no published weights; try source=big"):
-        source.trained_on(CNN)
+        source.trained_on(CNN.published)
 
 
 @pytest.mark.parametrize("names", ["features", "whole", "own"])
@@ -153,15 +155,80 @@ def test_a_file_may_bear_torchvision_s_names(tmp_path: Path, names: str):
     assert all(torch.equal(found[name], value) for name, value in backbone.state_dict().items())
 
 
+def resnet(preprocess: Preprocess | None = None) -> Torchvision:
+    return Torchvision(preprocess or Preprocess([3, 32, 32]), "resnet18")
+
+
+Wrap = Callable[[dict[str, torch.Tensor]], dict]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda w: w,
+        lambda w: w | {"fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)},  # 7 classes instead of 1,000
+        lambda w: {f"module.{name}": value for name, value in w.items()},
+        lambda w: {f"module.model.{name}": value for name, value in w.items()} | {"criterion.weight": torch.ones(7)},
+        lambda w: {"state_dict": {f"backbone.{name}": value for name, value in w.items()}, "epoch": 3},
+        lambda w: {"model": w, "args": argparse.Namespace(lr=0.1), "optimizer": {"state": {}}},
+    ],
+    ids=["plain", "other_head", "module", "nested", "lightning", "torchvision_references"],
+)
+def test_files_that_people_have_are_read(tmp_path: Path, wrap: Wrap):
+    theirs = torchvision.models.resnet18(num_classes=10)
+    torch.save(wrap(theirs.state_dict()), tmp_path / "w.pth")
+    found = File(str(tmp_path / "w.pth")).weights(resnet, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    backbone = resnet().eval()
+    backbone.load_state_dict(found)
+    theirs.register_module("fc", nn.Identity())
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(backbone(pixels), theirs.eval()(pixels / 255))
+
+
+class Lit(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.save_hyperparameters({"lr": 0.1})
+        self.model = torchvision.models.resnet18()
+
+    def training_step(self, batch, batch_idx):
+        return self.model(batch[0]).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_lightning_s_own_checkpoint_is_read(tmp_path: Path):
+    trainer = make_trainer(max_epochs=1, logger=False)
+    module = Lit()
+    batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(2, 3, 32, 32)), 2)
+    trainer.fit(module, batches)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    found = File(str(tmp_path / "last.ckpt")).weights(resnet, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    assert torch.equal(found["stages.0.conv1.weight"], module.model.conv1.weight)
+
+
+def test_weights_of_another_architecture_are_refused_with_names(tmp_path: Path):
+    torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "w.pth")
+    with pytest.raises(GraftError, match=r"does not fit the backbone resnet18: layer1\.2.* is not a weight of this"):
+        File(str(tmp_path / "w.pth")).weights(resnet, few_digits(), make_trainer, tmp_path)
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(GraftError, match=r"stages\.0\.conv1\.weight is missing.*and 117 more; try the backbone"):
+        File(str(tmp_path / "w.safetensors")).weights(resnet, few_digits(), make_trainer, tmp_path)
+
+
 def test_what_weights_were_trained_on_travels_with_them(tmp_path: Path):
     data = MNIST5k(big=[0, 2], small=[1, 3], test_per_class=250, pixels="byte", pad=1)
     make = functools.partial(CNN, data.preprocess())
     big().weights(make, data, make_trainer, tmp_path)
     (path,) = (tmp_path / "pretrained").glob("*.safetensors")
-    assert File(str(path)).trained_on(CNN) == TrainedOn(30, (0.0,), (1 / 255,))
+    assert File(str(path)).trained_on(CNN.published) == TrainedOn(30, (0.0,), (1 / 255,))
     torch.save(CNN(DIGIT).state_dict(), tmp_path / "w.pt")
-    assert File(str(tmp_path / "w.pt")).trained_on(CNN) is None
-    assert File("/nowhere.safetensors").trained_on(CNN) is None
+    assert File(str(tmp_path / "w.pt")).trained_on(CNN.published) is None
+    assert File("/nowhere.safetensors").trained_on(CNN.published) is None
 
 
 def test_pre_training_learns_is_done_once_and_does_not_touch_the_global_random_state(tmp_path: Path, fits: list[int]):

@@ -10,6 +10,8 @@ import pandas
 import pytest
 from conftest import ROOT
 
+from graft.errors import GraftError
+
 Train = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("trials=2", "epochs=2", "source.epochs=1")
 
@@ -30,7 +32,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "LIGHT" in done.stdout
-    assert "head: dense, dense512, plain" in done.stdout
+    assert "head: dense, dense512, logistic, plain, ridge" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,18 @@ def test_bad_configurations_are_refused_before_anything_is_made(
     ],
 )
 def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
-    train: Train, tmp_path: Path, words: list[str], messages: list[str]
+    run: Callable[..., dict], tmp_path: Path, words: list[str], messages: list[str]
 ):
-    refused(train(*words), *messages)
+    with pytest.raises(GraftError) as error:
+        run(*words)
+    assert all(message in str(error.value) for message in messages)
     assert not list(tmp_path.rglob("result.json"))
     assert not list(tmp_path.rglob("pretrained/*"))
+
+
+def test_what_only_the_data_tell_ends_without_a_traceback(train: Train, tmp_path: Path):
+    refused(train("dataset.small_per_class=999"), "ask for 999 images of class 1, but there are 250")
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Path):

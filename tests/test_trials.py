@@ -5,10 +5,13 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
 from graft.head import Dense, Plain
 from graft.trials import TrialStack, chunks, stackable, summary
+
+IMAGE = [1, 8, 8]
 
 
 def networks(count: int, dropout: float = 0.0) -> list[nn.Module]:
@@ -71,14 +74,21 @@ def test_a_stack_has_no_parameters_but_the_stacked_ones():
 
 
 def test_batch_norm_runs_alone_and_is_not_stacked():
-    assert not stackable(batch_norm())
-    assert stackable(networks(1)[0])
+    assert not stackable(batch_norm(), IMAGE)
+    assert stackable(networks(1)[0], IMAGE)
     net, x = batch_norm(), torch.rand(1, 5, 1, 8, 8)
     stack = TrialStack([net])
     torch.testing.assert_close(stack(x)[0], copy.deepcopy(net)(x[0]))
     torch.testing.assert_close(stack.trial(0), net.state_dict())
     with pytest.raises(ValueError, match="cannot be stacked"):
         TrialStack([batch_norm(), batch_norm()])
+
+
+def test_what_pytorch_cannot_stack_is_found_out_without_training():
+    depth = nn.Sequential(nn.Flatten(), StochasticDepth(0.2, "row"), nn.Linear(64, 2))
+    assert not stackable(depth, IMAGE)  # it draws in place, which vmap refuses
+    assert stackable(nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 2)), IMAGE)
+    assert all(parameter.device.type == "cpu" for parameter in depth.parameters())
 
 
 @pytest.mark.parametrize(
@@ -91,15 +101,15 @@ def test_batch_norm_runs_alone_and_is_not_stacked():
     ],
 )
 def test_chunks(trials: int, at_once: int | str, expected: list[range]):
-    assert chunks(trials, at_once, networks(1)[0]) == expected
+    assert chunks(trials, at_once, networks(1)[0], IMAGE) == expected
 
 
 def test_chunks_are_single_with_batch_norm_and_bounded_by_memory():
-    assert len(chunks(3, "auto", batch_norm())) == 3
+    assert len(chunks(3, "auto", batch_norm(), IMAGE)) == 3
     with pytest.raises(GraftError, match=r"trials_at_once=3.*try trials_at_once=auto"):
-        chunks(3, 3, batch_norm())
+        chunks(3, 3, batch_norm(), IMAGE)
     large = nn.Linear(2**13, 2**12)  # 32 Mi weights, 512 MiB with gradients and Adam's moments
-    assert max(len(chunk) for chunk in chunks(9, "auto", large)) == 3
+    assert max(len(chunk) for chunk in chunks(9, "auto", large, [2**13])) == 3
 
 
 def test_summary_is_scipy_s():

@@ -2,8 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
-from enum import EnumType
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,12 +10,35 @@ from torch import nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from graft.cut import Weights
+from graft.cut import prefix as prefix_of
 from graft.errors import GraftError
 from graft.layer import activation as make_activation
 from graft.layer import conv
 from graft.preprocess import Preprocess
+from graft.published import FromTorchvision, Published
 
-Weights = dict[str, torch.Tensor]
+
+class Average(nn.Module):
+    """Averages what a stage makes over its positions, (batch, ..., channels or features) to (batch, features).
+
+    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features); what has no positions is left.
+
+    Args:
+        channels_last: whether maps are (batch, height, width, channels).
+    """
+
+    def __init__(self, channels_last: bool = False):
+        super().__init__()
+        self.channels_last = channels_last
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if inputs.dim() == 4 and not self.channels_last:
+            return nn.functional.adaptive_avg_pool2d(inputs, 1).flatten(1)
+        return inputs.flatten(1, -2).mean(1) if inputs.dim() > 2 else inputs
+
+    def extra_repr(self) -> str:
+        return f"channels_last={self.channels_last}"
 
 
 class Backbone(nn.Module):
@@ -28,31 +50,53 @@ class Backbone(nn.Module):
         preprocess: what fits the images to the first stage.
         stages: the network, cut where keeping, freezing and thawing may begin or end.
         keep: how many leading stages stay; None keeps all of them.
-        pool: `flatten`, or `average` over height and width.
+        pool: what makes features of the last kept stage's output: `flatten`, `average` over its positions, or a
+            module of its own.
+        model: the network's name in its library.
 
     Attributes:
-        published: torchvision's enumeration of published weights, if there are any.
-        prefix: what those weights' names begin with where ours begin with `stages.N.`
-        head: what the names of their own head begin with.
+        prefix: what a library's names of weights begin with where ours begin with `stages.N.`
+        head: what the names of the library's own head begin with.
+        native: height and width of the images that the network was made for, where it may take no others.
 
     Raises:
-        GraftError: `keep` exceeds the number of stages, or the images are too small for those that stay.
+        GraftError: `keep` exceeds the number of stages.
     """
 
-    published: EnumType | None = None
     prefix = ""
-    head = ""
+    head: tuple[str, ...] = ()
+    native: int | None = None
 
-    def __init__(self, preprocess: Preprocess, stages: list[nn.Module], keep: int | None = None, pool: str = "flatten"):
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        stages: Sequence[nn.Module],
+        keep: int | None = None,
+        pool: str | nn.Module = "flatten",
+        model: str | None = None,
+    ):
         super().__init__()
+        self.model = model
         if keep is not None and not 0 <= keep <= len(stages):
-            raise GraftError(
-                f"backbone.keep must be from 0 to {len(stages)}, the stages of {type(self).__name__}, got {keep}"
-            )
+            raise GraftError(f"backbone.keep must be from 0 to {len(stages)}, the stages of {self.label}, got {keep}")
         self.keep = len(stages) if keep is None else keep
         self.preprocess = preprocess
         self.stages = nn.ModuleList(stages)
-        self.pool = nn.Flatten() if pool == "flatten" else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.pool = pool if isinstance(pool, nn.Module) else nn.Flatten() if pool == "flatten" else Average()
+
+    @property
+    def label(self) -> str:
+        """The network's name, as messages say it."""
+        return self.model or type(self).__name__
+
+    @classmethod
+    def published(cls, weights: str, model: str | None = None) -> Published:
+        """Return the published weights of this name for this network.
+
+        Raises:
+            GraftError: there are none.
+        """
+        raise GraftError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return nn.Sequential(*self.split(0))(pixels)
@@ -69,38 +113,59 @@ class Backbone(nn.Module):
         (rest if rest else front)["pool"] = self.pool
         return nn.Sequential(OrderedDict(front)), nn.Sequential(OrderedDict(rest))
 
+    def border(self, frozen: int) -> tuple[int, ...]:
+        """Return the shape of what the first `frozen` stages make of one image."""
+        front = copy.deepcopy(self.stages[:frozen])
+        if frozen == self.keep:
+            front.append(copy.deepcopy(self.pool))
+        with torch.device("meta"), torch.no_grad():
+            return tuple(nn.Sequential(*front).to("meta").eval()(torch.empty(1, *self.preprocess.fitted)).shape[1:])
+
     def num_features(self) -> int:
         """Return the length of the features.
 
         Raises:
-            GraftError: the images are smaller than the kept stages take.
+            GraftError: the images are smaller than the kept stages take, or of another size than the only one.
         """
         channels, height, width = self.preprocess.fitted
-        network = nn.Sequential(*copy.deepcopy(self.stages[: self.keep]), self.pool).to("meta").eval()
+        network = nn.Sequential(*copy.deepcopy(self.stages[: self.keep]), copy.deepcopy(self.pool)).to("meta").eval()
 
         def features(height: int, width: int) -> int | None:
             try:
-                with torch.no_grad():
-                    return network(torch.empty(1, channels, height, width, device="meta")).shape[1]
-            except RuntimeError:  # a convolution or a maximum had nothing left to work on
+                with torch.device("meta"), torch.no_grad():
+                    return network(torch.empty(1, channels, height, width)).shape[1]
+            except (RuntimeError, AssertionError):  # nothing was left to work on, or a library knows its size
                 return None
 
         found = features(height, width)
-        if found is None:
-            smallest = min(height, width)
-            needed = next(size for size in range(smallest, smallest + 1024) if features(size, size))
-            raise GraftError(
-                f"{type(self).__name__} with {self.keep} stages takes images from {needed}x{needed} pixels up, got "
-                f"{height}x{width}; try dataset.size={needed}, or dataset.pad={(needed - smallest + 1) // 2}"
-            )
-        return found
+        if found is not None:
+            return found
+        taken = f"{self.label} with {self.keep} stages takes images"
+        native = self.native
+        if native and features(native, native) and not features(2 * native, 2 * native):
+            raise GraftError(f"{taken} of {native}x{native} pixels, got {height}x{width}; try dataset.size={native}")
+        smallest = min(height, width)
+        needed = next((size for size in range(smallest, smallest + 1024) if features(size, size)), None)
+        if needed is None:
+            raise GraftError(f"{taken} of other sizes than {height}x{width}; try dataset.size={native or 224}")
+        raise GraftError(
+            f"{taken} from {needed}x{needed} pixels up, got "
+            f"{height}x{width}; try dataset.size={needed}, or dataset.pad={(needed - smallest + 1) // 2}"
+        )
 
     def own_names(self, weights: Mapping[str, torch.Tensor]) -> Weights:
-        """Return weights under this backbone's names where they bear those of its published ones, without a head."""
-        if self.published is None:
-            return dict(weights)
-        ours = {self.prefix + name.split(".", 2)[2]: name for name in self.state_dict()}
-        return {ours.get(name, name): value for name, value in weights.items() if not name.startswith(self.head)}
+        """Return weights under this backbone's names, without a head.
+
+        Args:
+            weights: under this backbone's own names, or its library's, after any prefix: a training script that holds
+                the network as `self.model` writes `model.conv1.weight`, beside what else it holds.
+        """
+        own = self.state_dict()
+        ours = {self.prefix + name.split(".", 2)[2]: name for name in own}
+        before = prefix_of(weights, own.keys() | ours.keys())
+        named = {name.removeprefix(before): value for name, value in weights.items() if name.startswith(before)}
+        kept = {name: value for name, value in named.items() if not name.startswith(self.head)}
+        return {ours.get(name, name): value for name, value in kept.items()}
 
 
 class CNN(Backbone):
@@ -140,9 +205,12 @@ class VGG16(Backbone):
     14,714,688 parameters. Without a source it starts as Simonyan and Zisserman's successors do (He et al. 2015).
     """
 
-    published = VGG16_Weights
     prefix = "features."
-    head = "classifier."
+    head = ("classifier.",)
+
+    @classmethod
+    def published(cls, weights: str, model: str | None = None) -> Published:
+        return FromTorchvision(VGG16_Weights, weights)
 
     def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str = "average"):
         stages: list[nn.Module] = [nn.Sequential()]

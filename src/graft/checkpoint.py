@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import callbacks
 
 from graft.distributed import from_rank_0, of_all_ranks, rank
+from graft.split import Batches
 
 log = logging.getLogger("graft")
 
@@ -43,12 +44,15 @@ class Checkpoint(callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
         if self._found is not None:
-            for random, state in zip(_orders(trainer), self._found["orders"], strict=True):
+            own = self._found["ranks"][rank() % len(self._found["ranks"])]
+            for random, state in zip(_generators(trainer), own["generators"], strict=True):
                 random.set_state(state)
-            random, random_cuda = self._found["random"][rank() % len(self._found["random"])]
-            torch.set_rng_state(random)
-            if torch.cuda.is_available() and random_cuda:
-                torch.cuda.set_rng_state_all(random_cuda)
+            objective = getattr(pl_module, "objective", None)
+            if objective is not None:
+                objective.load_state_dict({**self._found["objective"], "mix": own["mix"]})
+            torch.set_rng_state(own["random"])
+            if torch.cuda.is_available() and own["random_cuda"]:
+                torch.cuda.set_rng_state_all(own["random_cuda"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if from_rank_0(time.monotonic() - self._written >= EVERY):  # all ranks write together, or none
@@ -67,12 +71,19 @@ class Checkpoint(callbacks.Checkpoint):
         self._written = time.monotonic()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        weights = checkpoint["state_dict"]
+        weights, objective = checkpoint["state_dict"], getattr(pl_module, "objective", None)
         checkpoint["state_dict"] = {name: weights[name] for name in weights if not name.startswith("frozen.")}
+        state = objective.state_dict() if objective is not None else {}
+        own = {  # differs between ranks: each draws for its own images
+            "generators": [random.get_state() for random in _generators(trainer)],
+            "mix": state.get("mix"),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
+        }
         checkpoint["graft"] = {
             "history": pl_module.history,
-            "orders": [random.get_state() for random in _orders(trainer)],
-            "random": of_all_ranks((torch.get_rng_state(), torch.cuda.get_rng_state_all())),
+            "objective": state,
+            "ranks": of_all_ranks(own),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
@@ -85,5 +96,7 @@ class Checkpoint(callbacks.Checkpoint):
         self.path.unlink(missing_ok=True)
 
 
-def _orders(trainer: pl.Trainer) -> list[torch.Generator]:
-    return trainer.train_dataloader.generators  # type: ignore[union-attr]
+def _generators(trainer: pl.Trainer) -> list[torch.Generator]:
+    batches = trainer.train_dataloader
+    assert isinstance(batches, Batches)
+    return [*(batches.generators or ()), *batches.augmenters]

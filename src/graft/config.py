@@ -44,6 +44,9 @@ class Knobs:
     head: Any = MISSING
     tune: Any = MISSING
     optimizer: Any = MISSING
+    schedule: Any = MISSING
+    augment: Any = MISSING
+    regularize: Any = MISSING
     trainer: Any = MISSING
     sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
@@ -56,6 +59,7 @@ class Knobs:
     activation: Activation = MISSING
     width: int = MISSING
     lr: float = MISSING
+    class_weights: str | None = None
     val_every: int = MISSING
     test_curve: bool = MISSING
     resume: Any = MISSING
@@ -85,6 +89,15 @@ def _fraction(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
+def within(low: float, high: float, example: float) -> Rule:
+    """Return the rule of a number between two, or at one of them."""
+    return Rule(
+        f"from {low} to {high}",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
+        str(example),
+    )
+
+
 def _one_of(*values: str) -> Rule:
     return Rule(f"{', '.join(values[:-1])} or {values[-1]}", lambda value: value in values, values[0])
 
@@ -106,6 +119,14 @@ def _devices(value: Any) -> bool:
     return value == "auto" or (type(value) is int and value >= 1)
 
 
+def _stages(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _all_stages(values: list) -> bool:
+    return len(values) > 0 and all(map(_stages, values))
+
+
 def _reference(value: Any) -> bool:
     if not isinstance(value, dict):
         return value is None
@@ -125,6 +146,7 @@ RULES = {
     "lr": Rule("above 0", lambda value: value > 0, "0.001"),
     "val_every": whole(1, 10),
     "resume": Rule("null, true or false", lambda value: value is None or isinstance(value, bool), "true"),
+    "class_weights": Rule("null or balanced", lambda value: value in (None, "balanced"), "balanced"),
     "dataset.root": Rule("the path of a folder", lambda value: value is None or _path(value), "DIR"),
     "dataset.big": Rule(
         "rest or a list of different classes", lambda value: value == "rest" or _classes(value), "[0,2,4,6,8]"
@@ -144,6 +166,7 @@ RULES = {
     "dataset.size": whole(1, 32, None),
     "dataset.skip_unreadable": Rule("true or false", lambda value: isinstance(value, bool), "true"),
     "backbone.keep": whole(0, 2, None),
+    "backbone.model": Rule("a network's name in its library", _path, "resnet18"),
     "backbone.pool": _one_of("average", "flatten"),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
@@ -158,9 +181,48 @@ RULES = {
         lambda value: isinstance(value, list) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
         "[512]",
     ),
-    "tune.thaw": whole(0, 1, "auto", "all"),
+    "schedule.warmup": FRACTION,
+    "schedule.eta_min": within(0, 1, 0.0),
+    "schedule.step_size": whole(1, 30),
+    "schedule.gamma": within(0, 1, 0.1),
+    "schedule.pct_start": Rule("in (0, 1)", lambda value: isinstance(value, float) and 0 < value < 1, "0.3"),
+    "schedule.div_factor": within(1, 1e6, 25),
+    "schedule.final_div_factor": within(1, 1e12, 10000),
+    "schedule.anneal_strategy": _one_of("cos", "linear"),
+    "augment.rotate": within(0, 180, 15),
+    "augment.translate": within(0, 1, 0.1),
+    "augment.scale": within(0, 0.9, 0.15),
+    "augment.shear": within(0, 80, 10),
+    "augment.flip": within(0, 1, 0.5),
+    "augment.elastic": within(0, 100, 0.7),
+    "augment.smoothness": whole(1, 7),
+    "augment.colour": within(0, 1, 0.3),
+    "augment.noise": within(0, 1, 0.05),
+    "augment.erase": within(0, 1, 0.25),
+    "augment.fill": _one_of("zeros", "border", "reflection"),
+    "augment.num_ops": whole(1, 2),
+    "augment.magnitude": within(0, 30, 9),
+    "augment.views": whole(2, 8, None),
+    "regularize.label_smoothing": FRACTION,
+    "regularize.clip": Rule(
+        "null or above 0", lambda value: value is None or (isinstance(value, int | float) and value > 0), "1.0"
+    ),
+    "regularize.mixup": within(0, 100, 0.2),
+    "regularize.cutmix": within(0, 100, 1.0),
+    "regularize.ema": FRACTION,
+    "regularize.l2_sp": within(0, 1000, 0.01),
+    "tune.thaw": Rule(
+        "auto, all, a whole number of at least 0 or with tune=thaw a list of them",
+        lambda value: value in ("auto", "all") or _stages(value) or (isinstance(value, list) and _all_stages(value)),
+        "1",
+    ),
+    "tune.epochs": whole(1, 20),
+    "tune.lr": Rule("above 0", lambda value: isinstance(value, int | float) and value > 0, "0.0001"),
+    "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
     "trainer.gradient_clip_val": Rule(
-        "absent: Lightning would clip all trials by their common norm", lambda value: value is None, "null"
+        "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",
+        lambda value: value is None,
+        "null",
     ),
     "report.baseline": Rule(
         "null, or the key and value of one of the jobs",
@@ -225,7 +287,25 @@ def _combinations(cfg: DictConfig) -> list[str]:
         )
     if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
         faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
+    for key in ("mixup", "cutmix"):
+        if cfg.regularize[key] and cfg.batch_size == 1:
+            faults.append(f"regularize.{key} mixes images of one batch, got batch_size=1; try batch_size=4")
+    if str(cfg.schedule._target_).endswith(".step") and cfg.schedule.step_size >= cfg.epochs:
+        faults.append(
+            f"schedule.step_size={cfg.schedule.step_size} with epochs={cfg.epochs} never changes the learning rate; "
+            f"try schedule.step_size={max(1, cfg.epochs // 3)}, or schedule=constant"
+        )
     return faults
+
+
+SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
+
+
+def unused(cfg: DictConfig, knob: str) -> bool:
+    """Return whether a knob that was typed has no effect on this configuration."""
+    if knob.split(".")[0] in SOLVED and str(cfg.head._target_).endswith((".Ridge", ".Logistic")):
+        return True
+    return knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg)
 
 
 def _listed(classes: ListConfig | str) -> Sequence:

@@ -31,7 +31,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from graft.config import environment_rank
 from graft.errors import GraftError
 from graft.seed import stream
-from graft.trials import stackable
+from graft.trials import counts_batches
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. Who dies is noticed at once.
 PATIENCE = timedelta(days=7)
@@ -95,14 +95,22 @@ def check_shares(cfg: DictConfig, number: int) -> None:
     """Refuse batches that leave ranks without work.
 
     Raises:
-        GraftError: there are fewer images in a batch than ranks.
+        GraftError: there are fewer images in a batch than ranks, or than pairs of ranks where images are mixed.
     """
+    if number == 1:
+        return
     for key in ("batch_size", "source.batch_size"):
         size = OmegaConf.select(cfg, key, default=number)
         if size < number:
             raise GraftError(
                 f"{key}={size} cannot be divided among {number} devices, each of which needs an image of every batch; "
                 f"try {key}={number}, or trainer.devices={size}"
+            )
+    for key in ("mixup", "cutmix"):
+        if cfg.regularize[key] and cfg.batch_size < 2 * number:
+            raise GraftError(
+                f"regularize.{key} mixes images of a device's part of a batch, but batch_size={cfg.batch_size} leaves "
+                f"one of {number} devices a single image; try batch_size={2 * number}"
             )
 
 
@@ -112,7 +120,7 @@ def check_norm(network: nn.Module, device: torch.device, number: int) -> None:
     Raises:
         GraftError: it does.
     """
-    if number > 1 and device.type == "cpu" and not stackable(network):
+    if number > 1 and device.type == "cpu" and counts_batches(network):
         raise GraftError(
             "batch norm that trains takes its statistics over whole batches, which PyTorch can do for several GPUs, "
             "but not for several CPUs; try trainer=default, or tune=frozen with source=file or source=imagenet"

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -160,7 +159,7 @@ class Files(Images):
 
     def _decoded(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         many = sum(len(part) for part in parts) * math.prod(self.shape) >= WORKERS_FROM
-        workers = min(os.cpu_count() or 1, 16) if many else 0
+        workers = min(torch.get_num_threads(), 16) if many else 0  # this job's cores: launchers divide the machine's
         decoder = _Decoder(self.folder.paths, self.shape)
         for pixels, broken in DataLoader(decoder, batch_size=None, sampler=parts, num_workers=workers):  # type: ignore[arg-type]
             if broken:

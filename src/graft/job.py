@@ -1,15 +1,12 @@
 """One job: one configuration, run for all its trials, from the data set to its result."""
 
-import copy
-import functools
 import json
 import logging
 import os
 import shutil
 import time
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,98 +14,37 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
-from hydra.utils import get_object
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
-from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
-from graft.config import build, check, environment_rank
-from graft.dataset import Dataset
-from graft.distributed import (
-    check_norm,
-    check_shares,
-    join,
-    launch,
-    launched,
-    one_run_of,
-    own_dropout,
-    rank,
-    ranks,
-    strategy,
-)
-from graft.errors import GraftError
+from graft.config import environment_rank
+from graft.distributed import launch, launched, one_run_of, own_dropout, rank
 from graft.features import FeatureStore
+from graft.plan import Plan
 from graft.progress import Progress
 from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
-from graft.source import Big, File
-from graft.split import SmallSplit
-from graft.sweep import FAILURE, RESULT
+from graft.sweep import FAILURE, RESULT, check_kept
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
-from graft.trials import chunks, keep_memory
+from graft.trials import keep_memory
 from graft.tune import Freeze
 
 log = logging.getLogger("graft")
 
-# What Lightning warns of here is meant: frozen stages are in evaluation mode, and curves have a point an epoch.
-for message in (".*in eval mode at the start of training", "The number of training batches", ".*LeafSpec"):
+# What is warned of here is meant: frozen stages are in evaluation mode, curves have a point an epoch, stacked trials
+# go one by one through what PyTorch cannot batch, and a head that is solved has no optimiser.
+for message in (
+    ".*in eval mode at the start",
+    "The number of training batches",
+    ".*LeafSpec",
+    ".*batching rule",
+    ".*configure_optimizers` returned `None`",
+):
     warnings.filterwarnings("ignore", message=message)
-
-
-class Plan:
-    """Everything that a configuration names, built before anything trains, so that mistakes cost no time.
-
-    Args:
-        cfg: the composed configuration.
-
-    Raises:
-        GraftError: the configuration does not fit itself, the data or the machine.
-    """
-
-    def __init__(self, cfg: DictConfig):
-        check(cfg)
-        self.trainer = functools.partial(_trainer, build(cfg.trainer))
-        probe = self.trainer(max_epochs=1, logger=False)
-        join(probe)
-        self.device: torch.device = probe.strategy.root_device
-        self.ranks = probe.num_devices * probe.num_nodes
-        check_shares(cfg, self.ranks)
-        self.source = build(cfg.source)
-        trained_on = self.source.trained_on(get_object(cfg.backbone._target_))
-        self.data: Dataset = build(cfg.dataset, trained=trained_on)
-        self.optimizer = build(cfg.optimizer)
-        preprocess = self.data.preprocess()
-        self.backbone: Callable[[], Backbone] = functools.partial(build, cfg.backbone, preprocess=preprocess)
-        example = self.backbone()
-        self.frozen_stages: int = build(cfg.tune).frozen_stages(example.keep, self.source.trained)
-        self.head: Callable[[], nn.Module] = functools.partial(
-            build,
-            cfg.head,
-            num_features=example.num_features(),
-            num_classes=len(self.data.small_classes),
-        )
-        self.seeds = [cfg.seed + trial for trial in range(cfg.trials)]
-        self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve)
-        thawed = nn.Sequential(example.split(self.frozen_stages)[1], self.head())
-        check_norm(example if isinstance(self.source, Big) else thawed, self.device, self.ranks)
-        self.chunks = chunks(cfg.trials, cfg.trials_at_once, thawed)
-
-    def warn(self) -> None:
-        """Say what the weights get instead of the pixels they were trained on, which no later number would tell."""
-        fit = self.data.fit
-        if fit.trained is None and fit.pixels == "weights" and isinstance(self.source, File):
-            log.warning(
-                "%s does not say what pixels its weights were trained on: taking 0 to 1; if they are published ones, "
-                "name them with source.weights=, else set dataset.pixels=",
-                self.source.path,
-            )
-        elif fit.warning():
-            log.warning(fit.warning())
 
 
 def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
@@ -124,6 +60,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
     """
     try:
         with one_run_of(folder):
+            check_kept(cfg, folder)  # once more: another process may have held the lock, and left its result
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
@@ -163,51 +100,26 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     backbone = plan.backbone()
     if weights is not None:
         backbone.load_state_dict(weights)
-    front, stages = backbone.split(plan.frozen_stages)
-
-    with clock("features"):
-        if plan.frozen_stages:
-            store = FeatureStore(Path(cfg.cache) / "features", plan.device)
-            inputs = store.features(front, plan.data.images, plan.split.images)
-            shape = inputs.shape[1:]
-        else:
-            inputs, shape = plan.data.images.read(plan.split.images), backbone.preprocess.fitted
-        plan.split.place(inputs, shape, plan.device)
-
-    def network(seed: int) -> nn.Module:
-        own = stages
-        if weights is None:
-            with seeded(seed, "backbone"):
-                own = plan.backbone().split(plan.frozen_stages)[1]
-        with seeded(seed, "head"):
-            return nn.Sequential(OrderedDict(stages=copy.deepcopy(own), head=plan.head()))
-
-    example = OneTrial(front, network(cfg.seed))
+    store = FeatureStore(Path(cfg.cache) / "features", plan.device)
+    front, stages = backbone.split(plan.phases[-1].frozen_stages)
+    example = OneTrial(front, plan.network(cfg.seed, plan.phases[-1], stages))
     log.info("%s", ModelSummary(example, max_depth=2))
     result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
-    prune = pruning(cfg, folder)
-    for trials in plan.chunks:
-        split = plan.split.chunk(trials)
-        transfer = Transfer(front, [network(seed) for seed in split.seeds], plan.optimizer, plan.frozen_stages > 0)
-        part = "" if len(plan.chunks) == 1 else f"/trials_{trials.start}-{trials.stop - 1}"
-        name = f"{job}_{trials.start}-{trials.stop - 1}.ckpt"
-        checkpoint = Checkpoint(folder / "checkpoints" / name, last=len(plan.chunks) > 1)
-        trainer = plan.trainer(
-            max_epochs=cfg.epochs,
-            logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-            callbacks=[Freeze(), Progress(_label(trials)), *prune, checkpoint],
-            check_val_every_n_epoch=cfg.val_every,
-            limit_val_batches=1.0 if split.curves else 0,
-            default_root_dir=folder,
-        )
-        with seeded(split.seeds[0], "dropout"):
-            own_dropout(split.seeds[0], "dropout")
-            with clock("train"):
-                checkpoint.fit(trainer, transfer, split)
-            with clock("test"):
-                trainer.test(transfer, datamodule=split, verbose=False)
-        if result is not None:
-            result.add(trials, transfer)
+    prune = pruning(cfg, folder, plan.epochs(len(plan.phases)))
+    for number, phase in enumerate(plan.phases):
+        front, stages = backbone.split(phase.frozen_stages)
+        # Here and not only where features are missing, so that a run that finds them has the same numbers.
+        front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with clock("features"):
+            plan.place(phase.frozen_stages, front, backbone.preprocess.fitted, store)
+        for trials in plan.chunks[number]:
+            networks = [plan.network(plan.seeds[trial], phase, stages) for trial in trials]
+            if result is not None:  # other ranks get these weights from rank 0 when DDP begins a fit
+                for trial, network in zip(trials, networks, strict=True):
+                    network.load_state_dict(result.weights.get(trial, {}), strict=False)  # what earlier phases learned
+            transfer = fit(plan, number, trials, front, networks, folder, job, prune, clock)
+            if result is not None:
+                result.add(trials, transfer)
     if result is None:
         return None
     content = result.write(front, parameter_counts(example), clock.seconds())
@@ -221,6 +133,48 @@ def _rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
     if hydra is not None and environment_rank() == 0:
         configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
     run(cfg, folder)
+
+
+def fit(
+    plan: Plan,
+    number: int,
+    trials: range,
+    front: nn.Module,
+    networks: list[nn.Module],
+    folder: Path,
+    job: str,
+    prune: list[pl.Callback],
+    clock: "Clock",
+) -> Transfer:
+    """Fit some trials in one phase, counted from 0, and test them after the last one.
+
+    Returns:
+        The Lightning module, trained.
+    """
+    split = plan.split.chunk(trials)
+    transfer = plan.transfer(number, front, networks, split)
+    several = any(len(chunks) > 1 for chunks in plan.chunks)
+    part = f"/trials_{trials.start}-{trials.stop - 1}" if several else ""
+    name = f"{job}_phase_{number + 1}_trials_{trials.start}-{trials.stop - 1}.ckpt"
+    checkpoint = Checkpoint(folder / "checkpoints" / name, last=several or len(plan.phases) > 1)
+    label = f"phase {number + 1}, {_label(trials)}" if len(plan.phases) > 1 else _label(trials)
+    trainer = plan.trainer(
+        max_epochs=plan.phases[number].epochs,
+        logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
+        callbacks=[Freeze(), Progress(label), *plan.regularize.callbacks(), *prune, checkpoint],
+        check_val_every_n_epoch=plan.val_every,
+        limit_val_batches=1.0 if split.curves else 0,
+        default_root_dir=folder,
+    )
+    purpose = f"dropout {number}" if number else "dropout"
+    with seeded(split.seeds[0], purpose):
+        own_dropout(split.seeds[0], purpose)
+        with clock("train"):
+            checkpoint.fit(trainer, transfer, split)
+        if number == len(plan.phases) - 1:
+            with clock("test"):
+                trainer.test(transfer, datamodule=split, verbose=False)
+    return transfer
 
 
 def stop_looking_for_gpus() -> None:
@@ -253,17 +207,3 @@ class Clock:
 
 def _label(trials: range) -> str:
     return f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
-
-
-def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
-    saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
-    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar", "sync_batchnorm"})
-    if taken:
-        raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
-    try:
-        # Batch norm that trains takes its statistics over whole batches, not over a rank's part of them.
-        norm = {"sync_batchnorm": True} if ranks() > 1 else {}
-        return make(**flags, **norm, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

@@ -1,7 +1,7 @@
 """Preprocessing: how a data set's images are fitted to what a backbone's weights were trained with."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -22,11 +22,13 @@ class TrainedOn:
         size: height and width of the images; None: whatever the images had.
         mean: subtracted from pixels from 0 to 1, one number for each channel or one for all.
         std: what the difference was divided by.
+        interpolation: how they were resized, `bilinear` or `bicubic`.
     """
 
     size: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: str = "bilinear"
 
     def __str__(self) -> str:
         size = f"{self.size}x{self.size}" if self.size else "any size"
@@ -66,6 +68,7 @@ class Preprocess(nn.Module):
         mean: subtracted from pixels from 0 to 1, one number for each channel or one for all.
         std: what the difference is divided by.
         channels: 3 repeats a single channel; None leaves the image's own.
+        interpolation: of the resizing, `bilinear` or `bicubic`.
     """
 
     shift: torch.Tensor
@@ -79,13 +82,16 @@ class Preprocess(nn.Module):
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
         channels: int | None = None,
+        interpolation: str = "bilinear",
     ):
         super().__init__()
         self.settings: dict[str, Any] = {
             "image": list(image), "pad": pad, "size": size, "mean": list(mean), "std": list(std), "channels": channels,
+            "interpolation": interpolation,
         }  # fmt: skip
         height, width = (size, size) if size else (image[1] + 2 * pad, image[2] + 2 * pad)
         self.pad, self.resized = pad, (height, width)
+        self.interpolation = v2.InterpolationMode(interpolation)
         self.fitted = (channels or image[0], height, width)
         # Not persistent: they belong to the configuration, and `repr` shows them to the feature store.
         self.register_buffer("shift", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
@@ -99,7 +105,7 @@ class Preprocess(nn.Module):
         if self.pad:
             pixels = nn.functional.pad(pixels, [self.pad] * 4)
         if pixels.shape[-2:] != self.resized:
-            pixels = v2.functional.resize(pixels, [min(self.resized)], antialias=True)
+            pixels = v2.functional.resize(pixels, [min(self.resized)], self.interpolation, antialias=True)
             pixels = v2.functional.center_crop(pixels, list(self.resized))
         return (pixels.expand(-1, self.fitted[0], -1, -1) - self.shift) / self.scale
 
@@ -128,8 +134,9 @@ class Fit:
         """The pixels that come out."""
         size = self.size or (self.trained.size if self.trained else None)
         if self.pixels == "weights" and self.trained:
-            return TrainedOn(size, self.trained.mean, self.trained.std)
-        return TrainedOn(size, *PIXELS["unit" if self.pixels == "weights" else self.pixels])
+            return replace(self.trained, size=size)
+        how = self.trained.interpolation if self.trained else "bilinear"
+        return TrainedOn(size, *PIXELS["unit" if self.pixels == "weights" else self.pixels], how)
 
     def preprocess(self, image: Sequence[int]) -> Preprocess:
         """Return the preprocessing of images of this shape, (channels, height, width)."""

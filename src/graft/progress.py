@@ -3,6 +3,8 @@
 import pytorch_lightning as pl
 from tqdm import tqdm
 
+from graft.launcher import hidden_bars
+
 
 class Progress(pl.Callback):
     """One bar over all steps of a fit, with the trials' mean accuracy in the last epoch; none without a terminal.
@@ -17,7 +19,8 @@ class Progress(pl.Callback):
         self.label = label
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.bar = tqdm(total=int(trainer.estimated_stepping_batches), desc=self.label, unit="step", disable=None)
+        steps = int(trainer.estimated_stepping_batches)
+        self.bar = tqdm(total=steps, desc=self.label, unit="step", disable=hidden_bars())
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object, **__: object) -> None:
         self.bar.update()

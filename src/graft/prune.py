@@ -40,7 +40,7 @@ def pruner(name: str) -> "optuna.pruners.BasePruner":
     return getattr(optuna.pruners, PRUNERS[name])()
 
 
-def pruning(cfg: DictConfig, folder: Path) -> list[pl.Callback]:
+def pruning(cfg: DictConfig, folder: Path, epochs: int) -> list[pl.Callback]:
     """Return the callback that prunes a search's job; none for any other job."""
     path = folder / SEARCH
     if cfg.sweep is None or cfg.sweep.pruner == "none" or not path.exists():
@@ -50,7 +50,7 @@ def pruning(cfg: DictConfig, folder: Path) -> list[pl.Callback]:
     note = json.loads(path.read_text())
     study = optuna.load_study(study_name=note["study"], storage=note["storage"], pruner=pruner(cfg.sweep.pruner))
     trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[note["number"]]._trial_id)
-    return [Pruning(trial, folder, cfg.epochs, cfg.trials)]
+    return [Pruning(trial, folder, epochs, cfg.trials)]
 
 
 class Pruning(pl.Callback):
@@ -71,14 +71,16 @@ class Pruning(pl.Callback):
         self.ended: list[float] = []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
+        assert isinstance(pl_module, Transfer)
+        epoch = pl_module.epoch
         if not self.ended and epoch < self.epochs:
             self._report(_accuracies(pl_module, epoch), epoch, epoch)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.ended += _accuracies(pl_module, trainer.current_epoch)
+        assert isinstance(pl_module, Transfer)
+        self.ended += _accuracies(pl_module, pl_module.epoch)
         if len(self.ended) < self.trials:
-            self._report(self.ended, self.epochs + len(self.ended), trainer.current_epoch)
+            self._report(self.ended, self.epochs + len(self.ended), pl_module.epoch)
 
     def _report(self, accuracies: list[float], step: int, epoch: int) -> None:
         hopeless = False
@@ -94,6 +96,5 @@ class Pruning(pl.Callback):
             raise Pruned(f"pruned at epoch {epoch}")
 
 
-def _accuracies(module: pl.LightningModule, epoch: int) -> list[float]:
-    assert isinstance(module, Transfer)
+def _accuracies(module: Transfer, epoch: int) -> list[float]:
     return module.history["val", "accuracy", epoch].tolist()

@@ -11,6 +11,7 @@ import pandas
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 import graft
@@ -43,21 +44,20 @@ class Result:
         self.cfg, self.folder, self.data, self.split, self.identity = cfg, folder, data, split, identity
         self.history: dict[tuple[str, str, int], dict[int, float]] = {}
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
-        self.chunks = 0
+        self.divided = False  # whether some fit had only some of the trials
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # an earlier run's curves would mix with these
         (folder / FAILURE).unlink(missing_ok=True)
         remove_leftovers(folder)
 
     def add(self, trials: range, transfer: Transfer) -> None:
-        """Take the history and the weights of the trials that one fit has trained."""
-        self.chunks += 1
+        """Take the history and the weights of the trials that one fit has trained; a later phase's replace them."""
+        self.divided = self.divided or len(trials) < len(self.split.seeds)
         for key, values in transfer.history.items():
             # Six decimals: what single precision holds, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
             self.history.setdefault(key, {}).update(zip(trials, rounded, strict=True))
-        if self.cfg.keep_weights is not KeepWeights.none:
-            for position, trial in enumerate(trials):
-                self.weights[trial] = {name: value.cpu() for name, value in transfer.trials.trial(position).items()}
+        for position, trial in enumerate(trials):
+            self.weights[trial] = {name: value.cpu() for name, value in transfer.trials.trial(position).items()}
 
     def write(self, front: nn.Module, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
         """Write the files, `result.json` last, since it is what marks a job as finished.
@@ -76,13 +76,14 @@ class Result:
         trials = self._trials()
         if all("error" in trial for trial in trials):
             raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr={self.cfg.lr / 10:g}")
-        if self.chunks > 1:
+        if self.divided:
             self._draw_curves()
         history = self._history()
         write_text(self.folder / "history.csv", history.to_csv(index=False))
         draw_curves(self.folder / "curves.png", history, title(plain(self.cfg)))
         self._write_model(front, trials)
         content = self._content(trials, parameters, seconds)
+        self._log_hyperparameters(content)
         write_text(self.folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
         return content
 
@@ -91,11 +92,11 @@ class Result:
         rows = []
         for trial, seed in enumerate(self.split.seeds):
             # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
-            epoch = max(epoch for (split, _, epoch), at in self.history.items() if split == "test" and trial in at)
+            epoch = max(epoch for (_, _, epoch), at in self.history.items() if trial in at)
             final = {
                 ("" if split == "test" else f"{split}_") + metric: self.history[split, metric, epoch][trial]
                 for split in ("test", "val")
-                for metric in ("accuracy", "loss")
+                for metric in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
                 if (split, metric, epoch) in self.history
             }
             failed = self._failed(trial)
@@ -152,6 +153,14 @@ class Result:
             logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
         logger.finalize("success")
 
+    def _log_hyperparameters(self, content: dict) -> None:
+        """Fill TensorBoard's HParams tab: what was chosen, and the final accuracies."""
+        knobs = {key: value for key, value in content["config"].items() if isinstance(value, str | int | float)}
+        logger = TensorBoardLogger(self.folder, name="", version="tensorboard", default_hp_metric=False)
+        measures = {f"final/{name}": content["accuracy"][name] for name in ("mean", "min", "max")}
+        logger.log_hyperparams({**knobs, **content["choices"]}, measures)
+        logger.finalize("success")
+
     def _write_model(self, front: nn.Module, trials: list[dict]) -> None:
         """Write all that a prediction needs: the weights, and how to build what they belong to.
 
@@ -189,6 +198,8 @@ class Result:
     def _kept(self, trials: list[dict]) -> list[int]:
         """Return which trials' weights are kept; the best is chosen by validation images, else by training loss."""
         finished = [number for number in self.weights if "error" not in trials[number]]
+        if self.cfg.keep_weights is KeepWeights.none:
+            return []
         if self.cfg.keep_weights is not KeepWeights.best:
             return finished
         if "val_accuracy" in trials[finished[0]]:

@@ -12,9 +12,9 @@ def stream(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose}/{seed}".encode()).digest()[:7], "big")
 
 
-def generator(seed: int, purpose: str) -> torch.Generator:
-    """Return a CPU generator of its own for one purpose (`draw`, `order`, ...)."""
-    return torch.Generator().manual_seed(stream(seed, purpose))
+def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator of its own for one purpose (`draw`, `order`, ...)."""
+    return torch.Generator(device).manual_seed(stream(seed, purpose))
 
 
 @contextmanager

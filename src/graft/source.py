@@ -1,13 +1,12 @@
 """Sources: where the backbone's weights come from."""
 
-import difflib
 import json
 import logging
 import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,14 +15,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 import graft
-from graft.backbone import Backbone, Weights
+from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
+from graft.cut import Weights
 from graft.dataset import Dataset
 from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.preprocess import TrainedOn
 from graft.progress import Progress
+from graft.published import Offer
 from graft.seed import seeded
 from graft.split import BigSplit
 from graft.transfer import Optimizer, Transfer
@@ -34,13 +35,16 @@ log = logging.getLogger("graft")
 MakeBackbone = Callable[[], Backbone]
 MakeTrainer = Callable[..., pl.Trainer]
 
+# Where checkpoints hold their state dict: Lightning's and timm's, those of PyTorch's tutorials, torchvision's.
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+
 
 class Scratch:
     """No source: each trial starts from its own random weights."""
 
     trained = False
 
-    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+    def trained_on(self, published: Offer) -> TrainedOn | None:
         """Return None: there are no weights."""
         return None
 
@@ -50,10 +54,10 @@ class Scratch:
 
 
 class ImageNet:
-    """Weights that torchvision publishes, through torch hub's cache.
+    """Weights that the backbone's library publishes.
 
     Args:
-        weights: their name in torchvision's enumeration; `DEFAULT`, the best.
+        weights: their name in torchvision's enumeration, or their tag in timm; `DEFAULT`, the library's choice.
     """
 
     trained = True
@@ -61,52 +65,49 @@ class ImageNet:
     def __init__(self, weights: str = "DEFAULT"):
         self.name = weights
 
-    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+    def trained_on(self, published: Offer) -> TrainedOn | None:
         """Return the size and scaling of the images that these weights were trained on."""
-        return _trained_on(_published(backbone, self.name))
+        return published(self.name).trained_on()
 
     def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
-        """Return the weights, downloaded if torch hub does not have them yet.
+        """Return the weights, downloaded if the library's cache does not have them yet.
 
         Raises:
-            GraftError: they cannot be downloaded.
+            GraftError: they cannot be downloaded, or fit only images of another size.
         """
         network = backbone()
-        weights = _published(type(network), self.name)
-        try:
-            with rank_0_first():
-                found = weights.get_state_dict(progress=False, check_hash=True)
-        except OSError as error:  # urllib's errors are of this kind
-            raise GraftError(
-                f"{weights.url} cannot be downloaded ({error}); put the file into {torch.hub.get_dir()}/checkpoints, "
-                "or try source=file source.path=FILE"
-            ) from None
-        return network.own_names(found)
+        with rank_0_first():
+            found = network.own_names(network.published(self.name, network.model).state_dict())
+        _fit(found, network, f"source.weights={self.name}")
+        return found
 
 
-def _published(backbone: type[Backbone], name: str) -> Any:
-    if backbone.published is None:
-        raise GraftError(f"{backbone.__name__} has no published weights; try source=big, or backbone=vgg16")
-    names = list(backbone.published.__members__)
-    if name not in names:
-        nearest = difflib.get_close_matches(name, names, 1, 0) or names
+def _fit(found: Weights, network: Backbone, where: str) -> None:
+    """Refuse weights whose names or shapes are not the network's."""
+    expected = network.state_dict()
+    faults = [f"{key} is missing" for key in expected if key not in found]
+    faults += [f"{key} is not a weight of this backbone" for key in found if key not in expected]
+    faults += [
+        f"{key} has shape {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
         raise GraftError(
-            f"source.weights must be one of {', '.join(names)}, got {name}; try source.weights={nearest[0]}"
+            f"{where} does not fit the backbone {network.label}: {'; '.join(faults[:4])}{more}; "
+            "try the backbone that these weights were trained in"
         )
-    return backbone.published[name]
-
-
-def _trained_on(weights: Any) -> TrainedOn:
-    transforms = weights.transforms()
-    return TrainedOn(transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std))
 
 
 class File:
-    """Weights from a file: safetensors, or a state dict that `torch.save` wrote.
+    """Weights from a file: safetensors, a state dict that `torch.save` wrote, or a checkpoint that holds one.
+
+    Names may have any prefix, such as `model.` in Lightning's checkpoints, and a head's weights are left out.
 
     Args:
         path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on, or
-            torchvision's for this network.
+            the library's for this network.
         weights: the published weights that the file is a copy of, which tells what pixels they were trained on.
     """
 
@@ -115,16 +116,16 @@ class File:
     def __init__(self, path: str, weights: str | None = None):
         self.path, self.name = Path(path).expanduser(), weights
 
-    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+    def trained_on(self, published: Offer) -> TrainedOn | None:
         """Return the pixels that the weights were trained on, if `weights` or the file itself says so."""
         if self.name is not None:
-            return _trained_on(_published(backbone, self.name))
+            return published(self.name).trained_on()
         try:
             with safe_open(self.path, "pt") as file:
                 written = json.loads((file.metadata() or {})["trained_on"])
         except (OSError, SafetensorError, KeyError):  # not there, no safetensors, or not written by Graft
             return None
-        return TrainedOn(written["size"], tuple(written["mean"]), tuple(written["std"]))
+        return TrainedOn(**{**written, "mean": tuple(written["mean"]), "std": tuple(written["std"])})
 
     def weights(self, backbone: MakeBackbone, data: Dataset, trainer: MakeTrainer, cache: Path) -> Weights | None:
         """Return the file's weights.
@@ -133,36 +134,30 @@ class File:
             GraftError: the file cannot be read, or its keys or shapes are not the backbone's.
         """
         network = backbone()
-        found, expected = network.own_names(self._read()), network.state_dict()
-        faults = [f"{key} is missing" for key in expected if key not in found]
-        faults += [f"{key} is not a weight of this backbone" for key in found if key not in expected]
-        faults += [
-            f"{key} has shape {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
-            for key in expected
-            if key in found and found[key].shape != expected[key].shape
-        ]
-        if faults:
-            more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
-            raise GraftError(
-                f"source.path={self.path} does not fit the backbone: {'; '.join(faults[:4])}{more}; "
-                "try the backbone that the file was made with"
-            )
+        found = network.own_names(self._read())
+        _fit(found, network, f"source.path={self.path}")
         return found
 
     def _read(self) -> Weights:
         try:
             if self.path.suffix == ".safetensors":
                 return load_file(self.path)
-            loaded = torch.load(self.path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([Namespace]):  # a script's arguments, beside the weights
+                loaded = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # what a reader raises on bytes that are no weights depends on the bytes
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise GraftError(
                 f"source.path={self.path} cannot be read as weights ({reason}); "
                 "try a .safetensors file or a state dict written by torch.save"
             ) from None
-        if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-            raise GraftError(f"source.path={self.path} holds no state dict; expected a mapping of names to tensors")
-        return loaded
+        inner = [loaded[key] for key in CHECKPOINT_KEYS if key in loaded] if isinstance(loaded, dict) else []
+        for mapping in (loaded, *inner):
+            if isinstance(mapping, Mapping) and all(isinstance(value, torch.Tensor) for value in mapping.values()):
+                return dict(mapping)
+        raise GraftError(
+            f"source.path={self.path} holds no state dict; expected a mapping of names to tensors, or one under "
+            f"{', '.join(CHECKPOINT_KEYS[:-1])} or {CHECKPOINT_KEYS[-1]}"
+        )
 
 
 class Big:
@@ -194,7 +189,7 @@ class Big:
             seed,
         )
 
-    def trained_on(self, backbone: type[Backbone]) -> TrainedOn | None:
+    def trained_on(self, published: Offer) -> TrainedOn | None:
         """Return None: they are trained here, on what `dataset.pixels` and `dataset.size` say."""
         return None
 
@@ -230,7 +225,7 @@ class Big:
         settings = (self.epochs, self.batch_size, _call(self.head), _call(self.optimizer), self.seed)
         limits = (fit.max_steps, fit.limit_train_batches, fit.accumulate_grad_batches)
         training = (graft.__version__, fit.precision, *limits)
-        stages = (type(network).__name__, network.preprocess, network.stages, network.pool)
+        stages = (network.label, network.preprocess, network.stages, network.pool)
         images = (data.images.fingerprint, data.big, data.big_classes)
         return f"{stages[0].lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
+from graft.augment import Augment
 from graft.dataset import Dataset
 from graft.distributed import rank, ranks
 from graft.images import Stream
@@ -27,6 +29,8 @@ class Batches:
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before
             it, because batch norm needs two.
         seeds: a seed for each trial's order of batches; None keeps the order of `rows`.
+        augment: what varies each trial's images. If it stores views, `inputs` hold all images' first views, all
+            their second ones and so on, and each trial draws one of each image in each epoch.
         rank: which of `ranks` processes this is; they divide each batch between them.
         ranks: how many there are.
 
@@ -44,11 +48,18 @@ class Batches:
         rows: torch.Tensor,
         batch_size: int,
         seeds: Sequence[int] | None = None,
+        augment: Augment | None = None,
         rank: int = 0,
         ranks: int = 1,
     ):
         self.split, self.inputs, self.labels, self.rows = split, inputs, labels, rows
         self.generators = None if seeds is None else [generator(seed, "order") for seed in seeds]
+        self.views = augment.views if augment else None
+        self.augment = None if self.views else augment
+        device = "cpu" if self.views else inputs.device
+        # All ranks draw the same views for whole batches, but variations for their own images, which must not be alike.
+        purpose = "augment" if self.views or not rank else f"augment on rank {rank}"
+        self.augmenters = [generator(seed, purpose, device) for seed in seeds or ()]
         length = rows.shape[1]
         starts = range(0, length - (length > 1), batch_size)
         bounds = list(zip(starts, [*starts[1:], length], strict=True))
@@ -70,8 +81,13 @@ class Batches:
             rows = rows.gather(1, torch.stack(order))
         rows = rows.to(self.inputs.device)
         labels = self.labels[rows]
+        if self.views:
+            views = [torch.randint(self.views, rows.shape[1:], generator=own) for own in self.augmenters]
+            rows = rows + len(self.labels) * torch.stack(views).to(rows.device)
         parts = [rows[:, start:end] for start, end in self.bounds]
         for (start, end), part, inputs in zip(self.bounds, parts, self._read(parts), strict=True):
+            if self.augment is not None:
+                inputs = self.augment(inputs, self.augmenters)
             yield inputs.unflatten(0, part.shape), labels[:, start:end]
 
     def _read(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -84,37 +100,70 @@ class Batches:
 class TrialData(pl.LightningDataModule):
     """What one fit needs: its inputs, and which of them each trial trains on.
 
+    Args:
+        data: the data set.
+        classes: the split's classes.
+        rows: indices, into the data set, of each split's images, (trials, images).
+        augment: what varies the training images, which then have inputs of their own.
+
     Attributes:
-        images: indices, into the data set, of all images that the fit needs, (images,).
+        images: indices, into the data set, of all images that the fit takes as they are, (images,).
         labels: their classes, counted from 0 within the split, (images,).
+        varied: indices of the training images if they vary, (images,), else None.
     """
 
-    def __init__(self, data: Dataset, classes: torch.Tensor, rows: dict[str, torch.Tensor]):
+    def __init__(
+        self, data: Dataset, classes: torch.Tensor, rows: dict[str, torch.Tensor], augment: Augment | None = None
+    ):
         super().__init__()
-        self.images = torch.cat([indices.flatten() for indices in rows.values()]).unique()
+        evaluated = [indices.flatten() for split, indices in rows.items() if augment is None or split != "train"]
+        self.images = torch.cat(evaluated).unique()
+        self.varied = None if augment is None else rows["train"].unique()
+        trained = self.images if self.varied is None else self.varied
         position = torch.full([len(data.images.classes)], -1)
         position[classes] = torch.arange(len(classes))
-        self.labels = position[data.images.labels[self.images]]
-        self.rows = {split: torch.searchsorted(self.images, indices) for split, indices in rows.items()}
+        self.labels, self.train_labels = (position[data.images.labels[images]] for images in (self.images, trained))
+        self.rows = {
+            split: torch.searchsorted(trained if split == "train" else self.images, indices)
+            for split, indices in rows.items()
+        }
+        self.augment = augment
         self.seeds: list[int] = []
         self.batch_size = 1
         self.curves: tuple[str, ...] = ()
 
-    def place(self, inputs: torch.Tensor | Stream, shape: Sequence[int], device: torch.device) -> None:
+    def place(
+        self,
+        inputs: torch.Tensor | Stream,
+        shape: Sequence[int],
+        device: torch.device,
+        varied: torch.Tensor | Stream | None = None,
+    ) -> None:
         """Put the inputs and labels where the training is.
 
         Args:
             inputs: the images that `images` lists, or what the frozen stages made of them, (images, ...).
             shape: what the first layer that trains gets of each.
             device: where; a stream's images follow batch by batch.
+            varied: the images that `varied` lists, or what the frozen stages made of their views.
         """
         self.inputs = inputs if isinstance(inputs, Stream) else inputs.to(device)
         self.labels = self.labels.to(self.inputs.device)
+        self.train_inputs = self.inputs if varied is None else varied
+        if isinstance(self.train_inputs, torch.Tensor):
+            self.train_inputs = self.train_inputs.to(device)
+        self.train_labels = self.train_labels.to(self.train_inputs.device)
         self.values = math.prod(shape) * (CONVOLVED if len(shape) == 3 else 1)
 
+    def class_weights(self) -> torch.Tensor:
+        """Return class weights that let each trial's classes count alike, 1 on average, (trials, classes)."""
+        labels = self.train_labels[self.rows["train"].to(self.train_labels.device)]
+        counts = nn.functional.one_hot(labels, int(self.train_labels.max()) + 1).sum(1)
+        return labels.shape[1] / (counts.shape[1] * counts)
+
     def train_dataloader(self) -> Batches:
-        rows = self.rows["train"]
-        return Batches("train", self.inputs, self.labels, rows, self.batch_size, self.seeds, rank(), ranks())
+        inputs, labels, rows = self.train_inputs, self.train_labels, self.rows["train"]
+        return Batches("train", inputs, labels, rows, self.batch_size, self.seeds, self.augment, rank(), ranks())
 
     def val_dataloader(self) -> list[Batches]:
         return [self._evaluation(split) for split in self.curves]
@@ -144,12 +193,20 @@ class SmallSplit(TrialData):
         seeds: one for each trial.
         batch_size: images of each trial in one batch.
         test_curve: whether the test images, too, are evaluated while training goes on.
+        augment: what varies the training images.
     """
 
-    def __init__(self, data: Dataset, seeds: Sequence[int], batch_size: int, test_curve: bool = False):
+    def __init__(
+        self,
+        data: Dataset,
+        seeds: Sequence[int],
+        batch_size: int,
+        test_curve: bool = False,
+        augment: Augment | None = None,
+    ):
         train, val = zip(*(data.sample(seed) for seed in seeds), strict=True)
         rows = {"train": torch.stack(train), "val": torch.stack(val), "test": data.test[None]}
-        super().__init__(data, data.small_classes, rows)
+        super().__init__(data, data.small_classes, rows, augment)
         self.batch_size, self.seeds = batch_size, list(seeds)
         self.curves = tuple(["val"] * (rows["val"].numel() > 0) + ["test"] * test_curve)
 

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -20,6 +19,7 @@ from optuna.trial import TrialState
 from graft.config import NOT_COMPARED, plain
 from graft.errors import GraftError
 from graft.files import write_text
+from graft.launcher import launching
 from graft.prune import SEARCH, pruner
 from graft.search import PRUNED, Choice, Range, overrides, read
 from graft.sweep import FAILURE, RESULT, check_job, stop_on_error
@@ -42,13 +42,9 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
     folder = Path(config.hydra.sweep.dir).absolute()
     with stop_on_error():
         space, fixed = read(config)
-        try:
-            with FileLock(folder / "study.lock", timeout=0):
-                study = Study(config.sweep, space, folder, _compared(config))
-                OmegaConf.save(config, folder / "multirun.yaml")
-                return _run(study, config, fixed, folder, launcher)
-        except Timeout:
-            raise GraftError(f"another process is running the sweep in {folder}; try name=") from None
+        study = Study(config.sweep, space, folder, _compared(config))
+        OmegaConf.save(config, folder / "multirun.yaml")
+        return _run(study, config, fixed, folder, launcher)
 
 
 def _run(study: "Study", config: DictConfig, fixed: list[str], folder: Path, launcher: Launcher) -> list[JobReturn]:
@@ -68,7 +64,8 @@ def _run(study: "Study", config: DictConfig, fixed: list[str], folder: Path, lau
                 write_text(path / SEARCH, json.dumps(note) + "\n")
                 waiting[path] = words
         if waiting:
-            returns += launcher.launch(list(waiting.values()), initial_job_idx=min(folders))
+            with launching(config):
+                returns += launcher.launch(list(waiting.values()), initial_job_idx=min(folders))
         for number, path in folders.items():
             study.tell(number, outcome(path))
             (path / SEARCH).unlink(missing_ok=True)

@@ -26,8 +26,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import check, choices, compared, plain
+from graft.config import check, choices, compared, plain, unused
 from graft.errors import GraftError
+from graft.launcher import check_devices, enter_worker, hold, left_running, show_so_far
 from graft.search import check_search, ends
 from graft.setting import matches, settings, unknown_baseline
 
@@ -60,6 +61,8 @@ class Sweep(Callback):
                     "torchrun would run this whole sweep once in each of its processes; try python src/train.py -m "
                     "trainer=ddp, whose jobs each start processes of their own"
                 )
+            # Ray and submitit start workers that were typed nothing: ${typed:} must be in what they are sent.
+            str(config.hydra.sweep.subdir)
             try:
                 jobs = list(_jobs(config))
             except HydraException as error:
@@ -74,11 +77,16 @@ class Sweep(Callback):
                 raise GraftError("sweep= cannot be swept; try one of its options")
             if config.sweep is not None:
                 check_search(jobs)
+            check_devices(config, jobs)
             for job in jobs:
                 check_job(job, folder / job.hydra.sweep.subdir)
             _check_baseline(config.report.baseline, jobs)
             _check_writable(folder, *{Path(job.cache) for job in jobs})
-        _stop_on_interrupt(lambda: show(folder, config.report.baseline))
+            hold(folder)
+        _stop_on_interrupt(lambda: show_so_far(config), left_running(config.hydra.launcher))
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        enter_worker(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         with stop_on_error():
@@ -160,17 +168,28 @@ def check_job(config: DictConfig, folder: Path) -> None:
     check(cfg)
     for override in config.hydra.overrides.task:
         knob = override.partition("=")[0]
-        if knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg):
+        if unused(cfg, knob):
             _warn(f"{override} has no effect: none of the chosen options uses it")
-    finished = folder / RESULT
-    if finished.exists():
-        old, new = compared(json.loads(finished.read_text())["config"]), compared(plain(cfg))
-        changed = [key for key in new if key in old and old[key] != new[key]]
-        if changed:
-            raise GraftError(
-                f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
-                "try another name=, or remove that folder"
-            )
+    check_kept(cfg, folder)
+
+
+def check_kept(cfg: DictConfig, folder: Path) -> None:
+    """Refuse to write over another configuration's result.
+
+    Raises:
+        GraftError: names the folder and what differs.
+    """
+    try:
+        kept = json.loads((folder / RESULT).read_text())["config"]
+    except (OSError, ValueError, KeyError):
+        return  # none, or a damaged one, which is made again
+    old, new = compared(kept), compared(plain(cfg))
+    changed = [key for key in new if key in old and old[key] != new[key]]
+    if changed:
+        raise GraftError(
+            f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
+            "try another name=, or remove that folder"
+        )
 
 
 @functools.cache  # said once, not for each job of a sweep
@@ -195,13 +214,13 @@ def _check_writable(*folders: Path) -> None:
             ) from None
 
 
-def _stop_on_interrupt(last: Callable[[], object]) -> None:
+def _stop_on_interrupt(last: Callable[[], object], left: str = "") -> None:
     """Make Ctrl-C end the program after a last act, where Lightning would end one fit and let the sweep go on."""
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # who presses twice waits for nothing
         last()
-        print("stopped; the same command goes on from here with -m or resume=true", file=sys.stderr)
+        print(f"stopped{left}; the same command goes on from here with -m or resume=true", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
     if threading.current_thread() is threading.main_thread():

@@ -1,5 +1,7 @@
 """The Lightning module: a frozen front that all trials share, and what each trial trains."""
 
+import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from graft.distributed import gather
+from graft.regularize import Objective, spare
+from graft.schedule import Schedule
 from graft.split import Batches
 from graft.trials import TrialStack
 from graft.tune import hold
 
-Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Optimizer = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer]
 
 
 class Transfer(pl.LightningModule):
@@ -27,23 +31,40 @@ class Transfer(pl.LightningModule):
         networks: for each trial the thawed stages and the head; activations to logits.
         optimizer: makes the optimiser from the trials' parameters.
         stored: whether batches are what `frozen` makes of the images, rather than images.
+        varied: whether training batches are images even so, because they vary from step to step.
+        schedule: makes the learning rates' scheduler, stepped after each step; None: they stay.
+        objective: what the training steps minimise; None: the plain cross-entropy.
+        lr_decay: learning rate of each stage, as a share of the next one's; the last stage's is the head's.
+        first_epoch: epochs of the fits before this one, from which its own are counted on.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
     """
 
-    def __init__(self, frozen: nn.Module, networks: Sequence[nn.Module], optimizer: Optimizer, stored: bool):
+    def __init__(
+        self,
+        frozen: nn.Module,
+        networks: Sequence[nn.Module],
+        optimizer: Optimizer,
+        stored: bool,
+        varied: bool = False,
+        schedule: Schedule | None = None,
+        objective: Objective | None = None,
+        lr_decay: float = 1.0,
+        first_epoch: int = 0,
+    ):
         super().__init__()
         self.frozen = frozen
         self.trials = TrialStack(networks)
         self.optimizer = optimizer
-        self.stored = stored
+        self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
+        self.lr_decay, self.first_epoch = lr_decay, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self._tallies: dict[str, Tally] = {}
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map a batch, (trials, batch, ...), to logits, (trials, batch, classes)."""
-        if not self.stored:
+    def forward(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
+        """Map images, or what is stored of them, (trials, batch, ...), to logits, (trials, batch, classes)."""
+        if not stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return self.trials(inputs)
@@ -53,13 +74,46 @@ class Transfer(pl.LightningModule):
         hold(self.frozen)
         return self
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.trials.parameters())
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.trials.parameters())
+        if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
+            optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
+        steps = int(self.trainer.estimated_stepping_batches)
+        epoch_steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        scheduler = self.schedule and self.schedule(optimizer, steps, epoch_steps)
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return the parameters by stage, each with its rate, and apart those that weight decay spares."""
+        stages: dict[str, dict[str, nn.Parameter]] = {}
+        for name, parameter in self.trials.named().items():
+            own = self.lr_decay != 1 and name.startswith("stages.")
+            stages.setdefault(name.split(".")[1] if own else "head", {})[name] = parameter
+        numbers = [int(stage.removeprefix("stage")) for stage in stages if stage != "head"]
+        groups = []
+        for stage, parameters in stages.items():
+            distance = 0 if stage == "head" else max(numbers) - int(stage.removeprefix("stage"))
+            for group in spare(parameters, self.trials.trials > 1):
+                groups.append({**group, "lr": lr * self.lr_decay**distance})
+        return [group for group in groups if group["params"]]
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        if self.objective is not None:
+            self.objective.change_gradients(self.trials)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
-        loader = self.trainer.train_dataloader
-        return self._losses(loader, batch, batch_idx).mean(1).sum() * loader.weights[batch_idx]  # type: ignore[union-attr]
+        loader: Any = self.trainer.train_dataloader
+        if self.objective is None:
+            losses = self._losses(loader, batch, batch_idx)
+        else:
+            inputs, labels = batch
+            forward = functools.partial(self, stored=self.stored and not self.varied)
+            logits, losses = self.objective.step(self.trials, forward, inputs, labels)
+            self._note(loader, batch_idx, losses, logits, labels)
+        return losses.mean(1).sum() * loader.weights[batch_idx]
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
         self._losses(self._loader(self.trainer.val_dataloaders, dataloader_idx), batch, batch_idx)
@@ -71,17 +125,22 @@ class Transfer(pl.LightningModule):
     def _loader(loaders: Any, index: int) -> Batches:
         return loaders[index]
 
-    def _losses(self, loader: Any, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+    def _losses(self, loader: Batches, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
-        logits = self(inputs)
+        logits = self(inputs, self.stored and not (self.varied and loader.split == "train"))
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        own = loader.counts[batch_idx]  # each image is counted by one rank
+        self._note(loader, batch_idx, losses, logits, labels)
+        return losses
+
+    def _note(
+        self, loader: Batches, index: int, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        own = loader.counts[index]  # each image is counted by one rank
         self._tallies.setdefault(loader.split, Tally()).add(
             losses[:, :own].detach(), logits[:, :own].detach(), labels[:, :own]
         )
-        return losses
 
     def on_train_epoch_end(self) -> None:
         self._record()
@@ -93,12 +152,17 @@ class Transfer(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._record(but="train")
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs or, after the fit, that has ended; counted from 1, over all fits of the job."""
+        return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
+
     def _record(self, but: str | None = None) -> None:
         """Close the passes that ended: note them in the history and draw them."""
-        epoch = self.current_epoch + (self.trainer.state.fn == "fit")
+        epoch = self.epoch
         for split in [split for split in self._tallies if split != but]:
             curves: dict[str, float] = {}
-            for metric, values in self._tallies.pop(split).compute().items():
+            for metric, values in self._tallies.pop(split).compute(by_class=split != "train").items():
                 if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
                     self.history[split, metric, epoch] = values
                     curves |= band(f"{metric}/{split}", values)
@@ -122,8 +186,12 @@ class Tally:
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
-    def compute(self) -> dict[str, torch.Tensor]:
-        """Return loss and accuracy, a fraction of 1, of each trial, (trials,), over what all ranks noted."""
+    def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
+        """Return each trial's loss and accuracy, a fraction of 1, (trials,), over what all ranks noted.
+
+        Args:
+            by_class: whether to return measures that let each class count alike, too.
+        """
         losses, predictions, labels = (gather(torch.cat(parts, dim=1), 1) for parts in zip(*self.steps, strict=True))
         accuracy = multiclass_accuracy(
             predictions,
@@ -133,7 +201,29 @@ class Tally:
             multidim_average="samplewise",
             validate_args=False,
         )
-        return {"loss": losses.mean(1), "accuracy": accuracy}
+        measures = {"loss": losses.mean(1), "accuracy": accuracy}
+        return measures | by_classes(predictions, labels, self.num_classes) if by_class else measures
+
+
+def by_classes(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
+    """Return balanced accuracy and macro-F1, fractions of 1, of each trial, (trials,).
+
+    They let each class count alike. One count of all pairs serves both: torchmetrics makes a one-hot table of all
+    images and classes for each.
+
+    Args:
+        predictions: classes, (trials, images).
+        labels: classes, (trials, images).
+        num_classes: how many there are.
+    """
+    trials = torch.arange(len(labels), device=labels.device)[:, None]
+    pairs = ((trials * num_classes + labels) * num_classes + predictions).flatten()
+    # (trials, labels, predictions)
+    counts = pairs.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
+    right, labelled, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
+    recall = torch.where(labelled > 0, right / labelled, torch.nan)
+    f1 = torch.where(labelled + predicted > 0, 2 * right / (labelled + predicted), torch.nan)
+    return {"balanced_accuracy": recall.nanmean(1), "macro_f1": f1.nanmean(1)}
 
 
 def band(name: str, values: torch.Tensor) -> dict[str, float]:

@@ -38,7 +38,7 @@ class TrialStack(nn.Module):
         self.network = networks[0].to(memory_format=torch.channels_last) if self.trials == 1 else None
         if self.network is not None:
             return
-        if not stackable(networks[0]):
+        if counts_batches(networks[0]):
             raise ValueError("networks with batch norm in training cannot be stacked; give one")
         # The template has no weights of its own and must not be found by `parameters()`.
         self._template = [copy.deepcopy(networks[0]).to("meta")]
@@ -75,6 +75,13 @@ class TrialStack(nn.Module):
         values = {name: getattr(self, _registered(name)) for name in self._names}
         return {name: value.mT if name in self._turned else value for name, value in values.items()}
 
+    def named(self) -> dict[str, nn.Parameter]:
+        """Return the parameters as they are held, under the names that one network gives them."""
+        if self.network is not None:
+            return dict(self.network.named_parameters())
+        held = dict(self.named_parameters())
+        return {name: held[_registered(name)] for name in self._names if _registered(name) in held}
+
     def trial(self, trial: int) -> dict[str, torch.Tensor]:
         """Return one trial's weights, as one network's state dict."""
         return {name: value[trial].detach() for name, value in self.weights().items()}
@@ -84,21 +91,44 @@ def _registered(name: str) -> str:
     return name.replace(".", "/")  # PyTorch allows no dots in the name of a parameter
 
 
-def stackable(network: nn.Module) -> bool:
-    """Return whether several copies of the network can train as one stack."""
-    return not any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
-        for module in network.modules()
-    )
+def counts_batches(network: nn.Module) -> bool:
+    """Return whether the network has batch norm that keeps statistics of the batches it trains on."""
+    batch_norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return any(module.track_running_stats for module in batch_norms)
 
 
-def chunks(trials: int, at_once: int | str, network: nn.Module) -> list[range]:
+def stackable(network: nn.Module, inputs: Sequence[int]) -> bool:
+    """Return whether several copies of the network can train as one stack.
+
+    Args:
+        network: one trial's.
+        inputs: shape of what it takes for one image.
+    """
+    if counts_batches(network):
+        return False
+    template = copy.deepcopy(network).to("meta").train()
+    values = {**dict(template.named_parameters()), **dict(template.named_buffers())}
+    stacked = {name: value.detach().expand(2, *value.shape) for name, value in values.items()}
+
+    def one(weights: dict[str, torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+        return functional_call(template, weights, (batch,))
+
+    try:  # on no data: only PyTorch knows which of a library's operations it can stack
+        with torch.device("meta"):
+            vmap(one, randomness="different")(stacked, torch.empty(2, 2, *inputs))
+    except (RuntimeError, NotImplementedError, ValueError, AssertionError, TypeError):
+        return False
+    return True
+
+
+def chunks(trials: int, at_once: int | str, network: nn.Module, inputs: Sequence[int]) -> list[range]:
     """Divide trials into those that train together.
 
     Args:
         trials: how many there are.
         at_once: how many at most train together; `auto` takes as many as fit into 2 GiB.
         network: one trial's network.
+        inputs: shape of what it takes for one image.
 
     Raises:
         GraftError: several are asked for at once, but the network cannot be stacked.
@@ -106,10 +136,13 @@ def chunks(trials: int, at_once: int | str, network: nn.Module) -> list[range]:
     if at_once == "auto":
         # Weights, gradients and Adam's two moments, four bytes each.
         size = 16 * sum(parameter.numel() for parameter in network.parameters())
-        at_once = max(1, MEMORY_OF_A_STACK // max(size, 1)) if stackable(network) else 1
-    elif int(at_once) > 1 and not stackable(network):
+        at_once = max(1, MEMORY_OF_A_STACK // max(size, 1))
+        if min(at_once, trials) > 1 and not stackable(network, inputs):
+            at_once = 1
+    elif min(int(at_once), trials) > 1 and not stackable(network, inputs):
         raise GraftError(
-            f"trials_at_once={at_once}, but batch norm that trains cannot be stacked; try trials_at_once=auto"
+            f"trials_at_once={at_once}, but what trains here cannot be stacked (batch norm in training, stochastic "
+            "depth); try trials_at_once=auto"
         )
     step = min(int(at_once), trials)
     return [range(first, min(first + step, trials)) for first in range(0, trials, step)]

@@ -1,4 +1,8 @@
-"""Tuning: which of the kept stages train, and the callback that holds the others fixed."""
+"""Tuning: which of the kept stages train, in how many phases, and the callback that holds the others fixed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import nn
@@ -6,31 +10,102 @@ from torch import nn
 from graft.errors import GraftError
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One fit of a job.
+
+    Attributes:
+        frozen_stages: how many leading stages are frozen, from 0 to the kept ones.
+        lr_decay: rate of each thawed stage, as a share of the next one's; the last stage's is the head's.
+        epochs: passes over the training images; None: the job's.
+        optimizer: makes its optimiser; None: the job's.
+        schedule: changes its learning rates; None: the job's.
+    """
+
+    frozen_stages: int
+    lr_decay: float = 1.0
+    epochs: int | None = None
+    optimizer: Callable[..., Any] | None = None
+    schedule: Callable[..., Any] | None = None
+
+
 class Tune:
-    """How many of the last kept stages train.
+    """How many of the last kept stages train, from the start.
 
     Args:
         thaw: that number; `all`; or `auto`, which is all of them from scratch and none with trained weights.
+        lr_decay: rate of each thawed stage, as a share of the next one's, in (0, 1].
     """
 
-    def __init__(self, thaw: int | str):
-        self.thaw = thaw
+    def __init__(self, thaw: int | str, lr_decay: float = 1.0):
+        self.thaw, self.lr_decay = thaw, lr_decay
 
-    def frozen_stages(self, kept: int, trained: bool) -> int:
-        """Return how many leading stages are frozen, from 0 to `kept`.
+    def phases(self, kept: int, trained: bool) -> list[Phase]:
+        """Return the fits of a job.
+
+        Args:
+            kept: how many stages the backbone keeps.
+            trained: whether a source gives them weights.
 
         Raises:
             GraftError: more stages are to be thawed than are kept, or random weights would be frozen.
         """
-        thaw = {"all": kept, "auto": 0 if trained else kept}.get(str(self.thaw), self.thaw)
-        if not isinstance(thaw, int) or not 0 <= thaw <= kept:
-            raise GraftError(f"tune.thaw must be auto, all or from 0 to {kept}, the kept stages, got {thaw}")
-        if thaw < kept and not trained:
+        return [Phase(self._frozen_stages(self.thaw, kept, trained), self.lr_decay)]
+
+    def _frozen_stages(self, thaw: int | str, kept: int, trained: bool) -> int:
+        count = {"all": kept, "auto": 0 if trained else kept}.get(str(thaw), thaw)
+        if not isinstance(count, int) or not 0 <= count <= kept:
+            raise GraftError(f"tune.thaw must be auto, all or from 0 to {kept}, the kept stages, got {count}")
+        if count < kept and not trained:
             raise GraftError(
-                f"tune.thaw={thaw} freezes stages whose weights are random (source=scratch); "
+                f"tune.thaw={count} freezes stages whose weights are random (source=scratch); "
                 "try tune=full, or source=big for trained weights"
             )
-        return kept - thaw
+        return kept - count
+
+
+class Thaw(Tune):
+    """First the head alone, then with it the last stages: each a phase, a fit of its own.
+
+    Chollet, Deep Learning with Python, 8.3; linear probing then fine-tuning, LP-FT, Kumar et al. 2022.
+
+    Args:
+        thaw: how many of the last stages train in the second phase; a list gives a phase to each of its numbers.
+        epochs: passes over the training images in each of these phases.
+        lr: learning rate in these phases.
+        optimizer: makes their optimiser.
+        schedule: changes their learning rates.
+        lr_decay: as `Tune` has it.
+    """
+
+    def __init__(
+        self,
+        thaw: int | str | Sequence[int],
+        epochs: int,
+        lr: float,
+        optimizer: Callable[..., Any],
+        schedule: Callable[..., Any] | None = None,
+        lr_decay: float = 1.0,
+    ):
+        super().__init__("auto", lr_decay)
+        self.stages = [thaw] if isinstance(thaw, int | str) else list(thaw)
+        self.epochs, self.lr, self.optimizer, self.schedule = epochs, lr, optimizer, schedule
+
+    def phases(self, kept: int, trained: bool) -> list[Phase]:
+        """Return the head's fit, and those of the thawed stages.
+
+        Raises:
+            GraftError: there are not as many stages, a phase thaws no more than the one before, or random weights
+                would be frozen.
+        """
+        frozen = [self._frozen_stages(thaw, kept, trained) for thaw in self.stages]
+        if any(now >= before for before, now in zip([kept, *frozen], frozen, strict=False)):
+            raise GraftError(f"each phase thaws more stages than the one before; tune.thaw={self.stages} does not")
+        head = Phase(self._frozen_stages(0, kept, trained))
+        # Called with a rate of its own: the optimiser's configuration has the first phase's.
+        optimizer = lambda *args, **kwargs: self.optimizer(*args, **{"lr": self.lr, **kwargs})  # noqa: E731
+        thawed = Phase(kept, self.lr_decay, self.epochs, optimizer, self.schedule)
+        return [head, *(replace(thawed, frozen_stages=count) for count in frozen)]
 
 
 class Freeze(pl.Callback):

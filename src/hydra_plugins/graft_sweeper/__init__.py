@@ -2,10 +2,22 @@
 
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own, but that a launcher's failure does not take the answer with it."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from graft.launcher import launching
+
+        assert self.config is not None
+        with launching(self.config):
+            return super().sweep(arguments)
 
 
 class OptunaSweeper(Sweeper):
