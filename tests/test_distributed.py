@@ -19,7 +19,7 @@ from conftest import ROOT
 from omegaconf import DictConfig
 from torch import nn
 
-from graft import checkpoint, job
+from graft import checkpoint, job, plan
 from graft.augment import Distort
 from graft.distributed import check_norm, gather, join, launch, rank, ranks, strategy
 from graft.errors import GraftError
@@ -210,7 +210,7 @@ class Kept(Transfer):
 
 
 def keep_weights(cfg: DictConfig, folder: Path) -> None:
-    job.Transfer = Kept
+    plan.Transfer = Kept
     job.run(cfg, folder)
 
 
