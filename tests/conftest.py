@@ -41,7 +41,9 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., d
 
     def run(*overrides: str, name: str = "job", resume: bool = False) -> dict:
         (tmp_path / name).mkdir(exist_ok=True)
-        return job.run(configure(*overrides), tmp_path / name, resume)
+        result = job.run(configure(*overrides), tmp_path / name, resume)
+        assert result is not None  # as it is in ranks other than 0
+        return result
 
     return run
 

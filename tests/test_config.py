@@ -99,7 +99,7 @@ def test_every_knob_has_a_default_and_a_meaning():
         (["tune=thaw", "tune.epochs=0"], "tune.epochs must be"),
         (["tune=thaw", "tune.lr=-1"], "tune.lr must be auto or a number above 0, got -1"),
         (["backbone.keep=-1"], "backbone.keep must be null or a whole number"),
-        (["trainer.devices=2"], "trainer.devices must be 1"),
+        (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be absent"),
     ],
 )

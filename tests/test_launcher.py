@@ -105,6 +105,15 @@ def test_only_a_worker_of_joblibs_gives_up_ctrl_c_and_its_bars(tmp_path: Path, m
         signal.signal(signal.SIGINT, before)
 
 
+def test_jobs_of_several_devices_are_refused_where_each_sees_one(tmp_path: Path):
+    one, several = (OmegaConf.create({"trainer": {"devices": devices}}) for devices in (1, "auto"))
+    config = job_config(RunMode.MULTIRUN, tmp_path)
+    launcher.check_devices(config, [one])
+    launcher.check_devices(job_config(RunMode.MULTIRUN, tmp_path, launcher.RAY), [several])
+    with pytest.raises(GraftError, match=r"one device, got trainer.devices=auto; try trainer=default"):
+        launcher.check_devices(config, [one, several])
+
+
 def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     golden = ROOT / "tests" / "golden" / "sweep"
     shutil.copytree(golden, tmp_path / "s")

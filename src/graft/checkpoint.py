@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import callbacks
 
+from graft.distributed import from_rank_0, of_all_ranks, rank
 from graft.split import Batches
 
 log = logging.getLogger("graft")
@@ -34,7 +35,8 @@ class Checkpoint(callbacks.Checkpoint):
 
     def fit(self, trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         """Fit from the checkpoint if there is one."""
-        trainer.fit(module, datamodule=data, ckpt_path=self.path if self.path.exists() else None, weights_only=True)
+        found = self.path if from_rank_0(self.path.exists()) else None
+        trainer.fit(module, datamodule=data, ckpt_path=found, weights_only=True)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint
@@ -42,17 +44,18 @@ class Checkpoint(callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
         if self._found is not None:
-            for random, state in zip(_generators(trainer), self._found["generators"], strict=True):
+            own = self._found["ranks"][rank() % len(self._found["ranks"])]
+            for random, state in zip(_generators(trainer), own["generators"], strict=True):
                 random.set_state(state)
             objective = getattr(pl_module, "objective", None)
             if objective is not None:
-                objective.load_state_dict(self._found["objective"])
-            torch.set_rng_state(self._found["random"])
-            if torch.cuda.is_available() and self._found["random_cuda"]:
-                torch.cuda.set_rng_state_all(self._found["random_cuda"])
+                objective.load_state_dict({**self._found["objective"], "mix": own["mix"]})
+            torch.set_rng_state(own["random"])
+            if torch.cuda.is_available() and own["random_cuda"]:
+                torch.cuda.set_rng_state_all(own["random_cuda"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if time.monotonic() - self._written >= EVERY:
+        if from_rank_0(time.monotonic() - self._written >= EVERY):  # all ranks write together, or none
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,18 +66,24 @@ class Checkpoint(callbacks.Checkpoint):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".partial")  # a fit has one writer: the process that holds its lock
         trainer.save_checkpoint(temporary)
-        os.replace(temporary, self.path)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.path)
         self._written = time.monotonic()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         weights, objective = checkpoint["state_dict"], getattr(pl_module, "objective", None)
         checkpoint["state_dict"] = {name: weights[name] for name in weights if not name.startswith("frozen.")}
-        checkpoint["graft"] = {
-            "history": pl_module.history,
+        state = objective.state_dict() if objective is not None else {}
+        own = {  # differs between ranks: each draws for its own images
             "generators": [random.get_state() for random in _generators(trainer)],
-            "objective": objective.state_dict() if objective is not None else None,
+            "mix": state.get("mix"),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
+        }
+        checkpoint["graft"] = {
+            "history": pl_module.history,
+            "objective": state,
+            "ranks": of_all_ranks(own),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:

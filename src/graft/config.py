@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that a mistyped key answers at once.
 
 import hashlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -115,6 +116,12 @@ def _path(value: Any) -> bool:
 
 def _classes(value: Any) -> bool:
     return isinstance(value, list) and len({str(item) for item in value}) == len(value)
+
+
+def _devices(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) > 0 and all(type(number) is int and number >= 0 for number in value)
+    return value == "auto" or (type(value) is int and value >= 1)
 
 
 def _stages(value: Any) -> bool:
@@ -240,7 +247,14 @@ RULES = {
     "sweep.at_once": whole(1, 1),
     "sweep.seed": whole(0, 0),
     "sweep.storage": Rule("null or an SQLAlchemy URL", lambda value: value is None or _path(value), "sqlite:///FILE"),
-    "trainer.devices": Rule("1: a job's trials share one device", lambda value: value == 1, "1"),
+    "trainer.devices": Rule("auto, a whole number of at least 1, or a list of GPUs' numbers", _devices, "2"),
+    "trainer.num_nodes": whole(1, 1),
+    "trainer.strategy": Rule(
+        "auto or ddp: each job starts its own processes, and joins them in Lightning's ddp",
+        lambda value: value in ("auto", "ddp"),
+        "ddp",
+    ),
+    "trainer.accumulate_grad_batches": whole(1, 1),
 }
 
 
@@ -374,6 +388,17 @@ def _job_folder(overrides: Sequence[str], typed: Sequence[str]) -> str:
     return folder_name("_".join(own or [override for override in overrides if override.startswith("experiment=")]))
 
 
+def environment_rank() -> int:
+    """Return which of the processes that torchrun, srun or Graft itself has started this one is; 0 if it is alone."""
+    several = int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0) if several else 0))
+
+
+def _on_rank_0(value: Any, elsewhere: Any) -> Any:
+    return value if environment_rank() == 0 else elsewhere
+
+
+OmegaConf.register_new_resolver("on_rank_0", _on_rank_0, replace=True)
 # Cached: Hydra hands a sweep's cache to its jobs, which are composed from overrides of their own.
 OmegaConf.register_new_resolver("typed", _typed, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("run_folder", lambda typed: folder_name("_".join(typed)), replace=True)

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import nn
 from tqdm import tqdm
 
 from graft.augment import Views
+from graft.distributed import from_rank_0, gather, locked, rank, ranks
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.images import Images
 from graft.launcher import hidden_bars
@@ -47,7 +47,7 @@ class FeatureStore:
         if missing(wanted, _memory.get(name)).numel():
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / "lock"):
+            with locked(folder / "lock"):
                 self._fill(name, folder, frozen, images, wanted)
         _memory.move_to_end(name)
         while len(_memory) > KEPT_IN_MEMORY:
@@ -57,20 +57,34 @@ class FeatureStore:
 
     def _fill(self, name: str, folder: Path, frozen: nn.Module, images: Images | Views, wanted: torch.Tensor) -> None:
         """Bring the wanted images' features into memory: from disk, and computed where they are not there."""
-        stored = None
-        for path in sorted(folder.glob("*.safetensors")):
-            part = read_tensors(path)
-            if part is None:
-                path.unlink()  # damaged: what it held is missing, and computed again
-            else:
-                stored = _merge(stored, (part["images"], part["features"]))
+        stored = from_rank_0(_read(folder) if rank() == 0 else None)
         absent = missing(wanted, stored)
         if absent.numel():
-            new = absent, extract(frozen, images, absent, self.device)
-            write_tensors(folder / f"{fingerprint(absent)[:16]}.safetensors", {"images": new[0], "features": new[1]})
+            new = absent, self._extract(frozen, images, absent)
+            if rank() == 0:
+                path = folder / f"{fingerprint(absent)[:16]}.safetensors"
+                write_tensors(path, {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
         assert stored is not None
         _memory[name] = stored
+
+    def _extract(self, frozen: nn.Module, images: Images | Views, absent: torch.Tensor) -> torch.Tensor:
+        """Compute features, the images divided among the ranks."""
+        if len(absent) < ranks():
+            return extract(frozen, images, absent, self.device)
+        own = absent.tensor_split(ranks())[rank()]
+        return gather(extract(frozen, images, own, self.device).to(self.device)).cpu()
+
+
+def _read(folder: Path) -> tuple[torch.Tensor, torch.Tensor] | None:
+    stored = None
+    for path in sorted(folder.glob("*.safetensors")):
+        part = read_tensors(path)
+        if part is None:
+            path.unlink()  # damaged: what it held is missing, and computed again
+        else:
+            stored = _merge(stored, (part["images"], part["features"]))
+    return stored
 
 
 def missing(wanted: torch.Tensor, stored: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:

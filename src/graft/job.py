@@ -1,6 +1,7 @@
 """One job: one configuration, run for all its trials, from the data set to its result."""
 
 import functools
+import json
 import logging
 import os
 import shutil
@@ -13,13 +14,16 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
 from graft import rate
 from graft.checkpoint import Checkpoint
+from graft.config import environment_rank
+from graft.distributed import launch, launched, one_run_of, own_dropout, rank
 from graft.features import FeatureStore
 from graft.plan import Plan
 from graft.progress import Progress
@@ -27,7 +31,7 @@ from graft.prune import Pruned, pruning
 from graft.report import show_job
 from graft.result import Result, finished, identity
 from graft.seed import seeded
-from graft.sweep import FAILURE, check_kept
+from graft.sweep import FAILURE, RESULT, check_kept
 from graft.transfer import OneTrial, Transfer, curves, parameter_counts
 from graft.trials import keep_memory
 from graft.tune import Freeze, Phase
@@ -55,24 +59,27 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
         resume: whether a finished job is left alone.
 
     Returns:
-        The content of `result.json`; None if a search pruned the job.
+        The content of `result.json`; None if a search pruned the job, and in ranks other than 0.
     """
     try:
-        with FileLock(folder / ".lock"):
+        with one_run_of(folder):
             check_kept(cfg, folder)  # once more: another process may have held the lock, and left its result
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
         return None
-    show_job(result, folder)
+    if result is not None:
+        show_job(result, folder)
     return result
 
 
-def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
+def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     """Run all trials of one configuration and write what came out into a folder.
 
+    Where it needs several devices, processes for them run this same function.
+
     Returns:
-        The content of `result.json`.
+        The content of `result.json`; None in ranks other than 0, which write nothing.
 
     Raises:
         GraftError: the user can mend something; the message says what.
@@ -87,6 +94,9 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
         (folder / FAILURE).unlink(missing_ok=True)
         log.info("%s is finished", folder.name)
         return found
+    if plan.ranks > 1 and not launched():
+        launch(_rank, plan.ranks, cfg, HydraConfig.instance().cfg, folder)
+        return json.loads((folder / RESULT).read_text())
     plan.warn()
     with clock("pretrain"):
         weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
@@ -97,7 +107,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
     front, stages = backbone.split(plan.phases[-1].frozen_stages)
     example = OneTrial(front, plan.network(cfg.seed, plan.phases[-1], stages))
     log.info("%s", ModelSummary(example, max_depth=2))
-    result = Result(cfg, folder, plan.data, plan.split, job)
+    result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
     prune = pruning(cfg, folder, plan.epochs(len(plan.phases)))
     for number, phase in enumerate(plan.phases):
         front, stages = backbone.split(phase.frozen_stages)
@@ -105,13 +115,19 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict:
         front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with clock("features"):
             plan.place(phase.frozen_stages, front, backbone.preprocess.fitted, store)
-        networks = functools.partial(_networks, plan, phase, stages, result.weights)
+        # Other ranks get the weights of earlier phases from rank 0, when DDP begins a fit.
+        learned = {} if result is None else result.weights
+        networks = functools.partial(_networks, plan, phase, stages, learned)
         if phase.lr == "auto":
             with clock("train"):
                 note = folder / "checkpoints" / f"{job}_phase_{number + 1}_lr.json"
                 plan.phases[number] = replace(phase, lr=rate.find(plan, number, front, networks, note))
         for trials in plan.chunks[number]:
-            result.add(trials, fit(plan, number, trials, front, networks(trials), folder, job, prune, clock))
+            transfer = fit(plan, number, trials, front, networks(trials), folder, job, prune, clock)
+            if result is not None:
+                result.add(trials, transfer)
+    if result is None:
+        return None
     result.lr = [phase.lr for phase in plan.phases if not plan.solved]
     content = result.write(front, parameter_counts(example), clock.seconds())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -126,6 +142,14 @@ def _networks(
     for trial, network in zip(trials, networks, strict=True):
         network.load_state_dict(weights.get(trial, {}), strict=False)
     return networks
+
+
+def _rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
+    """Run a job as one of its ranks, in a process that knows nothing of Hydra yet."""
+    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
+    if hydra is not None and environment_rank() == 0:
+        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
+    run(cfg, folder)
 
 
 def fit(
@@ -159,7 +183,9 @@ def fit(
         limit_val_batches=1.0 if split.curves else 0,
         default_root_dir=folder,
     )
-    with seeded(split.seeds[0], f"dropout {number}" if number else "dropout"):
+    purpose = f"dropout {number}" if number else "dropout"
+    with seeded(split.seeds[0], purpose):
+        own_dropout(split.seeds[0], purpose)
         with clock("train"):
             checkpoint.fit(trainer, transfer, split)
         if number == len(plan.phases) - 1:

@@ -55,6 +55,22 @@ def check_launcher(words: Sequence[str]) -> None:
             raise GraftError(f'{word} needs {name}; try pip install -e ".[{EXTRAS[package]}]"')
 
 
+def check_devices(config: DictConfig, jobs: Sequence[DictConfig]) -> None:
+    """Refuse jobs that need several devices each where joblib's workers see one each.
+
+    Raises:
+        GraftError: names such a job's devices.
+    """
+    if _package(config.hydra.launcher) != JOBLIB:
+        return
+    for job in jobs:
+        if job.trainer.get("devices", 1) != 1 or job.trainer.get("num_nodes", 1) != 1:
+            raise GraftError(
+                f"hydra/launcher=joblib gives each of its jobs one device, got trainer.devices={job.trainer.devices}; "
+                "try trainer=default, or leave out hydra/launcher=joblib: jobs then run one after another"
+            )
+
+
 def hold(folder: Path) -> None:
     """Keep other processes from running a sweep in a folder, for as long as this one lives.
 

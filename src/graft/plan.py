@@ -19,6 +19,7 @@ from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.config import build, check
 from graft.dataset import Dataset
+from graft.distributed import check_norm, check_shares, join, ranks, strategy
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.head import Solved
@@ -26,7 +27,7 @@ from graft.images import Stream
 from graft.regularize import Objective, Regularize
 from graft.seed import seeded
 from graft.solve import SolvedTransfer
-from graft.source import File
+from graft.source import Big, File
 from graft.split import SmallSplit
 from graft.transfer import Transfer
 from graft.trials import chunks
@@ -48,7 +49,11 @@ class Plan:
     def __init__(self, cfg: DictConfig):
         check(cfg)
         self.trainer = functools.partial(_trainer, build(cfg.trainer))
-        self.device: torch.device = self.trainer(max_epochs=1, logger=False).strategy.root_device
+        probe = self.trainer(max_epochs=1, logger=False)
+        join(probe)
+        self.device: torch.device = probe.strategy.root_device
+        self.ranks = probe.num_devices * probe.num_nodes
+        check_shares(cfg, self.ranks)
         self.source = build(cfg.source)
         model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
         trained_on = self.source.trained_on(functools.partial(get_object(cfg.backbone._target_).published, **model))
@@ -84,20 +89,28 @@ class Plan:
             )
             for phase in self.phases
         ]
+        self._check_ranks()
         self._check_regularisers(example.keep)
         if self.solved:
             self._check_solved(example.keep)
         self.class_weights: str | None = cfg.class_weights
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
+        trained = [nn.Sequential(example.split(phase.frozen_stages)[1], self.head()) for phase in self.phases]
+        # The last phase thaws what all others do.
+        check_norm(example if isinstance(self.source, Big) else trained[-1], self.device, self.ranks)
         self.chunks = [
-            chunks(
-                cfg.trials,
-                cfg.trials_at_once,
-                nn.Sequential(example.split(phase.frozen_stages)[1], self.head()),
-                example.border(phase.frozen_stages),
-            )
-            for phase in self.phases
+            chunks(cfg.trials, cfg.trials_at_once, network, example.border(phase.frozen_stages))
+            for phase, network in zip(self.phases, trained, strict=True)
         ]
+
+    def _check_ranks(self) -> None:
+        alone = {
+            "lr=auto": any(phase.lr == "auto" for phase in self.phases),
+            "augment.test_views": self.augment is not None and bool(self.augment.test_views),
+        }
+        faults = [key for key, asked in alone.items() if asked and self.ranks > 1]
+        if faults:
+            raise GraftError(f"{' and '.join(faults)} cannot be divided among devices; try trainer.devices=1")
 
     def _check_regularisers(self, kept: int) -> None:
         frozen = self.phases[-1].frozen_stages
@@ -118,12 +131,13 @@ class Plan:
             "augment=none": self.augment is not None,
             "regularize=default without its keys": self.regularize != Regularize(),
             "lr=0.001": self.phases[0].lr == "auto",
+            "trainer=default": self.ranks > 1,
         }
         faults = [way_out for way_out, fault in refused.items() if fault]
         if faults:
             raise GraftError(
-                f"{type(self.head()).__name__} heads are solved at once, on what frozen stages store of "
-                f"the images as they are; try {', '.join(faults)}, or head=plain"
+                f"{type(self.head()).__name__} heads are solved at once, in one process, on what frozen "
+                f"stages store of the images as they are; try {', '.join(faults)}, or head=plain"
             )
 
     def network(self, seed: int, phase: Phase, stages: nn.Module) -> nn.Module:
@@ -211,11 +225,13 @@ class Plan:
 
 def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
     saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
-    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar"})
+    taken = sorted(make.keywords.keys() & {*flags, "enable_checkpointing", "enable_progress_bar", "sync_batchnorm"})
     if taken:
         raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     try:
-        return make(**flags, enable_progress_bar=False, enable_checkpointing=saves)
+        # Batch norm that trains takes its statistics over whole batches, not over a rank's part of them.
+        norm = {"sync_batchnorm": True} if ranks() > 1 else {}
+        return make(**flags, **norm, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

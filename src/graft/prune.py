@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from graft.distributed import from_rank_0, rank
 from graft.files import write_text
 from graft.search import PRUNED
 from graft.transfer import Transfer
@@ -82,12 +83,16 @@ class Pruning(pl.Callback):
             self._report(self.ended, self.epochs + len(self.ended), pl_module.epoch)
 
     def _report(self, accuracies: list[float], step: int, epoch: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a job that was interrupted reports its first steps again
-            self.trial.report(fmean(accuracies), step)
-        if self.trial.should_prune():
-            note = {"epoch": epoch, "trials": len(accuracies), "val_accuracy": fmean(accuracies)}
-            write_text(self.folder / PRUNED, json.dumps(note) + "\n")
+        hopeless = False
+        if rank() == 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a job that was interrupted reports its first steps again
+                self.trial.report(fmean(accuracies), step)
+            hopeless = self.trial.should_prune()
+        if from_rank_0(hopeless):
+            if rank() == 0:
+                note = {"epoch": epoch, "trials": len(accuracies), "val_accuracy": fmean(accuracies)}
+                write_text(self.folder / PRUNED, json.dumps(note) + "\n")
             raise Pruned(f"pruned at epoch {epoch}")
 
 

@@ -40,4 +40,5 @@ class SolvedTransfer(Transfer):
 
     @torch.no_grad()
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:  # type: ignore[override]
-        self._losses("train", batch)
+        loader: Any = self.trainer.train_dataloader
+        self._losses(loader, batch, batch_idx)

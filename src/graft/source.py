@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -20,6 +19,7 @@ from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.cut import Weights
 from graft.dataset import Dataset
+from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.preprocess import TrainedOn
@@ -76,7 +76,8 @@ class ImageNet:
             GraftError: they cannot be downloaded, or fit only images of another size.
         """
         network = backbone()
-        found = network.own_names(network.published(self.name, network.model).state_dict())
+        with rank_0_first():
+            found = network.own_names(network.published(self.name, network.model).state_dict())
         _fit(found, network, f"source.weights={self.name}")
         return found
 
@@ -207,15 +208,17 @@ class Big:
             name = self._name(network, data, trainer(**flags))
             path = cache / "pretrained" / f"{name}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # whoever comes second waits, and loads
-                found = read_tensors(path)
+            with locked(path.with_suffix(".lock")):  # whoever comes second waits, and loads
+                found = from_rank_0(read_tensors(path) if rank() == 0 else None)
                 if found is not None:
                     return found
+                own_dropout(self.seed, "pretrain")
                 checkpoint = Checkpoint(path.with_suffix(".ckpt"))
                 fit = trainer(**flags, callbacks=[Freeze(), Progress("pre-train"), checkpoint])
                 weights = self._pretrain(network, data, fit, checkpoint, path)
-                checkpoint.remove()
-                return weights
+                if rank() == 0:
+                    checkpoint.remove()
+                return from_rank_0(weights)
 
     def _name(self, network: Backbone, data: Dataset, fit: pl.Trainer) -> str:
         """Return a name made of everything that the weights depend on; `keep` is not among it."""
@@ -242,7 +245,8 @@ class Big:
         _, height, width = network.preprocess.fitted
         pixels = replace(data.fit.scaled, size=height if height == width else None)
         about = {"trained_on": json.dumps(asdict(pixels)), "accuracy": f"{accuracy:.4f}"}
-        write_tensors(path, network.state_dict(), about)
+        if rank() == 0:
+            write_tensors(path, network.state_dict(), about)
         log.info(
             "pre-trained on %s images of the big split: %.1f %% of them right in the last of %d epochs, %.1f s",
             f"{len(data.big):,}", 100 * accuracy, self.epochs, seconds,

@@ -10,6 +10,7 @@ from torch import nn
 
 from graft.augment import Augment
 from graft.dataset import Dataset
+from graft.distributed import rank, ranks
 from graft.images import Stream
 from graft.seed import generator
 
@@ -30,6 +31,13 @@ class Batches:
         seeds: a seed for each trial's order of batches; None keeps the order of `rows`.
         augment: what varies each trial's images. If it stores views, `inputs` hold all images' first views, all
             their second ones and so on, and each trial draws one of each image in each epoch.
+        rank: which of `ranks` processes this is; they divide each batch between them.
+        ranks: how many there are.
+
+    Attributes:
+        counts: how many images of each batch are this rank's. Where a batch has fewer images than there are ranks
+            it may be none; the rank then gets one that is another's, so that all ranks take the same steps.
+        weights: what makes the mean over the ranks of this rank's mean loss, so multiplied, that of the whole batch.
     """
 
     def __init__(
@@ -41,16 +49,27 @@ class Batches:
         batch_size: int,
         seeds: Sequence[int] | None = None,
         augment: Augment | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ):
         self.split, self.inputs, self.labels, self.rows = split, inputs, labels, rows
         self.generators = None if seeds is None else [generator(seed, "order") for seed in seeds]
         self.views = augment.views if augment else None
         self.augment = None if self.views else augment
         device = "cpu" if self.views else inputs.device
-        self.augmenters = [generator(seed, "augment", device) for seed in seeds or ()]
+        # All ranks draw the same views for whole batches, but variations for their own images, which must not be alike.
+        purpose = "augment" if self.views or not rank else f"augment on rank {rank}"
+        self.augmenters = [generator(seed, purpose, device) for seed in seeds or ()]
         length = rows.shape[1]
         starts = range(0, length - (length > 1), batch_size)
-        self.bounds = list(zip(starts, [*starts[1:], length], strict=True))
+        bounds = list(zip(starts, [*starts[1:], length], strict=True))
+        own = [
+            (start + (end - start) * rank // ranks, start + (end - start) * (rank + 1) // ranks)
+            for start, end in bounds
+        ]
+        self.counts = [end - start for start, end in own]
+        self.weights = [ranks * count / (end - start) for count, (start, end) in zip(self.counts, bounds, strict=True)]
+        self.bounds = [(start, max(end, start + 1)) for start, end in own]
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -173,7 +192,7 @@ class TrialData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         inputs, labels, rows = self.train_inputs, self.train_labels, self.rows["train"]
-        return Batches("train", inputs, labels, rows, self.batch_size, self.seeds, self.augment)
+        return Batches("train", inputs, labels, rows, self.batch_size, self.seeds, self.augment, rank(), ranks())
 
     def val_dataloader(self) -> list[Batches]:
         return [self._evaluation(split) for split in self.curves]
@@ -186,7 +205,8 @@ class TrialData(pl.LightningDataModule):
 
     def _evaluation(self, split: str) -> Batches:
         batch_size = max(1, min(1024, EVALUATION_VALUES // (self.values * len(self.seeds))))
-        return Batches(split, self.inputs, self.labels, self.rows[split], batch_size)
+        rows = self.rows[split]
+        return Batches(split, self.inputs, self.labels, rows, batch_size, rank=rank(), ranks=ranks())
 
 
 class BigSplit(TrialData):

@@ -6,6 +6,7 @@ Hydra calls this before anything heavy is imported.
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.config import check, choices, compared, plain, unused
 from graft.errors import GraftError
-from graft.launcher import enter_worker, hold, left_running, show_so_far
+from graft.launcher import check_devices, enter_worker, hold, left_running, show_so_far
 from graft.search import check_search, ends
 from graft.setting import matches, settings, unknown_baseline
 
@@ -55,6 +56,11 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         with stop_on_error():
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                raise GraftError(
+                    "torchrun would run this whole sweep once in each of its processes; try python src/train.py -m "
+                    "trainer=ddp, whose jobs each start processes of their own"
+                )
             # Ray and submitit start workers that were typed nothing: ${typed:} must be in what they are sent.
             str(config.hydra.sweep.subdir)
             try:
@@ -69,6 +75,7 @@ class Sweep(Callback):
                 raise GraftError("sweep= cannot be swept; try one of its options")
             if config.sweep is not None:
                 check_search(jobs)
+            check_devices(config, jobs)
             for job in jobs:
                 check_job(job, folder / job.hydra.sweep.subdir)
             _check_baseline(config.report.baseline, jobs)

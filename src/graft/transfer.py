@@ -1,6 +1,7 @@
 """The Lightning module: a frozen front that all trials share, and what each trial trains."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from graft.distributed import gather
 from graft.regularize import Objective, spare
 from graft.schedule import Schedule
+from graft.split import Batches
 from graft.trials import TrialStack
 from graft.tune import hold
 
@@ -76,7 +79,8 @@ class Transfer(pl.LightningModule):
         if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
             optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.schedule and self.schedule(optimizer, steps, int(self.trainer.num_training_batches))
+        epoch_steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        scheduler = self.schedule and self.schedule(optimizer, steps, epoch_steps)
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -101,38 +105,45 @@ class Transfer(pl.LightningModule):
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
+        loader: Any = self.trainer.train_dataloader
         if self.objective is None:
-            return self._losses("train", batch).mean(1).sum()
-        inputs, labels = batch
-        forward = functools.partial(self, stored=self.stored and not self.varied)
-        logits, losses = self.objective.step(self.trials, forward, inputs, labels)
-        self._note("train", losses, logits, labels)
-        return losses.mean(1).sum()
+            losses = self._losses(loader, batch, batch_idx)
+        else:
+            inputs, labels = batch
+            forward = functools.partial(self, stored=self.stored and not self.varied)
+            logits, losses = self.objective.step(self.trials, forward, inputs, labels)
+            self._note(loader, batch_idx, losses, logits, labels)
+        return losses.mean(1).sum() * loader.weights[batch_idx]
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._split(self.trainer.val_dataloaders, dataloader_idx), batch)
+        self._losses(self._loader(self.trainer.val_dataloaders, dataloader_idx), batch, batch_idx)
 
     def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._split(self.trainer.test_dataloaders, dataloader_idx), batch)
+        self._losses(self._loader(self.trainer.test_dataloaders, dataloader_idx), batch, batch_idx)
 
     @staticmethod
-    def _split(loaders: Any, index: int) -> str:
-        return loaders[index].split
+    def _loader(loaders: Any, index: int) -> Batches:
+        return loaders[index]
 
-    def _losses(self, split: str, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def _losses(self, loader: Batches, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Return each image's loss, (trials, batch), and note it with the prediction."""
         inputs, labels = batch
-        logits = self(inputs, self.stored and not (self.varied and split == "train"))
+        logits = self(inputs, self.stored and not (self.varied and loader.split == "train"))
         if logits.shape[1] > labels.shape[1]:  # several views of each image, whose probabilities are averaged
             # Not divided by their number, which the loss's own softmax takes out.
             logits = logits.unflatten(1, (-1, labels.shape[1])).log_softmax(-1).logsumexp(1)
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._note(split, losses, logits, labels)
+        self._note(loader, batch_idx, losses, logits, labels)
         return losses
 
-    def _note(self, split: str, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        self._tallies.setdefault(split, Tally()).add(losses.detach(), logits.detach(), labels)
+    def _note(
+        self, loader: Batches, index: int, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor
+    ) -> None:
+        own = loader.counts[index]  # each image is counted by one rank
+        self._tallies.setdefault(loader.split, Tally()).add(
+            losses[:, :own].detach(), logits[:, :own].detach(), labels[:, :own]
+        )
 
     def on_train_epoch_end(self) -> None:
         self._record()
@@ -179,8 +190,12 @@ class Tally:
         self.steps.append((losses, logits.argmax(-1), labels))
 
     def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
-        """Return loss and accuracy, a fraction of 1, of each trial, (trials,); if wanted, by-class measures too."""
-        losses, predictions, labels = (torch.cat(parts, dim=1) for parts in zip(*self.steps, strict=True))
+        """Return each trial's loss and accuracy, a fraction of 1, (trials,), over what all ranks noted.
+
+        Args:
+            by_class: whether to return measures that let each class count alike, too.
+        """
+        losses, predictions, labels = (gather(torch.cat(parts, dim=1), 1) for parts in zip(*self.steps, strict=True))
         accuracy = multiclass_accuracy(
             predictions,
             labels,

@@ -38,7 +38,7 @@ class TrialStack(nn.Module):
         self.network = networks[0].to(memory_format=torch.channels_last) if self.trials == 1 else None
         if self.network is not None:
             return
-        if _counts_batches(networks[0]):
+        if counts_batches(networks[0]):
             raise ValueError("networks with batch norm in training cannot be stacked; give one")
         # The template has no weights of its own and must not be found by `parameters()`.
         self._template = [copy.deepcopy(networks[0]).to("meta")]
@@ -91,7 +91,8 @@ def _registered(name: str) -> str:
     return name.replace(".", "/")  # PyTorch allows no dots in the name of a parameter
 
 
-def _counts_batches(network: nn.Module) -> bool:
+def counts_batches(network: nn.Module) -> bool:
+    """Return whether the network has batch norm that keeps statistics of the batches it trains on."""
     batch_norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
     return any(module.track_running_stats for module in batch_norms)
 
@@ -103,7 +104,7 @@ def stackable(network: nn.Module, inputs: Sequence[int]) -> bool:
         network: one trial's.
         inputs: shape of what it takes for one image.
     """
-    if _counts_batches(network):
+    if counts_batches(network):
         return False
     template = copy.deepcopy(network).to("meta").train()
     values = {**dict(template.named_parameters()), **dict(template.named_buffers())}
