@@ -10,8 +10,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config import RULES, _job_folder, build, check, folder_name
+from graft.config import _job_folder, build, folder_name
 from graft.errors import GraftError
+from graft.rule import RULES, check
 
 Configure = Callable[..., DictConfig]
 OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "sweep"))

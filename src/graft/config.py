@@ -1,4 +1,4 @@
-"""The configuration: its knobs and their types, what is refused before anything runs, and how objects are built.
+"""The configuration: its knobs and their types, and how objects are built from it; what is refused is in rule.py.
 
 Nothing heavy is imported here, so that a mistyped key answers at once.
 """
@@ -8,14 +8,14 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.utils import get_object, instantiate
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from graft.errors import GraftError
 
@@ -69,256 +69,6 @@ class Knobs:
     reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a key's value must be, in words and as a test."""
-
-    expected: str
-    holds: Callable[[Any], bool]
-    example: str
-
-
-def whole(low: int, example: int, *others: str | None) -> Rule:
-    """Return the rule of a whole number of at least `low`, or one of some other values."""
-    words = ["null" if other is None else other for other in others]
-    expected = " or ".join([*words, f"a whole number of at least {low}"])
-    return Rule(expected, lambda value: value in others or (type(value) is int and value >= low), str(example))
-
-
-def _fraction(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
-
-
-def within(low: float, high: float, example: float) -> Rule:
-    """Return the rule of a number between two, or at one of them."""
-    return Rule(
-        f"from {low} to {high}",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
-        str(example),
-    )
-
-
-def _one_of(*values: str) -> Rule:
-    return Rule(f"{', '.join(values[:-1])} or {values[-1]}", lambda value: value in values, values[0])
-
-
-RATE = Rule(
-    "auto or a number above 0",
-    lambda value: value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0),
-    "0.001",
-)
-FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
-
-
-def _path(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _classes(value: Any) -> bool:
-    return isinstance(value, list) and len({str(item) for item in value}) == len(value)
-
-
-def _devices(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) > 0 and all(type(number) is int and number >= 0 for number in value)
-    return value == "auto" or (type(value) is int and value >= 1)
-
-
-def _stages(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _all_stages(values: list) -> bool:
-    return len(values) > 0 and all(map(_stages, values))
-
-
-def _reference(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return value is None
-    if value.keys() != {"low", "high", "source"} or not all(_fraction(value[end]) for end in ("low", "high")):
-        return False
-    return value["low"] <= value["high"]
-
-
-RULES = {
-    "seed": whole(0, 0),
-    "trials": whole(1, 15),
-    "trials_at_once": whole(1, 5, "auto"),
-    "epochs": whole(1, 100),
-    "batch_size": whole(1, 4),
-    "dropout": FRACTION,
-    "width": whole(1, 512),
-    "lr": RATE,
-    "optimizer.lr": RATE,
-    "val_every": whole(1, 10),
-    "resume": Rule("null, true or false", lambda value: value is None or isinstance(value, bool), "true"),
-    "class_weights": Rule("null or balanced", lambda value: value in (None, "balanced"), "balanced"),
-    "dataset.root": Rule("the path of a folder", lambda value: value is None or _path(value), "DIR"),
-    "dataset.big": Rule(
-        "rest or a list of different classes", lambda value: value == "rest" or _classes(value), "[0,2,4,6,8]"
-    ),
-    "dataset.small": Rule(
-        "all or a list of two or more different classes",
-        lambda value: value == "all" or (_classes(value) and len(value) > 1),
-        "[1,3,5,7,9]",
-    ),
-    "dataset.draw": _one_of("stratified", "first"),
-    "dataset.small_per_class": whole(1, 20),
-    "dataset.small_total": whole(1, 100, None),
-    "dataset.val_per_class": whole(0, 10),
-    "dataset.test_per_class": whole(1, 250, None),
-    "dataset.pixels": _one_of("weights", "unit", "byte"),
-    "dataset.pad": whole(0, 2),
-    "dataset.size": whole(1, 32, None),
-    "dataset.skip_unreadable": Rule("true or false", lambda value: isinstance(value, bool), "true"),
-    "backbone.keep": whole(0, 2, None),
-    "backbone.model": Rule("a network's name in its library", _path, "resnet18"),
-    "backbone.pool": _one_of("average", "flatten"),
-    "source.epochs": whole(1, 15),
-    "source.batch_size": whole(1, 128),
-    "source.seed": whole(0, 0),
-    "source.head.dropout": FRACTION,
-    "source.path": Rule("the path of a file", lambda value: _path(value), "FILE"),
-    "source.weights": Rule("null or a name", lambda value: value is None or isinstance(value, str), "IMAGENET1K_V1"),
-    "head.dropout": FRACTION,
-    "head.input_dropout": FRACTION,
-    "head.widths": Rule(
-        "a list of positive whole numbers",
-        lambda value: isinstance(value, list) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
-        "[512]",
-    ),
-    "schedule.warmup": FRACTION,
-    "schedule.eta_min": within(0, 1, 0.0),
-    "schedule.step_size": whole(1, 30),
-    "schedule.gamma": within(0, 1, 0.1),
-    "schedule.pct_start": Rule("in (0, 1)", lambda value: isinstance(value, float) and 0 < value < 1, "0.3"),
-    "schedule.div_factor": within(1, 1e6, 25),
-    "schedule.final_div_factor": within(1, 1e12, 10000),
-    "schedule.anneal_strategy": _one_of("cos", "linear"),
-    "augment.rotate": within(0, 180, 15),
-    "augment.translate": within(0, 1, 0.1),
-    "augment.scale": within(0, 0.9, 0.15),
-    "augment.shear": within(0, 80, 10),
-    "augment.flip": within(0, 1, 0.5),
-    "augment.elastic": within(0, 100, 0.7),
-    "augment.smoothness": whole(1, 7),
-    "augment.colour": within(0, 1, 0.3),
-    "augment.noise": within(0, 1, 0.05),
-    "augment.erase": within(0, 1, 0.25),
-    "augment.fill": _one_of("zeros", "border", "reflection"),
-    "augment.num_ops": whole(1, 2),
-    "augment.magnitude": within(0, 30, 9),
-    "augment.views": whole(2, 8, None),
-    "augment.test_views": whole(2, 4, None),
-    "regularize.label_smoothing": FRACTION,
-    "regularize.clip": Rule(
-        "null or above 0", lambda value: value is None or (isinstance(value, int | float) and value > 0), "1.0"
-    ),
-    "regularize.mixup": within(0, 100, 0.2),
-    "regularize.cutmix": within(0, 100, 1.0),
-    "regularize.ema": FRACTION,
-    "regularize.l2_sp": within(0, 1000, 0.01),
-    "tune.thaw": Rule(
-        "auto, all, a whole number of at least 0 or with tune=thaw a list of them",
-        lambda value: value in ("auto", "all") or _stages(value) or (isinstance(value, list) and _all_stages(value)),
-        "1",
-    ),
-    "tune.epochs": whole(1, 20),
-    "tune.lr": RATE,
-    "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
-    "trainer.gradient_clip_val": Rule(
-        "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",
-        lambda value: value is None,
-        "null",
-    ),
-    "report.baseline": Rule(
-        "null, or the key and value of one of the jobs",
-        lambda value: value is None or all(re.fullmatch(r"[\w.]+:.+", part) for part in value.split("+")),
-        "source:scratch",
-    ),
-    "reference": Rule(
-        "null, or low and high (fractions of 1) and their source",
-        _reference,
-        "{low: 0.84, high: 0.873, source: paper}",
-    ),
-    "sweep.sampler": _one_of("tpe", "random"),
-    "sweep.pruner": _one_of("median", "halving", "hyperband", "none"),
-    "sweep.jobs": whole(1, 20),
-    "sweep.at_once": whole(1, 1),
-    "sweep.seed": whole(0, 0),
-    "sweep.storage": Rule("null or an SQLAlchemy URL", lambda value: value is None or _path(value), "sqlite:///FILE"),
-    "trainer.devices": Rule("auto, a whole number of at least 1, or a list of GPUs' numbers", _devices, "2"),
-    "trainer.num_nodes": whole(1, 1),
-    "trainer.strategy": Rule(
-        "auto or ddp: each job starts its own processes, and joins them in Lightning's ddp",
-        lambda value: value in ("auto", "ddp"),
-        "ddp",
-    ),
-    "trainer.accumulate_grad_batches": whole(1, 1),
-}
-
-
-def check(cfg: DictConfig) -> None:
-    """Refuse impossible values and combinations, all in one message.
-
-    Raises:
-        GraftError: names every fault with its key, its value and what would be allowed.
-    """
-    faults = []
-    for key, rule in RULES.items():
-        group, _, leaf = key.rpartition(".")
-        node = OmegaConf.select(cfg, group) if group else cfg
-        if node is None or leaf not in list(node):  # a missing value, ???, would not be `in node`
-            continue  # this group's option has no such key
-        if group and "${" in str(node._get_node(leaf)):
-            continue  # a knob's value, which is reported under the knob's name
-        missing = OmegaConf.is_missing(node, leaf)
-        value = "nothing" if missing else node[leaf]
-        value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if missing or not rule.holds(value):
-            faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
-    if not faults:
-        faults = _combinations(cfg)
-    if faults:
-        raise GraftError("\n".join(faults))
-
-
-def _combinations(cfg: DictConfig) -> list[str]:
-    """Return what is wrong with values that are each possible alone."""
-    faults = []
-    big, small = ({str(item) for item in _listed(classes)} for classes in (cfg.dataset.big, cfg.dataset.small))
-    both = big if cfg.dataset.small == "all" else big & small
-    if both:
-        faults.append(
-            f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
-        )
-    if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
-        faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
-    for key in ("mixup", "cutmix"):
-        if cfg.regularize[key] and cfg.batch_size == 1:
-            faults.append(f"regularize.{key} mixes images of one batch, got batch_size=1; try batch_size=4")
-    if str(cfg.schedule._target_).endswith(".step") and cfg.schedule.step_size >= cfg.epochs:
-        faults.append(
-            f"schedule.step_size={cfg.schedule.step_size} with epochs={cfg.epochs} never changes the learning rate; "
-            f"try schedule.step_size={max(1, cfg.epochs // 3)}, or schedule=constant"
-        )
-    return faults
-
-
-SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
-
-
-def unused(cfg: DictConfig, knob: str) -> bool:
-    """Return whether a knob that was typed has no effect on this configuration."""
-    if knob.split(".")[0] in SOLVED and str(cfg.head._target_).endswith((".Ridge", ".Logistic")):
-        return True
-    return knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg)
-
-
-def _listed(classes: ListConfig | str) -> Sequence:
-    return [] if isinstance(classes, str) else classes
-
-
 def build(node: DictConfig, **known: Any) -> Any:
     """Build the object that a group's option names; the only place where configuration becomes code.
 
@@ -349,6 +99,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def own(config: DictConfig) -> DictConfig:
+    """Return a composed configuration without Hydra's own part."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def compared(config: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import nn
 from graft.augment import Augment, Views
 from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
-from graft.config import build, check
+from graft.config import build
 from graft.dataset import Dataset
 from graft.distributed import check_norm, check_shares, join, ranks, strategy
 from graft.errors import GraftError
@@ -25,6 +25,7 @@ from graft.features import FeatureStore
 from graft.head import Solved
 from graft.images import Stream
 from graft.regularize import Objective, Regularize
+from graft.rule import check
 from graft.seed import seeded
 from graft.solve import SolvedTransfer
 from graft.source import Big, File

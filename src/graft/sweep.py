@@ -24,11 +24,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from graft.config import check, choices, compared, plain, unused
+from graft.config import choices, compared, own, plain
 from graft.errors import GraftError
 from graft.launcher import check_devices, enter_worker, hold, left_running, show_so_far
+from graft.rule import check, unused
 from graft.search import check_search, ends
 from graft.setting import matches, settings, unknown_baseline
 
@@ -148,10 +149,7 @@ def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
     """
     if baseline is None:
         return
-    composed = [
-        (plain(OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])), choices(job.hydra))
-        for job in jobs
-    ]
+    composed = [(plain(own(job)), choices(job.hydra)) for job in jobs]
     if not any(matches(baseline, chosen, config) for config, chosen in composed):
         raise unknown_baseline(baseline, settings(composed))
 
@@ -162,7 +160,7 @@ def check_job(config: DictConfig, folder: Path) -> None:
     Raises:
         GraftError: says why.
     """
-    cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    cfg = own(config)
     check(cfg)
     for override in config.hydra.overrides.task:
         knob = override.partition("=")[0]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from graft.transfer import by_classes
+from graft.measure import by_classes
 
 
 def test_measures_by_class_are_scikit_learn_s():
