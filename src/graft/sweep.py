@@ -88,16 +88,11 @@ class Sweep(Callback):
         enter_worker(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        from graft.report import show_sweep
+
         with stop_on_error():
-            if show(Path(config.hydra.sweep.dir), config.report.baseline):
+            if show_sweep(Path(config.hydra.sweep.dir), config.report.baseline):
                 sys.exit(1)
-
-
-def show(folder: Path, baseline: str | None) -> dict[str, str]:
-    """Print the answer of a sweep's folder, and return the reasons of what failed."""
-    from graft.report import show_sweep
-
-    return show_sweep(folder, baseline)
 
 
 def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfig) -> None:
