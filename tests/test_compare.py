@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.compare import LEVEL, Accuracies, compare_all, differences, holm, method, ranking, spread
+from graft.compare import LEVEL, Accuracies, compare_all, differences, holm, method, ranking, spread, summary
 
 
 def by_seed(values: list[float] | np.ndarray, first: int = 0) -> dict[int, float]:
@@ -134,3 +134,13 @@ def test_a_true_difference_is_found():
     found = [compare_all(simulated(random, [0.86] * 7 + [0.83])).differences for _ in range(50)]
     assert sum(one["7"].told for one in found if "7" in one) >= 45
     assert all(math.isfinite(difference.p or math.nan) for one in found for difference in one.values())
+
+
+def test_summary_is_scipy_s():
+    values = [0.91, 0.93, 0.9, 0.96]
+    got = summary(values)
+    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert got["ci95"] == pytest.approx(expected)
+    assert got["std"] == pytest.approx(np.std(values, ddof=1))
+    assert (got["mean"], got["min"], got["max"]) == (pytest.approx(0.925), 0.9, 0.96)
+    assert summary([0.5]) == {"mean": 0.5, "min": 0.5, "max": 0.5, "std": None, "ci95": None}

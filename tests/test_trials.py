@@ -1,15 +1,13 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
 from graft.head import Dense, Plain
-from graft.trials import TrialStack, chunks, stackable, summary
+from graft.trials import TrialStack, chunks, stackable
 
 IMAGE = [1, 8, 8]
 
@@ -110,13 +108,3 @@ def test_chunks_are_single_with_batch_norm_and_bounded_by_memory():
         chunks(3, 3, batch_norm(), IMAGE)
     large = nn.Linear(2**13, 2**12)  # 32 Mi weights, 512 MiB with gradients and Adam's moments
     assert max(len(chunk) for chunk in chunks(9, "auto", large, [2**13])) == 3
-
-
-def test_summary_is_scipy_s():
-    values = [0.91, 0.93, 0.9, 0.96]
-    got = summary(values)
-    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert got["ci95"] == pytest.approx(expected)
-    assert got["std"] == pytest.approx(np.std(values, ddof=1))
-    assert (got["mean"], got["min"], got["max"]) == (pytest.approx(0.925), 0.9, 0.96)
-    assert summary([0.5]) == {"mean": 0.5, "min": 0.5, "max": 0.5, "std": None, "ci95": None}

@@ -78,6 +78,16 @@ def spread(accuracies: Accuracies) -> Spread:
     return Spread(len(values), mean, low, high, float(values.std(ddof=1)), (mean - half, mean + half))
 
 
+def summary(values: Sequence[float]) -> dict[str, float | list[float] | None]:
+    """Summarize trials as `result.json` does: mean, lowest, highest, sample standard deviation, 95 % interval.
+
+    The interval is Student's t; it and the deviation are None for a single trial.
+    """
+    own = spread(dict(enumerate(values)))
+    interval = None if own.interval is None else list(own.interval)
+    return {"mean": own.mean, "min": own.low, "max": own.high, "std": own.std, "ci95": interval}
+
+
 def ranking(configurations: Mapping[str, Accuracies]) -> list[str]:
     """Return the configurations from the highest mean to the lowest; equal ones in their order."""
     means = {name: np.mean(list(accuracies.values())) for name, accuracies in configurations.items()}

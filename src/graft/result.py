@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 import graft
+from graft.compare import summary
 from graft.config import KeepWeights, choices, compared, plain
 from graft.dataset import Dataset
 from graft.errors import GraftError
@@ -23,7 +24,6 @@ from graft.plot import draw_curves, title
 from graft.split import SmallSplit
 from graft.sweep import FAILURE, RESULT
 from graft.transfer import Transfer, band, curves
-from graft.trials import summary
 
 TRAIN_LOSS = ("train", "loss")
 SMALL = 2**20  # bytes of frozen weights that each job may hold itself

@@ -1,13 +1,11 @@
-"""The trial axis: copies of one network that take each step together, and how trials are summed up."""
+"""The trial axis: copies of one network that take each step together."""
 
 import copy
 import ctypes
 import platform
 from collections.abc import Sequence
-from statistics import fmean, stdev
 
 import torch
-from scipy import stats
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -159,18 +157,3 @@ def keep_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, 2**30)
         libc.mallopt(mmap_threshold, 2**30)
-
-
-def summary(values: Sequence[float]) -> dict[str, float | list[float] | None]:
-    """Sum trials up: mean, lowest, highest, sample standard deviation, 95 % interval of the mean.
-
-    The interval is Student's t; it and the deviation are None for a single trial.
-    """
-    spread: float | None = None
-    interval: list[float] | None = None
-    mean = fmean(values)
-    if len(values) > 1:
-        spread = stdev(values)
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * spread / len(values) ** 0.5
-        interval = [mean - half, mean + half]
-    return {"mean": mean, "min": min(values), "max": max(values), "std": spread, "ci95": interval}
