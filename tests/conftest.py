@@ -1,5 +1,6 @@
 """What several tests need: the bundled digits, jobs run in this process, and the command line."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 torch.set_num_threads(1)  # CI's machines are shared
+os.environ["OMP_NUM_THREADS"] = "1"  # of what tests start
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(train: Train, tm
         folder = tmp_path / "outputs" / name
         assert (folder / "leaderboard.png").exists()
         (job,) = folder.glob("*/result.json")
-        assert (job.parent / "curves.png").exists()
+        assert (folder / "curves.png").exists()
         result = json.loads(job.read_text())
         assert result["reference"]["low"] == 0.48
         assert result["parameters"]["frozen"] == 14_714_688

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from graft.plot import draw_curves, draw_ranges, title
+from graft.plot import draw_best_curves, draw_curves, draw_ranges, title
 
 
 def picture(path: Path) -> np.ndarray:
@@ -36,6 +36,17 @@ def test_every_split_is_drawn(tmp_path: Path):
     assert (drawn[0] != drawn[1]).any()
     assert (drawn[1] != drawn[2]).any()
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]  # no temporary file stays
+
+
+def test_the_best_are_drawn_on_the_images_of_one_split(tmp_path: Path):
+    jobs = {name: history(("train", "test"), level) for name, level in (("plain", 0.3), ("dense", 0.4), ("other", 0.5))}
+    draw_best_curves(tmp_path / "three.png", jobs, "test")
+    draw_best_curves(tmp_path / "two.png", {name: jobs[name] for name in ("plain", "dense")}, "test")
+    untrained = {name: rows.replace({"split": {"train": "val"}}) for name, rows in jobs.items()}
+    draw_best_curves(tmp_path / "same.png", untrained, "test")  # the training images' curves are not drawn
+    three, two, same = (picture(tmp_path / f"{name}.png") for name in ("three", "two", "same"))
+    assert (three != two).any()
+    assert (three == same).all()
 
 
 def table(**columns: list) -> pandas.DataFrame:

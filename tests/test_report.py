@@ -195,6 +195,21 @@ def test_a_swept_budget_ends_in_a_curve_and_in_what_equals_what(tmp_path: Path, 
     assert (tmp_path / "budget.png").exists()
 
 
+def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
+    for name, accuracy in (("worse", 0.5), ("better", 0.8)):
+        job(tmp_path, name, [accuracy, accuracy + 0.1])
+    show_sweep(tmp_path)
+    assert not (tmp_path / "curves.png").exists()  # results of other versions have no history
+    rows = "".join(f"{trial},{epoch},test,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
+    for name in ("worse", "better"):
+        (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n" + rows)
+    show_sweep(tmp_path)
+    show_jobs([tmp_path / "worse"], tmp_path / "worse")
+    sweep, alone = (Image.open(folder / "curves.png") for folder in (tmp_path, tmp_path / "worse"))
+    assert sweep.size == alone.size
+    assert sweep.tobytes() != alone.tobytes()
+
+
 def test_three_trials_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     grid(tmp_path, trials=3)
     show_sweep(tmp_path)

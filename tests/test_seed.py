@@ -18,3 +18,11 @@ def test_a_seeded_block_repeats_and_leaves_the_global_state_alone():
     assert torch.equal(torch.rand(2), expected)
     with seeded(1, "head"):
         assert torch.equal(torch.rand(2), first)
+
+
+def test_seeding_leaves_nothing_behind_where_there_is_no_gpu():
+    before = len(torch.cuda._queued_calls)
+    for seed in range(5):
+        with seeded(seed, "head"):
+            pass
+    assert torch.cuda.is_available() or len(torch.cuda._queued_calls) == before

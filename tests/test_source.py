@@ -201,7 +201,7 @@ class Lit(pl.LightningModule):
 
 
 def test_lightning_s_own_checkpoint_is_read(tmp_path: Path):
-    trainer = make_trainer(max_epochs=1, logger=False)
+    trainer = make_trainer(max_epochs=1, logger=False, default_root_dir=tmp_path)
     module = Lit()
     batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(2, 3, 32, 32)), 2)
     trainer.fit(module, batches)

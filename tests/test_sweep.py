@@ -14,6 +14,7 @@ import pandas
 import pytest
 import torch
 from conftest import ROOT
+from omegaconf import OmegaConf
 
 from graft import head, job
 from graft.errors import GraftError
@@ -118,15 +119,33 @@ def test_two_processes_that_come_to_one_job_make_it_once(configure, tmp_path: Pa
     assert job.main(cfg, folder, resume=True) == first
 
 
+def test_each_job_is_composed_once_and_checked_as_it_then_runs(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    count = "import hydra._internal.config_loader_impl as h; c = h.ConfigLoaderImpl.load_sweep_config\n" + (
+        "h.ConfigLoaderImpl.load_sweep_config = lambda *a: print('COMPOSED') or c(*a)\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(count)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = train("-m", "dropout=0,0.5", *TINY, "name=sweep")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("COMPOSED") == 2
+    for dropout in ("0", "0.5"):
+        result = json.loads((tmp_path / f"outputs/sweep/dropout={dropout}/result.json").read_text())
+        assert result["config"]["dropout"] == float(dropout)
+    kept = OmegaConf.load(tmp_path / "outputs/sweep/dropout=0.5/.hydra/hydra.yaml").hydra.job
+    assert (kept.num, kept.override_dirname) == (1, "dropout=0.5,epochs=2,name=sweep,source.epochs=1,trials=2")
+
+
 def start(folder: Path, *words: str) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "src" / "train.py"), "-m", *words]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(train: Train, tmp_path: Path):
-    words = ("head=plain,dense512", "dropout=0,0.5", "trials=2", "epochs=20", "source.epochs=1", "name=sweep")
+    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=20", "source.epochs=1", "name=sweep")
     process = start(tmp_path, *words)
-    finished = tmp_path / "outputs/sweep/head=plain_dropout=0/result.json"
+    finished = tmp_path / "outputs/sweep/dropout=0/result.json"
     until = time.monotonic() + 120
     while not finished.exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -136,14 +155,15 @@ def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(
     assert "Traceback" not in said
     assert "stopped; the same command goes on from here" in said
     table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
-    assert "head=plain_dropout=0" in set(table["job"])
-    assert len(table) < 4
+    assert "dropout=0" in set(table["job"])
+    assert len(table) < 3
     written = finished.stat().st_mtime_ns
     done = train("-m", *words)
     assert done.returncode == 0, done.stderr
-    assert "head=plain_dropout=0 is finished" in done.stdout + done.stderr
+    assert "dropout=0 is finished" in done.stdout + done.stderr
     assert finished.stat().st_mtime_ns == written
-    assert len(pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")) == 4
+    assert len(pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")) == 3
+    assert (tmp_path / "outputs/sweep/curves.png").exists()
 
 
 @pytest.mark.slow

@@ -104,7 +104,15 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     assert result["parameters"] == {"total": 26_821, "trainable": 8_005, "frozen": 18_816}
     assert "18.8 K    Non-trainable params" in done.stdout + done.stderr
     files = {path.name for path in folder.iterdir()}
-    assert files >= {"history.csv", "weights.safetensors", "model.yaml", ".hydra", "tensorboard", "train.log"}
+    assert files >= {
+        "history.csv",
+        "curves.png",
+        "weights.safetensors",
+        "model.yaml",
+        ".hydra",
+        "tensorboard",
+        "train.log",
+    }
     assert list((folder / "tensorboard").glob("events*"))
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

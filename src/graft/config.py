@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that a mistyped key answers at once.
 """
 
+import functools
 import hashlib
 import inspect
 import os
@@ -70,14 +71,24 @@ class Knobs:
 
 
 def build(node: DictConfig, **known: Any) -> Any:
-    """Build the object that a group's option names; the only place where configuration becomes code.
+    """Build the object that a group's option names.
 
     Args:
         node: the option, with its `_target_`.
         known: arguments that an earlier step knows.
 
     Raises:
-        GraftError: a key that the target does not take, or what the target itself refuses.
+        GraftError: as `builder` says, or what the target itself refuses.
+    """
+    make = builder(node, **known)
+    return make if node.get("_partial_") else make()
+
+
+def builder(node: DictConfig, **known: Any) -> functools.partial:
+    """Return what builds an option's object, for what is built many times; only here configuration becomes code.
+
+    Raises:
+        GraftError: a key that the target does not take.
     """
     target = get_object(node._target_)
     arguments = {key for key in node if not str(key).startswith("_")} | known.keys()
@@ -90,8 +101,9 @@ def build(node: DictConfig, **known: Any) -> Any:
                 f"{node._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}; "
                 f"leave it out, or try ~{key} where an experiment sets it"
             )
-    made = instantiate({**plain(node), "_partial_": True}, _convert_="all")  # whose own errors are its own, then
-    return made if node.get("_partial_") else made(**known)
+    # Partial, so that the target's errors are its own, not wrapped into one of Hydra's.
+    made = instantiate({**plain(node), "_partial_": True}, _convert_="all")
+    return functools.partial(made, **known) if known else made
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

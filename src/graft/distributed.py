@@ -30,7 +30,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from graft.config import environment_rank
 from graft.errors import GraftError
-from graft.seed import stream
+from graft.seed import seed_everywhere, stream
 from graft.trials import counts_batches
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. Who dies is noticed at once.
@@ -243,7 +243,7 @@ def rank_0_first() -> Iterator[None]:
 def own_dropout(seed: int, purpose: str) -> None:
     """Give ranks other than 0 random numbers of their own, since the same masks on other images are no new masks."""
     if rank() > 0:
-        torch.manual_seed(stream(seed, f"{purpose} on rank {rank()}"))
+        seed_everywhere(stream(seed, f"{purpose} on rank {rank()}"))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import nn
 from graft.augment import Augment, Views
 from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
-from graft.config import build
+from graft.config import build, builder
 from graft.dataset import Dataset
 from graft.distributed import check_norm, check_shares, join, ranks, strategy
 from graft.errors import GraftError
@@ -60,11 +60,10 @@ class Plan:
         trained_on = self.source.trained_on(functools.partial(get_object(cfg.backbone._target_).published, **model))
         self.data: Dataset = build(cfg.dataset, trained=trained_on)
         preprocess = self.data.preprocess()
-        self.backbone: Callable[[], Backbone] = functools.partial(build, cfg.backbone, preprocess=preprocess)
+        self.backbone: Callable[[], Backbone] = builder(cfg.backbone, preprocess=preprocess)
         example = self.backbone()
         self.phases: list[Phase] = build(cfg.tune).phases(example.keep, self.source.trained)
-        self.head: Callable[[], nn.Module] = functools.partial(
-            build,
+        self.head: Callable[[], nn.Module] = builder(
             cfg.head,
             num_features=example.num_features(),
             num_classes=len(self.data.small_classes),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from graft.compare import Difference
@@ -28,34 +27,49 @@ LINES = [  # colour, line and marker of a curve among others
 
 
 def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
-    """Draw accuracy and loss over the epochs, the trials' mean inside the band from lowest to highest.
+    """Draw one job's accuracy and loss over the epochs, the trials' mean inside the band from lowest to highest.
 
     Args:
         path: the PNG file.
         history: a row for each trial, epoch, split and metric, as in `history.csv`.
         title: what the job is.
     """
-    figure = Figure(figsize=(10, 4))  # with margins of its own: finding them takes as long as drawing, in every job
+    curves = [(name, history.query(f"split == '{split}'"), look) for split, (name, *look) in SPLITS.items()]
+    _draw_curves(path, curves, f"{title}: mean and range of {_trials(len(set(history['trial'])))}")
+
+
+def draw_best_curves(path: Path, histories: Mapping[str, pandas.DataFrame], split: str) -> None:
+    """Draw several jobs' accuracy and loss over the epochs, on the images of one split.
+
+    Args:
+        path: the PNG file.
+        histories: as `draw_curves` has it, by the jobs' labels, the best first; no more than there are line styles.
+        split: `val` or `test`.
+    """
+    shown = zip(histories.items(), LINES, strict=False)
+    curves = [(label, history.query(f"split == '{split}'"), look[:2]) for (label, history), look in shown]
+    _draw_curves(path, curves, f"The best of the sweep on {SPLITS[split][0]} images: mean and range of the trials")
+
+
+def _draw_curves(path: Path, curves: Sequence[tuple[str, pandas.DataFrame, Sequence[str]]], title: str) -> None:
+    figure = Figure(figsize=(10, 4))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.9, wspace=0.18)
-    figure.suptitle(f"{title}: mean and range of {_trials(len(set(history['trial'])))}")
-    accuracy, loss = figure.subplots(1, 2)
-    _curve(accuracy, history.query("metric == 'accuracy'"), "accuracy, %", 100)
-    _curve(loss, history.query("metric == 'loss'"), "loss (cross-entropy)", 1)
-    accuracy.legend(loc="lower right")
+    figure.suptitle(title)
+    panels = figure.subplots(1, 2)
+    scales = (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
+    for axes, (metric, label, factor) in zip(panels, scales, strict=True):
+        for name, history, (colour, line) in curves:
+            rows = history.query(f"metric == '{metric}'")
+            if rows.empty:
+                continue
+            band = factor * rows.groupby("epoch")["value"].agg(["mean", "min", "max"])
+            marker = "o" if len(band) <= 20 else None
+            axes.plot(band.index, band["mean"], line, color=colour, label=name, marker=marker, markersize=4)
+            axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.3)
+    panels[0].legend(loc="lower right")
     _save(figure, path)
-
-
-def _curve(axes: Axes, history: pandas.DataFrame, label: str, factor: int) -> None:
-    for split, (name, colour, line) in SPLITS.items():
-        rows = history[history["split"] == split]
-        if rows.empty:
-            continue
-        band = factor * rows.groupby("epoch")["value"].agg(["mean", "min", "max"])
-        marker = "o" if len(band) <= 20 else None
-        axes.plot(band.index, band["mean"], line, color=colour, label=name, marker=marker, markersize=4)
-        axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
-    axes.set(xlabel="epoch", ylabel=label)
-    axes.grid(alpha=0.3)
 
 
 def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "test accuracy") -> None:

@@ -20,6 +20,7 @@ class Record:
 
     name: str  # its folder, from where all jobs of the report have in common
     result: dict
+    folder: Path
     choices: dict[str, str] = field(default_factory=dict)
     setting: Setting = field(default_factory=dict)
     label: str = ""
@@ -76,7 +77,7 @@ def read_records(folders: Sequence[Path]) -> Records:
         except (ValueError, KeyError, TypeError, OSError) as error:
             damaged[f"{name}/{path.name}"] = str(error) or type(error).__name__
             continue
-        records.append(Record(name, content))
+        records.append(Record(name, content, path.parent))
     records = [record for record in records if record.name not in failed]
     for record in [record for record in records if not record.accuracies()]:
         records.remove(record)

@@ -14,11 +14,22 @@ from graft.effect import budget_curves, budget_key, budget_sentences, is_grid, m
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.leaderboard import STANDINGS, Leaderboard, cells, markdown, p_value, rank, signed, verdict
-from graft.plot import draw_budget, draw_differences, draw_effects, draw_ranges
+from graft.plot import (
+    LINES,
+    draw_best_curves,
+    draw_budget,
+    draw_curves,
+    draw_differences,
+    draw_effects,
+    draw_ranges,
+    title,
+)
 from graft.record import read_records
 from graft.setting import BUDGETS
+from graft.sweep import HISTORY
 
-PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png")
+CURVES = "curves.png"
+PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES)
 
 
 def show_job(result: dict, folder: Path) -> None:
@@ -47,6 +58,19 @@ def show_job(result: dict, folder: Path) -> None:
     console.print(f"written to {folder}", soft_wrap=True)
 
 
+def show_curves(folder: Path, config: dict, output: Path) -> None:
+    """Draw one job's learning curves, if it has left its history.
+
+    Args:
+        folder: the job's.
+        config: its plain configuration.
+        output: the folder to draw into.
+    """
+    path = folder / HISTORY
+    if path.exists():
+        draw_curves(output / CURVES, pandas.read_csv(path), title(config) if config else folder.name)
+
+
 def _console() -> Console:
     # No markup: a job's name may hold brackets, dataset.small=[cat,dog].
     return Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
@@ -64,8 +88,8 @@ def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
 def show_jobs(folders: Sequence[Path], output: Path, baseline: str | None = None) -> dict[str, str]:
     """Print the answer of all jobs under some folders.
 
-    It is written as `leaderboard.csv`, `.md` and `.png`, and as `differences.png`, `effects.png` and `budget.png`
-    where there is something to draw.
+    It is written as `leaderboard.csv`, `.md` and `.png`, and as `differences.png`, `effects.png`, `budget.png` and
+    `curves.png` where there is something to draw.
 
     Args:
         folders: where to look, at any depth.
@@ -91,6 +115,7 @@ def show_jobs(folders: Sequence[Path], output: Path, baseline: str | None = None
         (output / picture).unlink(missing_ok=True)  # one that is not drawn now would tell of other jobs
     if board.records:
         _show_table(board, console)
+        _show_curves(board, output)
         said, tables = _say(board, output)
         for line in said:
             console.print(line, soft_wrap=True)
@@ -118,6 +143,18 @@ def _show_table(board: Leaderboard, console: Console) -> None:
     for line in lines:
         shown.add_row(*line.values())
     console.print(shown)
+
+
+def _show_curves(board: Leaderboard, output: Path) -> None:
+    """Draw the learning curves of one job, or of the best ones; not of such as answer different questions."""
+    if len(board.records) == 1:
+        (record,) = board.records
+        show_curves(record.folder, record.config, output)
+    elif board.comparison is not None:
+        best = [record for record in board.records[: len(LINES)] if (record.folder / HISTORY).exists()]
+        if best:
+            histories = {record.label: pandas.read_csv(record.folder / HISTORY) for record in best}
+            draw_best_curves(output / CURVES, histories, "val" if board.metric == "val_accuracy" else "test")
 
 
 def _say(board: Leaderboard, output: Path) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""What a job leaves in its folder: result.json, history.csv, curves.png, weights.safetensors and model.yaml."""
+"""What a job leaves in its folder: result.json, history.csv, weights.safetensors and model.yaml."""
 
 import json
 import platform
@@ -20,9 +20,8 @@ from graft.config import KeepWeights, choices, compared, plain
 from graft.dataset import Dataset
 from graft.errors import GraftError
 from graft.files import fingerprint, remove_leftovers, size, write_tensors, write_text
-from graft.plot import draw_curves, title
 from graft.split import SmallSplit
-from graft.sweep import FAILURE, RESULT
+from graft.sweep import FAILURE, HISTORY, RESULT
 from graft.transfer import Transfer, band, curves
 
 TRAIN_LOSS = ("train", "loss")
@@ -80,9 +79,7 @@ class Result:
             raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr{lr}")
         if self.divided:
             self._draw_curves()
-        history = self._history()
-        write_text(self.folder / "history.csv", history.to_csv(index=False))
-        draw_curves(self.folder / "curves.png", history, title(plain(self.cfg)))
+        write_text(self.folder / HISTORY, self._history().to_csv(index=False))
         self._write_model(front, trials)
         content = self._content(trials, parameters, seconds)
         self._log_hyperparameters(content)

@@ -256,8 +256,13 @@ def _listed(classes: ListConfig | str) -> Sequence:
 SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
 
 
-def unused(cfg: DictConfig, knob: str) -> bool:
-    """Return whether a knob that was typed has no effect on this configuration."""
-    if knob.split(".")[0] in SOLVED and str(cfg.head._target_).endswith((".Ridge", ".Logistic")):
-        return True
-    return knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg)
+def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
+    """Return which knobs of those that were typed have no effect on this configuration."""
+    solved = str(cfg.head._target_).endswith((".Ridge", ".Logistic"))
+    written = OmegaConf.to_yaml(cfg)
+    return [
+        knob
+        for knob in knobs
+        if (solved and knob.split(".")[0] in SOLVED)
+        or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
+    ]
