@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from graft.compare import Difference
 from graft.effect import Curve
@@ -39,7 +40,7 @@ def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
 
 
 def draw_best_curves(path: Path, histories: Mapping[str, pandas.DataFrame], split: str) -> None:
-    """Draw several jobs' accuracy and loss over the epochs, on the images of one split.
+    """Draw several jobs' mean accuracy and loss over the epochs, on the images of one split.
 
     Args:
         path: the PNG file.
@@ -48,10 +49,13 @@ def draw_best_curves(path: Path, histories: Mapping[str, pandas.DataFrame], spli
     """
     shown = zip(histories.items(), LINES, strict=False)
     curves = [(label, history.query(f"split == '{split}'"), look[:2]) for (label, history), look in shown]
-    _draw_curves(path, curves, f"The best of the sweep on {SPLITS[split][0]} images: mean and range of the trials")
+    title = f"The best of the sweep on {SPLITS[split][0]} images: means of the trials"
+    _draw_curves(path, curves, title, bands=False)  # which would hide each other
 
 
-def _draw_curves(path: Path, curves: Sequence[tuple[str, pandas.DataFrame, Sequence[str]]], title: str) -> None:
+def _draw_curves(
+    path: Path, curves: Sequence[tuple[str, pandas.DataFrame, Sequence[str]]], title: str, bands: bool = True
+) -> None:
     figure = Figure(figsize=(10, 4))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.9, wspace=0.18)
     figure.suptitle(title)
@@ -65,8 +69,10 @@ def _draw_curves(path: Path, curves: Sequence[tuple[str, pandas.DataFrame, Seque
             band = factor * rows.groupby("epoch")["value"].agg(["mean", "min", "max"])
             marker = "o" if len(band) <= 20 else None
             axes.plot(band.index, band["mean"], line, color=colour, label=name, marker=marker, markersize=4)
-            axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
+            if bands:
+                axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
         axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     panels[0].legend(loc="lower right")
     _save(figure, path)

@@ -151,10 +151,11 @@ def _show_curves(board: Leaderboard, output: Path) -> None:
         (record,) = board.records
         show_curves(record.folder, record.config, output)
     elif board.comparison is not None:
+        split = "val" if board.metric == "val_accuracy" else "test"
         best = [record for record in board.records[: len(LINES)] if (record.folder / HISTORY).exists()]
-        if best:
-            histories = {record.label: pandas.read_csv(record.folder / HISTORY) for record in best}
-            draw_best_curves(output / CURVES, histories, "val" if board.metric == "val_accuracy" else "test")
+        histories = {record.label: pandas.read_csv(record.folder / HISTORY) for record in best}
+        if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):
+            draw_best_curves(output / CURVES, histories, split)
 
 
 def _say(board: Leaderboard, output: Path) -> tuple[list[str], list[str]]:

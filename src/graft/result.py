@@ -155,7 +155,9 @@ class Result:
 
     def _log_hyperparameters(self, content: dict) -> None:
         """Fill TensorBoard's HParams tab: what was chosen, and the final accuracies."""
-        knobs = {key: value for key, value in content["config"].items() if isinstance(value, str | int | float)}
+        knobs = {
+            key: value for key, value in compared(content["config"]).items() if isinstance(value, str | int | float)
+        }
         logger = TensorBoardLogger(self.folder, name="", version="tensorboard", default_hp_metric=False)
         measures = {f"final/{name}": content["accuracy"][name] for name in ("mean", "min", "max")}
         logger.log_hyperparams({**knobs, **content["choices"]}, measures)
