@@ -7,6 +7,7 @@ from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
 from graft.head import Dense, Plain
+from graft.layer import hold_norm
 from graft.trials import TrialStack, chunks, stackable
 
 IMAGE = [1, 8, 8]
@@ -80,6 +81,23 @@ def test_batch_norm_runs_alone_and_is_not_stacked():
     torch.testing.assert_close(stack.trial(0), net.state_dict())
     with pytest.raises(ValueError, match="cannot be stacked"):
         TrialStack([batch_norm(), batch_norm()])
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int):
+    nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, 5, 1, 8, 8)
+    for net in nets:
+        net(torch.rand(20, 1, 8, 8) * 3)  # statistics unlike those of the batch
+        hold_norm(net)
+    assert stackable(nets[0], IMAGE)
+    expected = [copy.deepcopy(net)(inputs) for net, inputs in zip(nets, x, strict=True)]
+    before = [copy.deepcopy(net.state_dict()) for net in nets]
+    stack = TrialStack(nets).eval().train()
+    torch.testing.assert_close(stack(x), torch.stack(expected))
+    stack(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())  # scale and shift train
+    for trial, values in enumerate(before):
+        torch.testing.assert_close(stack.trial(trial), values, rtol=0, atol=0)
 
 
 def test_what_pytorch_cannot_stack_is_found_out_without_training():

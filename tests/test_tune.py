@@ -34,6 +34,12 @@ def test_refusals(thaw: int, trained: bool, message: str):
         Tune(thaw).phases(5, trained)
 
 
+def test_batch_norm_of_random_weights_is_not_held():
+    with pytest.raises(GraftError, match=r"tune\.batch_norm=frozen keeps the statistics of trained weights"):
+        Tune("all", batch_norm="frozen").phases(5, trained=False)
+    assert Tune("all", batch_norm="frozen").phases(5, trained=True) == [Phase(0, batch_norm="frozen")]
+
+
 def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout():
     frozen = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
     frozen(torch.rand(20, 1, 8, 8) * 3)  # statistics that a batch in training mode would move
@@ -129,7 +135,10 @@ def test_two_phases_equal_a_plain_loop_that_recomputes_the_frozen_stage(run, tmp
     assert last == pytest.approx(accuracy, abs=0.01)
 
 
-def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phases(run, tmp_path: Path):
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phases(
+    run, tmp_path: Path, batch_norm: str
+):
     torch.manual_seed(0)
     network = torchvision.models.resnet18()
     network(torch.rand(8, 3, 32, 32))  # moves batch norm's statistics away from their start
@@ -137,7 +146,7 @@ def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phas
     settings = ("backbone=resnet18", "source=file", f"source.path={tmp_path}/resnet.pth", "dataset.size=32")
     result = run(
         *settings, "tune=thaw", "tune.thaw=[1,2]", "tune.epochs=1", "epochs=1", "trials=1", "dataset.test_per_class=5",
-        "dataset.small_per_class=4",
+        "dataset.small_per_class=4", f"tune.batch_norm={batch_norm}",
     )  # fmt: skip
     assert result["trials"][0]["epoch"] == 3
     saved = read_tensors(tmp_path / "job" / "weights.safetensors")
@@ -152,9 +161,10 @@ def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phas
                 if key.startswith(f"{layer}.") and name.endswith(key.removeprefix(layer))
             ]  # fmt: skip
             assert any(torch.equal(value, found) for found in matching), name
-    moved = [name for name in saved if name.startswith("trials.stages.stage5") and name.endswith("running_mean")]
-    assert moved
-    assert not any(
-        torch.equal(saved[name][0], found) for name in moved for key, found in original.items() if key.endswith("mean")
-    )
+    for buffer, moves in (("running_mean", batch_norm == "train"), ("bn1.weight", True)):
+        thawed = [name for name in saved if name.startswith("trials.stages.stage5") and name.endswith(buffer)]
+        assert thawed
+        for name in thawed:
+            same = [torch.equal(saved[name][0], found) for key, found in original.items() if key.endswith(buffer)]
+            assert any(same) != moves
     assert any(name.startswith("trials.stages.stage4") for name in saved)

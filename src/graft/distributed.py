@@ -30,8 +30,8 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from graft.config import environment_rank
 from graft.errors import GraftError
+from graft.layer import counts_batches
 from graft.seed import seed_everywhere, stream
-from graft.trials import counts_batches
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. Who dies is noticed at once.
 PATIENCE = timedelta(days=7)
@@ -123,7 +123,7 @@ def check_norm(network: nn.Module, device: torch.device, number: int) -> None:
     if number > 1 and device.type == "cpu" and counts_batches(network):
         raise GraftError(
             "batch norm that trains takes its statistics over whole batches, which PyTorch can do for several GPUs, "
-            "but not for several CPUs; try trainer=default, or tune=frozen with source=file or source=imagenet"
+            "but not for several CPUs; try trainer=default, or with trained weights tune.batch_norm=frozen"
         )
 
 

@@ -24,6 +24,7 @@ from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.head import Solved
 from graft.images import Stream
+from graft.layer import hold_norm
 from graft.regularize import Objective, Regularize
 from graft.rule import check
 from graft.seed import seeded
@@ -96,6 +97,8 @@ class Plan:
         self.class_weights: str | None = cfg.class_weights
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         trained = [nn.Sequential(example.split(phase.frozen_stages)[1], self.head()) for phase in self.phases]
+        if self.phases[-1].batch_norm == "frozen":
+            hold_norm(trained[-1])
         # The last phase thaws what all others do.
         check_norm(example if isinstance(self.source, Big) else trained[-1], self.device, self.ranks)
         self.chunks = [
@@ -153,6 +156,8 @@ class Plan:
                 stages = self.backbone().split(phase.frozen_stages)[1]
         # An earlier phase had them frozen, in the order of memory that is best for convolutions of one network.
         own = copy.deepcopy(stages).requires_grad_(True).train().to(memory_format=torch.contiguous_format)
+        if phase.batch_norm == "frozen":
+            hold_norm(own)
         with seeded(seed, "head"):
             return nn.Sequential(OrderedDict(stages=own, head=self.head()))
 

@@ -169,6 +169,7 @@ RULES = {
     ),
     "tune.epochs": whole(1, 20),
     "tune.lr": RATE,
+    "tune.batch_norm": _one_of("train", "frozen"),
     "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
     "trainer.gradient_clip_val": Rule(
         "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",

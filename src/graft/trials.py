@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from graft.errors import GraftError
+from graft.layer import counts_batches, hold_norm, holds_norm
 
 MEMORY_OF_A_STACK = 2**31  # bytes of weights, gradients and optimiser state that one stack may take
 
@@ -27,12 +28,14 @@ class TrialStack(nn.Module):
     (2 cores, before `keep_memory`, 2026-11-23).
 
     Args:
-        networks: networks of one architecture, each with the weights that its trial starts from.
+        networks: networks of one architecture, each with the weights that its trial starts from, in training mode;
+            batch norm that is in evaluation mode stays so.
     """
 
     def __init__(self, networks: Sequence[nn.Module]):
         super().__init__()
         self.trials = len(networks)
+        self._norm_held = holds_norm(networks[0])
         self.network = networks[0].to(memory_format=torch.channels_last) if self.trials == 1 else None
         if self.network is not None:
             return
@@ -58,10 +61,18 @@ class TrialStack(nn.Module):
         # Not in `train()`: after a validation Lightning sets each module's `training` without calling it.
         if self._template[0].training != self.training:
             self._template[0].train(self.training)
+            if self._norm_held:
+                hold_norm(self._template[0])
         shared = len(inputs) == 1
         return vmap(self._one, in_dims=(0, None if shared else 0), randomness="different")(
             self.weights(), inputs[0] if shared else inputs
         )
+
+    def train(self, mode: bool = True) -> "TrialStack":
+        super().train(mode)
+        if self._norm_held:
+            hold_norm(self)
+        return self
 
     def _one(self, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         return functional_call(self._template[0], weights, (inputs,))
@@ -89,22 +100,16 @@ def _registered(name: str) -> str:
     return name.replace(".", "/")  # PyTorch allows no dots in the name of a parameter
 
 
-def counts_batches(network: nn.Module) -> bool:
-    """Return whether the network has batch norm that keeps statistics of the batches it trains on."""
-    batch_norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-    return any(module.track_running_stats for module in batch_norms)
-
-
 def stackable(network: nn.Module, inputs: Sequence[int]) -> bool:
     """Return whether several copies of the network can train as one stack.
 
     Args:
-        network: one trial's.
+        network: one trial's, in training mode, but for batch norm that is held.
         inputs: shape of what it takes for one image.
     """
     if counts_batches(network):
         return False
-    template = copy.deepcopy(network).to("meta").train()
+    template = copy.deepcopy(network).to("meta")
     values = {**dict(template.named_parameters()), **dict(template.named_buffers())}
     stacked = {name: value.detach().expand(2, *value.shape) for name, value in values.items()}
 

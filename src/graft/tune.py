@@ -21,6 +21,7 @@ class Phase:
         lr: learning rate of the head and of the last stage; `auto`: a range test finds it; None: the job's.
         optimizer: makes its optimiser; None: the job's.
         schedule: changes its learning rates; None: the job's.
+        batch_norm: `train` or `frozen`, as `Tune` has it.
     """
 
     frozen_stages: int
@@ -29,6 +30,7 @@ class Phase:
     lr: float | str | None = None
     optimizer: Callable[..., Any] | None = None
     schedule: Callable[..., Any] | None = None
+    batch_norm: str = "train"
 
 
 class Tune:
@@ -37,10 +39,12 @@ class Tune:
     Args:
         thaw: that number; `all`; or `auto`, which is all of them from scratch and none with trained weights.
         lr_decay: rate of each thawed stage, as a share of the next one's, in (0, 1].
+        batch_norm: of thawed stages. `train` takes its statistics from each batch; `frozen` keeps the source's, which a
+            few images of small batches would only blur, and trains its scale and shift (Chollet, 8.3).
     """
 
-    def __init__(self, thaw: int | str, lr_decay: float = 1.0):
-        self.thaw, self.lr_decay = thaw, lr_decay
+    def __init__(self, thaw: int | str, lr_decay: float = 1.0, batch_norm: str = "train"):
+        self.thaw, self.lr_decay, self.batch_norm = thaw, lr_decay, batch_norm
 
     def phases(self, kept: int, trained: bool) -> list[Phase]:
         """Return the fits of a job.
@@ -50,9 +54,15 @@ class Tune:
             trained: whether a source gives them weights.
 
         Raises:
-            GraftError: more stages are to be thawed than are kept, or random weights would be frozen.
+            GraftError: more stages are to be thawed than are kept, or what is random would be frozen.
         """
-        return [Phase(self._frozen_stages(self.thaw, kept, trained), self.lr_decay)]
+        if self.batch_norm == "frozen" and not trained:
+            raise GraftError(
+                "tune.batch_norm=frozen keeps the statistics of trained weights, and source=scratch has none; "
+                "try tune.batch_norm=train"
+            )
+        frozen = self._frozen_stages(self.thaw, kept, trained)
+        return [Phase(frozen, self.lr_decay, batch_norm=self.batch_norm)]
 
     def _frozen_stages(self, thaw: int | str, kept: int, trained: bool) -> int:
         count = {"all": kept, "auto": 0 if trained else kept}.get(str(thaw), thaw)
@@ -78,6 +88,7 @@ class Thaw(Tune):
         optimizer: makes their optimiser.
         schedule: changes their learning rates.
         lr_decay: as `Tune` has it.
+        batch_norm: as `Tune` has it.
     """
 
     def __init__(
@@ -88,8 +99,9 @@ class Thaw(Tune):
         optimizer: Callable[..., Any],
         schedule: Callable[..., Any] | None = None,
         lr_decay: float = 1.0,
+        batch_norm: str = "frozen",
     ):
-        super().__init__("auto", lr_decay)
+        super().__init__("auto", lr_decay, batch_norm)
         self.stages = [thaw] if isinstance(thaw, int | str) else list(thaw)
         self.epochs, self.lr, self.optimizer, self.schedule = epochs, lr, optimizer, schedule
 
@@ -104,7 +116,7 @@ class Thaw(Tune):
         if any(now >= before for before, now in zip([kept, *frozen], frozen, strict=False)):
             raise GraftError(f"each phase thaws more stages than the one before; tune.thaw={self.stages} does not")
         head = Phase(self._frozen_stages(0, kept, trained))
-        thawed = Phase(kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule)
+        thawed = Phase(kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule, self.batch_norm)
         return [head, *(replace(thawed, frozen_stages=count) for count in frozen)]
 
 

@@ -1,0 +1,155 @@
+"""What a GPU gives: the trial axis at up to 1,024 trials, and with data the lecture's rows, beside the CPU's seconds.
+
+python tests/benchmarks/gpu.py [--data DATA] [--trials 1 15 128 1024] [--output trials.png]. DATA holds MNIST/raw,
+cifar10_jpeg/{train,test}/<class> and weights/vgg16_imagenet_features.safetensors. Without a GPU the CPU's part runs.
+The trial axis: an epoch of 25 steps of 4 images, heads 512-512-5 on stored features, as a job's fit runs them. Rows
+are timed from the command line, each with an empty cache, and nvidia-smi says how busy the GPU was meanwhile.
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import fmean
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from graft.dataset import MNIST5k
+from graft.head import Dense
+from graft.job import stop_looking_for_gpus
+from graft.preprocess import Preprocess
+from graft.split import SmallSplit
+from graft.transfer import Transfer
+from graft.trials import keep_memory
+from graft.tune import Freeze
+
+TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
+FEATURES, EPOCHS = 512, 4
+ROWS = ("lecture_mnist_scratch", "lecture_mnist_transfer", "lecture_mnist_vgg16_dense512", "lecture_cifar10_cnn4_relu")
+
+
+class Seconds(pl.Callback):
+    """Seconds of each training epoch, the device's work included."""
+
+    def __init__(self):
+        self.each: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = _now(pl_module.device)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.each.append(_now(pl_module.device) - self.start)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def epoch(trials: int, accelerator: str) -> float:
+    """Return the seconds of an epoch of so many stacked trials, the fastest but for the first."""
+    digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=1)
+    split = SmallSplit(digits, range(trials), batch_size=4)
+    device = torch.device("cuda" if accelerator == "gpu" else "cpu")
+    split.place(torch.rand(len(split.images), FEATURES), torch.Size([FEATURES]), device)
+    heads: list[nn.Module] = [Dense(FEATURES, 5, dropout=0.5) for _ in range(trials)]
+    transfer = Transfer(
+        nn.Sequential(Preprocess([1, 28, 28])),
+        heads,
+        lambda parameters: torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True),
+        stored=True,
+    )
+    seconds = Seconds()
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False)
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=EPOCHS,
+        limit_val_batches=0,
+        callbacks=[Freeze(), seconds],
+        **quiet,
+    )
+    trainer.fit(transfer, datamodule=split)
+    return min(seconds.each[1:])
+
+
+def row(name: str, data: Path, accelerator: str) -> tuple[float, float, float | None]:
+    """Run one of the lecture's rows; return its accuracy, its seconds, and the GPU's mean utilisation in percent."""
+    words = [f"experiment={name}", "name=row", f"trainer.accelerator={accelerator}", f"dataset.root={data}"]
+    if "cifar10" in name:
+        words[-1:] = ["dataset=image_folder", f"dataset.root={data}/cifar10_jpeg"]
+    if "vgg16" in name:
+        words += ["source=file", f"source.path={data}/weights/vgg16_imagenet_features.safetensors"]
+    with tempfile.TemporaryDirectory() as folder:
+        busy, ended = [], threading.Event()
+        watch = threading.Thread(target=_watch, args=(busy, ended))
+        if accelerator == "gpu":
+            watch.start()
+        start = time.perf_counter()
+        subprocess.run([sys.executable, TRAIN, *words], cwd=folder, check=True, capture_output=True)
+        seconds = time.perf_counter() - start
+        ended.set()
+        if accelerator == "gpu":
+            watch.join()
+        result = json.loads((Path(folder) / "outputs/row/result.json").read_text())
+    return result["accuracy"]["mean"], seconds, fmean(busy) if busy else None
+
+
+def _watch(busy: list[float], ended: threading.Event) -> None:
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    while not ended.wait(0.5):
+        busy.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]))
+
+
+def draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
+    """Draw seconds against trials, a line for each device."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for (device, measured), look in zip(seconds.items(), ("o-", "s--"), strict=False):
+        axes.plot(list(measured), list(measured.values()), look, color="black", label=device)
+    axes.set(xscale="log", yscale="log", xlabel="trials, side by side", ylabel="seconds an epoch of 25 steps")
+    axes.set_title("Heads 512-512-5 on stored features, batches of 4")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--trials", type=int, nargs="+", default=[1, 15, 128, 1024])
+    parser.add_argument("--output", type=Path, default=Path("trials.png"))
+    words = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    keep_memory()
+    stop_looking_for_gpus()
+    devices = {"cpu": f"CPU, {os.cpu_count()} cores"}
+    if torch.cuda.is_available():
+        devices["gpu"] = torch.cuda.get_device_name()
+    else:
+        print("there is no GPU: only the CPU's part")
+    seconds: dict[str, dict[int, float]] = {}
+    for accelerator, device in devices.items():
+        for trials in words.trials:
+            seconds.setdefault(device, {})[trials] = epoch(trials, accelerator)
+            print(f"{device}: {trials} trials, {1000 * seconds[device][trials]:.0f} ms an epoch", flush=True)
+    draw(seconds, words.output)
+    for name in ROWS if words.data else ():
+        for accelerator, device in devices.items():
+            accuracy, taken, busy = row(name, words.data.resolve(), accelerator)
+            used = "" if busy is None else f", GPU busy {busy:.0f} % of the time"
+            print(f"{name} on {device}: {100 * accuracy:.1f} %, {taken:.0f} s{used}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
