@@ -65,7 +65,7 @@ class Checkpoint(callbacks.Checkpoint):
     def _write(self, trainer: pl.Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".partial")  # a fit has one writer: the process that holds its lock
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.is_global_zero:
             os.replace(temporary, self.path)
         self._written = time.monotonic()
