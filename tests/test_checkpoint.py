@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from graft import checkpoint
 from graft.files import read_tensors
@@ -69,6 +70,13 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert not [name for name in first if not torch.equal(first[name], second[name])]
     assert (tmp_path / "job/history.csv").read_text() == (tmp_path / "killed/history.csv").read_text()
     assert not list(tmp_path.rglob("*.ckpt"))
+    drawn = [steps(tmp_path / name / "tensorboard") for name in ("job", "killed")]
+    assert drawn[0] == drawn[1]
+
+
+def steps(folder: Path) -> dict[str, list[int]]:
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def test_another_configuration_s_checkpoint_is_not_taken(run: Run, monkeypatch: pytest.MonkeyPatch):

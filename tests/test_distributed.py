@@ -24,6 +24,7 @@ from graft.augment import Distort
 from graft.distributed import check_norm, gather, join, launch, rank, ranks, strategy
 from graft.errors import GraftError
 from graft.files import read_tensors
+from graft.layer import hold_norm
 from graft.split import Batches
 from graft.transfer import Transfer
 
@@ -97,6 +98,7 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
         (["trainer.strategy=ddp_spawn"], "trainer.strategy must be auto or ddp"),
         (["trainer.devices=two"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["+trainer.sync_batchnorm=false"], "trainer.sync_batchnorm is set by Graft"),
+        (["backbone=cnn5", "tune=full", "tune.batch_norm=frozen"], "batch norm that trains"),  # when it is pre-trained
     ],
 )
 def test_what_ranks_cannot_do_is_refused(run: Run, tmp_path: Path, flags: list[str], message: str):
@@ -117,6 +119,17 @@ def test_batch_norm_that_trains_is_not_divided_among_cpus():
         check_norm(network, torch.device("cpu"), 2)
     check_norm(network, torch.device("cpu"), 1)
     check_norm(network, torch.device("cuda"), 2)
+    hold_norm(network)
+    check_norm(network, torch.device("cpu"), 2)
+
+
+def test_batch_norm_with_an_activation_inside_trains_on_one_gpu_only():
+    timm = pytest.importorskip("timm")
+    network = nn.Sequential(timm.layers.BatchNormAct2d(2))
+    with pytest.raises(GraftError, match="BatchNormAct2d, which trains here, cannot be divided among devices"):
+        check_norm(network, torch.device("cuda"), 2)
+    check_norm(network, torch.device("cuda"), 1)
+    check_norm(network.eval(), torch.device("cuda"), 2)
 
 
 def test_ranks_vary_their_images_each_in_its_own_way_and_draw_the_same_views():
@@ -179,6 +192,23 @@ def test_two_ranks_equal_one_process(run: Run, tmp_path: Path, mark: str, settin
         [trial["accuracy"] for trial in one["trials"]], abs=2 / 1250
     )
     assert two["identity"] == one["identity"]
+
+
+@pytest.mark.slow
+def test_two_ranks_thaw_a_network_with_held_batch_norm_as_one_process_does(run: Run, tmp_path: Path, mark: str):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0")  # whose activations are in its batch norm
+    network(torch.rand(8, 3, 64, 64))
+    torch.save(network.state_dict(), tmp_path / "lite.pth")
+    flags = (
+        "backbone=efficientnet_lite0", "source=file", f"source.path={tmp_path}/lite.pth", "dataset.size=64", "epochs=1",
+        "tune=thaw", "tune.epochs=2", "trials=1", "dropout=0", "dataset.test_per_class=5", "batch_size=10", *SGD,
+    )  # fmt: skip
+    run(*flags, f"cache={tmp_path}/one", name="one")
+    run(*flags, *TWO, f"cache={tmp_path}/two", name="two")
+    for name, value in weights(tmp_path / "one").items():
+        torch.testing.assert_close(weights(tmp_path / "two")[name], value, atol=1e-4, rtol=0)
 
 
 def count_images(folder: Path) -> None:

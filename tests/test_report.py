@@ -12,6 +12,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from graft.answer import answer
+from graft.compare import Comparison, Difference
 from graft.errors import GraftError
 from graft.leaderboard import verdict
 from graft.report import show_job, show_jobs, show_sweep
@@ -204,10 +206,44 @@ def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
     for name in ("worse", "better"):
         (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n" + rows)
     show_sweep(tmp_path)
+    assert (tmp_path / "curves.png").exists()
     show_jobs([tmp_path / "worse"], tmp_path / "worse")
-    sweep, alone = (Image.open(folder / "curves.png") for folder in (tmp_path, tmp_path / "worse"))
-    assert sweep.size == alone.size
-    assert sweep.tobytes() != alone.tobytes()
+    assert (tmp_path / "worse/curves.png").exists()
+    for name in ("worse", "better"):
+        (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n0,3,test,accuracy,0.7\n")
+    show_sweep(tmp_path)
+    assert not (tmp_path / "curves.png").exists()  # one point is no curve
+
+
+def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    monkeypatch.setattr("graft.report.draw_best_curves", lambda path, jobs, split: drawn.append((list(jobs), split)))
+    rows = "".join(f"{trial},{epoch},val,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
+    for rank in range(6):
+        job(tmp_path, f"job{rank}", [0.5, 0.6], val=[0.9 - 0.1 * rank, 0.8 - 0.1 * rank])
+        (tmp_path / f"job{rank}" / "history.csv").write_text("trial,epoch,split,metric,value\n" + rows)
+    show_sweep(tmp_path)
+    assert drawn == [(["job0", "job1", "job2", "job3"], "val")]
+
+
+def test_jobs_tested_on_different_images_are_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, small in (("digits", [1, 3]), ("others", [5, 7])):
+        job(tmp_path, name, [0.5 + 0.01 * trial for trial in range(8)])
+        path = tmp_path / name / "result.json"
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "config": {"dataset": {"small": small, "root": name}}}))
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "tested on different images: neither ranked nor compared" in said
+    assert "cannot be told apart" not in said
+    assert not (tmp_path / "differences.png").exists()
+
+
+def test_worse_with_an_interval_that_includes_0_names_p():
+    """Holm's test of the smaller p-values is a little less strict than Bonferroni's intervals."""
+    each = np.array([-0.02, -0.04, -0.01, -0.03, 0.01, -0.03])
+    said = answer({"a": {0: 0.9}, "b": {0: 0.88}}, Comparison("a", {"b": Difference(each, 0.017, (-0.046, 0.003))}, 9))
+    assert said.endswith("b is 2.0 points worse (p 0.017).")
 
 
 def test_three_trials_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -17,9 +17,11 @@ from conftest import ROOT
 from omegaconf import OmegaConf
 
 from graft import head, job
+from graft.config import plain
 from graft.errors import GraftError
 from graft.files import read_tensors, write_bytes
 from graft.seed import stream
+from graft.sweep import check_kept
 
 Run = Callable[..., dict]
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -117,6 +119,28 @@ def test_two_processes_that_come_to_one_job_make_it_once(configure, tmp_path: Pa
     first = job.main(cfg, folder, resume=True)
     monkeypatch.setattr(job, "Result", None)  # a second training would need it
     assert job.main(cfg, folder, resume=True) == first
+
+
+def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: Path):
+    (tmp_path / "outputs/mine").mkdir(parents=True)
+    (tmp_path / "outputs/mine/result.json").write_text("{}")
+    done = train("-m", "dropout=0,0.5", "name=mine")
+    assert (done.returncode, "holds a single job" in done.stderr) == (1, True)
+    (tmp_path / "outputs/mine/result.json").rename(tmp_path / "outputs/mine/multirun.yaml")
+    done = train("dropout=0", "name=mine")
+    assert (done.returncode, "holds a sweep" in done.stderr) == (1, True)
+
+
+def test_a_key_that_an_older_result_does_not_know_is_no_difference(configure, tmp_path: Path):
+    cfg = configure("tune=full")
+    old = plain(cfg)
+    del old["tune"]["batch_norm"]
+    (tmp_path / "result.json").write_text(json.dumps({"config": old}))
+    check_kept(cfg, tmp_path)
+    old["head"]["_target_"] = "graft.head.Dense"
+    (tmp_path / "result.json").write_text(json.dumps({"config": old}))
+    with pytest.raises(GraftError, match=r"another configuration \(head\._target_ differ\)"):
+        check_kept(cfg, tmp_path)
 
 
 def test_each_job_is_composed_once_and_checked_as_it_then_runs(

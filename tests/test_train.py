@@ -39,6 +39,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
     ("words", "message"),
     [
         (["droput=0.5"], "Could not override 'droput'"),
+        (["+droput=0.5"], "there is no key droput; try dropout=; --help lists them all"),
         (["head=foo"], "Could not find 'head/foo'"),
         (["activation=rleu"], "Invalid value 'rleu', expected one of [relu, tanh, sigmoid, gelu]"),
         (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
@@ -52,6 +53,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
         (["-m", "head=glob(x*)"], "this sweep has no jobs"),
         (["-m", "name=a,b"], "name= cannot be swept"),
+        (["-m", "+hydra.sweeper.params={dropout:'0,1.5'}"], "hydra.sweeper.params would go unchecked"),
         (["report.baseline=scratch"], "report.baseline must be null, or the key and value of one of the jobs"),
         (["-m", "head=plain,dense", "report.baseline=head:dense512"], "these jobs differ in head:dense, head:plain"),
     ],
@@ -118,7 +120,7 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     refused(
         train(*TINY, "name=first", "dropout=0"),
-        "holds the result of another configuration (head, dropout, width differ)",
+        "holds the result of another configuration (head.dropout, dropout, width differ)",
     )
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

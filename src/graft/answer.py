@@ -98,6 +98,8 @@ def _interval(difference: Difference) -> str:
     low, high = difference.interval
     if (difference.mean or 0) < 0:
         low, high = -high, -low
+    if low <= 0:  # Bonferroni's interval is a little wider than Holm's test is strict
+        return f"p {difference.p:.3f}"
     return f"95 %: {span(low, high)}"
 
 

@@ -76,7 +76,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
         gc.collect()  # a trainer and its module hold each other, and with them all weights
     if result is not None:
         show_job(result, folder)
-        if not HydraConfig.initialized() or HydraConfig.get().mode is RunMode.RUN:
+        if _alone():
             show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
     return result
 
@@ -114,7 +114,8 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     store = FeatureStore(Path(cfg.cache) / "features", plan.device)
     front, stages = backbone.split(plan.phases[-1].frozen_stages)
     example = OneTrial(front, plan.network(cfg.seed, plan.phases[-1], stages))
-    log.info("%s", ModelSummary(example, max_depth=2))
+    if _alone():  # a sweep's table would be lost among its jobs' layers
+        log.info("%s", ModelSummary(example, max_depth=2))
     result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
     prune = pruning(cfg, folder, plan.epochs(len(plan.phases)))
     for number, phase in enumerate(plan.phases):
@@ -140,6 +141,11 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     content = result.write(front, parameter_counts(example), clock.seconds())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
+
+
+def _alone() -> bool:
+    """Return whether this job is none of a sweep's."""
+    return not HydraConfig.initialized() or HydraConfig.get().mode is RunMode.RUN
 
 
 def _networks(

@@ -10,6 +10,7 @@ from graft.compare import MIN_TRIALS, Comparison, Difference, compare_all, diffe
 from graft.record import Record
 from graft.setting import keys_of, matches, unknown_baseline
 
+DIFFERENT = "tested on different images: neither ranked nor compared, in the order of their names"
 COMPARED = "beside published ranges, in the order of their names"
 OPTIMISTIC = "ranked by test accuracy, so the winner's number is optimistic"
 VALIDATED = "ranked by validation accuracy"
@@ -36,7 +37,8 @@ class Leaderboard:
 def rank(records: Sequence[Record], baseline: str | None = None) -> Leaderboard:
     """Rank jobs by validation accuracy where every job has it, else by test accuracy.
 
-    Jobs with different published ranges answer different questions: they are compared with these and not ranked.
+    Jobs with different published ranges answer different questions: they are compared with these and not ranked. No
+    more are jobs that were tested on different images, whose trials are no pairs.
 
     Args:
         records: the finished jobs.
@@ -49,9 +51,10 @@ def rank(records: Sequence[Record], baseline: str | None = None) -> Leaderboard:
         (record.result.get("images") or {}).get("val") and record.accuracies("val_accuracy") for record in records
     )
     metric, how = ("val_accuracy", VALIDATED) if validated else ("accuracy", OPTIMISTIC)
-    if len({str(record.result.get("reference")) for record in records}) > 1:
+    differ = len({_tested_on(record) for record in records}) > 1
+    if differ or len({str(record.result.get("reference")) for record in records}) > 1:
         table = pandas.DataFrame([_row(record, metric) | _costs(record) for record in records])
-        return Leaderboard(table, COMPARED, metric, list(records))
+        return Leaderboard(table, DIFFERENT if differ else COMPARED, metric, list(records))
     if not records:
         return Leaderboard(pandas.DataFrame(), how, metric, [])
     by_label = {record.label: record for record in records}
@@ -67,6 +70,13 @@ def rank(records: Sequence[Record], baseline: str | None = None) -> Leaderboard:
             row |= _difference("baseline_", beside.get(record.label))
         rows.append(row | _costs(record))
     return Leaderboard(pandas.DataFrame(rows), how, metric, ranked, comparison, beside, words)
+
+
+def _tested_on(record: Record) -> str:
+    """Return what a job's test images were chosen by, and how many there are; a data set's place is left out."""
+    dataset = record.config.get("dataset") or {}
+    count = (record.result.get("images") or {}).get("test")
+    return str([count, *(dataset.get(key) for key in ("_target_", "small", "test_per_class"))])
 
 
 def _row(record: Record, metric: str) -> dict[str, object]:
@@ -160,11 +170,12 @@ def cells(row: Mapping, short: bool = False) -> dict[str, str]:
         mark = {"worse": "", "best": "", "not distinguishable": " *"}.get(row["standing"], " ?")
         line = {"rank": f"{row['rank']}{mark}", **line}
     line |= {"validation": percent(row["val_accuracy"])} if own else {}
-    line |= {"test": percent(row["accuracy"])}
+    line |= {} if own else {"test": percent(row["accuracy"])}
     line |= {"lowest-highest": span(row[f"{own}low"], row[f"{own}high"])}
     if "rank" in row:
         line |= {} if short else {"std": _cell(row[f"{own}std"])}
         line |= {} if short else {"95 %": _interval(row[f"{own}ci95_low"], row[f"{own}ci95_high"])}
+    line |= {"test": percent(row["accuracy"])} if own else {}  # behind the spread, which is not its own
     if "verdict" in row:
         has_reference = not _missing(row["reference_low"])
         line |= {"published": span(row["reference_low"], row["reference_high"]) if has_reference else ""}

@@ -19,7 +19,7 @@ from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.config import build, builder
 from graft.dataset import Dataset
-from graft.distributed import check_norm, check_shares, join, ranks, strategy
+from graft.distributed import check_norm, check_shares, join, strategy, synchronised
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.head import Solved
@@ -97,10 +97,11 @@ class Plan:
         self.class_weights: str | None = cfg.class_weights
         self.split = SmallSplit(self.data, self.seeds, cfg.batch_size, cfg.test_curve, self.augment)
         trained = [nn.Sequential(example.split(phase.frozen_stages)[1], self.head()) for phase in self.phases]
+        if isinstance(self.source, Big):
+            check_norm(example, self.device, self.ranks)
         if self.phases[-1].batch_norm == "frozen":
             hold_norm(trained[-1])
-        # The last phase thaws what all others do.
-        check_norm(example if isinstance(self.source, Big) else trained[-1], self.device, self.ranks)
+        check_norm(trained[-1], self.device, self.ranks)  # the last phase thaws what all others do
         self.chunks = [
             chunks(cfg.trials, cfg.trials_at_once, network, example.border(phase.frozen_stages))
             for phase, network in zip(self.phases, trained, strict=True)
@@ -169,7 +170,7 @@ class Plan:
         assert phase.optimizer is not None
         return Transfer(
             front,
-            networks,
+            [synchronised(network) for network in networks],
             functools.partial(phase.optimizer, lr=phase.lr),
             stored=phase.frozen_stages > 0,
             varied=self.varied,
@@ -234,9 +235,7 @@ def _trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
     if taken:
         raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     try:
-        # Batch norm that trains takes its statistics over whole batches, not over a rank's part of them.
-        norm = {"sync_batchnorm": True} if ranks() > 1 else {}
-        return make(**flags, **norm, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
+        return make(**flags, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

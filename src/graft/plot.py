@@ -1,6 +1,7 @@
 """Pictures of a job and of a sweep, all readable in black and white."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "t
         first, last = 100 * table["reference_low"], 100 * table["reference_high"]
         box = {"height": 0.7, "color": "#c8d8ec", "edgecolor": "#5f7fa8", "hatch": "////", "linewidth": 0.6}
         axes.barh(places, last - first, left=first, label="published range", zorder=0, **box)
-    axes.set_yticks(places, table["label"])
+    axes.set_yticks(places, [_wrapped(label) for label in table["label"]])
+    axes.margins(y=0.08)
     axes.invert_yaxis()
     axes.set(xlabel=f"{measure}, %", title=how)
     axes.grid(axis="x", alpha=0.3)
@@ -130,9 +132,12 @@ def draw_differences(path: Path, best: str, differences: Mapping[str, Difference
             axes.errorbar([100 * difference.mean], [place - 0.12], xerr=[[-low], [high]], **marks)
     axes.errorbar([], [], xerr=[], fmt="D", color="black", capsize=4, label="mean, told apart; 95 % for all together")
     axes.plot([], [], "D", color="black", markerfacecolor="white", label="mean, not distinguishable from the best")
-    axes.set_yticks(range(len(differences)), list(differences))
+    axes.set_yticks(range(len(differences)), [_wrapped(label) for label in differences])
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set(xlabel=f"{measure}, points above the same trial of the best", title=f"Difference to the best: {best}")
+    axes.set(
+        xlabel=f"{measure}, points above the same trial of the best",
+        title=_wrapped(f"Difference to the best: {best}", 90),
+    )
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
@@ -194,6 +199,10 @@ def title(config: dict) -> str:
     """Return what a job's configuration is, in words: VGG16 (ImageNet) with a Dense head on MNIST."""
     names = {group: config[group]["_target_"].split(".")[-1] for group in ("backbone", "source", "head", "dataset")}
     return "{backbone} ({source}) with a {head} head on {dataset}".format(**names)
+
+
+def _wrapped(label: str, width: int = 44) -> str:
+    return textwrap.fill(label, width)
 
 
 def _trials(count: int) -> str:

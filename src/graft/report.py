@@ -66,9 +66,10 @@ def show_curves(folder: Path, config: dict, output: Path) -> None:
         config: its plain configuration.
         output: the folder to draw into.
     """
-    path = folder / HISTORY
-    if path.exists():
-        draw_curves(output / CURVES, pandas.read_csv(path), title(config) if config else folder.name)
+    if (folder / HISTORY).exists():
+        history = pandas.read_csv(folder / HISTORY)
+        if len(set(history["epoch"])) > 1:  # a head that is solved has no curve
+            draw_curves(output / CURVES, history, title(config) if config else folder.name)
 
 
 def _console() -> Console:

@@ -45,6 +45,7 @@ class Result:
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
         self.lr: list[float | str | None] = []  # of each phase
         self.divided = False  # whether some fit had only some of the trials
+        self.resumed = False  # whether some fit drew only the curves' later part
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # an earlier run's curves would mix with these
         (folder / FAILURE).unlink(missing_ok=True)
         remove_leftovers(folder)
@@ -52,6 +53,7 @@ class Result:
     def add(self, trials: range, transfer: Transfer) -> None:
         """Take the history and the weights of the trials that one fit has trained; a later phase's replace them."""
         self.divided = self.divided or len(trials) < len(self.split.seeds)
+        self.resumed = self.resumed or transfer.resumed
         for key, values in transfer.history.items():
             # Six decimals: what single precision holds, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
@@ -77,7 +79,7 @@ class Result:
         if all("error" in trial for trial in trials):
             lr = "" if self.cfg.lr == "auto" else f"={self.cfg.lr / 10:g}"
             raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr{lr}")
-        if self.divided:
+        if self.divided or self.resumed:
             self._draw_curves()
         write_text(self.folder / HISTORY, self._history().to_csv(index=False))
         self._write_model(front, trials)
@@ -147,7 +149,9 @@ class Result:
         return pandas.DataFrame(rows, columns=columns).sort_values(columns[:4])
 
     def _draw_curves(self) -> None:
-        """Draw the bands over all trials, where each fit could only draw those of its own."""
+        """Draw the bands over all trials and epochs, where each fit could only draw those of its own."""
+        for events in (self.folder / "tensorboard").glob("events*"):
+            events.unlink()
         logger = curves(self.folder, "tensorboard", ("train", *self.split.curves))
         for (split, metric, epoch), values in self.history.items():
             logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)

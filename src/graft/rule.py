@@ -3,13 +3,15 @@
 Nothing heavy is imported here, so that an impossible value answers at once.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from graft.config import Knobs
 from graft.errors import GraftError
 
 
@@ -83,6 +85,8 @@ def _reference(value: Any) -> bool:
         return False
     return value["low"] <= value["high"]
 
+
+KEYS = [knob.name for knob in fields(Knobs)]  # what +key= would add is read by nothing
 
 RULES = {
     "seed": whole(0, 0),
@@ -209,7 +213,9 @@ def check(cfg: DictConfig) -> None:
     Raises:
         GraftError: names every fault with its key, its value and what would be allowed.
     """
-    faults = []
+    faults = [
+        f"there is no key {key}{_nearest(str(key))}; --help lists them all" for key in cfg if str(key) not in KEYS
+    ]
     for key, rule in RULES.items():
         group, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, group) if group else cfg
@@ -226,6 +232,11 @@ def check(cfg: DictConfig) -> None:
         faults = _combinations(cfg)
     if faults:
         raise GraftError("\n".join(faults))
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, KEYS, n=1)
+    return f"; try {near[0]}=" if near else ""
 
 
 def _combinations(cfg: DictConfig) -> list[str]:

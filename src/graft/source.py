@@ -19,7 +19,7 @@ from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.cut import Weights
 from graft.dataset import Dataset
-from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first
+from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first, synchronised
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.preprocess import TrainedOn
@@ -237,7 +237,7 @@ class Big:
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
         split = BigSplit(data, self.batch_size, self.seed)
         split.place(data.images.read(split.images), network.preprocess.fitted, fit.strategy.root_device)
-        transfer = Transfer(front, [whole], self.optimizer, stored=False)
+        transfer = Transfer(front, [synchronised(whole)], self.optimizer, stored=False)
         checkpoint.fit(fit, transfer, split)
         whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start

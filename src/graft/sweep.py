@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,11 @@ class Sweep(Callback):
         with stop_on_error():
             if config.sweep is not None:
                 raise GraftError("sweep= is for sweeps; try python src/train.py -m")
-            check_job(config, Path(config.hydra.run.dir))
-            _check_writable(Path(config.hydra.run.dir), Path(config.cache))
+            folder = Path(config.hydra.run.dir)
+            if (folder / "multirun.yaml").exists():
+                raise GraftError(f"{folder} holds a sweep, whose table would count this job, too; try another name=")
+            check_job(config, folder)
+            _check_writable(folder, Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -65,10 +68,14 @@ class Sweep(Callback):
                 )
             # Ray and submitit start workers that were typed nothing: ${typed:} must be in what they are sent.
             str(config.hydra.sweep.subdir)
+            if config.hydra.sweeper.get("params"):
+                raise GraftError("hydra.sweeper.params would go unchecked; try its keys and values behind -m")
             try:
                 jobs = list(_jobs(config))
             except HydraException as error:
                 raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
+            if (folder / RESULT).exists():
+                raise GraftError(f"{folder} holds a single job, which the sweep's table would count; try another name=")
             if not jobs:
                 raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
             if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
@@ -189,13 +196,21 @@ def check_kept(cfg: DictConfig, folder: Path) -> None:
         kept = json.loads((folder / RESULT).read_text())["config"]
     except (OSError, ValueError, KeyError):
         return  # none, or a damaged one, which is made again
-    old, new = compared(kept), compared(plain(cfg))
+    old, new = _leaves(compared(kept)), _leaves(compared(plain(cfg)))
     changed = [key for key in new if key in old and old[key] != new[key]]
     if changed:
         raise GraftError(
             f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
             "try another name=, or remove that folder"
         )
+
+
+def _leaves(config: Mapping, prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration by dotted keys, so that an older one lacks only the keys that it does not know."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
 @functools.cache  # said once, not for each job of a sweep

@@ -59,6 +59,7 @@ class Transfer(pl.LightningModule):
         self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
         self.lr_decay, self.first_epoch = lr_decay, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
+        self.resumed = False  # whether an earlier run had trained some of its epochs
         self._tallies: dict[str, Tally] = {}
 
     def forward(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
@@ -72,6 +73,9 @@ class Transfer(pl.LightningModule):
         super().train(mode)
         hold(self.frozen)
         return self
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.resumed = True
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.trials.parameters())

@@ -96,19 +96,23 @@ def row(name: str, data: Path, accelerator: str) -> tuple[float, float, float | 
         if accelerator == "gpu":
             watch.start()
         start = time.perf_counter()
-        subprocess.run([sys.executable, TRAIN, *words], cwd=folder, check=True, capture_output=True)
+        done = subprocess.run([sys.executable, TRAIN, *words], cwd=folder, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
         ended.set()
         if accelerator == "gpu":
             watch.join()
+        if done.returncode:
+            sys.exit(f"{' '.join(words)} failed: {done.stderr}")
         result = json.loads((Path(folder) / "outputs/row/result.json").read_text())
     return result["accuracy"]["mean"], seconds, fmean(busy) if busy else None
 
 
 def _watch(busy: list[float], ended: threading.Event) -> None:
-    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     while not ended.wait(0.5):
-        busy.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]))
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if said.isdigit():  # with MIG it is not known
+            busy.append(float(said))
 
 
 def draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
