@@ -132,16 +132,16 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
     for frozen in range(backbone.keep + 1):
         front, rest = copy.deepcopy(backbone).split(frozen)
         network = nn.Sequential(rest, Plain(num_features, 2))
-        transfer = Transfer(front, [network], lambda p: torch.optim.SGD(p, lr=0.1), stored=False).train()
-        optimizer = transfer.configure_optimizers()
+        transfer = Transfer(front, [network], torch.optim.SGD, stored=False).train()
+        optimizer = torch.optim.SGD(transfer.trials.parameters(), lr=0.1)
         before = {name: value.clone() for name, value in front.state_dict().items()}
         start = [parameter.clone() for parameter in network.parameters()]
         assert front.eval()(pixels[0]).shape[1:] == backbone.border(frozen)
-        nn.functional.cross_entropy(transfer(pixels)[0], labels[0]).backward()
+        nn.functional.cross_entropy(transfer(pixels, stored=False)[0], labels[0]).backward()
         optimizer.step()
         assert any(not torch.equal(old, new) for old, new in zip(start, network.parameters(), strict=True))
         assert all(torch.equal(value, before[name]) for name, value in front.state_dict().items())
         with torch.no_grad():
-            predicted = transfer.eval()(pixels).softmax(-1)
+            predicted = transfer.eval()(pixels, stored=False).softmax(-1)
         assert predicted.shape == (1, 2, 2)
         assert predicted.isfinite().all()

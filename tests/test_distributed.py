@@ -203,7 +203,8 @@ def test_two_ranks_thaw_a_network_with_held_batch_norm_as_one_process_does(run: 
     torch.save(network.state_dict(), tmp_path / "lite.pth")
     flags = (
         "backbone=efficientnet_lite0", "source=file", f"source.path={tmp_path}/lite.pth", "dataset.size=64", "epochs=1",
-        "tune=thaw", "tune.epochs=2", "trials=1", "dropout=0", "dataset.test_per_class=5", "batch_size=10", *SGD,
+        "tune=thaw", "tune.epochs=2", "trials=1", "dropout=0", "dataset.test_per_class=5", "batch_size=10",
+        "optimizer=sgd", "lr=0.01",
     )  # fmt: skip
     run(*flags, f"cache={tmp_path}/one", name="one")
     run(*flags, *TWO, f"cache={tmp_path}/two", name="two")
@@ -333,7 +334,6 @@ def test_a_sweep_gives_each_job_its_own_ranks_and_outlives_one_that_dies(tmp_pat
     for how in ("first", "second"):
         own = folder / f"+optimizer.how={how}"
         assert json.loads((own / "result.json").read_text())["choices"]["trainer"] == "ddp"
-        assert (own / "train.log").read_text().count("Non-trainable params") == 1
 
 
 @pytest.mark.slow
