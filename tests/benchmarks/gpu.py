@@ -124,6 +124,9 @@ def draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
     for (device, measured), look in zip(seconds.items(), ("o-", "s--"), strict=False):
         axes.plot(list(measured), list(measured.values()), look, color="black", label=device)
     axes.set(xscale="log", yscale="log", xlabel="trials, side by side", ylabel="seconds an epoch of 25 steps")
+    ticks = sorted({trials for measured in seconds.values() for trials in measured})
+    axes.set_xticks(ticks, [str(trials) for trials in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_title("Heads 512-512-5 on stored features, batches of 4")
     axes.grid(alpha=0.3)
     axes.legend()
