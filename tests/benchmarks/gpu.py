@@ -21,13 +21,12 @@ from statistics import fmean
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from seconds import Seconds
 from torch import nn
+from trial_axis import DIGIT, adam, data
 
-from graft.dataset import MNIST5k
 from graft.head import Dense
 from graft.job import stop_looking_for_gpus
-from graft.preprocess import Preprocess
-from graft.split import SmallSplit
 from graft.transfer import Transfer
 from graft.trials import keep_memory
 from graft.tune import Freeze
@@ -37,41 +36,21 @@ FEATURES, EPOCHS = 512, 4
 ROWS = ("lecture_mnist_scratch", "lecture_mnist_transfer", "lecture_mnist_vgg16_dense512", "lecture_cifar10_cnn4_relu")
 
 
-class Seconds(pl.Callback):
-    """Seconds of each training epoch, the device's work included."""
-
-    def __init__(self):
-        self.each: list[float] = []
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.start = _now(pl_module.device)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.each.append(_now(pl_module.device) - self.start)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
+def finished() -> float:
+    """Return the time when the device has done what it was given."""
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def epoch(trials: int, accelerator: str, compiled: bool = False) -> tuple[float, float]:
     """Return the seconds of the first epoch of so many stacked trials, and of the fastest other one."""
-    digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=1)
-    split = SmallSplit(digits, range(trials), batch_size=4)
-    device = torch.device("cuda" if accelerator == "gpu" else "cpu")
-    split.place(torch.rand(len(split.images), FEATURES), torch.Size([FEATURES]), device)
+    split = data(trials, FEATURES, torch.device("cuda" if accelerator == "gpu" else "cpu"))
     heads: list[nn.Module] = [Dense(FEATURES, 5, dropout=0.5) for _ in range(trials)]
-    transfer = Transfer(
-        nn.Sequential(Preprocess([1, 28, 28])),
-        heads,
-        lambda parameters: torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True),
-        stored=True,
-    )
+    transfer = Transfer(nn.Sequential(DIGIT), heads, adam, stored=True)
     if compiled:
         transfer.trials.compile()
-    seconds = Seconds()
+    seconds = Seconds(finished)
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False)
     trainer = pl.Trainer(
         accelerator=accelerator,

@@ -12,11 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from safetensors.torch import save_file
+from seconds import Seconds
 
 from graft.backbone import VGG16
 from graft.features import FeatureStore
@@ -25,19 +25,6 @@ from graft.preprocess import Preprocess
 from graft.tune import Freeze
 
 CONF = Path(__file__).parent.parent.parent / "conf"
-
-
-class Seconds(pl.Callback):
-    """Processor seconds of each training epoch."""
-
-    def __init__(self):
-        self.each: list[float] = []
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.start = time.process_time()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.each.append(time.process_time() - self.start)
 
 
 def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[float]]:
@@ -56,7 +43,7 @@ def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[flo
         front.to(memory_format=torch.channels_last)  # the faster way for it, too
     transfer = plan.transfer(0, front, networks, plan.split)
     transfer.stored = stored
-    seconds = Seconds()
+    seconds = Seconds(time.process_time)
     trainer = plan.trainer(max_epochs=epochs, logger=False, limit_val_batches=0, callbacks=[Freeze(), seconds])
     trainer.fit(transfer, datamodule=plan.split)
     losses = [float(value) for (_, metric, _), value in transfer.history.items() if metric == "loss"]

@@ -32,6 +32,7 @@ from graft.tune import Freeze
 
 EPOCHS, TURNS = 20, 5
 DIGIT = Preprocess([1, 28, 28])
+CPU = torch.device("cpu")
 Makes = Callable[[], nn.Module]
 
 
@@ -39,11 +40,11 @@ def adam(parameters) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True)
 
 
-def data(trials: int, features: int | None) -> SmallSplit:
+def data(trials: int, features: int | None, device: torch.device = CPU) -> SmallSplit:
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
     split = SmallSplit(digits, range(trials), batch_size=4)
     inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
-    split.place(inputs, inputs.shape[1:], torch.device("cpu"))
+    split.place(inputs, inputs.shape[1:], device)
     return split
 
 
