@@ -10,9 +10,10 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from graft.check import check
 from graft.config import _job_folder, build, folder_name
 from graft.errors import GraftError
-from graft.rule import RULES, check
+from graft.rule import RULES
 
 Configure = Callable[..., DictConfig]
 OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "sweep"))

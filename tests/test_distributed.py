@@ -17,14 +17,12 @@ import pytorch_lightning as pl
 import torch
 from conftest import ROOT
 from omegaconf import DictConfig
-from torch import nn
 
 from graft import checkpoint, job, plan
 from graft.augment import Distort
-from graft.distributed import check_norm, gather, join, launch, rank, ranks, strategy
+from graft.distributed import gather, join, launch, rank, ranks, strategy
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.layer import hold_norm
 from graft.split import Batches
 from graft.transfer import Transfer
 
@@ -111,25 +109,6 @@ def test_what_ranks_cannot_do_is_refused(run: Run, tmp_path: Path, flags: list[s
 def test_gpus_that_are_not_there_are_refused(run: Run):
     with pytest.raises(GraftError, match="Lightning refuses these trainer flags"):
         run("trainer=ddp", "trainer.devices=2", "trainer.accelerator=gpu")
-
-
-def test_batch_norm_that_trains_is_not_divided_among_cpus():
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    with pytest.raises(GraftError, match="batch norm that trains"):
-        check_norm(network, torch.device("cpu"), 2)
-    check_norm(network, torch.device("cpu"), 1)
-    check_norm(network, torch.device("cuda"), 2)
-    hold_norm(network)
-    check_norm(network, torch.device("cpu"), 2)
-
-
-def test_batch_norm_with_an_activation_inside_trains_on_one_gpu_only():
-    timm = pytest.importorskip("timm")
-    network = nn.Sequential(timm.layers.BatchNormAct2d(2))
-    with pytest.raises(GraftError, match="BatchNormAct2d, which trains here, cannot be divided among devices"):
-        check_norm(network, torch.device("cuda"), 2)
-    check_norm(network, torch.device("cuda"), 1)
-    check_norm(network.eval(), torch.device("cuda"), 2)
 
 
 def test_ranks_vary_their_images_each_in_its_own_way_and_draw_the_same_views():

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from graft.backbone import VGG16
+from graft.check import check
 from graft.preprocess import Preprocess
-from graft.rule import check
 
 Configure = Callable[..., DictConfig]
 Train = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,12 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from graft.backbone import CNN
+from graft.check import unused
 from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.head import STRENGTHS, Logistic, Ridge
 from graft.preprocess import Preprocess
-from graft.rule import unused
 
 Run = Callable[..., dict]
 

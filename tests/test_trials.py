@@ -7,7 +7,7 @@ from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
 from graft.head import Dense, Plain
-from graft.layer import hold_norm
+from graft.norm import hold_norm
 from graft.trials import TrialStack, chunks, stackable
 
 IMAGE = [1, 8, 8]

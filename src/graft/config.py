@@ -1,4 +1,4 @@
-"""The configuration: its knobs and their types, and how objects are built from it; what is refused is in rule.py.
+"""The configuration: its knobs and their types, and how objects are built from it; what is refused is in check.py.
 
 Nothing heavy is imported here, so that a mistyped key answers at once.
 """

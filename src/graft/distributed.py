@@ -25,13 +25,11 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
-from torch import distributed, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from graft.config import environment_rank
 from graft.errors import GraftError
-from graft.layer import counts_batches
 from graft.seed import seed_everywhere, stream
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. Who dies is noticed at once.
@@ -113,33 +111,6 @@ def check_shares(cfg: DictConfig, number: int) -> None:
                 f"regularize.{key} mixes images of a device's part of a batch, but batch_size={cfg.batch_size} leaves "
                 f"one of {number} devices a single image; try batch_size={2 * number}"
             )
-
-
-def check_norm(network: nn.Module, device: torch.device, number: int) -> None:
-    """Refuse batch norm that trains where its ranks would each take their part of a batch for the whole.
-
-    Raises:
-        GraftError: it trains on several CPUs, or is timm's, which has an activation inside.
-    """
-    if number == 1 or not counts_batches(network):
-        return
-    mend = "try trainer=default, or with source=file or source=imagenet tune.batch_norm=frozen"
-    if device.type == "cpu":
-        raise GraftError(
-            "batch norm that trains takes its statistics over whole batches, which PyTorch can do for several GPUs, "
-            f"but not for several CPUs; {mend}"
-        )
-    for module in network.modules():
-        if isinstance(module, _BatchNorm) and type(module).forward is not _BatchNorm.forward:
-            raise GraftError(f"{type(module).__name__}, which trains here, cannot be divided among devices; {mend}")
-
-
-def synchronised(network: nn.Module) -> nn.Module:
-    """Return a network whose batch norm, where it trains, takes its statistics over all ranks' parts of a batch.
-
-    Lightning's own flag would also replace what is frozen, in place.
-    """
-    return nn.SyncBatchNorm.convert_sync_batchnorm(network) if ranks() > 1 and counts_batches(network) else network
 
 
 def launch(work: Callable[..., object], number: int, *args: Any) -> None:

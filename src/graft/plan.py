@@ -16,17 +16,17 @@ from torch import nn
 
 from graft.augment import Augment, Views
 from graft.backbone import Backbone
+from graft.check import check
 from graft.checkpoint import Checkpoint
 from graft.config import build, builder
 from graft.dataset import Dataset
-from graft.distributed import check_norm, check_shares, join, strategy, synchronised
+from graft.distributed import check_shares, join, strategy
 from graft.errors import GraftError
 from graft.features import FeatureStore
 from graft.head import Solved
 from graft.images import Stream
-from graft.layer import hold_norm
+from graft.norm import check_norm, hold_norm, synchronised
 from graft.regularize import Objective, Regularize
-from graft.rule import check
 from graft.seed import seeded
 from graft.solve import SolvedTransfer
 from graft.source import Big, File

@@ -44,16 +44,14 @@ class Result:
         self.history: dict[tuple[str, str, int], dict[int, float]] = {}
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
         self.lr: list[float | str | None] = []  # of each phase
-        self.divided = False  # whether some fit had only some of the trials
-        self.resumed = False  # whether some fit drew only the curves' later part
+        self.partly_drawn = False  # whether some fit drew only its own trials' curves, or only their later part
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # an earlier run's curves would mix with these
         (folder / FAILURE).unlink(missing_ok=True)
         remove_leftovers(folder)
 
     def add(self, trials: range, transfer: Transfer) -> None:
         """Take the history and the weights of the trials that one fit has trained; a later phase's replace them."""
-        self.divided = self.divided or len(trials) < len(self.split.seeds)
-        self.resumed = self.resumed or transfer.resumed
+        self.partly_drawn |= len(trials) < len(self.split.seeds) or transfer.resumed
         for key, values in transfer.history.items():
             # Six decimals: what single precision holds, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
@@ -79,7 +77,7 @@ class Result:
         if all("error" in trial for trial in trials):
             lr = "" if self.cfg.lr == "auto" else f"={self.cfg.lr / 10:g}"
             raise GraftError(f"no trial came to an end: {trials[0]['error']}; try a smaller lr{lr}")
-        if self.divided or self.resumed:
+        if self.partly_drawn:
             self._draw_curves()
         write_text(self.folder / HISTORY, self._history().to_csv(index=False))
         self._write_model(front, trials)

@@ -1,18 +1,12 @@
-"""Rules: what a configuration's values must be, all of them checked at once, before anything runs.
+"""Rules: what each of a configuration's values must be; check.py holds a configuration against them.
 
 Nothing heavy is imported here, so that an impossible value answers at once.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-
-from omegaconf import DictConfig, ListConfig, OmegaConf
-
-from graft.config import Knobs
-from graft.errors import GraftError
 
 
 @dataclass(frozen=True)
@@ -85,8 +79,6 @@ def _reference(value: Any) -> bool:
         return False
     return value["low"] <= value["high"]
 
-
-KEYS = [knob.name for knob in fields(Knobs)]  # what +key= would add is read by nothing
 
 RULES = {
     "seed": whole(0, 0),
@@ -205,76 +197,3 @@ RULES = {
     ),
     "trainer.accumulate_grad_batches": whole(1, 1),
 }
-
-
-def check(cfg: DictConfig) -> None:
-    """Refuse impossible values and combinations, all in one message.
-
-    Raises:
-        GraftError: names every fault with its key, its value and what would be allowed.
-    """
-    faults = [
-        f"there is no key {key}{_nearest(str(key))}; --help lists them all" for key in cfg if str(key) not in KEYS
-    ]
-    for key, rule in RULES.items():
-        group, _, leaf = key.rpartition(".")
-        node = OmegaConf.select(cfg, group) if group else cfg
-        if node is None or leaf not in list(node):  # a missing value, ???, would not be `in node`
-            continue  # this group's option has no such key
-        if group and "${" in str(node._get_node(leaf)):
-            continue  # a knob's value, which is reported under the knob's name
-        missing = OmegaConf.is_missing(node, leaf)
-        value = "nothing" if missing else node[leaf]
-        value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if missing or not rule.holds(value):
-            faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
-    if not faults:
-        faults = _combinations(cfg)
-    if faults:
-        raise GraftError("\n".join(faults))
-
-
-def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    return f"; try {near[0]}=" if near else ""
-
-
-def _combinations(cfg: DictConfig) -> list[str]:
-    """Return what is wrong with values that are each possible alone."""
-    faults = []
-    big, small = ({str(item) for item in _listed(classes)} for classes in (cfg.dataset.big, cfg.dataset.small))
-    both = big if cfg.dataset.small == "all" else big & small
-    if both:
-        faults.append(
-            f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
-        )
-    if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
-        faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
-    for key in ("mixup", "cutmix"):
-        if cfg.regularize[key] and cfg.batch_size == 1:
-            faults.append(f"regularize.{key} mixes images of one batch, got batch_size=1; try batch_size=4")
-    if str(cfg.schedule._target_).endswith(".step") and cfg.schedule.step_size >= cfg.epochs:
-        faults.append(
-            f"schedule.step_size={cfg.schedule.step_size} with epochs={cfg.epochs} never changes the learning rate; "
-            f"try schedule.step_size={max(1, cfg.epochs // 3)}, or schedule=constant"
-        )
-    return faults
-
-
-def _listed(classes: ListConfig | str) -> Sequence:
-    return [] if isinstance(classes, str) else classes
-
-
-SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
-
-
-def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
-    """Return which knobs of those that were typed have no effect on this configuration."""
-    solved = str(cfg.head._target_).endswith((".Ridge", ".Logistic"))
-    written = OmegaConf.to_yaml(cfg)
-    return [
-        knob
-        for knob in knobs
-        if (solved and knob.split(".")[0] in SOLVED)
-        or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
-    ]

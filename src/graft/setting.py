@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from graft.errors import GraftError
 
@@ -25,17 +26,21 @@ NAMED = (
 Setting = dict[str, str]  # the swept keys' values, as texts
 
 
-def flat(config: Mapping, prefix: str = "") -> Setting:
-    """Return a nested configuration as dotted keys and texts, without `_target_` and its like."""
-    found = {}
+def leaves(config: Mapping, prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration's values by dotted keys."""
+    found: dict[str, Any] = {}
     for key, value in config.items():
-        if str(key).startswith("_"):
-            continue
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = "null" if value is None else str(value).removesuffix(".0")
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
+
+
+def flat(config: Mapping) -> Setting:
+    """Return a nested configuration as dotted keys and texts, without `_target_` and its like."""
+    return {
+        key: "null" if value is None else str(value).removesuffix(".0")
+        for key, value in leaves(config).items()
+        if "._" not in f".{key}"
+    }
 
 
 def overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:

@@ -19,9 +19,10 @@ from graft.backbone import Backbone
 from graft.checkpoint import Checkpoint
 from graft.cut import Weights
 from graft.dataset import Dataset
-from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first, synchronised
+from graft.distributed import from_rank_0, locked, own_dropout, rank, rank_0_first
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
+from graft.norm import synchronised
 from graft.preprocess import TrainedOn
 from graft.progress import Progress
 from graft.published import Offer

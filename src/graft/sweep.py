@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from graft.check import check, unused
 from graft.config import choices, compared, own, plain
 from graft.errors import GraftError
 from graft.launcher import check_devices, enter_worker, hold, left_running, show_so_far
-from graft.rule import check, unused
 from graft.search import check_search, ends
-from graft.setting import matches, settings, unknown_baseline
+from graft.setting import leaves, matches, settings, unknown_baseline
 
 log = logging.getLogger("graft")
 
@@ -196,21 +196,13 @@ def check_kept(cfg: DictConfig, folder: Path) -> None:
         kept = json.loads((folder / RESULT).read_text())["config"]
     except (OSError, ValueError, KeyError):
         return  # none, or a damaged one, which is made again
-    old, new = _leaves(compared(kept)), _leaves(compared(plain(cfg)))
+    old, new = leaves(compared(kept)), leaves(compared(plain(cfg)))  # an older one lacks keys that it does not know
     changed = [key for key in new if key in old and old[key] != new[key]]
     if changed:
         raise GraftError(
             f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
             "try another name=, or remove that folder"
         )
-
-
-def _leaves(config: Mapping, prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration by dotted keys, so that an older one lacks only the keys that it does not know."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 @functools.cache  # said once, not for each job of a sweep

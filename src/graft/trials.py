@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from graft.errors import GraftError
-from graft.layer import counts_batches, hold_norm, holds_norm
+from graft.norm import counts_batches, hold_norm, holds_norm
 
 MEMORY_OF_A_STACK = 2**31  # bytes of weights, gradients and optimiser state that one stack may take
 
