@@ -1,4 +1,5 @@
 import copy
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torchvision.ops import StochasticDepth
 from graft.errors import GraftError
 from graft.head import Dense, Plain
 from graft.norm import hold_norm
-from graft.trials import TrialStack, chunks, stackable
+from graft.trials import IN_TURN, TrialStack, chunks, layout, stackable
 
 IMAGE = [1, 8, 8]
 
@@ -35,8 +36,32 @@ def test_inputs_with_one_trial_are_shared_by_all():
     torch.testing.assert_close(TrialStack(nets)(x), torch.stack([net(x[0]) for net in nets]))
 
 
-def test_a_stack_s_gradients_are_each_network_s_own():
-    nets, x = networks(2), torch.rand(2, 5, 1, 8, 8)
+@pytest.mark.parametrize("trials", [1, 3], ids=["shared", "own"])
+def test_trials_in_turn_are_what_vmap_makes_of_them(trials, monkeypatch):
+    stack, x = TrialStack(networks(3)), torch.rand(trials, IN_TURN, *IMAGE)
+    taken = Mock(wraps=stack._in_turn)
+    monkeypatch.setattr(stack, "_in_turn", taken)
+    in_turn, together = stack(x), stack(x[:, :-1])
+    assert taken.call_count == 1  # a smaller batch runs under vmap
+    torch.testing.assert_close(in_turn[:, :-1], together)
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "plain"),
+    [
+        (nn.Conv2d(8, 8, 3), (8, 4, 4), True),
+        (nn.Conv2d(8, 8, 3), (8, 5, 5), False),
+        (nn.Conv2d(8, 8, 3, groups=8), (8, 4, 4), False),
+        (nn.Linear(8, 8), (8,), False),
+    ],
+)
+def test_maps_of_few_positions_keep_plain_order_but_for_depthwise_kernels(network, inputs, plain):
+    assert layout(network, inputs) is (torch.contiguous_format if plain else torch.channels_last)
+
+
+@pytest.mark.parametrize("batch", [2, IN_TURN], ids=["vmap", "in turn"])
+def test_a_stack_s_gradients_are_each_network_s_own(batch):
+    nets, x = networks(2), torch.rand(2, batch, *IMAGE)
     stack = TrialStack(nets)
     before = {name: value.detach().clone() for name, value in stack.weights().items()}
     optimizer = torch.optim.SGD(stack.parameters(), lr=1.0)
@@ -83,9 +108,9 @@ def test_batch_norm_runs_alone_and_is_not_stacked():
         TrialStack([batch_norm(), batch_norm()])
 
 
-@pytest.mark.parametrize("trials", [1, 2])
-def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int):
-    nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, 5, 1, 8, 8)
+@pytest.mark.parametrize(("trials", "batch"), [(1, 5), (2, 5), (2, IN_TURN)])
+def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int, batch: int):
+    nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, batch, *IMAGE)
     for net in nets:
         net(torch.rand(20, 1, 8, 8) * 3)  # statistics unlike those of the batch
         hold_norm(net)

@@ -32,7 +32,7 @@ from graft.solve import SolvedTransfer
 from graft.source import Big, File
 from graft.split import SmallSplit
 from graft.transfer import Transfer
-from graft.trials import chunks
+from graft.trials import chunks, layout
 from graft.tune import Phase
 
 log = logging.getLogger("graft")
@@ -102,10 +102,9 @@ class Plan:
         if self.phases[-1].batch_norm == "frozen":
             hold_norm(trained[-1])
         check_norm(trained[-1], self.device, self.ranks)  # the last phase thaws what all others do
-        self.chunks = [
-            chunks(cfg.trials, cfg.trials_at_once, network, example.border(phase.frozen_stages))
-            for phase, network in zip(self.phases, trained, strict=True)
-        ]
+        borders = [example.border(phase.frozen_stages) for phase in self.phases]
+        self.layouts = [layout(*one) for one in zip(trained, borders, strict=True)]
+        self.chunks = [chunks(cfg.trials, cfg.trials_at_once, *one) for one in zip(trained, borders, strict=True)]
 
     def _check_ranks(self) -> None:
         alone = {
@@ -178,6 +177,7 @@ class Plan:
             objective=self.objective(split),
             lr_decay=phase.lr_decay,
             first_epoch=self.epochs(number),
+            layout=self.layouts[number],
         )
 
     def epochs(self, phases: int) -> int:

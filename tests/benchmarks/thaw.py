@@ -22,6 +22,7 @@ from graft.backbone import VGG16
 from graft.features import FeatureStore
 from graft.plan import Plan
 from graft.preprocess import Preprocess
+from graft.trials import keep_memory
 from graft.tune import Freeze
 
 CONF = Path(__file__).parent.parent.parent / "conf"
@@ -52,6 +53,7 @@ def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[flo
 
 def main() -> None:
     torch.set_num_threads(1)
+    keep_memory()
     for size, batch in itertools.product(map(int, sys.argv[1:] or ["32"]), (32, 100)):
         with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
             torch.manual_seed(0)
