@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from graft.backbone import CNN
-from graft.check import unused
 from graft.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.files import read_tensors
@@ -98,9 +97,3 @@ def test_a_job_with_a_solved_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
 def test_what_cannot_be_solved_is_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)
-
-
-def test_knobs_of_training_are_known_to_have_no_effect(configure: Callable):
-    knobs = ["epochs", "lr", "optimizer.eps", "dropout", "width"]
-    assert unused(configure("head=ridge"), [*knobs, "seed"]) == knobs
-    assert unused(configure(), ["epochs", "dropout"]) == []

@@ -75,15 +75,19 @@ def _listed(classes: ListConfig | str) -> Sequence:
 
 
 SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
+THAWED = ("tune.lr_decay", "tune.batch_norm")  # without effect where no stage is
 
 
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     """Return which knobs of those that were typed have no effect on this configuration."""
     solved = str(cfg.head._target_).endswith((".Ridge", ".Logistic"))
+    scratch = str(cfg.source._target_).endswith(".Scratch")
+    frozen = cfg.tune.thaw == 0 or (cfg.tune.thaw == "auto" and not scratch)
     written = OmegaConf.to_yaml(cfg)
     return [
         knob
         for knob in knobs
         if (solved and knob.split(".")[0] in SOLVED)
+        or (frozen and knob in THAWED)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]
