@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from graft import job
+from graft import job, trials
 from graft.dataset import MNIST5k
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,13 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., d
         return result
 
     return run
+
+
+@pytest.fixture(params=["vmap", "in turn"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either way in which a stack of trials takes a step; networks of tests are too small to choose turns."""
+    monkeypatch.setattr(trials, "IN_TURN", 0 if request.param == "in turn" else 10**12)
+    return request.param
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_views_are_each_image_s_own_whoever_asks(digits: MNIST5k, tmp_path: Path
 
 
 @pytest.mark.parametrize("overrides", [("tune=frozen",), ("tune.thaw=1", "augment.views=3")])
-def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...]):
+def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...], way: str):
     both = run(*QUICK, "augment=digits", *overrides, name="both")
     alone = run(*QUICK, "augment=digits", *overrides, "seed=1", "trials=1", name="alone")
     bare = run(*QUICK, overrides[0], name="bare")

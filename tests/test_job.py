@@ -79,7 +79,7 @@ def test_heads_on_stored_features_equal_a_plain_loop(
     assert len(stacked["trials"]) == 15
 
 
-def test_the_whole_cnn_equals_a_plain_loop(run: Run, tmp_path: Path, digits: MNIST5k):
+def test_the_whole_cnn_equals_a_plain_loop(run: Run, tmp_path: Path, digits: MNIST5k, way: str):
     overrides = ("source=scratch", "dropout=0", "epochs=2", "test_curve=false")
     stacked = run(*overrides, "trials=4", name="stacked")
     run(*overrides, "trials=1", "seed=3", name="alone")

@@ -171,7 +171,7 @@ REGULARISERS = (
 )  # fmt: skip
 
 
-def test_trials_alone_equal_the_stack_under_all_regularisers(run: Run):
+def test_trials_alone_equal_the_stack_under_all_regularisers(run: Run, way: str):
     overrides = (*QUICK, *REGULARISERS, "regularize.cutmix=1", "tune.thaw=1")
     both = run(*overrides, name="both")
     alone = run(*overrides, "seed=1", "trials=1", name="alone")

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from graft import trials as trials_module
 from graft.errors import GraftError
 from graft.head import Dense, Plain
 from graft.norm import hold_norm
-from graft.trials import IN_TURN, TrialStack, chunks, layout, stackable
+from graft.trials import TrialStack, chunks, fastest_format, stackable
 
 IMAGE = [1, 8, 8]
 
@@ -25,43 +26,65 @@ def batch_norm() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3))
 
 
-def test_a_stack_gives_each_network_s_logits():
+def test_a_stack_gives_each_network_s_logits(way: str):
     nets, x = networks(3), torch.rand(3, 5, 1, 8, 8)
     expected = torch.stack([net(inputs) for net, inputs in zip(nets, x, strict=True)])
     torch.testing.assert_close(TrialStack(nets)(x), expected)
 
 
-def test_inputs_with_one_trial_are_shared_by_all():
+def test_inputs_with_one_trial_are_shared_by_all(way: str):
     nets, x = networks(3), torch.rand(1, 5, 1, 8, 8)
     torch.testing.assert_close(TrialStack(nets)(x), torch.stack([net(x[0]) for net in nets]))
 
 
-@pytest.mark.parametrize("trials", [1, 3], ids=["shared", "own"])
-def test_trials_in_turn_are_what_vmap_makes_of_them(trials, monkeypatch):
-    stack, x = TrialStack(networks(3)), torch.rand(trials, IN_TURN, *IMAGE)
-    taken = Mock(wraps=stack._in_turn)
-    monkeypatch.setattr(stack, "_in_turn", taken)
-    in_turn, together = stack(x), stack(x[:, :-1])
-    assert taken.call_count == 1  # a smaller batch runs under vmap
-    torch.testing.assert_close(in_turn[:, :-1], together)
+def test_convolutions_take_turns_in_large_steps(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trials_module, "IN_TURN", 36 * 5)  # four kernels of 3x3, five images
+    stack, x = TrialStack(networks(2)), torch.rand(2, 5, *IMAGE)
+    turns = Mock(wraps=stack._in_turn)
+    monkeypatch.setattr(stack, "_in_turn", turns)
+    large, small = stack(x), stack(x[:, :4])
+    assert turns.call_count == 1
+    torch.testing.assert_close(large[:, :4], small)
+    TrialStack([nn.Sequential(nn.Flatten(), nn.Linear(64, 2)) for _ in range(2)])(x.repeat(1, 100, 1, 1, 1))
+    assert turns.call_count == 1  # dense layers are batched products however many images there are
+
+
+def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way: str):
+    nets, x = [nn.Sequential(nn.SiLU(inplace=True), net) for net in networks(3)], torch.rand(1, 5, *IMAGE)
+    expected = torch.stack([net(x[0].clone()) for net in nets])
+    torch.testing.assert_close(TrialStack(nets)(x.clone()), expected)
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
+def test_maps_run_in_the_order_of_memory_that_is_asked_for(trials, order, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trials_module, "IN_TURN", 0)
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        nn.MaxPool2d, "forward", lambda self, maps: seen.append(maps) or nn.functional.max_pool2d(maps, 2)
+    )
+    TrialStack(networks(trials), order)(torch.rand(trials, 5, *IMAGE))
+    assert len(seen) == trials
+    assert all(maps.is_contiguous(memory_format=order) for maps in seen)
 
 
 @pytest.mark.parametrize(
-    ("network", "inputs", "plain"),
+    ("network", "inputs", "device", "plain"),
     [
-        (nn.Conv2d(8, 8, 3), (8, 4, 4), True),
-        (nn.Conv2d(8, 8, 3), (8, 5, 5), False),
-        (nn.Conv2d(8, 8, 3, groups=8), (8, 4, 4), False),
-        (nn.Linear(8, 8), (8,), False),
+        (nn.Conv2d(8, 8, 3), (8, 4, 4), "cpu", True),
+        (nn.Conv2d(8, 8, 3), (8, 4, 4), "cuda", False),
+        (nn.Conv2d(8, 8, 3), (8, 5, 5), "cpu", False),
+        (nn.Conv2d(8, 8, 3, groups=8), (8, 4, 4), "cpu", False),
+        (nn.Linear(8, 8), (7, 7, 8), "cpu", True),
     ],
 )
-def test_maps_of_few_positions_keep_plain_order_but_for_depthwise_kernels(network, inputs, plain):
-    assert layout(network, inputs) is (torch.contiguous_format if plain else torch.channels_last)
+def test_heavy_kernels_take_tiny_maps_in_plain_order(network, inputs, device, plain):
+    expected = torch.contiguous_format if plain else torch.channels_last
+    assert fastest_format(network, inputs, torch.device(device)) is expected
 
 
-@pytest.mark.parametrize("batch", [2, IN_TURN], ids=["vmap", "in turn"])
-def test_a_stack_s_gradients_are_each_network_s_own(batch):
-    nets, x = networks(2), torch.rand(2, batch, *IMAGE)
+def test_a_stack_s_gradients_are_each_network_s_own(way: str):
+    nets, x = networks(2), torch.rand(2, 5, *IMAGE)
     stack = TrialStack(nets)
     before = {name: value.detach().clone() for name, value in stack.weights().items()}
     optimizer = torch.optim.SGD(stack.parameters(), lr=1.0)
@@ -108,9 +131,9 @@ def test_batch_norm_runs_alone_and_is_not_stacked():
         TrialStack([batch_norm(), batch_norm()])
 
 
-@pytest.mark.parametrize(("trials", "batch"), [(1, 5), (2, 5), (2, IN_TURN)])
-def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int, batch: int):
-    nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, batch, *IMAGE)
+@pytest.mark.parametrize("trials", [1, 2])
+def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int, way: str):
+    nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, 5, *IMAGE)
     for net in nets:
         net(torch.rand(20, 1, 8, 8) * 3)  # statistics unlike those of the batch
         hold_norm(net)

@@ -32,7 +32,7 @@ from graft.solve import SolvedTransfer
 from graft.source import Big, File
 from graft.split import SmallSplit
 from graft.transfer import Transfer
-from graft.trials import chunks, layout
+from graft.trials import chunks, fastest_format
 from graft.tune import Phase
 
 log = logging.getLogger("graft")
@@ -103,8 +103,9 @@ class Plan:
             hold_norm(trained[-1])
         check_norm(trained[-1], self.device, self.ranks)  # the last phase thaws what all others do
         borders = [example.border(phase.frozen_stages) for phase in self.phases]
-        self.layouts = [layout(*one) for one in zip(trained, borders, strict=True)]
-        self.chunks = [chunks(cfg.trials, cfg.trials_at_once, *one) for one in zip(trained, borders, strict=True)]
+        pairs = list(zip(trained, borders, strict=True))
+        self.memory_formats = [fastest_format(network, border, self.device) for network, border in pairs]
+        self.chunks = [chunks(cfg.trials, cfg.trials_at_once, network, border) for network, border in pairs]
 
     def _check_ranks(self) -> None:
         alone = {
@@ -177,7 +178,7 @@ class Plan:
             objective=self.objective(split),
             lr_decay=phase.lr_decay,
             first_epoch=self.epochs(number),
-            layout=self.layouts[number],
+            memory_format=self.memory_formats[number],
         )
 
     def epochs(self, phases: int) -> int:

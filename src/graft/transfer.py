@@ -35,7 +35,7 @@ class Transfer(pl.LightningModule):
         objective: what the training steps minimise; None: the plain cross-entropy.
         lr_decay: learning rate of each stage, as a share of the next one's; the last stage's is the head's.
         first_epoch: epochs of the fits before this one, from which its own are counted on.
-        layout: order of memory of a network that trains alone.
+        memory_format: in which maps run.
 
     Attributes:
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
@@ -52,11 +52,11 @@ class Transfer(pl.LightningModule):
         objective: Objective | None = None,
         lr_decay: float = 1.0,
         first_epoch: int = 0,
-        layout: torch.memory_format = torch.channels_last,
+        memory_format: torch.memory_format = torch.channels_last,
     ):
         super().__init__()
         self.frozen = frozen
-        self.trials = TrialStack(networks, layout)
+        self.trials = TrialStack(networks, memory_format)
         self.optimizer = optimizer
         self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
         self.lr_decay, self.first_epoch = lr_decay, first_epoch

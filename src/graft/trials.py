@@ -14,17 +14,22 @@ from graft.errors import GraftError
 from graft.norm import counts_batches, hold_norm, holds_norm
 
 MEMORY_OF_A_STACK = 2**31  # bytes of weights, gradients and optimiser state that one stack may take
-IN_TURN = 8  # images in a batch of maps, from which on a processor takes the trials in turn
+IN_TURN = 500_000  # a trial's kernel weights times images of its batch, from which on trials take turns on a CPU
 
 
 class TrialStack(nn.Module):
     """One network for each trial; all of them take each step together.
 
-    Every parameter is stacked along a leading trial axis, and features run under `vmap`, as batched products: a small
-    head leaves the processor idle. Of convolutions `vmap` makes grouped ones, which a processor is slow at; maps of a
-    batch that is worth it meet each trial's weights in turn, within the same step. 15 of the lecture's digit networks
-    take 85 ms for a step so and 124 ms under `vmap`, its CIFAR networks 184 and 283 ms, five last blocks of VGG-16 196
-    and 450 ms in batches of 32; in batches of 4 it is 25 and 21 ms, 46 and 43 ms, 87 and 125 ms (2 cores, 2026-11-24).
+    Every parameter is stacked along a leading trial axis, and the network runs under `vmap`, as batched products: a
+    small head leaves the processor idle. But `vmap` makes grouped convolutions, which are slow on a CPU. There trials
+    run one after another within the step, unless it is a small one. Milliseconds of a step (2 cores, 2026-11-24):
+
+        networks                        batch  vmap  in turn
+        15 of the lecture's for digits      4    21       25
+        15 of the lecture's for digits     32   124       85
+        15 of the lecture's for CIFAR-10   32   283      184
+        5 last blocks of VGG-16             4   125       87
+        5 last blocks of VGG-16            32   450      196
 
     A single network runs as it is. So must be whatever cannot be stacked: batch norm in training counts its batches in
     place.
@@ -36,14 +41,15 @@ class TrialStack(nn.Module):
     Args:
         networks: networks of one architecture, each with the weights that its trial starts from, in training mode;
             batch norm that is in evaluation mode stays so.
-        layout: in which order of memory networks of maps run.
+        memory_format: in which maps run.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], layout: torch.memory_format = torch.channels_last):
+    def __init__(self, networks: Sequence[nn.Module], memory_format: torch.memory_format = torch.channels_last):
         super().__init__()
-        self.trials, self._layout = len(networks), layout
+        self.trials, self._memory_format = len(networks), memory_format
+        self._kernels = sum(module.weight.numel() for module in convolutions(networks[0]))
         self._norm_held = holds_norm(networks[0])
-        self.network = networks[0].to(memory_format=layout) if self.trials == 1 else None
+        self.network = networks[0].to(memory_format=memory_format) if self.trials == 1 else None
         if self.network is not None:
             return
         if counts_batches(networks[0]):
@@ -70,7 +76,7 @@ class TrialStack(nn.Module):
             self._template[0].train(self.training)
             if self._norm_held:
                 hold_norm(self._template[0])
-        if inputs.dim() > 3 and inputs.shape[1] >= IN_TURN and inputs.device.type == "cpu":
+        if self._kernels * inputs.shape[1] >= IN_TURN and inputs.device.type == "cpu":
             return self._in_turn(inputs)
         shared = len(inputs) == 1
         return vmap(self._one, in_dims=(0, None if shared else 0), randomness="different")(
@@ -80,12 +86,13 @@ class TrialStack(nn.Module):
     def _in_turn(self, inputs: torch.Tensor) -> torch.Tensor:
         values = {name: value.unbind() for name, value in self.weights().items()}
         weights = [{name: each[trial] for name, each in values.items()} for trial in range(self.trials)]
-        maps = [self._laid_out(one) for one in inputs] * (self.trials if len(inputs) == 1 else 1)
+        # A network may change its inputs in place, and the next trial must not see it.
+        maps = [self._laid_out(one.clone()) for one in inputs.expand(self.trials, *inputs.shape[1:])]
         return torch.stack([self._one(*pair) for pair in zip(weights, maps, strict=True)])
 
     def _laid_out(self, inputs: torch.Tensor) -> torch.Tensor:
         # Unlike `contiguous()`, `to()` gives an image of one channel the strides by which convolutions choose.
-        return inputs.to(memory_format=self._layout) if inputs.dim() == 4 else inputs
+        return inputs.to(memory_format=self._memory_format) if inputs.dim() == 4 else inputs
 
     def train(self, mode: bool = True) -> "TrialStack":
         super().train(mode)
@@ -143,21 +150,28 @@ def stackable(network: nn.Module, inputs: Sequence[int]) -> bool:
     return True
 
 
-def layout(network: nn.Module, inputs: Sequence[int]) -> torch.memory_format:
-    """Return the order of memory in which one network trains faster.
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """Return a network's convolutions."""
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+def fastest_format(network: nn.Module, inputs: Sequence[int], device: torch.device) -> torch.memory_format:
+    """Return the order of memory in which maps train faster.
 
     Channels last: the lecture's networks take 1.4 times as long for a step without, EfficientNet's last blocks 1.4 to
-    3 times. But where maps have few positions and kernels many weights, plain order: VGG-16's last block takes 68 ms
-    for maps of 2x2 and 84 ms with channels last, ResNet-18's 36 and 53 ms; the two meet at 4x4 to 6x6. Depthwise
-    kernels have few weights (batches of 32, one thread, 2026-11-24).
+    3 times. But on a CPU, where maps have few positions and kernels many weights, plain order: VGG-16's last block
+    takes 68 ms for maps of 2x2 and 84 ms with channels last, ResNet-18's 36 and 53 ms; the two meet at 4x4 to 6x6.
+    Grouped kernels have few weights (batches of 32, one thread, 2026-11-24).
 
     Args:
         network: one trial's.
         inputs: shape of what it takes for one image.
+        device: where it trains.
     """
-    depthwise = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules())
-    tiny = len(inputs) == 3 and math.prod(inputs[1:]) <= 16
-    return torch.contiguous_format if tiny and not depthwise else torch.channels_last
+    grouped = any(module.groups > 1 for module in convolutions(network))
+    tiny = len(inputs) == 3 and math.prod(inputs[1:]) <= 16 and device.type == "cpu"
+    plain = not convolutions(network) or (tiny and not grouped)
+    return torch.contiguous_format if plain else torch.channels_last
 
 
 def chunks(trials: int, at_once: int | str, network: nn.Module, inputs: Sequence[int]) -> list[range]:
@@ -176,7 +190,7 @@ def chunks(trials: int, at_once: int | str, network: nn.Module, inputs: Sequence
         # Weights, gradients and Adam's two moments, four bytes each.
         size = 16 * sum(parameter.numel() for parameter in network.parameters())
         at_once = max(1, MEMORY_OF_A_STACK // max(size, 1))
-        # What has batch norm is deep: a fit for each trial costs little beside its steps, and holds one trial's maps.
+        # What has batch norm is deep: a fit for each trial costs little beside its steps, and holds one's activations.
         if min(at_once, trials) > 1 and (holds_norm(network) or not stackable(network, inputs)):
             at_once = 1
     elif min(int(at_once), trials) > 1 and not stackable(network, inputs):

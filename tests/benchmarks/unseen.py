@@ -1,10 +1,9 @@
-"""Test images that chose nothing: training images that no recipe of conf/experiment/best_*.yaml trained on or chose by.
+"""Test images by which nothing was chosen: training images that no recipe of conf/experiment/best_*.yaml draws.
 
-python tests/benchmarks/unseen.py DATA OUT, where DATA holds MNIST/raw and cifar10_png/{train,test}/<class>. It fills
-OUT/MNIST/raw, where the odd training digits after the 200th stand in for the test digits, and
-OUT/cifar10/{train,test}/<class>, the first 100 training images of each class and those after the 150th. What lies
-between these and the recipes' own images is where validation images are drawn, by which choices were made. The recipes
-run on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
+python tests/benchmarks/unseen.py DATA OUT, where DATA holds MNIST/raw and cifar10_png/train/<class>. OUT/MNIST/raw gets
+the training digits, and their odd ones after the 200th as test digits. OUT/cifar10/train gets the first 100 images of
+each class and OUT/cifar10/test those after the 150th, because rates were chosen by the 50 between them. The recipes run
+on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
 """
 
 import shutil
