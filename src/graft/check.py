@@ -57,17 +57,22 @@ def _combinations(cfg: DictConfig) -> list[str]:
         faults.append(
             f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
         )
-    if str(cfg.source._target_).endswith(".Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
+    if _is(cfg.source, "Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
         faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
     for key in ("mixup", "cutmix"):
         if cfg.regularize[key] and cfg.batch_size == 1:
             faults.append(f"regularize.{key} mixes images of one batch, got batch_size=1; try batch_size=4")
-    if str(cfg.schedule._target_).endswith(".step") and cfg.schedule.step_size >= cfg.epochs:
+    if _is(cfg.schedule, "step") and cfg.schedule.step_size >= cfg.epochs:
         faults.append(
             f"schedule.step_size={cfg.schedule.step_size} with epochs={cfg.epochs} never changes the learning rate; "
             f"try schedule.step_size={max(1, cfg.epochs // 3)}, or schedule=constant"
         )
     return faults
+
+
+def _is(option: DictConfig, *names: str) -> bool:
+    """Return whether an option builds one of these classes or functions; it is not imported for that."""
+    return str(option._target_).rpartition(".")[2] in names
 
 
 def _listed(classes: ListConfig | str) -> Sequence:
@@ -80,9 +85,8 @@ THAWED = ("tune.lr_decay", "tune.batch_norm")  # without effect where no stage i
 
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     """Return which knobs of those that were typed have no effect on this configuration."""
-    solved = str(cfg.head._target_).endswith((".Ridge", ".Logistic"))
-    scratch = str(cfg.source._target_).endswith(".Scratch")
-    frozen = cfg.tune.thaw == 0 or (cfg.tune.thaw == "auto" and not scratch)
+    solved = _is(cfg.head, "Ridge", "Logistic")
+    frozen = cfg.tune.thaw == 0 or (cfg.tune.thaw == "auto" and not _is(cfg.source, "Scratch"))
     written = OmegaConf.to_yaml(cfg)
     return [
         knob

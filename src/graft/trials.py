@@ -86,8 +86,9 @@ class TrialStack(nn.Module):
     def _in_turn(self, inputs: torch.Tensor) -> torch.Tensor:
         values = {name: value.unbind() for name, value in self.weights().items()}
         weights = [{name: each[trial] for name, each in values.items()} for trial in range(self.trials)]
-        # A network may change its inputs in place, and the next trial must not see it.
-        maps = [self._laid_out(one.clone()) for one in inputs.expand(self.trials, *inputs.shape[1:])]
+        if len(inputs) == 1:  # a network may change its inputs in place, which the next trial must not see
+            inputs = inputs.expand(self.trials, *inputs.shape[1:]).clone()
+        maps = [self._laid_out(one) for one in inputs]
         return torch.stack([self._one(*pair) for pair in zip(weights, maps, strict=True)])
 
     def _laid_out(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -168,9 +169,9 @@ def fastest_format(network: nn.Module, inputs: Sequence[int], device: torch.devi
         inputs: shape of what it takes for one image.
         device: where it trains.
     """
-    grouped = any(module.groups > 1 for module in convolutions(network))
+    kernels = convolutions(network)
     tiny = len(inputs) == 3 and math.prod(inputs[1:]) <= 16 and device.type == "cpu"
-    plain = not convolutions(network) or (tiny and not grouped)
+    plain = not kernels or (tiny and all(kernel.groups == 1 for kernel in kernels))
     return torch.contiguous_format if plain else torch.channels_last
 
 
