@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--baseline", metavar="KEY:VALUE", help="compare with it, too: source:scratch")
     parser.add_argument("--output", type=Path, metavar="DIR", help="written into; by default what the DIRs share")
     words = parser.parse_args()
-    from graft.report import show_jobs  # pandas and matplotlib take a second: not before the words are understood
+    from graft.report.show import show_jobs  # pandas and matplotlib take a second: not before the words are understood
 
     try:
         output = words.output or Path(os.path.commonpath([folder.resolve() for folder in words.folders]))

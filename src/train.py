@@ -5,14 +5,14 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from graft.launcher import check_launcher
-from graft.sweep import run_job, stop_on_error
+from graft.run.launcher import check_launcher
+from graft.run.sweep import run_job, stop_on_error
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Run one job."""
-    from graft.job import main  # imports torch, which takes seconds: not before the configuration stands
+    from graft.run.job import main  # imports torch, which takes seconds: not before the configuration stands
 
     run_job(main, cfg)
 

@@ -11,8 +11,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from graft import job, trials
-from graft.dataset import MNIST5k
+from graft.data.dataset import MNIST5k
+from graft.run import job
+from graft.training import trials
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

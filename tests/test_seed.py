@@ -1,10 +1,10 @@
 import torch
 
-from graft.seed import generator, seeded, stream
+from graft.seed import generator, seeded, stream_seed
 
 
 def test_every_seed_and_purpose_has_its_own_stream():
-    streams = {stream(seed, purpose) for seed in range(100) for purpose in ("draw", "order", "head")}
+    streams = {stream_seed(seed, purpose) for seed in range(100) for purpose in ("draw", "order", "head")}
     assert len(streams) == 300
     assert torch.equal(torch.rand(3, generator=generator(1, "draw")), torch.rand(3, generator=generator(1, "draw")))
 

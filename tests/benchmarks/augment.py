@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torchvision.transforms import v2
 
-from graft.config import build
+from graft.config.build import build
 from graft.seed import generator
 
 OPTIONS = Path(__file__).parents[2] / "conf" / "augment"
@@ -31,7 +31,7 @@ def main() -> None:
         images = torch.randint(0, 256, shape, dtype=torch.uint8)
         print(shape, f"v2.RandomAffine one by one {milliseconds(lambda x=images: [one(image) for image in x]):.1f}")
         for name in ("digits", "photos", "randaug"):
-            augment = build(OmegaConf.load(OPTIONS / f"{name}.yaml"))  # type: ignore[arg-type]
+            augment = build(OmegaConf.create({"augment": OmegaConf.load(OPTIONS / f"{name}.yaml")}), "augment")
             print(shape, name, f"{milliseconds(lambda x=images, a=augment: a(x, trials)):.1f}")
 
 

@@ -18,12 +18,12 @@ from omegaconf import DictConfig
 from safetensors.torch import save_file
 from seconds import Seconds
 
-from graft.backbone import VGG16
-from graft.features import FeatureStore
-from graft.plan import Plan
-from graft.preprocess import Preprocess
-from graft.trials import keep_memory
-from graft.tune import Freeze
+from graft.data.preprocess import Preprocess
+from graft.model.backbone import VGG16
+from graft.process import keep_memory
+from graft.run.plan import Plan
+from graft.training.features import FeatureStore
+from graft.training.tune import Freeze
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 

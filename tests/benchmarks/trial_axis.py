@@ -20,15 +20,16 @@ from rich.table import Table
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from graft.backbone import CNN
-from graft.dataset import MNIST5k
-from graft.head import Dense, Plain
-from graft.preprocess import Preprocess
-from graft.progress import Progress
-from graft.split import SmallSplit
-from graft.transfer import Transfer
-from graft.trials import TrialStack, keep_memory
-from graft.tune import Freeze
+from graft.data.datamodule import SmallDataModule
+from graft.data.dataset import MNIST5k
+from graft.data.preprocess import Preprocess
+from graft.model.backbone import CNN
+from graft.model.head import Dense, Plain
+from graft.process import keep_memory
+from graft.training.progress import Progress
+from graft.training.transfer import TransferModule
+from graft.training.trials import TrialStack
+from graft.training.tune import Freeze
 
 EPOCHS, TURNS = 20, 5
 DIGIT = Preprocess([1, 28, 28])
@@ -40,9 +41,9 @@ def adam(parameters) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True)
 
 
-def data(trials: int, features: int | None, device: torch.device = CPU) -> SmallSplit:
+def data(trials: int, features: int | None, device: torch.device = CPU) -> SmallDataModule:
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
-    split = SmallSplit(digits, range(trials), batch_size=4)
+    split = SmallDataModule(digits, range(trials), batch_size=4)
     inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
     split.place(inputs, inputs.shape[1:], device)
     return split
@@ -52,7 +53,7 @@ def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOC
     """Return the seconds of a fit as a job makes it."""
     split = data(trials, features)
     front = nn.Sequential(DIGIT)
-    transfer = Transfer(front, [make() for _ in range(trials)], adam, stored=features is not None)
+    transfer = TransferModule(front, [make() for _ in range(trials)], adam, stored=features is not None)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=epochs,

@@ -13,7 +13,7 @@ class GridSweeper(BasicSweeper):
     """Hydra's own, but that a launcher's failure does not take the answer with it, and jobs are not composed twice."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from graft.launcher import launching
+        from graft.run.launcher import launching
 
         assert self.config is not None
         with launching(self.config):
@@ -33,7 +33,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from graft.study import search
+        from graft.run.study import search
 
         assert self.config is not None
         assert self.launcher is not None

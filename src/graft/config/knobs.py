@@ -1,0 +1,62 @@
+"""Knobs: the types of conf/train.yaml's keys. Importing this module registers them, and the resolvers, with Hydra.
+
+Do not import torch here: `--help` must answer in under a second.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from graft.config import resolvers
+
+Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
+KeepWeights = Enum("KeepWeights", ["best", "all", "none"])
+
+
+@dataclass
+class Report:
+    """What a sweep's report shows besides its ranking."""
+
+    baseline: str | None = None
+
+
+@dataclass
+class Knobs:
+    """The types of conf/train.yaml's keys; each key's default and meaning are there."""
+
+    dataset: Any = MISSING
+    backbone: Any = MISSING
+    source: Any = MISSING
+    head: Any = MISSING
+    tune: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    augment: Any = MISSING
+    regularize: Any = MISSING
+    trainer: Any = MISSING
+    sweep: Any = None  # a search's settings; None: Hydra's grid
+    name: str = MISSING
+    seed: int = MISSING
+    trials: int = MISSING
+    trials_at_once: Any = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    dropout: float = MISSING
+    activation: Activation = MISSING
+    width: int = MISSING
+    lr: Any = MISSING
+    class_weights: str | None = None
+    val_every: int = MISSING
+    test_curve: bool = MISSING
+    resume: Any = MISSING
+    keep_weights: KeepWeights = MISSING
+    cache: str = MISSING
+    report: Report = field(default_factory=Report)
+    reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
+
+
+resolvers.register()
+ConfigStore.instance().store(name="knobs", node=Knobs)

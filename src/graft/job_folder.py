@@ -1,0 +1,41 @@
+"""A job's folder: the names of its files, its result, and its lock."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from graft.process import environment_rank
+
+RESULT = "result.json"  # written last: a folder that has it holds a finished job
+HISTORY = "history.csv"
+FAILURE = "failure.json"  # in place of a result: why the job failed
+PRUNED = "pruned.json"  # in place of a result: when a search's pruner ended the job
+SEARCH = "search.json"  # while a search's job runs: which trial of which Optuna study it is
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return the content of a job's `result.json`; None if it is missing or damaged."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+def finished_result(folder: Path, identity: str) -> dict[str, Any] | None:
+    """Return a job's result if all its trials finished and its configuration and data had this identity."""
+    result = read_result(folder)
+    if result is None or result.get("identity") != identity:
+        return None
+    return None if any("error" in trial for trial in result["trials"]) else result
+
+
+@contextmanager
+def locked_job_folder(folder: Path) -> Iterator[None]:
+    """Hold a job folder's lock; of several ranks, rank 0 takes it. There is no process group yet."""
+    from filelock import FileLock
+
+    with FileLock(folder / ".lock") if environment_rank() == 0 else nullcontext():
+        yield

@@ -1,0 +1,1 @@
+"""Backbones as stages, heads, and published weights."""

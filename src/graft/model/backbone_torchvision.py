@@ -1,0 +1,148 @@
+"""Any of torchvision's classification networks, cut into stages."""
+
+import copy
+import functools
+import logging
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models.swin_transformer import SwinTransformer
+from torchvision.models.vision_transformer import VisionTransformer
+
+from graft.data.preprocess import Preprocess
+from graft.errors import GraftError
+from graft.model.backbone import Average, Backbone
+from graft.model.pretrained import PretrainedWeights, TorchvisionWeights, unknown
+from graft.model.stages import evenly, has_weights, stages, units
+
+log = logging.getLogger("graft")
+
+HEADS = ("fc", "classifier", "heads", "head")
+WITH_AUXILIARY = ("googlenet", "inception_v3")  # whose second outputs only their own training uses
+
+
+class Torchvision(Backbone):
+    """A classification network of torchvision's without its head.
+
+    A ResNet's stages are its stem and its four layers; those of what torchvision builds as `features` (EfficientNet,
+    MobileNet, ConvNeXt, Swin) begin where the resolution falls; a ViT's are the patch embedding and four groups of
+    encoder blocks. Pooling and a norm before the classifier belong to the last stage, so that with all stages the
+    features are what torchvision's own classifier gets: for a ViT the class token. With fewer, the last one's output
+    is averaged over its positions. Other families are one stage.
+
+    Args:
+        preprocess: what fits the images.
+        model: the name in torchvision, `resnet18`.
+        keep: how many leading stages stay; None keeps all of them.
+
+    Raises:
+        GraftError: torchvision has no network of this name.
+    """
+
+    native = 224
+
+    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None):
+        auxiliary = {"aux_logits": False, "init_weights": True} if model in WITH_AUXILIARY else {}
+        network = models.get_model(_known(model), weights=None, **auxiliary)
+        names = set(network.state_dict())
+        _drop_head(network)
+        self.head = _heads(names, set(network.state_dict()))
+        pool = Average(channels_last=isinstance(network, SwinTransformer))
+        super().__init__(preprocess.rgb(), _stages(network), keep, pool, model)
+
+    @classmethod
+    def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
+        return TorchvisionWeights(models.get_model_weights(_known(str(model))), weights)
+
+
+def _known(model: str) -> str:
+    names = models.list_models(module=models)
+    if model not in names:
+        raise GraftError(unknown("backbone.model", model, names))
+    return model
+
+
+def _drop_head(network: nn.Module) -> None:
+    """Replace the classifier by nothing, but for the norm that a ConvNeXt's begins with."""
+    (name,) = (name for name in HEADS if hasattr(network, name))
+    head = getattr(network, name)
+    if isinstance(network, models.ConvNeXt):
+        head[-1] = nn.Identity()
+    else:
+        setattr(network, name, nn.Identity())
+
+
+def _heads(names: set[str], kept: set[str]) -> tuple[str, ...]:
+    """Return the beginnings of those names that no kept name shares, as short as they can be."""
+    found = set()
+    for name in names - kept:
+        pieces = name.split(".")
+        starts = (".".join(pieces[:length]) + "." for length in range(1, len(pieces)))
+        found.add(next((start for start in starts if not any(other.startswith(start) for other in kept)), name))
+    return (*sorted(found), "AuxLogits.", "aux1.", "aux2.")
+
+
+def _stages(network: nn.Module) -> list[nn.Module]:
+    if isinstance(network, VisionTransformer):
+        return _vit_stages(network)
+    if isinstance(network, models.ResNet):
+        return stages(dict(network.named_children()), ["layer1", "layer2", "layer3", "layer4"])
+    if isinstance(getattr(network, "features", None), nn.Sequential) and not isinstance(network, models.DenseNet):
+        parts = units(network)
+        return stages(parts, _falls(parts))
+    _say_whole(type(network).__name__)
+    return [network]
+
+
+@functools.cache  # once, though each trial may build its own
+def _say_whole(family: str) -> None:
+    log.info("torchvision's %s is not cut into stages: it is one", family)
+
+
+def _falls(parts: dict[str, nn.Module]) -> list[str]:
+    """Return those parts of `features` from which on the maps are smaller than where their stage began."""
+    found, current = [], 0
+    maps = torch.empty(1, 3, 224, 224, device="meta")
+    for path, part in parts.items():
+        if not path.startswith("features."):
+            break
+        with torch.device("meta"), torch.no_grad():
+            maps = copy.deepcopy(part).to("meta").eval()(maps)
+        resolution = maps.shape[2]  # the height, or a Swin's width
+        if has_weights(part) and resolution < current:
+            found.append(path)
+        if has_weights(part) and (resolution < current or not current):
+            current = resolution
+    return found
+
+
+class PatchEmbedding(nn.Module):
+    """A ViT's first stage: images become tokens with a class token before them and their positions added."""
+
+    def __init__(self, network: VisionTransformer):
+        super().__init__()
+        self.conv_proj, self.class_token = network.conv_proj, network.class_token
+        self.size = network.image_size
+        self.encoder = nn.Module()  # for torchvision's names
+        self.encoder.pos_embedding, self.encoder.dropout = network.encoder.pos_embedding, network.encoder.dropout
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-2:] != (self.size, self.size):
+            raise RuntimeError(f"expected {self.size}x{self.size} pixels, got {tuple(images.shape[-2:])}")
+        tokens = self.conv_proj(images).flatten(2).transpose(1, 2)  # (batch, patches, features)
+        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        return self.encoder.dropout(tokens + self.encoder.pos_embedding)  # type: ignore[operator]
+
+
+class ClassToken(nn.Module):
+    """Takes the first token, (batch, tokens, features) to (batch, features)."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens[:, 0]
+
+
+def _vit_stages(network: VisionTransformer) -> list[nn.Module]:
+    blocks = {f"encoder.layers.{name}": block for name, block in network.encoder.layers.named_children()}
+    parts = {**blocks, "encoder.ln": network.encoder.ln, "token": ClassToken()}
+    return [PatchEmbedding(network), *stages(parts, evenly(list(blocks)))]

@@ -1,0 +1,123 @@
+"""Heads: what a transfer adds. A head maps features, (batch, features), to logits, (batch, classes)."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from graft.model.layers import activation as make_activation
+from graft.model.layers import linear
+
+STRENGTHS = np.logspace(-3, 5, 17)  # of the L2 penalty on weights of standardised features
+
+
+class Plain(nn.Sequential):
+    """One output layer, with dropout before it."""
+
+    def __init__(self, num_features: int, num_classes: int, dropout: float = 0.0):
+        super().__init__(nn.Dropout(dropout), linear(num_features, num_classes))
+
+
+class Dense(nn.Sequential):
+    """Dense layers with an activation each, dropout, and the output layer.
+
+    Args:
+        num_features: length of the features that come in.
+        num_classes: number of logits that go out.
+        widths: units of each dense layer, first to last.
+        dropout: rate before the output layer, in [0, 1).
+        input_dropout: rate before the first dense layer, in [0, 1).
+        activation: `relu`, `tanh`, `sigmoid` or `gelu`.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int,
+        widths: Sequence[int] = (512,),
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        activation: str = "relu",
+    ):
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
+        for width in widths:
+            layers += [linear(num_features, width), make_activation(activation)]
+            num_features = width
+        super().__init__(*layers, nn.Dropout(dropout), linear(num_features, num_classes))
+
+
+class SklearnHead(nn.Sequential):
+    """One output layer whose weights are found at once, from all features and labels of a trial."""
+
+    def __init__(self, num_features: int, num_classes: int):
+        super().__init__(linear(num_features, num_classes))
+
+    @classmethod
+    def solve(
+        cls, features: torch.Tensor, labels: torch.Tensor, balanced: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Find the layer's weights, (classes, features), and bias, (classes,).
+
+        The features are standardised, and turned to as many directions as there are images: an L2 penalty leaves no
+        weight in the others, so the solution is the same, and 100 images of 1,600 features take the time of 100.
+
+        Args:
+            features: (images, features).
+            labels: classes, counted from 0, (images,).
+            balanced: whether each class has the same weight.
+        """
+        x, y = features.double().cpu().numpy(), labels.cpu().numpy()
+        mean, deviation = x.mean(0), x.std(0)
+        deviation[deviation == 0] = 1
+        left, singular, directions = np.linalg.svd((x - mean) / deviation, full_matrices=False)
+        weight, bias = cls.fitted(left * singular, y, "balanced" if balanced else None)
+        weight = weight @ directions / deviation
+        bias = bias - weight @ mean
+        return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+
+    @staticmethod
+    @abstractmethod
+    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights, (classes, features), and bias, (classes,), with a penalty chosen by cross-validation."""
+
+
+class Ridge(SklearnHead):
+    """Least squares to labels of 1 and -1, the penalty chosen by leave-one-out on the training images."""
+
+    @staticmethod
+    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.linear_model import RidgeClassifierCV  # takes a second, which other heads need not wait
+
+        found = RidgeClassifierCV(STRENGTHS, class_weight=class_weight).fit(x, y)
+        weight, bias = np.atleast_2d(np.asarray(found.coef_)), np.atleast_1d(np.asarray(found.intercept_))
+        if len(weight) > 1:
+            return weight, bias
+        return np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
+
+
+class Logistic(SklearnHead):
+    """Logistic regression, the penalty chosen by the likelihood in up to 5 folds of the training images.
+
+    With a single image of some class there is nothing to fold, and the penalty is 1.
+    """
+
+    @staticmethod
+    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+        model: Any = LogisticRegression(max_iter=1000, class_weight=class_weight)
+        folds = min(5, int(np.bincount(y).min()))
+        if folds > 1:
+            division = StratifiedKFold(folds, shuffle=True, random_state=0)
+            search = GridSearchCV(model, {"C": 1 / STRENGTHS}, scoring="neg_log_loss", cv=division, refit=True)
+            found = search.fit(x, y).best_estimator_
+        else:
+            found = model.fit(x, y)
+        weight, bias = found.coef_, found.intercept_
+        if len(weight) > 1:
+            return weight, bias
+        return np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -1,0 +1,65 @@
+"""Published weights: what a library offers for a network, and the pixels that they were trained on."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from enum import Enum, EnumType
+from typing import Any, Protocol
+
+import torch
+
+from graft.data.preprocess import PretrainedInput
+from graft.errors import GraftError
+
+
+class PretrainedWeights(Protocol):
+    """Weights that somebody else trained."""
+
+    def trained_on(self) -> PretrainedInput:
+        """Return the pixels that they were trained on."""
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return them under their library's names, downloaded if they are not here yet.
+
+        Raises:
+            GraftError: they cannot be downloaded.
+        """
+        ...
+
+
+WeightsLookup = Callable[[str], PretrainedWeights]
+"""Maps the name of published weights, or `DEFAULT`, to them; raises a GraftError if there are none of this name."""
+
+
+class TorchvisionWeights:
+    """A member of one of torchvision's enumerations, through torch hub's cache."""
+
+    def __init__(self, enum: EnumType, weights: str):
+        names = list(enum.__members__)
+        if weights not in names:
+            raise GraftError(unknown("source.weights", weights, names))
+        self.weights: Any = enum[weights]
+        assert isinstance(self.weights, Enum)
+
+    def trained_on(self) -> PretrainedInput:
+        transforms = self.weights.transforms()
+        return PretrainedInput(
+            transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std), transforms.interpolation.value
+        )
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        try:
+            return dict(self.weights.get_state_dict(progress=False, check_hash=True))
+        except OSError as error:  # urllib's errors are of this kind
+            raise GraftError(
+                f"{self.weights.url} cannot be downloaded ({error}); put the file into "
+                f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE"
+            ) from None
+
+
+def unknown(key: str, value: str, known: Sequence[str]) -> str:
+    """Say that a key names nothing known, and what comes nearest."""
+    nearest = difflib.get_close_matches(value, known, 3, 0) or list(known[:1])
+    listed = ", ".join(known if len(known) <= 12 else nearest)
+    expected = f"one of {listed}" if len(known) <= 12 else f"one of {len(known):,} names, such as {listed}"
+    return f"{key} must be {expected}, got {value}; try {key}={nearest[0]}"

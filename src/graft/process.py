@@ -1,0 +1,77 @@
+"""This process: its rank, its progress bars, its memory, and the warnings it hides.
+
+Do not import torch at the top of this module: `--help` must answer in under a second.
+"""
+
+import functools
+import gc
+import os
+import platform
+import warnings
+
+INTENDED = (  # warnings about intended behavior
+    ".*in eval mode at the start",  # frozen stages are in evaluation mode
+    "The number of training batches",  # curves have one point per epoch
+    ".*LeafSpec",  # from PyTorch itself
+    ".*batching rule",  # vmap falls back to a loop where PyTorch has no batched kernel
+    ".*configure_optimizers` returned `None`",  # scikit-learn heads have no optimizer
+)
+
+_hide_bars = False
+
+
+def environment_rank() -> int:
+    """Return this process's rank as torchrun, srun or Graft has set it in the environment; 0 if it is the only one."""
+    several = int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0) if several else 0))
+
+
+def hide_bars() -> None:
+    """Turn off progress bars in this process: a worker's bar would overwrite those of other workers."""
+    global _hide_bars
+    _hide_bars = True
+
+
+def hidden_bars() -> bool | None:
+    """Return tqdm's `disable`: True after `hide_bars`; otherwise None, which shows bars on terminals only."""
+    return True if _hide_bars else None
+
+
+@functools.cache
+def prepare_for_training() -> None:
+    """Set up this process for its first job; further calls do nothing."""
+    for message in INTENDED:
+        warnings.filterwarnings("ignore", message=message)
+    keep_memory()
+    stop_looking_for_gpus()
+    # Exempt the imported libraries' 500,000 objects from collection: 0.02 s instead of 0.3 s after each job.
+    gc.freeze()
+
+
+def keep_memory() -> None:
+    """Make glibc reuse freed memory instead of returning it to the system.
+
+    glibc maps every tensor above 32 MB anew, and the page faults of a stack's gradients cost more than the
+    gradients: 15 dense layers 1600-512 took 21.6 ms forward and backward, 7.7 ms with this (2 cores, 2026-11-23).
+    The environment variables MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ do the same, but only for processes
+    that start after they are set.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        from ctypes import CDLL
+
+        trim_threshold, mmap_threshold = -1, -3  # names of mallopt(3)'s options, from malloc.h
+        libc = CDLL(None)
+        libc.mallopt(trim_threshold, 2**30)
+        libc.mallopt(mmap_threshold, 2**30)
+
+
+def stop_looking_for_gpus() -> None:
+    """Set CUDA_VISIBLE_DEVICES to nothing where there is no GPU, so that optimizer steps do not look for one.
+
+    PyTorch 2.15 asks the driver's library at every step: 0.2 ms of the 1.2 ms that a step of 15 small heads takes
+    (2 cores, 2026-11-24).
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

@@ -1,0 +1,1 @@
+"""From result files to tables, sentences and pictures; pandas and SciPy, never torch."""

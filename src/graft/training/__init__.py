@@ -1,0 +1,1 @@
+"""The Lightning module, the trial axis, freezing, losses, schedules, the feature store, sources and callbacks."""

@@ -1,0 +1,101 @@
+from collections.abc import Callable
+
+import pytest
+import yaml
+from omegaconf import DictConfig
+
+from graft.config.check import check, unused
+from graft.config.rules import RULES
+from graft.errors import GraftError
+
+Configure = Callable[..., DictConfig]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
+        (["dropout=-0.1"], "dropout must be in [0, 1), got -0.1"),
+        (["dropout=nan"], "dropout must be in [0, 1), got nan"),
+        (["epochs=-1"], "epochs must be a whole number of at least 1, got -1; try epochs=100"),
+        (["epochs=0"], "epochs must be"),
+        (["trials=0"], "trials must be a whole number of at least 1, got 0; try trials=15"),
+        (["trials_at_once=0"], "trials_at_once must be auto or a whole number of at least 1, got 0"),
+        (["trials_at_once=many"], "trials_at_once must be auto or"),
+        (["batch_size=0"], "batch_size must be"),
+        (["seed=-1"], "seed must be"),
+        (["lr=0"], "lr must be auto or a number above 0, got 0; try lr=0.001"),
+        (["lr=nan"], "lr must be auto or a number above 0, got nan"),
+        (["lr=fast"], "lr must be auto or a number above 0, got fast"),
+        (["width=0", "head=dense"], "width must be"),
+        (["head=dense512", "head.widths=[-5]"], "head.widths must be a list of positive whole numbers, got [-5]"),
+        (["head=dense512", "head.widths=[]"], "head.widths must be"),
+        (["head=dense512", "head.input_dropout=1"], "head.input_dropout must be in [0, 1), got 1"),
+        (["head.dropout=2"], "head.dropout must be in [0, 1), got 2"),
+        (["dataset.draw=random"], "dataset.draw must be stratified or first, got random"),
+        (["dataset.small_per_class=0"], "dataset.small_per_class must be a whole number of at least 1, got 0"),
+        (["dataset.small_per_class=ten"], "dataset.small_per_class must be"),
+        (["dataset.small_total=0"], "dataset.small_total must be null or a whole number"),
+        (["dataset.val_per_class=-1"], "dataset.val_per_class must be"),
+        (["dataset.small=[1,2]"], "dataset.big and dataset.small share the classes 2"),
+        (["dataset.small=[1]"], "dataset.small must be all or a list of two or more different classes, got [1]"),
+        (["dataset.small=[1,1]"], "dataset.small must be"),
+        (["dataset.small=all"], "dataset.big and dataset.small share the classes 0, 2, 4, 6, 8"),
+        (["dataset.small=some"], "dataset.small must be all or a list of two"),
+        (["dataset.pixels=float"], "dataset.pixels must be weights, unit or byte, got float; try"),
+        (["dataset.pad=-2"], "dataset.pad must be a whole number of at least 0, got -2; try dataset.pad=2"),
+        (["dataset.size=0"], "dataset.size must be null or a whole number of at least 1, got 0; try dataset.size=32"),
+        (["dataset.size=32.5"], "dataset.size must be"),
+        (["dataset=image_folder", "dataset.root=x", "dataset.skip_unreadable=2"], "skip_unreadable must be true or"),
+        (["dataset=image_folder"], "dataset.root must be the path of a folder, got nothing; try dataset.root=DIR"),
+        (["backbone=vgg16", "backbone.pool=max"], "backbone.pool must be average or flatten, got max"),
+        (["source=imagenet", "source.weights=1"], "source.weights must be null or a name, got 1"),
+        (["reference={low: 2, high: 3, source: x}"], "reference must be null, or low and high (fractions of 1)"),
+        (["reference={low: 0.3, high: 0.2, source: x}"], "reference must be"),
+        (["reference=high"], "reference must be"),
+        (["dataset.big=3"], "dataset.big must be rest or a list of different classes, got 3"),
+        (["source=file"], "source.path must be the path of a file, got nothing; try source.path=FILE"),
+        (["source.epochs=0"], "source.epochs must be"),
+        (["source.head.dropout=1"], "source.head.dropout must be"),
+        (["source=scratch", "tune=frozen"], "tune=frozen with source=scratch freezes random weights; try tune=auto"),
+        (["tune.thaw=-1"], "tune.thaw must be auto, all, a whole number of at least 0 or with tune=thaw a list"),
+        (["tune=thaw", "tune.thaw=[1,-2]"], "tune.thaw must be auto, all, a whole"),
+        (["tune=thaw", "tune.lr_decay=0"], "tune.lr_decay must be in (0, 1], got 0"),
+        (["tune=thaw", "tune.epochs=0"], "tune.epochs must be"),
+        (["tune=thaw", "tune.lr=-1"], "tune.lr must be auto or a number above 0, got -1"),
+        (["backbone.keep=-1"], "backbone.keep must be null or a whole number"),
+        (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
+        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be absent"),
+    ],
+)
+def test_impossible_values_are_named_with_a_way_out(configure: Configure, overrides: list[str], message: str):
+    with pytest.raises(GraftError) as error:
+        check(configure(*overrides))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1  # a knob is not reported again where a head interpolates it
+
+
+def test_all_faults_are_in_one_message(configure: Configure):
+    with pytest.raises(GraftError) as error:
+        check(configure("dropout=1.5", "epochs=-1", "dataset.draw=x"))
+    assert [line.split()[0] for line in str(error.value).splitlines()] == ["epochs", "dropout", "dataset.draw"]
+
+
+def test_the_defaults_and_the_examples_of_all_messages_are_possible(configure: Configure):
+    check(configure())
+    for key, rule in RULES.items():
+        assert rule.holds(yaml.safe_load(rule.example)), key
+
+
+def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
+    knobs = ["epochs", "lr", "optimizer.eps", "dropout", "width"]
+    assert unused(configure("head=ridge"), [*knobs, "seed"]) == knobs
+    assert unused(configure(), ["epochs", "dropout"]) == []
+
+
+@pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])
+def test_knobs_of_thawed_stages_have_no_effect_where_none_is(configure: Configure, options: list[str]):
+    knobs = ["tune.lr_decay", "tune.batch_norm"]
+    thaws = options[-1] in ("tune.thaw=1", "tune=thaw")
+    assert unused(configure(*options), ["tune.thaw", *knobs]) == ([] if thaws else knobs)
+    assert unused(configure("source=scratch"), knobs) == []

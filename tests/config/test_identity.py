@@ -1,0 +1,53 @@
+"""What identifies jobs and pre-trainings. The literals were recorded at 7345b70, before modules moved into rooms."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from graft.config.build import to_plain
+from graft.config.identity import check_existing_result, job_identity
+from graft.errors import GraftError
+from graft.run.plan import Plan
+from graft.seed import seeded
+from graft.training.source import Big
+
+Configure = Callable[..., DictConfig]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "identity"),
+    [
+        ([], "7c7d0189882ebd47adf25ae7"),
+        (["head=dense512"], "698788ff1e8fe0fd9012b5c9"),
+        (["source=scratch", "tune=full"], "f1380786b7992081433cce35"),
+        (["tune=thaw", "augment=digits", "regularize.ema=0.9", "schedule=cosine"], "ee5bbf8ec2e9b0f4d1e239f0"),
+        (["backbone=resnet18", "source=scratch", "dataset.size=32"], "e9374eadc519120f8abcf552"),
+    ],
+)
+def test_jobs_keep_their_identity(configure: Configure, overrides: list[str], identity: str):
+    cfg = configure("keep_weights=best", *overrides)
+    assert job_identity(to_plain(cfg), Plan(cfg).data.images.fingerprint) == identity
+
+
+def test_the_default_pre_training_keeps_its_name(configure: Configure):
+    plan = Plan(configure())
+    assert isinstance(plan.source, Big)
+    with seeded(plan.source.seed, "pretrain"):
+        network = plan.backbone()
+        trainer = plan.trainer(max_epochs=plan.source.epochs, logger=False, limit_val_batches=0)
+        assert plan.source._name(network, plan.data, trainer) == "cnn-3edca97bb69f069a4e7f7d89"
+
+
+def test_a_key_that_an_older_result_does_not_know_is_no_difference(configure: Configure, tmp_path: Path):
+    cfg = configure("tune=full")
+    old = to_plain(cfg)
+    del old["tune"]["batch_norm"]
+    (tmp_path / "result.json").write_text(json.dumps({"config": old}))
+    check_existing_result(to_plain(cfg), tmp_path)
+    old["head"]["_target_"] = "graft.head.Dense"
+    (tmp_path / "result.json").write_text(json.dumps({"config": old}))
+    with pytest.raises(GraftError, match=r"another configuration \(head\._target_ differ\)"):
+        check_existing_result(to_plain(cfg), tmp_path)

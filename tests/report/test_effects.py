@@ -1,0 +1,68 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from graft.report.effects import (
+    Curve,
+    budget_curves,
+    budget_key,
+    budget_sentences,
+    equal_budgets,
+    is_grid,
+    main_effects,
+)
+
+GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
+
+
+def trials(levels: list[float], count: int = 9) -> list[dict[int, float]]:
+    random = np.random.default_rng(0)
+    return [dict(enumerate((level + random.normal(0, 0.01, count)).tolist())) for level in levels]
+
+
+def test_a_grid_is_complete_and_has_two_keys():
+    assert is_grid(GRID)
+    assert not is_grid(GRID[1:])
+    assert not is_grid([*GRID, GRID[0]])
+    assert not is_grid([{"head": "plain"}, {"head": "dense"}])
+    assert not is_grid([{"head": "plain", "lr": "1"}, {"head": "dense", "dropout": "0"}])
+    assert not is_grid([])
+
+
+def test_a_main_effect_averages_each_trial_over_all_else_and_compares_pair_by_pair():
+    accuracies = trials([0.80, 0.82, 0.81, 0.85, 0.87, 0.86])
+    values = np.array([[own[seed] for seed in range(1, 9)] for own in accuracies])
+    del accuracies[2][0]  # a trial that one job lacks is missing in all
+    effects = main_effects(GRID, accuracies)
+    plain, dense = values[:3].mean(0), values[3:].mean(0)
+    row = effects[effects["value"] == "plain"].iloc[0]
+    assert list(effects["value"]) == ["dense", "plain", "0", "0.25", "0.5"]
+    assert row["trials"] == 8
+    assert row["difference"] == pytest.approx((plain - dense).mean())
+    assert row["p"] == pytest.approx(stats.ttest_rel(plain, dense).pvalue)
+    assert len(main_effects(GRID, [{0: 0.5}, *accuracies[1:]])) == 0
+
+
+def test_a_budget_takes_three_values():
+    settings = [{"dataset.small_per_class": str(images)} for images in (1, 2, 5)]
+    assert budget_key(settings) == "dataset.small_per_class"
+    assert budget_key(settings[:2]) is None
+    assert budget_key([*settings[:2], {"dataset.small_per_class": "null"}]) is None
+    curves = budget_curves("dataset.small_per_class", settings[::-1], trials([0.7, 0.6, 0.5]))
+    assert [curve.images for curve in curves] == [[1, 2, 5]]
+
+
+def curve(label: str, images: list[int], mean: list[float]) -> Curve:
+    return Curve(label, images, mean, mean, mean)
+
+
+def test_equal_budgets_are_interpolated_in_the_logarithm_and_never_extrapolated():
+    big, scratch = curve("big", [10, 100, 1000], [0.7, 0.8, 0.9]), curve("scratch", [10, 1000], [0.6, 0.8])
+    assert equal_budgets(big, scratch) == [(10, pytest.approx(100)), (100, pytest.approx(1000))]
+    (said,) = budget_sentences("dataset.small_total", [big, scratch])
+    assert said == "big with 10 and 100 images equals scratch with 100 and 1000 (interpolated)."
+    (said,) = budget_sentences("dataset.small_per_class", [big, curve("worse", [10, 1000], [0.1, 0.2])])
+    assert said == "worse with 1000 images per class does not reach big with 10."
+    assert budget_sentences("dataset.small_total", [big]) == []

@@ -1,0 +1,105 @@
+import pytest
+
+from graft.errors import GraftError
+from graft.report.settings import known_choices, label, matches, overrides, settings, unknown_baseline, with_choices
+
+KEYS = ("dataset", "head", "dropout", "source", "backbone", "small")
+
+
+def config(head: str = "Plain", dropout: float = 0.5, lr: float = 0.001, **more: object) -> dict:
+    inner: dict[str, object] = {"_target_": f"graft.head.{head}", "dropout": dropout}
+    inner |= {"widths": [512], "input_dropout": 0.0} if head == "Dense" else {}
+    optimizer = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": lr}
+    return {"head": {**inner, **more}, "optimizer": optimizer, "dropout": dropout, "lr": lr, "name": f"{lr}"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("experiment=lecture_mnist_vgg16_plain", {"experiment": "lecture_mnist_vgg16_plain"}),
+        ("head=dense512_dropout=0.5", {"head": "dense512", "dropout": "0.5"}),
+        ("dataset=image_folder_dataset.small_per_class=5", {"dataset": "image_folder", "dataset.small_per_class": "5"}),
+        ("source=big_+head.depth=3", {"source": "big", "head.depth": "3"}),
+        ("dataset.small=[cat,dog]", {"dataset.small": "[cat,dog]"}),
+        ("old job", {}),
+    ],
+)
+def test_a_folder_s_name_tells_what_was_overridden(folder: str, expected: dict[str, str]):
+    assert overrides(folder, KEYS) == expected
+
+
+def test_a_group_whose_choice_differs_is_one_key_and_a_knob_s_copies_are_none():
+    jobs = [
+        (config(head, dropout, lr), {"head": choice, "optimizer": "adam"})
+        for head, choice in (("Plain", "plain"), ("Dense", "dense512"))
+        for dropout, lr in ((0.0, 0.001), (0.5, 0.01))
+    ]
+    assert settings(jobs) == [
+        {"head": "plain", "dropout": "0", "lr": "0.001"},
+        {"head": "plain", "dropout": "0.5", "lr": "0.01"},
+        {"head": "dense512", "dropout": "0", "lr": "0.001"},
+        {"head": "dense512", "dropout": "0.5", "lr": "0.01"},
+    ]
+
+
+def test_inner_keys_count_where_the_choice_is_the_same():
+    jobs = [
+        (config(), {"head": "plain"}),
+        (config("Dense"), {"head": "dense512"}),
+        (config("Dense", input_dropout=0.5), {"head": "dense512"}),
+    ]
+    assert settings(jobs) == [
+        {"head": "plain"},
+        {"head": "dense512", "head.input_dropout": "0"},
+        {"head": "dense512", "head.input_dropout": "0.5"},
+    ]
+
+
+def test_an_experiment_stands_for_all_that_it_brings():
+    jobs = [
+        (config(head, dropout, lr), {"experiment": name, "head": head.lower()})
+        for name, head, dropout in (("one", "Plain", 0.0), ("two", "Dense", 0.5))
+        for lr in (0.1, 0.2)
+    ]
+    assert [label(setting) for setting in settings(jobs)] == [
+        "one with lr 0.1", "one with lr 0.2", "two with lr 0.1", "two with lr 0.2",
+    ]  # fmt: skip
+
+
+def test_keys_that_older_versions_lacked_and_those_that_change_nothing_are_no_difference():
+    newer = {**config(), "warmup": 3, "cache": "elsewhere", "report": {"baseline": "head:plain"}}
+    assert settings([(config(), {}), (newer, {})]) == [{}, {}]
+
+
+def test_choices_of_the_first_format_come_from_names_from_equal_jobs_and_from_classes():
+    known = [
+        known_choices({"config": config("Dense")}, "head=dense512_dropout=0"),
+        known_choices({"config": config()}, "default"),
+        known_choices({"config": config("Dense"), "choices": {"head": "dense", "optimizer": "adam_keras"}}, "x"),
+    ]
+    completed = with_choices([(config("Dense"), known[0]), (config(), known[1]), (config("Dense"), known[2])])
+    assert [own["head"] for own in completed] == ["dense512", "plain", "dense"]
+    assert [own["optimizer"] for own in completed] == ["adam_keras"] * 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"head": "dense512", "dropout": "0"}, "dense512 without dropout"),
+        ({"head": "dense512", "dropout": "0.5", "lr": "0.01"}, "dense512 with dropout 0.5, lr 0.01"),
+        ({"head": "plain", "lr": "0.01", "dropout": "0"}, "plain with lr 0.01, without dropout"),
+        ({"dropout": "0"}, "no dropout"),
+        ({"source": "big", "dataset.small_per_class": "1"}, "big with 1 image per class"),
+        ({"experiment": "lecture_mnist_scratch"}, "lecture mnist scratch"),
+    ],
+)
+def test_labels_are_words(setting: dict[str, str], expected: str):
+    assert label(setting) == expected
+
+
+def test_a_baseline_is_one_or_more_keys_and_values():
+    job = (config("Dense", dropout=0.0), {"head": "dense512"})
+    assert matches("head:dense512+dropout:0", job[1], job[0])
+    assert not matches("head:dense512+dropout:0.5", job[1], job[0])
+    assert not matches("heat:dense512", job[1], job[0])
+    assert isinstance(unknown_baseline("a:b", [{}]), GraftError)

@@ -1,0 +1,321 @@
+import itertools
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from graft.errors import GraftError
+from graft.report.leaderboard import verdict
+from graft.report.sentences import answer
+from graft.report.show import show_job, show_jobs, show_sweep
+from graft.report.statistics import Comparison, Difference
+
+
+def job(
+    folder: Path,
+    name: str,
+    accuracies: list[float],
+    val: list[float] | None = None,
+    published: tuple[float, float] | None = None,
+) -> None:
+    trials = [{"seed": seed, "accuracy": value, "loss": 1.0, "epoch": 9} for seed, value in enumerate(accuracies)]
+    for trial, value in zip(trials, val or [], strict=False):
+        trial["val_accuracy"] = value
+    mean = sum(accuracies) / len(accuracies)
+    result = {
+        "trials": trials,
+        "accuracy": {"mean": mean, "min": min(accuracies), "max": max(accuracies), "std": None, "ci95": None},
+        "parameters": {"total": 1000, "trainable": 10, "frozen": 990},
+        "seconds": {"total": 1.25},
+        "reference": published and {"low": published[0], "high": published[1], "source": "a paper"},
+        "images": {"big": 1, "small": 1, "val": 5 if val else 0, "test": 1},
+    }
+    (folder / name).mkdir(parents=True)
+    (folder / name / "result.json").write_text(json.dumps(result))
+
+
+def test_jobs_are_ranked_by_test_accuracy_which_the_header_calls_optimistic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "worse", [0.5, 0.6])
+    job(tmp_path, "small=[cat,dog]", [0.7, 0.8])
+    assert show_sweep(tmp_path) == {}
+    printed, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
+    assert "ranked by test accuracy, so the winner's number is optimistic" in printed
+    assert "small=[cat,dog]" in printed
+    assert "| 1 | small=[cat,dog] | 75.0 | 70.0 to 80.0 | 7.1 | 11.5 to 100.0 |  |  | 2 | 1,000 | 10 | 1.2 |" in text
+    table = pandas.read_csv(tmp_path / "leaderboard.csv")
+    assert list(table["job"]) == ["small=[cat,dog]", "worse"]
+    assert list(table["rank"]) == [1, 2]
+
+
+def test_validation_accuracy_ranks_where_every_job_has_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "overfits", [0.9, 0.9], val=[0.6, 0.6])
+    job(tmp_path, "validated", [0.8, 0.8], val=[0.7, 0.7])
+    show_sweep(tmp_path)
+    assert "ranked by validation accuracy" in capsys.readouterr().out
+    assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["validated", "overfits"]
+    job(tmp_path, "unvalidated", [0.95])
+    show_sweep(tmp_path)
+    assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["unvalidated", "overfits", "validated"]
+
+
+def test_failures_are_listed_with_their_reasons_and_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "fine", [0.5])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "failure.json").write_text('{"error": "no space left; try another disk"}')
+    assert show_sweep(tmp_path) == {"broken": "no space left; try another disk"}
+    assert "failed broken: no space left; try another disk" in capsys.readouterr().out
+    assert list(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == ["fine"]
+
+
+def test_pruned_jobs_are_listed_and_are_no_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "fine", [0.5])
+    for name in ("fine", "hopeless"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "pruned.json").write_text('{"epoch": 20, "trials": 2, "val_accuracy": 0.314}')
+    assert show_sweep(tmp_path) == {}
+    printed = capsys.readouterr().out
+    assert "pruned hopeless at epoch 20, validation accuracy 31.4 %" in printed
+    assert "pruned fine" not in printed
+
+
+def test_a_sweep_without_results_still_ends_in_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "failure.json").write_text('{"error": "why"}')
+    assert show_sweep(tmp_path) == {"broken": "why"}
+    assert "failed broken: why" in capsys.readouterr().out
+    assert not (tmp_path / "leaderboard.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [
+        (0.835, "within"),
+        (0.8346, "within"),  # 83.5, as the range has it
+        (0.8344, "below by 0.1"),
+        (0.846, "within"),
+        (0.8514, "above by 0.5"),
+        (0.5, "below by 33.5"),
+    ],
+)
+def test_a_mean_is_compared_at_the_published_precision(mean: float, expected: str):
+    assert verdict(mean, 0.835, 0.846) == expected
+
+
+def test_jobs_with_different_published_ranges_are_compared_with_these_and_not_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "experiment=lecture_a", [0.5, 0.6], published=(0.54, 0.56))
+    job(tmp_path, "experiment=lecture_b", [0.7, 0.8], published=(0.8, 0.9))
+    job(tmp_path, "other", [0.9])
+    show_sweep(tmp_path)
+    printed, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
+    assert "rank" not in printed.replace("not ranked", "")
+    assert "| job | test | lowest-highest | published | verdict | parameters | seconds |" in text
+    assert "| lecture_a | 55.0 | 50.0 to 60.0 | 54.0 to 56.0 | within | 1,000 | 1.2 |" in text
+    assert "| lecture_b | 75.0 | 70.0 to 80.0 | 80.0 to 90.0 | below by 5.0 | 1,000 | 1.2 |" in text
+    assert "| other | 90.0 | 90.0 to 90.0 |  |  | 1,000 | 1.2 |" in text
+    table = pandas.read_csv(tmp_path / "leaderboard.csv")
+    assert list(table["reference_low"][:2]) == [0.54, 0.8]
+    assert list(table["verdict"][:2]) == ["within", "below by 5.0"]
+
+
+def test_jobs_with_one_published_range_are_ranked_beside_it(tmp_path: Path):
+    job(tmp_path, "optimizer=adam", [0.5, 0.6], published=(0.54, 0.56))
+    job(tmp_path, "optimizer=sgd", [0.7, 0.8], published=(0.54, 0.56))
+    show_sweep(tmp_path)
+    assert "| 1 | optimizer=sgd | 75.0 | 70.0 to 80.0 | 7.1 | 11.5 to 100.0 | 54.0 to 56.0 | above by 19.0 |" in (
+        (tmp_path / "leaderboard.md").read_text()
+    )
+
+
+def test_one_job_names_its_published_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path, "row", [0.5, 0.6], published=(0.54, 0.56))
+    show_job(json.loads((tmp_path / "row" / "result.json").read_text()), tmp_path)
+    assert "published range    54.0 to 56.0 % (a paper): within" in capsys.readouterr().out
+
+
+def grid(folder: Path, trials: int = 10, budgets: tuple[int, ...] = (20,)) -> None:
+    """Write jobs of source x dropout (x budget), where big is 5 points better and dropout does nothing."""
+    random = np.random.default_rng(1)
+    shared = random.normal(0, 0.02, trials)
+    for source, dropout, images in itertools.product(("big", "scratch"), (0.0, 0.5), budgets):
+        name = f"source={source}_dropout={dropout:g}_dataset.small_per_class={images}"
+        level = 0.6 + 0.05 * (source == "big") + 0.1 * math.log10(images)
+        job(folder, name, (level + shared + random.normal(0, 0.004, trials)).tolist())
+        path = folder / name / "result.json"
+        config = {
+            "dataset": {"_target_": "graft.dataset.MNIST5k", "small_per_class": images},
+            "source": {"_target_": f"graft.source.{source.title()}", **({"epochs": 15} if source == "big" else {})},
+            "head": {"_target_": "graft.head.Plain", "dropout": dropout},
+            "dropout": dropout,
+            "name": "grid",
+        }
+        choices = {"dataset": "mnist5k", "source": source, "head": "plain"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "config": config, "choices": choices}))
+
+
+def test_a_grid_ends_in_an_answer_with_effects_baseline_and_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    grid(tmp_path)
+    show_sweep(tmp_path, "source:scratch")
+    printed, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
+    table = pandas.read_csv(tmp_path / "leaderboard.csv")
+    assert list(table["standing"]) == ["best", "not distinguishable", "worse", "worse"]
+    assert re.search(
+        r"big .* is best \(.* %\); big .* cannot be told apart from it in 10 trials; scratch .* is", printed
+    )
+    assert re.search(r"points worse \(95 %: 4\.\d to 5\.\d\)", printed)
+    assert "Beside the baseline source:scratch, all else equal: big with" in printed
+    assert list(table["baseline_difference"].isna()) == [False, False, True, True]
+    assert "Holm's correction for 6 comparisons (all pairs of 4 configurations)" in printed
+    assert re.search(r"source: big \d\d\.\d, scratch \d\d\.\d; dropout: .* \(no effect to be told\)", printed)
+    assert "| source | scratch |" in text
+    assert {path.name for path in tmp_path.glob("*.png")} == {"leaderboard.png", "differences.png", "effects.png"}
+    for path in tmp_path.glob("*.png"):
+        assert np.ptp(np.asarray(Image.open(path).convert("L"))) > 200
+
+
+def test_a_swept_budget_ends_in_a_curve_and_in_what_equals_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    grid(tmp_path, budgets=(1, 10, 100))
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    # 5 points are half a decade of images: big with 1 equals scratch with 10 ** 0.5, 3.2.
+    assert re.search(
+        r"big .* with 1 and 10 images per class equals scratch .* with 3\.\d and \d\d \(interpolated\)", said
+    )
+    assert (tmp_path / "budget.png").exists()
+
+
+def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
+    for name, accuracy in (("worse", 0.5), ("better", 0.8)):
+        job(tmp_path, name, [accuracy, accuracy + 0.1])
+    show_sweep(tmp_path)
+    assert not (tmp_path / "curves.png").exists()  # results of other versions have no history
+    rows = "".join(f"{trial},{epoch},test,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
+    for name in ("worse", "better"):
+        (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n" + rows)
+    show_sweep(tmp_path)
+    assert (tmp_path / "curves.png").exists()
+    show_jobs([tmp_path / "worse"], tmp_path / "worse")
+    assert (tmp_path / "worse/curves.png").exists()
+    for name in ("worse", "better"):
+        (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n0,3,test,accuracy,0.7\n")
+    show_sweep(tmp_path)
+    assert not (tmp_path / "curves.png").exists()  # one point is no curve
+
+
+def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    monkeypatch.setattr(
+        "graft.report.show.draw_best_curves", lambda path, jobs, split: drawn.append((list(jobs), split))
+    )
+    rows = "".join(f"{trial},{epoch},val,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
+    for rank in range(6):
+        job(tmp_path, f"job{rank}", [0.5, 0.6], val=[0.9 - 0.1 * rank, 0.8 - 0.1 * rank])
+        (tmp_path / f"job{rank}" / "history.csv").write_text("trial,epoch,split,metric,value\n" + rows)
+    show_sweep(tmp_path)
+    assert drawn == [(["job0", "job1", "job2", "job3"], "val")]
+
+
+def test_jobs_tested_on_different_images_are_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, small in (("digits", [1, 3]), ("others", [5, 7])):
+        job(tmp_path, name, [0.5 + 0.01 * trial for trial in range(8)])
+        path = tmp_path / name / "result.json"
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "config": {"dataset": {"small": small, "root": name}}}))
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "tested on different images: neither ranked nor compared" in said
+    assert "cannot be told apart" not in said
+    assert not (tmp_path / "differences.png").exists()
+
+
+def test_worse_with_an_interval_that_includes_0_names_p():
+    """Holm's test of the smaller p-values is a little less strict than Bonferroni's intervals."""
+    each = np.array([-0.02, -0.04, -0.01, -0.03, 0.01, -0.03])
+    said = answer({"a": {0: 0.9}, "b": {0: 0.88}}, Comparison("a", {"b": Difference(each, 0.017, (-0.046, 0.003))}, 9))
+    assert said.endswith("b is 2.0 points worse (p 0.017).")
+
+
+def test_three_trials_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    grid(tmp_path, trials=3)
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "but 3 trials in common cannot tell whether it is the best: it takes 6" in said
+    assert "No differences were tested" in said
+    assert set(pandas.read_csv(tmp_path / "leaderboard.csv")["standing"][1:]) == {"fewer than 6 common trials"}
+
+
+def test_a_trial_that_failed_is_left_out_of_its_pairs_and_a_job_of_such_has_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "whole", [0.90, 0.91, 0.92, 0.93, 0.91, 0.90, 0.92])
+    job(tmp_path, "one_nan", [0.80, 0.83, 0.82, math.nan, 0.81, 0.80, 0.84])
+    job(tmp_path, "all_nan", [math.nan] * 7)
+    assert show_sweep(tmp_path) == {"all_nan": "none of its trials finished"}
+    table = pandas.read_csv(tmp_path / "leaderboard.csv").set_index("job")
+    assert list(table["trials"]) == [7, 6]
+    assert table.loc["one_nan", "difference"] == pytest.approx(np.mean([-0.10, -0.08, -0.10, -0.10, -0.10, -0.08]))
+    assert "failed all_nan: none of its trials finished" in capsys.readouterr().out
+
+
+def test_several_sweeps_are_one_table_and_what_is_damaged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    job(tmp_path / "first", "plain", [0.8] * 6)
+    job(tmp_path / "second", "plain", [0.9] * 6)
+    for name, text in (("half", '{"trials": [{'), ("other", "[]"), ("empty", '{"trials": []}')):
+        (tmp_path / "first" / name).mkdir()
+        (tmp_path / "first" / name / "result.json").write_text(text)
+    show_jobs([tmp_path / "first", tmp_path / "second", tmp_path / "first" / "plain"], tmp_path / "out")
+    said = capsys.readouterr().out
+    assert list(pandas.read_csv(tmp_path / "out" / "leaderboard.csv")["job"]) == ["second/plain", "first/plain"]
+    assert all(f"skipped first/{name}/result.json, which is damaged" in said for name in ("half", "other", "empty"))
+
+
+def test_what_cannot_be_reported_is_said(tmp_path: Path):
+    with pytest.raises(GraftError, match=r"there is no folder .*no; try outputs"):
+        show_jobs([tmp_path / "no"], tmp_path)
+    with pytest.raises(GraftError, match=r"there is no result\.json below"):
+        show_jobs([tmp_path], tmp_path)
+    grid(tmp_path)
+    with pytest.raises(GraftError, match=r"no job has source:imagenet; .*dropout:0, dropout:0.5, source:big, source:s"):
+        show_jobs([tmp_path], tmp_path, "source:imagenet")
+
+
+def test_the_command_reports_without_torch_and_refuses_without_a_traceback(tmp_path: Path):
+    grid(tmp_path / "a=b")
+    script = f"""
+import runpy, sys
+sys.argv = ["report.py", {str(tmp_path / "a=b")!r}, "--baseline", "head:dense", "--output", {str(tmp_path / "out")!r}]
+try:
+    runpy.run_path({str(ROOT / "src/report.py")!r}, run_name="__main__")
+except SystemExit as end:
+    print(end)
+sys.argv[3] = "source:scratch"
+runpy.run_path({str(ROOT / "src/report.py")!r}, run_name="__main__")
+print("HEAVY" if "torch" in sys.modules else "LIGHT")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "report.baseline: no job has head:dense" in done.stdout
+    assert "Beside the baseline source:scratch" in done.stdout
+    assert "LIGHT" in done.stdout
+    assert (tmp_path / "out" / "leaderboard.md").exists()
+
+
+def test_the_golden_sweep_has_its_report(tmp_path: Path):
+    """Half of its results are of the first format, with nothing beyond DESIGN.md's interface."""
+    golden = ROOT / "tests" / "golden"
+    show_jobs([golden / "sweep"], tmp_path, "source:scratch")
+    expected = pandas.read_csv(golden / "leaderboard.csv")
+    pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "leaderboard.csv"), expected, rtol=1e-9)
+    assert (tmp_path / "leaderboard.md").read_text() == (golden / "leaderboard.md").read_text()

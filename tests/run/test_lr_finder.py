@@ -1,0 +1,95 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from plain_loop import scratch_network
+from torch import nn
+
+from graft.data.dataset import MNIST5k
+from graft.data.images import InMemoryImages
+from graft.errors import GraftError
+from graft.run.lr_finder import find, suggest
+from graft.seed import generator
+
+Run = Callable[..., dict]
+QUICK = ("dropout=0", "test_curve=false", "trials=2", "epochs=1", "dataset.test_per_class=5")
+RATES = np.geomspace(1e-6, 10, 100)
+
+
+def valley(bottom: float) -> np.ndarray:
+    return 2 - 1.5 * np.exp(-(np.log10(RATES / bottom) ** 2))
+
+
+@pytest.mark.parametrize("bottom", [1e-3, 0.02, 0.5])
+def test_the_rate_is_a_tenth_of_the_valley_s_whatever_comes_behind_it(bottom: float):
+    assert suggest(valley(bottom)) == pytest.approx(bottom / 10, rel=0.2)
+    for end in (1e6, np.inf, np.nan):
+        assert suggest(np.where(8 * bottom > RATES, valley(bottom), end)) == pytest.approx(bottom / 10, rel=0.4)
+    noise = np.random.default_rng(0).normal(0, 0.1, 100)
+    assert suggest(valley(bottom) + noise) == pytest.approx(bottom / 10, rel=0.8)
+
+
+@pytest.mark.parametrize("losses", [np.full(100, 1.6), np.full(100, np.nan), np.where(RATES < 0.01, 1.6, 9.0)])
+def test_a_loss_that_never_falls_is_refused(losses: np.ndarray):
+    with pytest.raises(GraftError, match=r"lr=auto: the loss, .* at first, falls at no rate; try lr=0.001"):
+        suggest(losses)
+
+
+def by_hand(digits: MNIST5k, seed: int, lr_decay: float) -> list[float]:
+    """Return the losses of a range test of one trial, as anyone would write it."""
+    assert isinstance(digits.images, InMemoryImages)
+    pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2
+    network, (train, _), order = scratch_network(seed), digits.sample(seed), generator(seed, "order")
+    stages: Any = network[0]
+    shares = [(stages[0], lr_decay), (stages[1], 1), (network[2], 1)]
+    optimizer = torch.optim.Adam([{"params": part.parameters(), "share": share} for part, share in shares], eps=1e-7)
+    losses = []
+    while len(losses) < 100:
+        for batch in train[torch.randperm(len(train), generator=order)].split(4):
+            for group in optimizer.param_groups:
+                group["lr"] = group["share"] * RATES[len(losses)]
+            loss = nn.functional.cross_entropy(network(pixels[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            if len(losses) == 100:
+                break
+    return losses
+
+
+def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
+    run: Run, caplog: pytest.LogCaptureFixture, digits: MNIST5k
+):
+    settings = (*QUICK, "source=scratch", "tune=full", "tune.lr_decay=0.1")
+    rate = suggest(np.mean([by_hand(digits, seed, 0.1) for seed in (0, 1)], 0))
+    caplog.set_level("INFO", "graft")
+    found = run(*settings, "lr=auto", name="auto")
+    assert found["lr"] == [pytest.approx(rate, rel=0.2)]
+    assert f"lr=auto: phase 1 has lr={found['lr'][0]:g}" in caplog.messages
+    alone = run(*settings, "lr=auto", "trials_at_once=1", name="alone")
+    assert alone["lr"] == [pytest.approx(rate, rel=0.2)]
+    assert found["trials"] == run(*settings, f"lr={found['lr'][0]}", name="typed")["trials"]
+
+
+def test_each_phase_finds_its_own_rate(run: Run):
+    settings = (*QUICK, "source.epochs=1", "tune=thaw", "tune.epochs=1")
+    found = run(*settings, "lr=auto", "tune.lr=auto", name="auto")
+    head, thawed = found["lr"]
+    assert head != thawed
+    typed = run(*settings, f"lr={head}", f"tune.lr={thawed}", name="typed")
+    assert typed["lr"] == [head, thawed]
+    assert typed["trials"] == found["trials"]
+
+
+def test_a_fit_that_goes_on_keeps_its_rate(tmp_path: Path):
+    (tmp_path / "lr.json").write_text("0.02")
+    assert find(None, 0, None, None, tmp_path / "lr.json") == 0.02  # type: ignore[arg-type]
+
+
+def test_heads_that_are_solved_have_no_rate(run: Run):
+    with pytest.raises(GraftError, match=r"are solved at once.*; try lr=0.001, or head=plain"):
+        run("head=ridge", "lr=auto")

@@ -1,0 +1,113 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from graft.config.build import build
+from graft.data.dataset import MNIST5k
+from graft.files import read_tensors
+
+Run = Callable[..., dict]
+TINY = ("trials=3", "epochs=4", "val_every=2", "source.epochs=1", "dataset.val_per_class=10")
+
+
+def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
+    result = run(*TINY)
+    assert json.loads((tmp_path / "job" / "result.json").read_text()) == result
+    assert list(result) == [
+        "config", "choices", "trials", "lr", "accuracy", "parameters", "seconds", "reference", "images",
+        "versions", "identity",
+    ]  # fmt: skip
+    assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]
+    assert {trial["epoch"] for trial in result["trials"]} == {4}
+    measures = {"accuracy", "loss", "balanced_accuracy", "macro_f1"}
+    assert set(result["trials"][0]) == {"seed", "epoch", *measures, *(f"val_{name}" for name in measures)}
+    values = [trial["accuracy"] for trial in result["trials"]]
+    interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert result["accuracy"] == pytest.approx(
+        {"mean": np.mean(values), "min": min(values), "max": max(values), "std": np.std(values, ddof=1)}
+        | {"ci95": pytest.approx(interval)}
+    )
+    assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
+    assert result["images"] == {"big": 2500, "small": 100, "val": 50, "test": 1250}
+    assert result["config"]["activation"] == "relu"
+
+
+def test_the_same_command_gives_the_same_result_and_another_seed_another(run: Run):
+    first, second, other = run(*TINY), run(*TINY, name="again"), run(*TINY, "seed=3", name="other")
+    for result in (first, second, other):
+        del result["seconds"], result["config"]["cache"]
+    assert first["identity"] == second["identity"] != other["identity"]
+    assert first == second
+    assert {trial["accuracy"] for trial in first["trials"]}.isdisjoint(trial["loss"] for trial in other["trials"])
+    assert [trial["loss"] for trial in first["trials"]] != [trial["loss"] for trial in other["trials"]]
+
+
+def test_the_history_has_every_point_once(run: Run, tmp_path: Path):
+    result = run(*TINY)
+    history = pandas.read_csv(tmp_path / "job" / "history.csv")
+    assert list(history) == ["trial", "epoch", "split", "metric", "value"]
+    assert not history.duplicated(["trial", "epoch", "split", "metric"]).any()
+    epochs = {split: sorted(rows["epoch"].unique()) for split, rows in history.groupby("split")}
+    assert epochs == {"train": [1, 2, 3, 4], "val": [2, 4], "test": [2, 4]}
+    last = history.query("split == 'test' and metric == 'accuracy' and epoch == 4").sort_values("trial")
+    assert list(last["value"]) == [trial["accuracy"] for trial in result["trials"]]
+
+
+def test_without_curves_the_test_is_the_last_epoch_s(run: Run, tmp_path: Path):
+    run(*TINY, "test_curve=false", "dataset.val_per_class=0")
+    history = pandas.read_csv(tmp_path / "job" / "history.csv")
+    assert sorted(history.query("split == 'test'")["epoch"].unique()) == [4]
+
+
+@pytest.mark.parametrize("at_once", ["auto", "1", "2"])
+def test_curves_are_bands_over_all_trials(run: Run, tmp_path: Path, at_once: str):
+    run(*TINY, f"trials_at_once={at_once}")
+    history = pandas.read_csv(tmp_path / "job" / "history.csv")
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard")).Reload()
+    for split in ("train", "val", "test"):
+        rows = history[(history["split"] == split) & (history["metric"] == "accuracy")]
+        expected = rows.pivot(index="epoch", columns="trial", values="value")
+        for line, values in (("mean", np.mean), ("low", np.min), ("high", np.max)):
+            points = events.Scalars(f"accuracy/{split}/{line}")
+            assert [point.step for point in points] == expected.index.tolist()
+            assert [point.value for point in points] == pytest.approx(values(expected.to_numpy(), axis=1), abs=1e-5)
+
+
+@pytest.mark.parametrize("overrides", [("head=dense512",), ("tune.thaw=1",), ("source=scratch", "backbone.keep=1")])
+def test_the_saved_model_is_all_that_a_prediction_needs(
+    run: Run, tmp_path: Path, digits: MNIST5k, overrides: tuple[str, ...]
+):
+    result = run("trials=2", "epochs=1", *(() if "source=scratch" in overrides else ("source.epochs=1",)), *overrides)
+    model = OmegaConf.load(tmp_path / "job" / "model.yaml")
+    assert isinstance(model, DictConfig)
+    tensors = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert tensors is not None
+    front, stages = build(model, "backbone").split(model.frozen_stages)
+    front.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("frozen.")})
+    head = build(model, "head", num_features=stages(front(torch.zeros(1, *model.image))).shape[1])
+    network = nn.Sequential()
+    network.add_module("stages", stages)
+    network.add_module("head", head)
+    network.load_state_dict({name[7:]: value[1] for name, value in tensors.items() if name.startswith("trials.")})
+    with torch.no_grad():
+        predictions = network.eval()(front(digits.images.read(digits.test))).argmax(1)
+    names = [model.classes[label] for label in predictions.tolist()]
+    right = [name == str(int(label)) for name, label in zip(names, digits.images.labels[digits.test], strict=True)]
+    assert np.mean(right) == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
+def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):
+    result = run(*TINY)
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("final/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
+    assert "_hparams_/session_start_info" in events.summary_metadata

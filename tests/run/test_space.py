@@ -1,0 +1,144 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from graft.errors import GraftError
+from graft.run.space import Choice, Range, ends, read
+from graft.run.sweep import SweepCallback
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield
+
+
+def searched(*typed: str, **space: Any) -> dict[str, Range | Choice]:
+    config = {"sweep": {"space": space}, "hydra": {"overrides": {"task": list(typed)}}}
+    return read(OmegaConf.create(config))[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "own"),
+    [
+        ("lr=interval(0.001,1)", {"low": 0.001, "high": 1}),
+        ("lr=tag(log,interval(1e-4,1e-1))", {"low": 1e-4, "high": 1e-1, "log": True}),
+        ("width=tag(log,int,interval(16,1024))", {"low": 16, "high": 1024, "log": True, "int": True}),
+        ("width=int(interval(16,1024))", {"low": 16, "high": 1024, "int": True}),
+        ("width=range(16,64,16)", {"low": 16, "high": 48, "step": 16, "int": True}),
+        ("dropout=range(0,0.9,0.1)", {"low": 0, "high": 0.8, "step": 0.1}),
+        ("dropout=choice(0,0.5)", [0, 0.5]),
+        ("dropout=0,0.5", [0, 0.5]),
+        ("head=shuffle(dense512,plain)", ["dense512", "plain"]),
+        ("head=glob(dense*)", ["dense", "dense512"]),
+        ("head.widths=[512],[64,64],null", [[512], [64, 64], None]),
+    ],
+)
+def test_hydra_s_grammar_and_our_keys_mean_the_same(typed: str, own: Any):
+    key = typed.partition("=")[0]
+    assert searched(typed, ignored=[1, 2]) == searched(**{key: own})
+
+
+def test_a_range_s_values_are_read_well_and_lie_within_it():
+    assert Range(0, 0.8, step=0.1).value(0.30000000000000004) == "0.3"
+    assert Range(0.00012344, 1, log=True).value(0.000123441) == "0.00012344"
+    assert Range(1e-4, 1, log=True).value(0.00123456) == "0.001235"
+    assert Range(16, 1024, int=True).ends() == ["16", "1024"]
+
+
+def test_a_key_with_one_value_is_not_searched():
+    assert list(searched("lr=0.01", lr=[0.1, 1], dropout=[0, 0.5])) == ["dropout"]
+
+
+def test_the_ends_show_every_end_and_every_value():
+    config = {"sweep": {"space": {"lr": {"low": 0.1, "high": 1}, "head": ["a", "b", "c"]}}}
+    config["hydra"] = {"overrides": {"task": ["epochs=3"]}}
+    jobs = [["lr=0.1", "head=a"], ["lr=1.0", "head=a"], ["lr=0.1", "head=b"], ["lr=0.1", "head=c"]]
+    assert list(ends(OmegaConf.create(config))) == [[*job, "epochs=3"] for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("typed", "space", "message"),
+    [
+        ([], {"lr": {"low": 1, "high": 0.1}}, "sweep.space.lr must have low below high, got 1 and 0.1"),
+        ([], {"lr": {"low": 0, "high": 1, "log": True}}, "sweep.space.lr must have low above 0 for log, got 0"),
+        ([], {"lr": {"low": 1, "high": 2, "log": True, "step": 1}}, "sweep.space.lr must have log or step, not both"),
+        ([], {"lr": {"low": 1, "high": 2, "step": 0}}, "sweep.space.lr must have step above 0, got 0"),
+        ([], {"lr": {"low": 1, "high": 2.5, "int": True}}, "sweep.space.lr must have whole numbers for int"),
+        ([], {"lr": {"low": "a", "high": 1}}, "sweep.space.lr must have a number as low, got a"),
+        ([], {"lr": {"low": 1, "high": 2, "log": 1}}, "sweep.space.lr must have true or false as log, got 1"),
+        ([], {"lr": {"low": 1, "high": float("nan")}}, "sweep.space.lr must have low below high"),
+        ([], {"lr": {"low": 1, "high": 2, "max": 3}}, "sweep.space.lr takes no max; it takes low, high, log, step"),
+        ([], {"lr": {"low": 1}}, "sweep.space.lr must be a list, or low and high"),
+        ([], {"lr": 0.1}, "sweep.space.lr must be a list, or low and high, got 0.1"),
+        ([], {"lr": []}, "sweep.space.lr lists nothing"),
+        ([], {}, "there is nothing to search"),
+        (["lr=interval(1,0.1)"], {}, "lr=interval(1,0.1) must have low below high"),
+        (["lr=interval(0,1)", "sweep.space.lr.low=0"], {}, "lr=interval(0,1) replaces sweep.space"),
+        (["head=glob(x*)"], {}, "head=glob(x*) lists nothing"),
+        (["sweep.seed=1,2"], {}, "sweep.seed=1,2 describes the sweep"),
+    ],
+)
+def test_spaces_that_cannot_be_are_refused(typed: list[str], space: dict[str, Any], message: str):
+    with pytest.raises(GraftError) as error:
+        searched(*typed, **space)
+    assert message in str(error.value)
+
+
+VALIDATED = "dataset.val_per_class=20"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "test images must choose nothing, and there are no validation images; try dataset.val_per_class=20"),
+        (["dataset=image_folder", "dataset.root=no"], "there are no validation images"),
+        ([VALIDATED, "+sweep.space.droput=[1]"], "Could not override 'droput'"),
+        ([VALIDATED, "sweep.space.head=[plain,foo]"], "Could not find 'head/foo'"),
+        ([VALIDATED, "sweep.space.dropout.high=1.5"], "dropout must be in [0, 1), got 1.5"),
+        ([VALIDATED, "+sweep.space.width={low: 16, high: 20}"], "could not be converted to Integer"),
+        ([VALIDATED, "sweep.jobs=0"], "sweep.jobs must be a whole number of at least 1, got 0; try sweep.jobs=20"),
+        ([VALIDATED, "sweep.at_once=0"], "sweep.at_once must be"),
+        ([VALIDATED, "sweep.sampler=cma"], "sweep.sampler must be tpe or random, got cma"),
+        ([VALIDATED, "sweep.pruner=asha"], "sweep.pruner must be median, halving, hyperband or none, got asha"),
+        ([VALIDATED, "sweep.seed=-1"], "sweep.seed must be"),
+        ([VALIDATED, "sweep.storage=3"], "sweep.storage must be null or an SQLAlchemy URL, got 3"),
+    ],
+)
+def test_searches_that_cannot_be_are_refused_before_the_first_job(
+    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        SweepCallback().on_multirun_start(sweep(tmp_path, *overrides))
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_search_needs_optuna_and_m(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        SweepCallback().on_run_start(sweep(tmp_path))
+    assert "sweep= is for sweeps; try python src/train.py -m" in capsys.readouterr().err
+    SweepCallback().on_multirun_start(sweep(tmp_path, VALIDATED))
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SystemExit):
+        SweepCallback().on_multirun_start(sweep(tmp_path, VALIDATED))
+    assert 'need Optuna; try pip install -e ".[optuna]"' in capsys.readouterr().err
+
+
+def test_own_validation_images_are_enough(tmp_path: Path):
+    for part in ("train", "val", "test"):
+        (tmp_path / part).mkdir()
+    SweepCallback().on_multirun_start(sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}"))
+
+
+def sweep(folder: Path, *overrides: str) -> DictConfig:
+    words = ["sweep=optuna", f"hydra.sweep.dir={folder}", f"cache={folder}/cache", *overrides]
+    return compose("train", words, return_hydra_config=True)

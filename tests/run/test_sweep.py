@@ -1,0 +1,217 @@
+"""Sweeps that survive: what is finished is kept, what was killed goes on, one bad trial leaves the others alone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+import torch
+from conftest import ROOT
+from omegaconf import OmegaConf
+
+from graft.errors import GraftError
+from graft.files import read_tensors, write_bytes
+from graft.model import head
+from graft.run import job
+from graft.seed import stream_seed
+
+Run = Callable[..., dict]
+Train = Callable[..., subprocess.CompletedProcess[str]]
+TINY = ("trials=2", "epochs=2", "source.epochs=1")
+TIMES = ["seconds"]
+
+
+def test_a_finished_job_is_kept_and_another_one_is_not(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = run(*TINY, resume=True)
+    written = (tmp_path / "job/result.json").stat().st_mtime_ns
+    assert run(*TINY, resume=True) == first
+    assert (tmp_path / "job/result.json").stat().st_mtime_ns == written
+    assert run(*TINY)["trials"] == first["trials"]
+    assert (tmp_path / "job/result.json").stat().st_mtime_ns != written
+    monkeypatch.setattr("graft.config.identity.RESULTS_VERSION", "9.9")
+    assert run(*TINY, resume=True)["identity"] != first["identity"]
+
+
+def test_a_new_release_keeps_finished_jobs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = run(*TINY)
+    monkeypatch.setattr("graft.__version__", "9.9")
+    assert run(*TINY, resume=True) == first
+
+
+def test_a_damaged_result_is_made_again(run: Run, tmp_path: Path):
+    first = run(*TINY, resume=True)
+    (tmp_path / "job/result.json").write_text('{"config": {')
+    assert run(*TINY, resume=True)["trials"] == first["trials"]
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, *seeds: int) -> None:
+    """Start the heads of some trials with weights that are no numbers."""
+    linear = head.linear
+
+    def poisoned(num_inputs: int, num_outputs: int) -> torch.nn.Linear:
+        layer = linear(num_inputs, num_outputs)
+        if torch.initial_seed() in [stream_seed(seed, "head") for seed in seeds]:
+            torch.nn.init.constant_(layer.weight, float("nan"))
+        return layer
+
+    monkeypatch.setattr(head, "linear", poisoned)
+
+
+@pytest.mark.parametrize("at_once", ["auto", "1"])
+def test_a_trial_whose_loss_is_no_number_stops_alone(run: Run, monkeypatch: pytest.MonkeyPatch, at_once: str):
+    settings = ("trials=3", "epochs=3", "source.epochs=1", f"trials_at_once={at_once}", "keep_weights=best")
+    fine = run(*settings)
+    poison(monkeypatch, 1)
+    result = run(*settings, name="poisoned", resume=True)
+    assert result["trials"][1] == {
+        **dict.fromkeys(fine["trials"][1]),
+        "seed": 1,
+        "epoch": 1,
+        "error": "the loss was no longer a number in epoch 1",
+    }
+    for trial in (0, 2):
+        assert result["trials"][trial] == pytest.approx(fine["trials"][trial], abs=1e-4)
+    assert result["accuracy"]["mean"] == pytest.approx(
+        (fine["trials"][0]["accuracy"] + fine["trials"][2]["accuracy"]) / 2, abs=0.01
+    )
+    monkeypatch.undo()
+    assert run(*settings, name="poisoned", resume=True)["trials"] == fine["trials"]  # not finished: made again
+
+
+def test_a_job_without_a_good_trial_fails_and_says_why(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    poison(monkeypatch, 0, 1)
+    with pytest.raises(GraftError, match=r"no trial came to an end: the loss .* in epoch 1; try a smaller lr=0.0001"):
+        run(*TINY)
+    assert not (tmp_path / "job/result.json").exists()
+
+
+@pytest.mark.parametrize(("keep", "trials"), [("best", 1), ("all", 2), ("none", 0)])
+def test_only_the_weights_that_are_asked_for_are_kept(run: Run, tmp_path: Path, keep: str, trials: int):
+    result = run(*TINY, f"keep_weights={keep}", "dataset.val_per_class=10")
+    tensors = read_tensors(tmp_path / "job/weights.safetensors")
+    if not trials:
+        assert tensors is None
+        return
+    assert tensors is not None
+    assert len(tensors["trials.head.1.weight"]) == trials
+    if keep == "best":
+        best = max(result["trials"], key=lambda trial: trial["val_accuracy"])
+        assert f"seeds:\n- {best['seed']}\n" in (tmp_path / "job/model.yaml").read_text()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    (tmp_path / "result.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GraftError, match=r"no space left for .*result.json; what is finished is kept"):
+        write_bytes(tmp_path / "result.json", b"new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_two_processes_that_come_to_one_job_make_it_once(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    cfg = configure(*TINY)
+    first = job.main(cfg, folder, resume=True)
+    monkeypatch.setattr(job, "Result", None)  # a second training would need it
+    assert job.main(cfg, folder, resume=True) == first
+
+
+def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: Path):
+    (tmp_path / "outputs/mine").mkdir(parents=True)
+    (tmp_path / "outputs/mine/result.json").write_text("{}")
+    done = train("-m", "dropout=0,0.5", "name=mine")
+    assert (done.returncode, "holds a single job" in done.stderr) == (1, True)
+    (tmp_path / "outputs/mine/result.json").rename(tmp_path / "outputs/mine/multirun.yaml")
+    done = train("dropout=0", "name=mine")
+    assert (done.returncode, "holds a sweep" in done.stderr) == (1, True)
+
+
+def test_each_job_is_composed_once_and_checked_as_it_then_runs(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    count = "import hydra._internal.config_loader_impl as h; c = h.ConfigLoaderImpl.load_sweep_config\n" + (
+        "h.ConfigLoaderImpl.load_sweep_config = lambda *a: print('COMPOSED') or c(*a)\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(count)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = train("-m", "dropout=0,0.5", *TINY, "name=sweep")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("COMPOSED") == 2
+    for dropout in ("0", "0.5"):
+        result = json.loads((tmp_path / f"outputs/sweep/dropout={dropout}/result.json").read_text())
+        assert result["config"]["dropout"] == float(dropout)
+    kept = OmegaConf.load(tmp_path / "outputs/sweep/dropout=0.5/.hydra/hydra.yaml").hydra.job
+    assert (kept.num, kept.override_dirname) == (1, "dropout=0.5,epochs=2,name=sweep,source.epochs=1,trials=2")
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "src" / "train.py"), "-m", *words]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(train: Train, tmp_path: Path):
+    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=20", "source.epochs=1", "name=sweep")
+    process = start(tmp_path, *words)
+    finished = tmp_path / "outputs/sweep/dropout=0/result.json"
+    until = time.monotonic() + 120
+    while not finished.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "stopped; the same command goes on from here" in said
+    table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
+    assert "dropout=0" in set(table["job"])
+    assert len(table) < 3
+    written = finished.stat().st_mtime_ns
+    done = train("-m", *words)
+    assert done.returncode == 0, done.stderr
+    assert "dropout=0 is finished" in done.stdout + done.stderr
+    assert finished.stat().st_mtime_ns == written
+    assert len(pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")) == 3
+    assert (tmp_path / "outputs/sweep/curves.png").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twenty_times_ends_in_the_same_table(train: Train, tmp_path: Path):
+    words = ("head=plain,dense512", "dropout=0,0.5", "activation=relu,tanh", "trials=3", "epochs=20", "source.epochs=3")
+    done = train("-m", *words, "name=whole", "cache=other")
+    assert done.returncode == 0, done.stderr
+    chance = random.Random(0)
+    kills = 0
+    while kills < 20:
+        process = start(tmp_path, *words, "name=killed")
+        try:
+            # From the first import to the last table; the later kills leave time for some progress.
+            process.wait(chance.uniform(0, 12))
+        except subprocess.TimeoutExpired:
+            kills += 1
+        process.kill()
+        process.communicate()
+        if process.returncode == 0:  # finished before its time: start anew, or the kills would hit nothing
+            for result in sorted(tmp_path.glob("outputs/killed/*/result.json"))[::2]:
+                result.unlink()
+    done = train("-m", *words, "name=killed")
+    assert done.returncode == 0, done.stderr
+    whole, killed = (
+        pandas.read_csv(tmp_path / "outputs" / name / "leaderboard.csv").drop(columns=TIMES)
+        for name in ("whole", "killed")
+    )
+    pandas.testing.assert_frame_equal(whole, killed)
+    results = [
+        {path.parent.name: json.loads(path.read_text())["trials"] for path in tmp_path.glob(f"outputs/{name}/*/*.json")}
+        for name in ("whole", "killed")
+    ]
+    assert results[0] == results[1]
+    assert len(results[0]) == 8

@@ -1,0 +1,180 @@
+"""The rooms of src/graft: imports go down only, no file is in a circle, and public names lead to their modules."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from omegaconf import DictConfig, OmegaConf
+
+import graft
+
+SOURCE = ROOT / "src"
+ROOMS = ("ground", "config", "data", "model", "training", "inference", "report", "run")
+# What each room may import besides itself. ground: the loose files in src/graft.
+BELOW = {
+    "ground": set(),
+    "config": {"ground"},
+    "data": {"ground", "config"},
+    "model": {"ground", "data"},
+    "training": {"ground", "config", "data", "model"},
+    "report": {"ground", "config"},
+    "run": {"ground", "config", "data", "model", "training", "report"},
+}
+
+
+def imports(source: Path) -> dict[str, set[str]]:
+    """Return the modules of graft that each module of graft imports, anywhere in it, for types too."""
+    modules = {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (source / "graft").rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}: relative imports hide their room"
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for imported in names:
+                module = imported if imported in modules else imported.rpartition(".")[0]
+                if module in modules and module != name:
+                    found[name].add(module)
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if module.count(".") > 1 or module.split(".")[-1] in ROOMS else "ground"
+
+
+def upward(found: dict[str, set[str]]) -> list[str]:
+    return [
+        f"{name} imports {other}"
+        for name, others in sorted(found.items())
+        for other in sorted(others)
+        if room(name) != room(other) and room(other) not in BELOW[room(name)]
+    ]
+
+
+def circle(found: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one circle of imports; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(found[name]):
+            inside = visit(other, [*path, name])
+            if inside:
+                return inside
+        done.add(name)
+        return []
+
+    return next((inside for name in sorted(found) if (inside := visit(name, []))), [])
+
+
+def test_imports_go_down_only_and_in_no_circle():
+    found = imports(SOURCE)
+    assert len(found) > 50
+    assert {room(name) for name in found} <= BELOW.keys()
+    assert upward(found) == []
+    assert circle(found) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "fault"),
+    [
+        ("data/images", "from graft.training import trials", "graft.data.images imports graft.training.trials"),
+        ("report/plot", "import graft.model.head", "graft.report.plot imports graft.model.head"),
+        ("seed", "    from graft.config import knobs", "graft.seed imports graft.config.knobs"),
+        ("config/check", "from graft.run import plan", "graft.config.check imports graft.run.plan"),
+    ],
+)
+def test_an_import_upwards_is_found(tmp_path: Path, module: str, line: str, fault: str):
+    planted = copied(tmp_path)
+    path = planted / "graft" / f"{module}.py"
+    path.write_text(f"{path.read_text()}\n\ndef planted():\n    {line.strip()}\n")
+    assert upward(imports(planted)) == [fault]
+
+
+def test_a_circle_is_found(tmp_path: Path):
+    planted = copied(tmp_path)
+    path = planted / "graft" / "data" / "images.py"
+    path.write_text(f"from graft.data.views import Views\n{path.read_text()}")
+    assert {"graft.data.images", "graft.data.views"} <= set(circle(imports(planted)))
+    assert upward(imports(planted)) == []
+
+
+def copied(tmp_path: Path) -> Path:
+    for path in (SOURCE / "graft").rglob("*.py"):
+        target = tmp_path / path.relative_to(SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    return tmp_path
+
+
+def test_rooms_stay_small():
+    for folder in {path.parent for path in (SOURCE / "graft").rglob("*.py")}:
+        assert len(list(folder.glob("*.py"))) <= 16, folder
+    long = {path.name: lines for path in SOURCE.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 262}
+    assert long == {}
+
+
+def test_tests_have_the_same_rooms():
+    here = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and list(path.glob("test_*.py"))}
+    there = {path.name for path in (SOURCE / "graft").iterdir() if (path / "__init__.py").exists()}
+    assert here == there | {"end_to_end"}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path.parent.name not in ("end_to_end", "tests"):
+            module = SOURCE / "graft" / path.parent.name / f"{path.stem.removeprefix('test_')}.py"
+            assert module.exists(), f"{path} mirrors no module"
+
+
+def test_every_public_name_leads_to_its_module_and_no_other_is_used():
+    assert {
+        path.stem: path.parent.name
+        for path in (SOURCE / "graft").glob("*/*.py")
+        if path.stem in graft.ROOMS  # a second module of that name would appear here
+    } == graft.ROOMS
+    for name, place in graft.ROOMS.items():
+        assert getattr(graft, name).__name__ == f"graft.{place}.{name}"
+    used = {"preprocess"}  # model.yaml names it, and no option
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        used |= {target.split(".")[1] for target in targets(OmegaConf.load(path)) if target.startswith("graft.")}
+    assert used == graft.ROOMS.keys()
+    with pytest.raises(AttributeError, match="no attribute 'plan'"):
+        graft.plan  # noqa: B018
+
+
+def targets(node: object) -> list[str]:
+    if not isinstance(node, DictConfig):
+        return []
+    keys = [str(key) for key in node]
+    keys = [key for key in keys if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key)]
+    inner = [target for key in keys for target in targets(node[key])]
+    return [*inner, *([node._target_] if "_target_" in node else [])]
+
+
+def test_modules_before_the_check_import_no_torch():
+    modules = [f"graft.config.{path.stem}" for path in (SOURCE / "graft" / "config").glob("[!_]*.py")]
+    modules += ["graft.errors", "graft.files", "graft.process", "graft.job_folder", "graft.run.sweep"]
+    script = f"import sys, {', '.join(modules)}; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_reports_need_no_torch(tmp_path: Path):
+    script = "import sys, graft.report.show; print('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False"]

@@ -1,0 +1,89 @@
+"""A killed fit goes on from its checkpoint, to the numbers of an undisturbed one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from graft.files import read_tensors
+from graft.training import checkpoint
+from graft.training.progress import Progress
+
+Run = Callable[..., dict]
+TINY = ("trials=3", "epochs=6", "val_every=2", "source.epochs=3", "dropout=0.5", "dataset.val_per_class=10")
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing catches it."""
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int]:
+    """Kill fits of a label as they begin an epoch, counted from 0; return the list of epochs that were begun."""
+    begun = []
+    original = Progress.on_train_epoch_start
+
+    def start(self, trainer, pl_module):
+        if self.label == label:
+            begun.append(trainer.current_epoch)
+            if trainer.current_epoch == epoch:
+                raise Killed
+        original(self, trainer, pl_module)
+
+    monkeypatch.setattr(Progress, "on_train_epoch_start", start)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("label", "epoch", "begun", "overrides"),
+    [
+        ("pre-train", 2, [2], ()),
+        ("trials 0 to 2", 4, [4, 5], ()),
+        ("trial 1", 4, [4, 5], ("trials_at_once=1",)),
+        (
+            "phase 2, trials 0 to 2",
+            1,
+            [1, 2],
+            ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits", "lr=auto", "tune.lr=auto"),
+        ),
+    ],
+)
+def test_a_killed_fit_goes_on_to_the_same_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, epoch: int, begun: list[int], overrides
+):
+    expected = run(*TINY, *overrides, f"cache={tmp_path}/other")
+    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    with monkeypatch.context() as patch:
+        killing(patch, label, epoch)
+        with pytest.raises(Killed):
+            run(*TINY, *overrides, name="killed")
+    assert list(tmp_path.rglob("*.ckpt"))
+    assert not (tmp_path / "killed" / "result.json").exists()
+    seen = killing(monkeypatch, label, -1)
+    result = run(*TINY, *overrides, name="killed")
+    assert seen == begun
+    assert (result["trials"], result["lr"]) == (expected["trials"], expected["lr"])
+    first, second = (read_tensors(tmp_path / name / "weights.safetensors") for name in ("job", "killed"))
+    assert first is not None
+    assert second is not None
+    assert not [name for name in first if not torch.equal(first[name], second[name])]
+    assert (tmp_path / "job/history.csv").read_text() == (tmp_path / "killed/history.csv").read_text()
+    assert not list(tmp_path.rglob("*.ckpt"))
+    drawn = [steps(tmp_path / name / "tensorboard") for name in ("job", "killed")]
+    assert drawn[0] == drawn[1]
+
+
+def steps(folder: Path) -> dict[str, list[int]]:
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_another_configuration_s_checkpoint_is_not_taken(run: Run, monkeypatch: pytest.MonkeyPatch):
+    expected = run(*TINY, "lr=0.01")
+    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    with monkeypatch.context() as patch:
+        killing(patch, "trials 0 to 2", 4)
+        with pytest.raises(Killed):
+            run(*TINY, name="killed")
+    assert run(*TINY, "lr=0.01", name="killed")["trials"] == expected["trials"]

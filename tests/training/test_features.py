@@ -1,0 +1,120 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from graft.data.dataset import MNIST5k
+from graft.data.images import InMemoryImages
+from graft.data.preprocess import Preprocess
+from graft.model.backbone import CNN
+from graft.training import features
+from graft.training.features import FeatureStore
+
+CPU = torch.device("cpu")
+WANTED = torch.arange(100, 160)
+
+
+class Counting(nn.Module):
+    """Counts the images that pass through it."""
+
+    images = 0
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        type(self).images += len(pixels)
+        return pixels.float().mean((2, 3))
+
+
+@pytest.fixture(autouse=True)
+def another_process() -> None:
+    features._memory.clear()
+    Counting.images = 0
+
+
+def pixels(data: MNIST5k) -> torch.Tensor:
+    assert isinstance(data.images, InMemoryImages)
+    return data.images.pixels
+
+
+def front(keep: int = 2) -> nn.Sequential:
+    torch.manual_seed(0)
+    return CNN(Preprocess([1, 28, 28]), keep=keep).split(keep)[0]
+
+
+def test_stored_features_equal_recomputed_ones(digits: MNIST5k, tmp_path: Path):
+    frozen = front()
+    for _ in range(2):  # computed, then read from disk
+        stored = FeatureStore(tmp_path, CPU).features(frozen, digits.images, WANTED)
+        with torch.no_grad():
+            torch.testing.assert_close(stored, frozen(pixels(digits)[WANTED]), rtol=0, atol=1e-6)
+        features._memory.clear()
+
+
+def test_an_image_is_computed_once_in_memory_and_across_processes(digits: MNIST5k, tmp_path: Path):
+    store, frozen = FeatureStore(tmp_path, CPU), Counting()
+    first = store.features(frozen, digits.images, WANTED)
+    assert torch.equal(store.features(frozen, digits.images, WANTED[10:20]), first[10:20])
+    features._memory.clear()
+    assert torch.equal(store.features(frozen, digits.images, WANTED), first)
+    assert Counting.images == 60
+
+
+def test_only_missing_images_are_added(digits: MNIST5k, tmp_path: Path):
+    store = FeatureStore(tmp_path, CPU)
+    store.features(Counting(), digits.images, WANTED)
+    wider = store.features(Counting(), digits.images, torch.arange(90, 170))
+    assert Counting.images == 80
+    assert torch.equal(wider, pixels(digits)[90:170].float().mean((2, 3)))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_file_is_noticed_and_computed_again(digits: MNIST5k, tmp_path: Path, damage: str):
+    store = FeatureStore(tmp_path, CPU)
+    first = store.features(Counting(), digits.images, WANTED)
+    (path,) = tmp_path.rglob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes({"truncated": content[:-8], "flipped": content, "empty": b""}[damage])
+    features._memory.clear()
+    assert torch.equal(store.features(Counting(), digits.images, WANTED), first)
+    assert Counting.images == 120
+    features._memory.clear()
+    store.features(Counting(), digits.images, WANTED)
+    assert Counting.images == 120
+
+
+def test_weights_stages_preprocessing_and_images_each_have_their_own_name(digits: MNIST5k, tmp_path: Path):
+    store = FeatureStore(tmp_path, CPU)
+    other_weights, other_pixels = front(), front()
+    with torch.no_grad():
+        other_weights[1][0].weight[0, 0, 0, 0] += 1e-3  # type: ignore[index]
+    other_pixels[0] = nn.Identity()
+    assert isinstance(digits.images, InMemoryImages)
+    changed = replace(digits.images, pixels=pixels(digits).flip(-1))
+    for frozen, images in (
+        (front(), digits.images),
+        (front(1), digits.images),
+        (other_weights, digits.images),
+        (nn.Sequential(front(), nn.ReLU()), digits.images),
+        (front(), changed),
+    ):
+        store.features(frozen, images, WANTED)
+    assert len(list(tmp_path.iterdir())) == 5
+    store.features(front(), digits.images, WANTED)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_memory_is_bounded(digits: MNIST5k, tmp_path: Path):
+    for number in range(1, features.KEPT_IN_MEMORY + 4):
+        FeatureStore(tmp_path, CPU).features(nn.Sequential(Counting(), nn.Hardtanh(0, number)), digits.images, WANTED)
+    assert len(features._memory) == features.KEPT_IN_MEMORY
+    assert len(list(tmp_path.iterdir())) == features.KEPT_IN_MEMORY + 3
+
+
+def test_batch_norm_in_the_frozen_part_keeps_its_statistics(digits: MNIST5k, tmp_path: Path):
+    frozen = nn.Sequential(front(1), nn.LazyBatchNorm1d()).train()
+    frozen[1](torch.rand(4, 5408))  # gives the lazy layer its shape, and statistics
+    before = frozen[1].running_mean.clone()  # type: ignore[union-attr]
+    FeatureStore(tmp_path, CPU).features(frozen, digits.images, WANTED)
+    assert torch.equal(frozen[1].running_mean, before)  # type: ignore[arg-type]

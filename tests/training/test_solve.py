@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from graft.data.dataset import MNIST5k
+from graft.data.preprocess import Preprocess
+from graft.errors import GraftError
+from graft.files import read_tensors
+from graft.model.backbone import CNN
+from graft.model.head import STRENGTHS, Logistic, Ridge
+
+Run = Callable[..., dict]
+
+
+def features(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % classes
+    centres = 0.4 * torch.randn(classes, 200, generator=random)
+    x = 5 + 3 * (centres[labels] + torch.randn(60, 200, generator=random))
+    x[:, 7] = 1.0  # constant
+    return x, labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, balanced: bool):
+    x, y = features(classes)
+    weight, bias = Ridge.solve(x, y, balanced)
+    model = make_pipeline(
+        StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight="balanced" if balanced else None)
+    ).fit(x.double().numpy(), y.numpy())
+    decision = model.decision_function(x.double().numpy())
+    logits = (x @ weight.T + bias).numpy()
+    np.testing.assert_allclose(logits if classes > 2 else logits[:, 1], decision, atol=1e-3)
+    assert weight.shape == (classes, 200)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
+    x, y = features(classes)
+    weight, bias = Logistic.solve(x, y)
+    z = StandardScaler().fit_transform(x.double().numpy())
+    models = [LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6) for strength in STRENGTHS]
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    scores = [cross_val_score(model, z, y.numpy(), cv=folds, scoring="neg_log_loss").mean() for model in models]
+    expected = models[int(np.argmax(scores))].fit(z, y.numpy()).predict_proba(z)
+    np.testing.assert_allclose((x @ weight.T + bias).softmax(1).numpy(), expected, atol=5e-3)
+
+
+def test_logistic_needs_no_folds_for_single_images():
+    x, _ = features(2)
+    weight, bias = Logistic.solve(x[:3], torch.arange(3))
+    assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("head", ["ridge", "logistic"])
+def test_a_job_with_a_solved_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
+    result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
+    assert {trial["epoch"] for trial in result["trials"]} == {1}
+    assert result["accuracy"]["min"] > 0.6
+    assert result["parameters"]["trainable"] == 8005
+    history = pandas.read_csv(tmp_path / "job" / "history.csv")
+    assert set(history["split"]) == {"train", "val", "test"}
+    assert set(history["epoch"]) == {1}
+    tensors = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert tensors is not None
+    backbone = CNN(Preprocess([1, 28, 28]))
+    for number in (1, 2):
+        prefix = f"frozen.stage{number}."
+        stage = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+        backbone.stages[number - 1].load_state_dict(stage)
+    with torch.no_grad():
+        found = backbone(digits.images.read(digits.test)) @ tensors["trials.head.0.weight"][1].T
+    right = (found + tensors["trials.head.0.bias"][1]).argmax(1) == digits.images.labels[digits.test] // 2
+    assert right.float().mean().item() == pytest.approx(result["trials"][1]["accuracy"], abs=2e-3)
+    alone = run("source.epochs=1", "trials=1", "seed=1", f"head={head}", "dataset.val_per_class=5", name="alone")
+    assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("head=ridge", "tune=full"), "Ridge heads are solved at once.*try tune=frozen, or head=plain"),
+        (("head=logistic", "source=scratch"), "Logistic heads are solved at once"),
+        (("head=ridge", "augment=digits", "regularize.ema=0.9"), "try augment=none, regularize=default without"),
+        (("head=ridge", "backbone.keep=0"), "Ridge heads are solved at once"),
+    ],
+)
+def test_what_cannot_be_solved_is_refused(run: Run, overrides: tuple[str, ...], message: str):
+    with pytest.raises(GraftError, match=message):
+        run(*overrides)

@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import pandas
+import pytest
+import pytorch_lightning as pl
+import torch
+import torchvision
+from plain_loop import by_hand, frozen_network, trained
+from torch import nn
+
+from graft.data.datamodule import TrialLoader
+from graft.data.dataset import MNIST5k
+from graft.errors import GraftError
+from graft.files import read_tensors
+from graft.model.head import Plain
+from graft.training.transfer import TransferModule
+from graft.training.tune import Freeze, Phase, Thaw, Tune
+
+
+@pytest.mark.parametrize(
+    ("thaw", "trained", "frozen"),
+    [("auto", True, 5), ("auto", False, 0), ("all", True, 0), (0, True, 5), (1, True, 4), (5, False, 0)],
+)
+def test_how_many_stages_are_frozen(thaw: int | str, trained: bool, frozen: int):
+    assert Tune(thaw).phases(5, trained) == [Phase(frozen)]
+
+
+@pytest.mark.parametrize(
+    ("thaw", "trained", "message"),
+    [(6, True, "from 0 to 5, the kept stages, got 6"), (2, False, "tune.thaw=2 freezes.*random.*try tune=full")],
+)
+def test_refusals(thaw: int, trained: bool, message: str):
+    with pytest.raises(GraftError, match=message):
+        Tune(thaw).phases(5, trained)
+
+
+def test_batch_norm_of_random_weights_is_not_held():
+    with pytest.raises(GraftError, match=r"tune\.batch_norm=frozen keeps the statistics of trained weights"):
+        Tune("all", batch_norm="frozen").phases(5, trained=False)
+    assert Tune("all", batch_norm="frozen").phases(5, trained=True) == [Phase(0, batch_norm="frozen")]
+
+
+def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout():
+    frozen = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
+    frozen(torch.rand(20, 1, 8, 8) * 3)  # statistics that a batch in training mode would move
+    images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 2
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
+    features = frozen.eval()(images).detach()
+
+    def sgd(parameters) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.1)
+
+    frozen.train()
+    transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], sgd, stored=False)
+    start = transfer.trials.trial(0)["weight"].clone()
+    rows = torch.arange(16).expand(2, 16)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, callbacks=[Freeze()],
+    )  # fmt: skip
+    trainer.fit(
+        transfer, TrialLoader("train", images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)]
+    )
+
+    assert not torch.equal(transfer.trials.trial(0)["weight"], start)
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+    transfer.train()
+    assert not any(module.training for module in frozen.modules())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert torch.equal(frozen(images), features)
+
+
+@pytest.mark.parametrize(
+    ("thaw", "trained", "message"),
+    [
+        (6, True, "tune.thaw must be auto, all or from 0 to 5, the kept stages, got 6"),
+        ([2, 1], True, "each phase thaws more stages than the one before"),
+        (0, True, "each phase thaws more stages than the one before"),
+        (1, False, "tune.thaw=1 freezes.*random"),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(thaw, trained: bool, message: str):
+    with pytest.raises(GraftError, match=message):
+        Thaw(thaw, 5, 1e-4, torch.optim.Adam).phases(5, trained)
+
+
+def test_a_staged_thawing_is_a_phase_for_the_head_and_one_for_each_number():
+    phases = Thaw([1, 5], 5, 1e-4, torch.optim.Adam, lr_decay=0.5).phases(5, trained=True)
+    assert [phase.frozen_stages for phase in phases] == [5, 4, 0]
+    assert [phase.epochs for phase in phases] == [None, 5, 5]
+    assert [(phase.lr, phase.optimizer) for phase in phases] == [(None, None), *[(1e-4, torch.optim.Adam)] * 2]
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int):
+    def network() -> nn.Sequential:
+        stages = nn.Sequential()
+        for number in (3, 4, 5):
+            stages.add_module(f"stage{number}", nn.Linear(2, 2))
+        whole = nn.Sequential()
+        whole.add_module("stages", stages)
+        whole.add_module("head", nn.Linear(2, 2))
+        return whole
+
+    transfer = TransferModule(nn.Identity(), [network() for _ in range(trials)], torch.optim.AdamW, True, lr_decay=0.1)
+    groups = transfer._groups(1.0)
+    rates = {
+        name: (group["lr"], group.get("weight_decay"))
+        for group in groups
+        for parameter in group["params"]
+        for name, own in transfer.trials.named().items()
+        if own is parameter
+    }
+    for stage, rate in (("stages.stage3", 0.01), ("stages.stage4", 0.1), ("stages.stage5", 1), ("head", 1)):
+        assert rates[f"{stage}.weight"] == (pytest.approx(rate), None)
+        assert rates[f"{stage}.bias"] == (pytest.approx(rate), 0.0)
+
+
+def test_two_phases_equal_a_plain_loop_that_recomputes_the_frozen_stage(run, tmp_path: Path, digits: MNIST5k):
+    run("source.epochs=1", "dropout=0", "trials=2", "seed=6", "epochs=2", "tune=thaw", "tune.epochs=2", "tune.lr=3e-4")
+    network, _ = by_hand(digits, 7, frozen_network(tmp_path / "cache", 7, lambda: Plain(1600, 5)), epochs=2)
+    first = network[0].get_submodule("0")
+    pretrained = {name: value.clone() for name, value in first.state_dict().items()}
+    second = network[0].get_submodule("1").requires_grad_(True)
+    network, accuracy = by_hand(digits, 7, network, epochs=2, lr=3e-4)
+    saved = trained(tmp_path / "job")
+    for name, value in second.state_dict().items():
+        torch.testing.assert_close(saved[f"stages.stage2.{name}"][1], value, atol=1e-4, rtol=0)
+    for name, value in network[2].state_dict().items():
+        torch.testing.assert_close(saved[f"head.{name}"][1], value, atol=1e-4, rtol=0)
+    weights = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert weights is not None
+    assert all(torch.equal(weights[f"frozen.stage1.{name}"], value) for name, value in pretrained.items())
+    history = pandas.read_csv(tmp_path / "job" / "history.csv")
+    assert sorted(history.query("split == 'train'")["epoch"].unique()) == [1, 2, 3, 4]
+    last = history.query("split == 'test' and metric == 'accuracy' and epoch == 4 and trial == 1")["value"].item()
+    assert last == pytest.approx(accuracy, abs=0.01)
+
+
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phases(
+    run, tmp_path: Path, batch_norm: str
+):
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18()
+    network(torch.rand(8, 3, 32, 32))  # moves batch norm's statistics away from their start
+    torch.save(network.state_dict(), tmp_path / "resnet.pth")
+    settings = ("backbone=resnet18", "source=file", f"source.path={tmp_path}/resnet.pth", "dataset.size=32")
+    result = run(
+        *settings, "tune=thaw", "tune.thaw=[1,2]", "tune.epochs=1", "epochs=1", "trials=1", "dataset.test_per_class=5",
+        "dataset.small_per_class=4", f"tune.batch_norm={batch_norm}",
+    )  # fmt: skip
+    assert result["trials"][0]["epoch"] == 3
+    saved = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert saved is not None
+    original = network.state_dict()
+    for stage, layer in (("stage2", "layer1"), ("stage3", "layer2")):
+        own = {name: value for name, value in saved.items() if name.startswith(f"frozen.{stage}.")}
+        assert own
+        for name, value in own.items():
+            matching = [
+                found for key, found in original.items()
+                if key.startswith(f"{layer}.") and name.endswith(key.removeprefix(layer))
+            ]  # fmt: skip
+            assert any(torch.equal(value, found) for found in matching), name
+    for buffer, moves in (("running_mean", batch_norm == "train"), ("bn1.weight", True)):
+        thawed = [name for name in saved if name.startswith("trials.stages.stage5") and name.endswith(buffer)]
+        assert thawed
+        for name in thawed:
+            same = [torch.equal(saved[name][0], found) for key, found in original.items() if key.endswith(buffer)]
+            assert any(same) != moves
+    assert any(name.startswith("trials.stages.stage4") for name in saved)
