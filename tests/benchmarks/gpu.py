@@ -48,7 +48,7 @@ def epoch(trials: int, accelerator: str, compiled: bool = False) -> tuple[float,
     heads: list[nn.Module] = [Dense(FEATURES, 5, dropout=0.5) for _ in range(trials)]
     transfer = TransferModule(nn.Sequential(DIGIT), heads, adam, stored=True)
     if compiled:
-        transfer.trials.compile()
+        transfer.stack.compile()
     seconds = Seconds(finished)
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False)
     trainer = pl.Trainer(

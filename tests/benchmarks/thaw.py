@@ -36,7 +36,7 @@ def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[flo
     phase = plan.phases[0]
     front, stages = backbone.split(phase.frozen_stages)
     networks = [plan.network(cfg.seed, phase, stages)]
-    fitted = backbone.preprocess.fitted
+    fitted = backbone.preprocess.output_shape
     if stored:
         plan.place(phase.frozen_stages, front, fitted, FeatureStore(Path(cfg.cache), plan.device))
     else:

@@ -124,7 +124,7 @@ def test_different_shapes_need_a_size(root: Path):
 def test_large_images_are_held_at_the_size_they_are_fitted_to_and_small_ones_as_they_are(root: Path):
     assert folder(root, size=16).images.shape == (1, 16, 16)
     assert folder(root, size=64).images.shape == (1, 28, 28)
-    assert folder(root, size=64).preprocess().fitted == (1, 64, 64)
+    assert folder(root, size=64).preprocess().output_shape == (1, 64, 64)
 
 
 def test_one_picture_in_colour_makes_all_of_them_so(root: Path):

@@ -32,7 +32,7 @@ def test_padding_puts_zeros_on_every_side_and_rgb_repeats_the_channel(digits: MN
     pixels = digit_bytes(digits)
     preprocess = Preprocess([1, 28, 28], pad=2).rgb()
     padded = preprocess(pixels)
-    assert preprocess.fitted == padded.shape[1:] == (3, 32, 32)
+    assert preprocess.output_shape == padded.shape[1:] == (3, 32, 32)
     for channel in range(3):
         assert torch.equal(padded[:, channel, 2:-2, 2:-2], pixels[:, 0] / 255)
     assert padded.sum() == pytest.approx(3 * float(pixels.sum() / 255), rel=1e-6)
@@ -51,7 +51,7 @@ def test_the_shorter_side_is_fitted_and_the_middle_cut():
     pixels = torch.zeros(1, 3, 20, 60, dtype=torch.uint8)
     pixels[..., 20:40] = 255  # the middle third is white
     preprocess = Preprocess([3, 20, 60], size=10)
-    assert preprocess.fitted == (3, 10, 10)
+    assert preprocess.output_shape == (3, 10, 10)
     assert preprocess(pixels)[..., 1:-1].min() == 1
 
 

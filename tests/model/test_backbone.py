@@ -133,10 +133,10 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
         front, rest = copy.deepcopy(backbone).split(frozen)
         network = nn.Sequential(rest, Plain(num_features, 2))
         transfer = TransferModule(front, [network], torch.optim.SGD, stored=False).train()
-        optimizer = torch.optim.SGD(transfer.trials.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(transfer.stack.parameters(), lr=0.1)
         before = {name: value.clone() for name, value in front.state_dict().items()}
         start = [parameter.clone() for parameter in network.parameters()]
-        assert front.eval()(pixels[0]).shape[1:] == backbone.border(frozen)
+        assert front.eval()(pixels[0]).shape[1:] == backbone.output_shape(frozen)
         nn.functional.cross_entropy(transfer(pixels, stored=False)[0], labels[0]).backward()
         optimizer.step()
         assert any(not torch.equal(old, new) for old, new in zip(start, network.parameters(), strict=True))

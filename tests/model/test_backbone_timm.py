@@ -69,7 +69,7 @@ def test_weights_bring_their_pixels():
     assert Timm.published("augreg_in21k_ft_in1k", "vit_tiny_patch16_224").trained_on().mean == (0.5, 0.5, 0.5)
     preprocess = InputSpec(trained=trained).preprocess([1, 28, 28])
     assert preprocess.settings["interpolation"] == "bicubic"
-    assert preprocess.fitted[1:] == (224, 224)
+    assert preprocess.output_shape[1:] == (224, 224)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_package_s_weights_know_a_palace_and_a_daisy(tmp_path: Path):
     network.load_state_dict(published.state_dict())
     pixels = torch.stack([torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in pictures])
     preprocess = InputSpec(trained=published.trained_on()).preprocess(pixels.shape[1:])
-    assert preprocess.fitted == (3, 224, 224)
+    assert preprocess.output_shape == (3, 224, 224)
     backbone = EfficientNetLite0(preprocess).eval()
     weights = ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
     assert weights is not None

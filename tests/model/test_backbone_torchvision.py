@@ -50,8 +50,8 @@ def test_resnet_s_stages_are_its_stem_and_layers():
     ]  # fmt: skip
     for keep, features in [(1, 64), (2, 64), (3, 128)]:
         assert Torchvision(Preprocess([1, 64, 64]), "resnet18", keep).num_features() == features
-    assert backbone.border(3) == (128, 8, 8)
-    assert backbone.border(5) == (512,)
+    assert backbone.output_shape(3) == (128, 8, 8)
+    assert backbone.output_shape(5) == (512,)
 
 
 def test_a_family_that_is_not_cut_is_one_stage_and_says_so(caplog: pytest.LogCaptureFixture):

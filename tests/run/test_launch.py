@@ -218,7 +218,7 @@ class Kept(TransferModule):
 
     def on_fit_end(self) -> None:
         kept = Path(self.trainer.default_root_dir) / f"{rank()}.pt"
-        torch.save((torch.random.get_rng_state(), self.trials.state_dict()), kept)
+        torch.save((torch.random.get_rng_state(), self.stack.state_dict()), kept)
 
 
 def keep_weights(cfg: DictConfig, folder: Path) -> None:

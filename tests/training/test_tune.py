@@ -52,7 +52,7 @@ def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout(
 
     frozen.train()
     transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], sgd, stored=False)
-    start = transfer.trials.trial(0)["weight"].clone()
+    start = transfer.stack.trial(0)["weight"].clone()
     rows = torch.arange(16).expand(2, 16)
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -62,7 +62,7 @@ def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout(
         transfer, TrialLoader("train", images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)]
     )
 
-    assert not torch.equal(transfer.trials.trial(0)["weight"], start)
+    assert not torch.equal(transfer.stack.trial(0)["weight"], start)
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
     transfer.train()
     assert not any(module.training for module in frozen.modules())
@@ -108,7 +108,7 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
         name: (group["lr"], group.get("weight_decay"))
         for group in groups
         for parameter in group["params"]
-        for name, own in transfer.trials.named().items()
+        for name, own in transfer.stack.named().items()
         if own is parameter
     }
     for stage, rate in (("stages.stage3", 0.01), ("stages.stage4", 0.1), ("stages.stage5", 1), ("head", 1)):

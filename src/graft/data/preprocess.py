@@ -92,7 +92,7 @@ class Preprocess(nn.Module):
         height, width = (size, size) if size else (image[1] + 2 * pad, image[2] + 2 * pad)
         self.pad, self.resized = pad, (height, width)
         self.interpolation = v2.InterpolationMode(interpolation)
-        self.fitted = (channels or image[0], height, width)
+        self.output_shape = (channels or image[0], height, width)
         # Not persistent: they belong to the configuration, and `repr` shows them to the feature store.
         self.register_buffer("shift", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("scale", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -107,7 +107,7 @@ class Preprocess(nn.Module):
         if pixels.shape[-2:] != self.resized:
             pixels = v2.functional.resize(pixels, [min(self.resized)], self.interpolation, antialias=True)
             pixels = v2.functional.center_crop(pixels, list(self.resized))
-        return (pixels.expand(-1, self.fitted[0], -1, -1) - self.shift) / self.scale
+        return (pixels.expand(-1, self.output_shape[0], -1, -1) - self.shift) / self.scale
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.settings.items())

@@ -57,7 +57,7 @@ class Backbone(nn.Module):
     Attributes:
         prefix: what a library's names of weights begin with where ours begin with `stages.N.`
         head: what the names of the library's own head begin with.
-        native: height and width of the images that the network was made for, where it may take no others.
+        default_input_size: height and width of the images that the network was made for, where it may take no others.
 
     Raises:
         GraftError: `keep` exceeds the number of stages.
@@ -65,7 +65,7 @@ class Backbone(nn.Module):
 
     prefix = ""
     head: tuple[str, ...] = ()
-    native: int | None = None
+    default_input_size: int | None = None
 
     def __init__(
         self,
@@ -113,13 +113,15 @@ class Backbone(nn.Module):
         (rest if rest else front)["pool"] = self.pool
         return nn.Sequential(OrderedDict(front)), nn.Sequential(OrderedDict(rest))
 
-    def border(self, frozen: int) -> tuple[int, ...]:
+    def output_shape(self, frozen: int) -> tuple[int, ...]:
         """Return the shape of what the first `frozen` stages make of one image."""
         front = copy.deepcopy(self.stages[:frozen])
         if frozen == self.keep:
             front.append(copy.deepcopy(self.pool))
         with torch.device("meta"), torch.no_grad():
-            return tuple(nn.Sequential(*front).to("meta").eval()(torch.empty(1, *self.preprocess.fitted)).shape[1:])
+            return tuple(
+                nn.Sequential(*front).to("meta").eval()(torch.empty(1, *self.preprocess.output_shape)).shape[1:]
+            )
 
     def num_features(self) -> int:
         """Return the length of the features.
@@ -127,7 +129,7 @@ class Backbone(nn.Module):
         Raises:
             GraftError: the images are smaller than the kept stages take, or of another size than the only one.
         """
-        channels, height, width = self.preprocess.fitted
+        channels, height, width = self.preprocess.output_shape
         network = nn.Sequential(*copy.deepcopy(self.stages[: self.keep]), copy.deepcopy(self.pool)).to("meta").eval()
 
         def features(height: int, width: int) -> int | None:
@@ -141,13 +143,22 @@ class Backbone(nn.Module):
         if found is not None:
             return found
         taken = f"{self.label} with {self.keep} stages takes images"
-        native = self.native
-        if native and features(native, native) and not features(2 * native, 2 * native):
-            raise GraftError(f"{taken} of {native}x{native} pixels, got {height}x{width}; try dataset.size={native}")
+        default_input_size = self.default_input_size
+        if (
+            default_input_size
+            and features(default_input_size, default_input_size)
+            and not features(2 * default_input_size, 2 * default_input_size)
+        ):
+            raise GraftError(
+                f"{taken} of {default_input_size}x{default_input_size} pixels, got {height}x{width}; "
+                f"try dataset.size={default_input_size}"
+            )
         smallest = min(height, width)
         needed = next((size for size in range(smallest, smallest + 1024) if features(size, size)), None)
         if needed is None:
-            raise GraftError(f"{taken} of other sizes than {height}x{width}; try dataset.size={native or 224}")
+            raise GraftError(
+                f"{taken} of other sizes than {height}x{width}; try dataset.size={default_input_size or 224}"
+            )
         raise GraftError(
             f"{taken} from {needed}x{needed} pixels up, got "
             f"{height}x{width}; try dataset.size={needed}, or dataset.pad={(needed - smallest + 1) // 2}"
@@ -175,7 +186,7 @@ class CNN(Backbone):
     """
 
     def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
-        channels = preprocess.fitted[0]
+        channels = preprocess.output_shape[0]
         super().__init__(preprocess, [_block([channels, 32], activation), _block([32, 64], activation)], keep)
 
 
@@ -186,7 +197,7 @@ class CNN4(Backbone):
     """
 
     def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
-        channels = preprocess.fitted[0]
+        channels = preprocess.output_shape[0]
         stages: list[nn.Module] = [_block([channels, 32, 32], activation), _block([32, 64, 64], activation)]
         super().__init__(preprocess, stages, keep)
 
@@ -198,7 +209,7 @@ class CNN5(Backbone):
     """
 
     def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
-        widths = [preprocess.fitted[0], 32, 32], [32, 64, 64], [64, 128]
+        widths = [preprocess.output_shape[0], 32, 32], [32, 64, 64], [64, 128]
         super().__init__(preprocess, [_block(channels, activation, normed=True) for channels in widths], keep)
 
 

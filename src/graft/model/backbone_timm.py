@@ -43,7 +43,7 @@ class Timm(Backbone):
         config = network.pretrained_cfg
         heads = config.get("classifier") or ()
         self.head = tuple(f"{name}." for name in ([heads] if isinstance(heads, str) else heads))
-        self.native = config["input_size"][-1]
+        self.default_input_size = config["input_size"][-1]
         pool = _pool(network)
         super().__init__(preprocess.rgb(), _stages(network, _starts(model)), keep, pool, model)
 

@@ -40,7 +40,7 @@ class Torchvision(Backbone):
         GraftError: torchvision has no network of this name.
     """
 
-    native = 224
+    default_input_size = 224
 
     def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None):
         auxiliary = {"aux_logits": False, "init_weights": True} if model in WITH_AUXILIARY else {}

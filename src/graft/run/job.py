@@ -113,7 +113,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
         # Here and not only where features are missing, so that a run that finds them has the same numbers.
         front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with clock("features"):
-            plan.place(phase.frozen_stages, front, backbone.preprocess.fitted, store)
+            plan.place(phase.frozen_stages, front, backbone.preprocess.output_shape, store)
         # Other ranks get the weights of earlier phases from rank 0, when DDP begins a fit.
         learned = {} if result is None else result.weights
         networks = functools.partial(_networks, plan, phase, stages, learned)

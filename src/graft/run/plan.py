@@ -104,7 +104,7 @@ class Plan:
         if self.phases[-1].batch_norm == "frozen":
             freeze_batch_norm_stats(trained[-1])
         check_batch_norm(trained[-1], self.device, self.ranks)  # the last phase thaws what all others do
-        borders = [example.border(phase.frozen_stages) for phase in self.phases]
+        borders = [example.output_shape(phase.frozen_stages) for phase in self.phases]
         pairs = list(zip(trained, borders, strict=True))
         self.memory_formats = [fastest_format(network, border, self.device) for network, border in pairs]
         self.chunks = [chunks(cfg.trials, cfg.trials_at_once, network, border) for network, border in pairs]

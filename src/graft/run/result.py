@@ -60,7 +60,7 @@ class Result:
             rounded = (round(value, 6) for value in values.tolist())
             self.history.setdefault(key, {}).update(zip(trials, rounded, strict=True))
         for position, trial in enumerate(trials):
-            self.weights[trial] = {name: value.cpu() for name, value in transfer.trials.trial(position).items()}
+            self.weights[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
     def write(self, front: nn.Module, parameters: dict[str, int], seconds: dict[str, float]) -> dict:
         """Write the files, `result.json` last, since it is what marks a job as finished.

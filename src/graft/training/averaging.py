@@ -26,7 +26,7 @@ class AverageWeights(pl.Callback):
         self.steps, self.average = state_dict["steps"], state_dict["average"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        state = pl_module.get_submodule("trials").state_dict(keep_vars=True).values()
+        state = pl_module.get_submodule("stack").state_dict(keep_vars=True).values()
         self.weights = [value.detach() for value in state if value.is_floating_point()]
         if not self.steps:  # else the fit goes on from a checkpoint
             self.average = [value.clone() for value in self.weights]

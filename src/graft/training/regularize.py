@@ -112,7 +112,7 @@ class Objective:
 def clip(gradients: Iterable[torch.Tensor], largest: float, trials: TrialStack) -> None:
     """Shorten each trial's gradient to a norm of at most `largest`, in place."""
     gradients = list(gradients)
-    squares = [gradient.reshape(trials.trials, -1).square().sum(1) for gradient in gradients]
+    squares = [gradient.reshape(trials.num_trials, -1).square().sum(1) for gradient in gradients]
     factor = (largest / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))

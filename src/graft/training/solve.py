@@ -31,7 +31,7 @@ class SklearnTransfer(TransferModule):
     @torch.no_grad()
     def on_train_start(self) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        weights = self.trials.weights()
+        weights = self.stack.weights()
         for trial, rows in enumerate(data.rows["train"]):
             rows = rows.to(data.train_inputs.device)
             weight, bias = self.solver.solve(data.train_inputs[rows], data.train_labels[rows], self.balanced)

@@ -238,13 +238,13 @@ class Big:
         front, stages = network.split(0)
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
         split = BigDataModule(data, self.batch_size, self.seed)
-        split.place(data.images.read(split.images), network.preprocess.fitted, fit.strategy.root_device)
+        split.place(data.images.read(split.images), network.preprocess.output_shape, fit.strategy.root_device)
         transfer = TransferModule(front, [synchronized(whole)], self.optimizer, stored=False)
         checkpoint.fit(fit, transfer, split)
-        whole.load_state_dict(transfer.trials.trial(0))  # whose stages are the backbone's own
+        whole.load_state_dict(transfer.stack.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
         accuracy = float(list(transfer.history.values())[-1])
-        _, height, width = network.preprocess.fitted
+        _, height, width = network.preprocess.output_shape
         pixels = replace(data.fit.scaled, size=height if height == width else None)
         about = {"trained_on": json.dumps(asdict(pixels)), "accuracy": f"{accuracy:.4f}"}
         if rank() == 0:

@@ -55,7 +55,7 @@ class TransferModule(pl.LightningModule):
     ):
         super().__init__()
         self.frozen = frozen
-        self.trials = TrialStack(networks, memory_format)
+        self.stack = TrialStack(networks, memory_format)
         self.optimizer = optimizer
         self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
         self.lr_decay, self.first_epoch = lr_decay, first_epoch
@@ -68,7 +68,7 @@ class TransferModule(pl.LightningModule):
         if not stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
-        return self.trials(inputs)
+        return self.stack(inputs)
 
     def train(self, mode: bool = True) -> "TransferModule":
         super().train(mode)
@@ -79,7 +79,7 @@ class TransferModule(pl.LightningModule):
         self.resumed = True
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.trials.parameters())
+        optimizer = self.optimizer(self.stack.parameters())
         if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
             optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
         steps = int(self.trainer.estimated_stepping_batches)
@@ -92,20 +92,20 @@ class TransferModule(pl.LightningModule):
     def _groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the parameters by stage, each with its rate, and apart those that weight decay spares."""
         stages: dict[str, dict[str, nn.Parameter]] = {}
-        for name, parameter in self.trials.named().items():
+        for name, parameter in self.stack.named().items():
             own = self.lr_decay != 1 and name.startswith("stages.")
             stages.setdefault(name.split(".")[1] if own else "head", {})[name] = parameter
         numbers = [int(stage.removeprefix("stage")) for stage in stages if stage != "head"]
         groups = []
         for stage, parameters in stages.items():
             distance = 0 if stage == "head" else max(numbers) - int(stage.removeprefix("stage"))
-            for group in weight_decay_groups(parameters, self.trials.trials > 1):
+            for group in weight_decay_groups(parameters, self.stack.num_trials > 1):
                 groups.append({**group, "lr": lr * self.lr_decay**distance})
         return [group for group in groups if group["params"]]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         if self.objective is not None:
-            self.objective.adjust_gradients(self.trials)
+            self.objective.adjust_gradients(self.stack)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
@@ -115,7 +115,7 @@ class TransferModule(pl.LightningModule):
         else:
             inputs, labels = batch
             forward = functools.partial(self, stored=self.stored and not self.varied)
-            logits, losses = self.objective.step(self.trials, forward, inputs, labels)
+            logits, losses = self.objective.step(self.stack, forward, inputs, labels)
             self._note(loader, batch_idx, losses, logits, labels)
         return losses.mean(1).sum() * loader.weights[batch_idx]
 

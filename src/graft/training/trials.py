@@ -44,10 +44,10 @@ class TrialStack(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Module], memory_format: torch.memory_format = torch.channels_last):
         super().__init__()
-        self.trials, self._memory_format = len(networks), memory_format
+        self.num_trials, self._memory_format = len(networks), memory_format
         self._kernels = sum(module.weight.numel() for module in convolutions(networks[0]))
         self._norm_held = has_frozen_batch_norm(networks[0])
-        self.network = networks[0].to(memory_format=memory_format) if self.trials == 1 else None
+        self.network = networks[0].to(memory_format=memory_format) if self.num_trials == 1 else None
         if self.network is not None:
             return
         if has_trainable_batch_norm_stats(networks[0]):
@@ -83,9 +83,9 @@ class TrialStack(nn.Module):
 
     def _in_turn(self, inputs: torch.Tensor) -> torch.Tensor:
         values = {name: value.unbind() for name, value in self.weights().items()}
-        weights = [{name: each[trial] for name, each in values.items()} for trial in range(self.trials)]
+        weights = [{name: each[trial] for name, each in values.items()} for trial in range(self.num_trials)]
         if len(inputs) == 1:  # a network may change its inputs in place, which the next trial must not see
-            inputs = inputs.expand(self.trials, *inputs.shape[1:]).clone()
+            inputs = inputs.expand(self.num_trials, *inputs.shape[1:]).clone()
         maps = [self._laid_out(one) for one in inputs]
         return torch.stack([self._one(*pair) for pair in zip(weights, maps, strict=True)])
 
