@@ -134,7 +134,7 @@ class Walk(pl.LightningModule):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.trials = nn.Linear(2, 1)
+        self.stack = nn.Linear(2, 1)
         self.reference = AveragedModel(self.trials, multi_avg_fn=get_ema_multi_avg_fn(0.15))
         self.seen: list[torch.Tensor] = []
 
@@ -146,16 +146,16 @@ class Walk(pl.LightningModule):
         self.reference.update_parameters(self.trials)
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int):
-        self.seen.append(self.trials.weight.detach().clone())
-        torch.testing.assert_close(self.trials.weight, self.reference.module.weight)
+        self.seen.append(self.stack.weight.detach().clone())
+        torch.testing.assert_close(self.stack.weight, self.reference.module.weight)
 
     def configure_optimizers(self):
-        return torch.optim.SGD(self.trials.parameters(), lr=0.1)
+        return torch.optim.SGD(self.stack.parameters(), lr=0.1)
 
 
 def test_the_moving_average_is_evaluated_and_kept(tmp_path: Path):
     walk = Walk()
-    start = copy.deepcopy(walk.trials)
+    start = copy.deepcopy(walk.stack)
     walk.reference.update_parameters(start)  # torch's average starts at its first update, ours at the first weights
     data = [torch.rand(3, 2, generator=torch.Generator().manual_seed(i)) for i in range(4)]
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "barebones": False}
@@ -163,7 +163,7 @@ def test_the_moving_average_is_evaluated_and_kept(tmp_path: Path):
     train, val = (DataLoader(part, batch_size=None) for part in (data, data[:1]))  # type: ignore[arg-type]
     trainer.fit(walk, train, val)
     assert len(walk.seen) >= 2
-    torch.testing.assert_close(walk.trials.weight, walk.reference.module.weight)
+    torch.testing.assert_close(walk.stack.weight, walk.reference.module.weight)
 
 
 REGULARISERS = (
