@@ -135,15 +135,15 @@ class Walk(pl.LightningModule):
         super().__init__()
         torch.manual_seed(0)
         self.stack = nn.Linear(2, 1)
-        self.reference = AveragedModel(self.trials, multi_avg_fn=get_ema_multi_avg_fn(0.15))
+        self.reference = AveragedModel(self.stack, multi_avg_fn=get_ema_multi_avg_fn(0.15))
         self.seen: list[torch.Tensor] = []
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
-        return self.trials(batch).square().sum()
+        return self.stack(batch).square().sum()
 
     def optimizer_step(self, *args: Any, **kwargs: Any):
         super().optimizer_step(*args, **kwargs)
-        self.reference.update_parameters(self.trials)
+        self.reference.update_parameters(self.stack)
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int):
         self.seen.append(self.stack.weight.detach().clone())
