@@ -28,7 +28,7 @@ from trial_axis import DIGIT, adam, data
 from graft.model.head import Dense
 from graft.process import keep_memory, stop_looking_for_gpus
 from graft.training.transfer import TransferModule
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Phase
 
 TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
 FEATURES, EPOCHS = 512, 4
@@ -46,7 +46,7 @@ def epoch(trials: int, accelerator: str, compiled: bool = False) -> tuple[float,
     """Return the seconds of the first epoch of so many stacked trials, and of the fastest other one."""
     split = data(trials, FEATURES, torch.device("cuda" if accelerator == "gpu" else "cpu"))
     heads: list[nn.Module] = [Dense(FEATURES, 5, dropout=0.5) for _ in range(trials)]
-    transfer = TransferModule(nn.Sequential(DIGIT), heads, adam, stored=True)
+    transfer = TransferModule(nn.Sequential(DIGIT), heads, Phase(2, optimizer=adam))
     if compiled:
         transfer.stack.compile()
     seconds = Seconds(finished)

@@ -21,8 +21,8 @@ from seconds import Seconds
 from graft.data.preprocess import Preprocess
 from graft.model.backbone import VGG16
 from graft.process import keep_memory
-from graft.run.plan import Plan
-from graft.training.features import FeatureStore
+from graft.run.make_plan import make_plan
+from graft.training.features import FeatureStore, phase_inputs
 from graft.training.tune import Freeze
 
 CONF = Path(__file__).parent.parent.parent / "conf"
@@ -30,23 +30,21 @@ CONF = Path(__file__).parent.parent.parent / "conf"
 
 def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[float]]:
     """Train the last block and a head; return the seconds of an epoch, and each epoch's loss."""
-    plan = Plan(cfg)
+    plan = make_plan(cfg)
     backbone = plan.backbone()
-    backbone.load_state_dict(plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache)))
-    phase = plan.phases[0]
-    front, stages = backbone.split(phase.frozen_stages)
-    networks = [plan.network(cfg.seed, phase, stages)]
-    fitted = backbone.preprocess.output_shape
-    if stored:
-        plan.place(phase.frozen_stages, front, fitted, FeatureStore(Path(cfg.cache), plan.device))
-    else:
-        plan.split.place(plan.data.images.read(plan.split.images), fitted, plan.device)
-        front.to(memory_format=torch.channels_last)  # the faster way for it, too
-    transfer = plan.transfer(0, front, networks, plan.split)
-    transfer.stored = stored
+    weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
+    assert weights is not None
+    backbone.load_state_dict(weights)
+    planned = plan.phases[0]
+    front, stages = backbone.split(planned.phase.frozen_stages)
+    networks = [plan.network(cfg.seed, planned.phase, stages)]
+    store = FeatureStore(Path(cfg.cache), plan.device)
+    module = plan.split.with_inputs(phase_inputs(plan.split, front, stored, store, last=True))
+    front.to(memory_format=torch.channels_last)  # the faster way for it, too
+    transfer = plan.transfer(planned, front, networks, module)
     seconds = Seconds(time.process_time)
     trainer = plan.trainer(max_epochs=epochs, logger=False, limit_val_batches=0, callbacks=[Freeze(), seconds])
-    trainer.fit(transfer, datamodule=plan.split)
+    trainer.fit(transfer, datamodule=module)
     losses = [float(value) for (_, metric, _), value in transfer.history.items() if metric == "loss"]
     return statistics.median(seconds.each[1:]), losses
 

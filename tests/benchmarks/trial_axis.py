@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from graft.data.datamodule import SmallDataModule
+from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
 from graft.model.backbone import CNN
@@ -29,7 +29,7 @@ from graft.process import keep_memory
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
 from graft.training.trials import TrialStack
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Phase
 
 EPOCHS, TURNS = 20, 5
 DIGIT = Preprocess([1, 28, 28])
@@ -45,15 +45,14 @@ def data(trials: int, features: int | None, device: torch.device = CPU) -> Small
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
     split = SmallDataModule(digits, range(trials), batch_size=4)
     inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
-    split.place(inputs, inputs.shape[1:], device)
-    return split
+    return split.with_inputs(Inputs(inputs, features is not None, inputs.shape[1:]).to(device))
 
 
 def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
     """Return the seconds of a fit as a job makes it."""
     split = data(trials, features)
     front = nn.Sequential(DIGIT)
-    transfer = TransferModule(front, [make() for _ in range(trials)], adam, stored=features is not None)
+    transfer = TransferModule(front, [make() for _ in range(trials)], Phase(0, optimizer=adam))
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -77,7 +76,7 @@ def plain_loop(trials: int, make: Makes, features: int | None, epochs: int = EPO
     batches = split.train_dataloader()
     start = time.perf_counter()
     for _ in range(epochs):
-        for inputs, labels in batches:
+        for inputs, labels, *_ in batches:
             inputs = inputs.float() / 255 if features is None else inputs
             losses = cross_entropy(stack(inputs).flatten(0, 1), labels.flatten(), reduction="none")
             optimizer.zero_grad()

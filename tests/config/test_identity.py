@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.identity import check_existing_result, job_identity
 from graft.errors import GraftError
-from graft.run.plan import Plan
+from graft.run.make_plan import make_plan
 from graft.seed import seeded
 from graft.training.source import Big
 
@@ -29,11 +29,11 @@ Configure = Callable[..., DictConfig]
 )
 def test_jobs_keep_their_identity(configure: Configure, overrides: list[str], identity: str):
     cfg = configure("keep_weights=best", *overrides)
-    assert job_identity(to_plain(cfg), Plan(cfg).data.images.fingerprint) == identity
+    assert job_identity(to_plain(cfg), make_plan(cfg).data.images.fingerprint) == identity
 
 
 def test_the_default_pre_training_keeps_its_name(configure: Configure):
-    plan = Plan(configure())
+    plan = make_plan(configure())
     assert isinstance(plan.source, Big)
     with seeded(plan.source.seed, "pretrain"):
         network = plan.backbone()

@@ -2,8 +2,9 @@ from typing import TypeVar
 
 import torch
 
-from graft.data.datamodule import BigDataModule, SmallDataModule, TrialDataModule, TrialLoader
+from graft.data.datamodule import BigDataModule, SmallDataModule, TrialDataModule
 from graft.data.dataset import MNIST5k
+from graft.data.loader import TrainLoader, TrialLoader
 
 Split = TypeVar("Split", bound=TrialDataModule)
 
@@ -13,16 +14,16 @@ ROWS = torch.stack([torch.arange(0, 10), torch.arange(20, 30)])
 
 
 def place(split: Split, data: MNIST5k) -> Split:
-    split.place(data.images.read(split.images), data.images.shape, torch.device("cpu"))
+    split.setup("fit")
     return split
 
 
 def epoch(batches: TrialLoader) -> torch.Tensor:
-    return torch.cat([inputs[..., 0] for inputs, _ in batches], dim=1)
+    return torch.cat([batch.inputs[..., 0] for batch in batches], dim=1)
 
 
-def batches(seeds: list[int] | None, rows: torch.Tensor = ROWS, size: int = 4) -> TrialLoader:
-    return TrialLoader("train", INPUTS, LABELS, rows, size, seeds)
+def batches(seeds: list[int], rows: torch.Tensor = ROWS, size: int = 4) -> TrainLoader:
+    return TrainLoader(INPUTS, LABELS, rows, size, seeds)
 
 
 def test_each_epoch_shows_each_trial_its_own_images_once():
@@ -31,7 +32,7 @@ def test_each_epoch_shows_each_trial_its_own_images_once():
 
 def test_batches_hold_all_trials_and_their_labels():
     shapes = []
-    for inputs, labels in batches([1, 2]):
+    for inputs, labels, *_ in batches([1, 2]):
         shapes.append(tuple(inputs.shape))
         assert torch.equal(labels, inputs[..., 0].long() % 4)
     assert shapes == [(2, 4, 1), (2, 4, 1), (2, 2, 1)]
@@ -47,8 +48,8 @@ def test_the_order_is_new_each_epoch_and_the_trial_s_own():
     assert torch.equal(second[1:], epoch(alone))
 
 
-def test_without_seeds_the_order_stays():
-    assert torch.equal(epoch(batches(None)).long(), ROWS)
+def test_evaluation_keeps_the_order():
+    assert torch.equal(epoch(TrialLoader("val", INPUTS, LABELS, ROWS, 4)).long(), ROWS)
 
 
 def test_a_last_batch_of_one_joins_the_one_before():
@@ -59,7 +60,7 @@ def test_a_last_batch_of_one_joins_the_one_before():
 
 def test_the_big_split_is_one_trial_over_all_big_images(digits: MNIST5k):
     split = place(BigDataModule(digits, batch_size=128, seed=0), digits)
-    inputs, labels = next(iter(split.train_dataloader()))
+    inputs, labels, *_ = next(iter(split.train_dataloader()))
     assert inputs.shape == (1, 128, 1, 28, 28)
     assert labels.max() == 4
     assert split.rows["train"].shape == (1, 2500)
@@ -70,8 +71,8 @@ def test_the_small_split_numbers_its_classes_from_0(digits: MNIST5k):
     assert split.labels[split.rows["train"]].tolist() == [[i // 20 for i in range(100)]] * 3
     assert torch.equal(split.images[split.rows["train"][1]], digits.sample(1)[0])
     (test,) = split.test_dataloader()
-    assert sum(labels.shape[1] for _, labels in test) == 1250
-    assert {len(inputs) for inputs, _ in test} == {1}  # shared by all trials
+    assert sum(batch.labels.shape[1] for batch in test) == 1250
+    assert {len(batch.inputs) for batch in test} == {1}  # shared by all trials
 
 
 def test_curves_come_from_validation_and_if_wanted_from_test_images():
@@ -86,6 +87,6 @@ def test_a_chunk_is_the_same_data_for_some_trials(digits: MNIST5k):
     split = place(SmallDataModule(digits, [0, 1, 2, 3], batch_size=4), digits)
     part = split.chunk(range(2, 4))
     assert part.seeds == [2, 3]
-    whole = [inputs[2:] for inputs, _ in split.train_dataloader()]
-    for expected, (inputs, _) in zip(whole, part.train_dataloader(), strict=True):
-        assert torch.equal(inputs, expected)
+    whole = [batch.inputs[2:] for batch in split.train_dataloader()]
+    for expected, batch in zip(whole, part.train_dataloader(), strict=True):
+        assert torch.equal(batch.inputs, expected)

@@ -197,9 +197,9 @@ def test_every_regulariser_changes_the_result(run: Run, tmp_path: Path):
         (("regularize.mixup=-1",), "regularize.mixup must be from 0 to 100, got -1"),
         (("regularize.ema=1",), "regularize.ema must be"),
         (("regularize.mixup=1", "batch_size=1"), "regularize.mixup mixes images of one batch, got batch_size=1"),
-        (("regularize.cutmix=1",), "regularize.cutmix=1 pastes rectangles, but what is stored has no height"),
-        (("regularize.l2_sp=1",), "regularize.l2_sp=1 pulls thawed stages .* try tune=full with source=big"),
-        (("regularize.l2_sp=1", "source=scratch"), "regularize.l2_sp=1 pulls thawed stages"),
+        (("regularize.cutmix=1",), r"regularize\.cutmix must be 0 on stored features without height and width"),
+        (("regularize.l2_sp=1",), r"regularize\.l2_sp must be 0 unless .*, got 1.*; try tune=full with source=big"),
+        (("regularize.l2_sp=1", "source=scratch"), r"regularize\.l2_sp must be 0 unless stages with a source"),
         (("class_weights=some",), "class_weights must be null or balanced, got some"),
     ],
 )

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from graft.data.dataset import MNIST5k
-from graft.data.preprocess import Preprocess, PretrainedInput
+from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.model.backbone import CNN, VGG16
 from graft.model.backbone_torchvision import Torchvision
@@ -221,8 +221,8 @@ def test_weights_of_another_architecture_are_refused_with_names(tmp_path: Path):
 
 
 def test_what_weights_were_trained_on_travels_with_them(tmp_path: Path):
-    data = MNIST5k(big=[0, 2], small=[1, 3], test_per_class=250, pixels="byte", pad=1)
-    make = functools.partial(CNN, data.preprocess())
+    data = MNIST5k(big=[0, 2], small=[1, 3], test_per_class=250)
+    make = functools.partial(CNN, InputSpec("byte", pad=1).preprocess(data.images.shape))
     big().weights(make, data, make_trainer, tmp_path)
     (path,) = (tmp_path / "pretrained").glob("*.safetensors")
     assert File(str(path)).trained_on(CNN.published) == PretrainedInput(30, (0.0,), (1 / 255,))

@@ -8,8 +8,8 @@ import torchvision
 from plain_loop import by_hand, frozen_network, trained
 from torch import nn
 
-from graft.data.datamodule import TrialLoader
 from graft.data.dataset import MNIST5k
+from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.head import Plain
@@ -51,16 +51,14 @@ def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout(
         return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.1)
 
     frozen.train()
-    transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], sgd, stored=False)
+    transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], Phase(0, optimizer=sgd))
     start = transfer.stack.trial(0)["weight"].clone()
     rows = torch.arange(16).expand(2, 16)
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, callbacks=[Freeze()],
     )  # fmt: skip
-    trainer.fit(
-        transfer, TrialLoader("train", images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)]
-    )
+    trainer.fit(transfer, TrainLoader(images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)])
 
     assert not torch.equal(transfer.stack.trial(0)["weight"], start)
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
@@ -102,8 +100,10 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
         whole.add_module("head", nn.Linear(2, 2))
         return whole
 
-    transfer = TransferModule(nn.Identity(), [network() for _ in range(trials)], torch.optim.AdamW, True, lr_decay=0.1)
-    groups = transfer._groups(1.0)
+    transfer = TransferModule(
+        nn.Identity(), [network() for _ in range(trials)], Phase(2, lr_decay=0.1, optimizer=torch.optim.AdamW)
+    )
+    groups = transfer._parameter_groups(1.0)
     rates = {
         name: (group["lr"], group.get("weight_decay"))
         for group in groups

@@ -5,7 +5,7 @@ import logging
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ from torch import nn
 
 from graft import public_name
 from graft.config.identity import RESULTS_VERSION
-from graft.data.datamodule import BigDataModule
+from graft.data.datamodule import BigDataModule, Inputs
 from graft.data.dataset import Dataset
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
@@ -30,7 +30,7 @@ from graft.seed import seeded
 from graft.training.checkpoint import Checkpoint
 from graft.training.progress import Progress
 from graft.training.transfer import Optimizer, TransferModule
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Phase
 
 log = logging.getLogger("graft")
 
@@ -45,6 +45,7 @@ class Scratch:
     """No source: each trial starts from its own random weights."""
 
     trained = False
+    pretrains = False
 
     def trained_on(self, published: WeightsLookup) -> PretrainedInput | None:
         """Return None: there are no weights."""
@@ -63,6 +64,7 @@ class ImageNet:
     """
 
     trained = True
+    pretrains = False
 
     def __init__(self, weights: str = "DEFAULT"):
         self.name = weights
@@ -114,6 +116,7 @@ class File:
     """
 
     trained = True
+    pretrains = False
 
     def __init__(self, path: str, weights: str | None = None):
         self.path, self.name = Path(path).expanduser(), weights
@@ -174,6 +177,7 @@ class Big:
     """
 
     trained = True
+    pretrains = True
 
     def __init__(
         self,
@@ -237,16 +241,14 @@ class Big:
         start = time.perf_counter()
         front, stages = network.split(0)
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
-        split = BigDataModule(data, self.batch_size, self.seed)
-        split.place(data.images.read(split.images), network.preprocess.output_shape, fit.strategy.root_device)
-        transfer = TransferModule(front, [synchronized(whole)], self.optimizer, stored=False)
-        checkpoint.fit(fit, transfer, split)
+        module = BigDataModule(data, self.batch_size, self.seed)
+        inputs = Inputs(data.images.read(module.images), stored=False, shape=network.preprocess.output_shape)
+        transfer = TransferModule(front, [synchronized(whole)], Phase(frozen_stages=0, optimizer=self.optimizer))
+        checkpoint.fit(fit, transfer, module.with_inputs(inputs.to(fit.strategy.root_device)))
         whole.load_state_dict(transfer.stack.trial(0))  # whose stages are the backbone's own
         seconds = time.perf_counter() - start
         accuracy = float(list(transfer.history.values())[-1])
-        _, height, width = network.preprocess.output_shape
-        pixels = replace(data.fit.scaled, size=height if height == width else None)
-        about = {"trained_on": json.dumps(asdict(pixels)), "accuracy": f"{accuracy:.4f}"}
+        about = {"trained_on": json.dumps(asdict(network.preprocess.pixels)), "accuracy": f"{accuracy:.4f}"}
         if rank() == 0:
             write_tensors(path, network.state_dict(), about)
         log.info(
@@ -260,3 +262,6 @@ def _call(partial: Callable) -> str:
     """Return what a partial call calls, and with what."""
     function = getattr(partial, "func", partial)
     return f"{public_name(function)}({getattr(partial, 'keywords', {})})"
+
+
+Source = Scratch | ImageNet | File | Big
