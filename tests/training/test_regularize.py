@@ -1,22 +1,17 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
 from graft.errors import GraftError
 from graft.model.head import Dense
-from graft.training.averaging import AverageWeights
 from graft.training.regularize import Mix, Objective, Regularize, clip, weight_decay_groups
 from graft.training.trials import TrialStack
 
@@ -126,44 +121,6 @@ def test_weight_decay_spares_biases_and_norms(trials: int):
     assert [names[id(value)] for value in decayed["params"]] == ["0.weight"]
     assert {names[id(value)] for value in spared["params"]} == {"0.bias", "1.weight", "1.bias"}
     assert spared["weight_decay"] == 0
-
-
-class Walk(pl.LightningModule):
-    """Takes steps of SGD and notes the weights that validation sees."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.stack = nn.Linear(2, 1)
-        self.reference = AveragedModel(self.stack, multi_avg_fn=get_ema_multi_avg_fn(0.15))
-        self.seen: list[torch.Tensor] = []
-
-    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
-        return self.stack(batch).square().sum()
-
-    def optimizer_step(self, *args: Any, **kwargs: Any):
-        super().optimizer_step(*args, **kwargs)
-        self.reference.update_parameters(self.stack)
-
-    def validation_step(self, batch: torch.Tensor, batch_idx: int):
-        self.seen.append(self.stack.weight.detach().clone())
-        torch.testing.assert_close(self.stack.weight, self.reference.module.weight)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.stack.parameters(), lr=0.1)
-
-
-def test_the_moving_average_is_evaluated_and_kept(tmp_path: Path):
-    walk = Walk()
-    start = copy.deepcopy(walk.stack)
-    walk.reference.update_parameters(start)  # torch's average starts at its first update, ours at the first weights
-    data = [torch.rand(3, 2, generator=torch.Generator().manual_seed(i)) for i in range(4)]
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "barebones": False}
-    trainer = pl.Trainer(max_epochs=2, accelerator="cpu", callbacks=[AverageWeights(0.15)], **quiet)  # type: ignore[arg-type]
-    train, val = (DataLoader(part, batch_size=None) for part in (data, data[:1]))  # type: ignore[arg-type]
-    trainer.fit(walk, train, val)
-    assert len(walk.seen) >= 2
-    torch.testing.assert_close(walk.stack.weight, walk.reference.module.weight)
 
 
 REGULARISERS = (
