@@ -1,6 +1,5 @@
 """The Lightning module: a frozen front that all trials share, and what each trial trains."""
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -114,8 +113,9 @@ class TransferModule(pl.LightningModule):
             losses = self._losses(loader, batch, batch_idx)
         else:
             inputs, labels = batch
-            forward = functools.partial(self, stored=self.stored and not self.varied)
-            logits, losses = self.objective.step(self.stack, forward, inputs, labels)
+            inputs, pairing = self.objective.mix(inputs)
+            logits = self(inputs, self.stored and not self.varied)
+            losses = self.objective.losses(logits, labels, pairing)
             self._note(loader, batch_idx, losses, logits, labels)
         return losses.mean(1).sum() * loader.weights[batch_idx]
 
