@@ -94,6 +94,6 @@ def test_jobs_follow_a_schedule_alone_as_in_the_stack(run: Run):
         (("schedule=one_cycle", "schedule.anneal_strategy=x"), "schedule.anneal_strategy must be cos or linear"),
     ],
 )
-def test_what_cannot_be_is_refused(run: Run, overrides: tuple[str, ...], message: str):
+def test_impossible_values_are_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)
