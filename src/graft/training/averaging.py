@@ -9,7 +9,7 @@ import torch
 class AverageWeights(pl.Callback):
     """Keeps an exponential moving average of the stack's weights, evaluates it and ends the fit with it.
 
-    The decay is min(decay, (1 + n) / (10 + n)) after batch n, so the initial weights are soon forgotten. Batch norm's
+    The decay is min(decay, (1 + n) / (10 + n)) after batch n, which soon forgets the initial weights. Batch norm's
     running statistics are averaged, too; integer buffers are not.
 
     Lightning's `EMAWeightAveraging` averages a copy of the whole module. With VGG-16 frozen a step of one head takes

@@ -109,7 +109,7 @@ class File(Source):
     Args:
         path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on, or
             the library's for this network.
-        weights: name of the published weights that the file is a copy of; it tells the input they were trained on.
+        weights: name of the published weights that the file is a copy of, for the input that they were trained on.
     """
 
     def __init__(self, path: str, weights: str | None = None):

@@ -36,8 +36,8 @@ class TrialStack(nn.Module):
         5 last blocks of VGG-16             4   125    87
         5 last blocks of VGG-16            32   450   196
 
-    A single network runs unchanged, and so must any network that cannot be stacked: batch norm in training counts its
-    batches in place.
+    A single network runs unchanged. A network that cannot be stacked must be the only one: batch norm in training, for
+    example, counts its batches in place.
 
     Args:
         networks: networks of one architecture with their trials' initial weights, in training mode; batch norm in
