@@ -107,7 +107,8 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
     if _alone():  # a sweep's table would be lost among its jobs' layers
         log.info("%s", ModelSummary(example, max_depth=2))
     result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
-    prune = pruning(cfg, folder, plan.epochs(len(plan.phases)))
+    pruner = "none" if cfg.sweep is None else cfg.sweep.pruner
+    prune = pruning(pruner, folder, cfg.trials, plan.epochs(len(plan.phases)))
     for number, phase in enumerate(plan.phases):
         front, stages = backbone.split(phase.frozen_stages)
         # Here and not only where features are missing, so that a run that finds them has the same numbers.
