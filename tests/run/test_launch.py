@@ -89,9 +89,15 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
     ("flags", "message"),
     [
         (["trainer.devices=64"], "trainer.devices=64, but the CPU has .* cores, .* try trainer.devices="),
-        (["batch_size=1"], r"batch_size=1 cannot be divided among 2 devices, .* or trainer.devices=1"),
-        (["source.batch_size=1"], "source.batch_size=1 cannot be divided among 2 devices"),
-        (["regularize.mixup=0.2", "batch_size=3"], "batch_size=3 leaves one of 2 devices a single image; .*=4"),
+        (
+            ["batch_size=1"],
+            r"batch_size must be at least 2, one image .*, got 1; try batch_size=2, or trainer.devices=1",
+        ),
+        (["source.batch_size=1"], "source.batch_size must be at least 2, .*, got 1"),
+        (
+            ["regularize.mixup=0.2", "batch_size=3"],
+            "at least 4, because mixup and cutmix .* 2 devices, got 3; try batch_size=4",
+        ),
         (["lr=auto"], "lr=auto cannot be divided among devices; try trainer.devices=1"),
         (["head=ridge"], "Ridge heads are solved at once, in one process, .*; try trainer=default, or head=plain"),
         (["trainer.num_nodes=2"], "nothing has started processes on these nodes; try srun, or torchrun --nnodes=2"),
@@ -267,7 +273,7 @@ class Dying(torch.optim.Adam):
 def test_a_rank_that_dies_ends_the_run(run: Run, mark: str, how: str, kind: type[Exception], message: str):
     start = time.monotonic()
     with pytest.raises(kind, match=message):
-        run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_distributed.Dying", f"+optimizer.how={how}")
+        run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_launch.Dying", f"+optimizer.how={how}")
     assert time.monotonic() - start < 60
 
 
@@ -278,7 +284,7 @@ def write_often(cfg: DictConfig, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_ranks_go_on_where_one_was_killed(configure, tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch):
-    dying = ("optimizer._target_=test_distributed.Dying", "+optimizer.how=killed")
+    dying = ("optimizer._target_=test_launch.Dying", "+optimizer.how=killed")
     cfg = configure("source=scratch", "trials=2", "epochs=4", "test_curve=false", *TWO, *dying)
     # An epoch has 25 steps: what is killed in the third goes on with the last 50, or would die at the 75th.
     for name, last in (("whole", 1000), ("killed", 60), ("killed", 75)):
@@ -293,13 +299,16 @@ def test_ranks_go_on_where_one_was_killed(configure, tmp_path: Path, mark: str, 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "src" / "train.py"), *words]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(Path(__file__).parent), str(ROOT / "tests")]),
+    }
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.mark.slow
 def test_a_sweep_gives_each_job_its_own_ranks_and_outlives_one_that_dies(tmp_path: Path, mark: str):
-    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_distributed.Dying", *TINY[:2], *TWO)
+    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_launch.Dying", *TINY[:2], *TWO)
     process = start(tmp_path, *words, "source=scratch", "name=sweep")
     most, until = 0, time.monotonic() + 240
     while process.poll() is None and time.monotonic() < until:
@@ -344,7 +353,7 @@ def test_ranks_that_torchrun_starts_write_once(tmp_path: Path, mark: str):
         cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert refused.returncode != 0
-    assert "torchrun would run this whole sweep once in each of its processes" in refused.stderr
+    assert "torchrun would run the whole sweep in each of its processes" in refused.stderr
 
 
 def test_steps_that_accumulate_equal_larger_batches(run: Run, tmp_path: Path):

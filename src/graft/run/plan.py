@@ -56,7 +56,8 @@ class Plan:
         join(probe)
         self.device: torch.device = probe.strategy.root_device
         self.ranks = probe.num_devices * probe.num_nodes
-        check_shares(cfg, self.ranks)
+        mixes = bool(cfg.regularize.mixup or cfg.regularize.cutmix)
+        check_shares(cfg.batch_size, cfg.source.get("batch_size"), mixes, self.ranks)
         self.source = build(cfg, "source")
         model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
         trained_on = self.source.trained_on(functools.partial(get_object(cfg.backbone._target_).published, **model))
