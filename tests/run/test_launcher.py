@@ -30,13 +30,13 @@ JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
 @pytest.fixture(autouse=True)
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
-    """Release after a test what processes hold until their end."""
-    held = []
-    monkeypatch.setattr(launcher, "_held", held)
+def locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
+    """Release after a test the locks that processes hold until their end."""
+    locks = []
+    monkeypatch.setattr(launcher, "_locks", locks)
     monkeypatch.setattr(process, "_hide_bars", False)
-    yield held
-    for lock in held:
+    yield locks
+    for lock in locks:
         lock.release()
 
 
@@ -64,16 +64,16 @@ def test_each_launcher_names_its_extra(monkeypatch: pytest.MonkeyPatch, name: st
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
 
 
-def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, held: list):
+def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, locks: list):
     launcher.lock_sweep_folder(tmp_path / "a")
     launcher.lock_sweep_folder(tmp_path / "b")
     with pytest.raises(GraftError, match=r"another process is running the sweep in .*a; wait for its end, or try"):
         launcher.lock_sweep_folder(tmp_path / "a")
-    held[0].release()
+    locks[0].release()
     launcher.lock_sweep_folder(tmp_path / "a")
 
 
-def test_workers_take_the_gpu_that_the_fewest_others_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list):
+def test_workers_take_the_gpu_that_the_fewest_others_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: list):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
     def claim(given: str = "") -> str:
@@ -82,7 +82,7 @@ def test_workers_take_the_gpu_that_the_fewest_others_have(tmp_path: Path, monkey
         return os.environ["CUDA_VISIBLE_DEVICES"]
 
     assert [claim() for _ in range(5)] == ["0", "1", "0", "1", "0"]
-    held.pop(1).release()  # a worker ended, and another takes its place
+    locks.pop(1).release()  # a worker ended, and another takes its place
     assert claim() == "1"
     assert [claim("4,GPU-ab") for _ in range(2)] == ["4", "GPU-ab"]
     assert claim("7") == "7"
@@ -97,7 +97,7 @@ def test_only_a_worker_of_joblibs_gives_up_ctrl_c_and_its_bars(tmp_path: Path, m
     launcher.enter_worker(job_config(RunMode.MULTIRUN, tmp_path))  # the sweep's own process
     assert signal.getsignal(signal.SIGINT) is before
     assert process.hidden_bars() is None
-    monkeypatch.setattr(launcher, "_held", [])
+    monkeypatch.setattr(launcher, "_locks", [])
     try:
         launcher.enter_worker(job_config(RunMode.MULTIRUN, tmp_path))
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
@@ -123,7 +123,7 @@ def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: 
         raise RuntimeError("A worker was killed.\nand more")
     assert stopped.value.code == 1
     said = capsys.readouterr()
-    assert "the launcher failed (RuntimeError: A worker was killed.); what is finished is kept" in said.err
+    assert "the launcher failed (RuntimeError: A worker was killed.); finished jobs are kept" in said.err
     assert "to the best" in said.out
     assert (tmp_path / "leaderboard.csv").exists()
 

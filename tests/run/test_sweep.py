@@ -170,7 +170,7 @@ def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert "stopped; the same command goes on from here" in said
+    assert "stopped; the same command resumes with -m or resume=true" in said
     table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
     assert "dropout=0" in set(table["job"])
     assert len(table) < 3
