@@ -206,7 +206,6 @@ def count_images(folder: Path) -> None:
     batches = TrialLoader("test", rows[0], rows[0], rows, 7, rank=rank(), ranks=world_size())
     own = torch.cat([labels[:, :count] for (_, labels), count in zip(batches, batches.counts, strict=True)], 1)
     together = all_gather(own, 1)
-    assert all_gather(torch.zeros(0 if rank() else 3, 2)).shape == (3, 2)
     torch.save((own, together), folder / f"{rank()}.pt")
 
 
