@@ -1,4 +1,4 @@
-"""Jobs of a search, run for real, against jobs that Optuna was told of before."""
+"""Pruning in real jobs, against earlier trials that the study already has."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ VALIDATED = (*SMALL, "dataset.val_per_class=5")
 
 
 def searched(folder: Path, before: dict[int, float]) -> optuna.Study:
-    """Make the study of a job whose five forerunners all had the same accuracy at each step."""
+    """Make a study of five completed trials with the same accuracies by step, and a running one: the job."""
     folder.mkdir()
     url = f"sqlite:///{folder}/study.db"
     study = optuna.create_study(storage=url, study_name="s", direction="maximize")

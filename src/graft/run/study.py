@@ -65,6 +65,9 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
         config: the sweep's configuration, with `hydra`.
         batch: each job's overrides by trial number.
         launcher: runs the jobs.
+
+    Returns:
+        The launcher's returns.
     """
     loader = GlobalHydra.instance().config_loader()
     pending: dict[Path, list[str]] = {}  # two trials with equal values share a folder, and run once
@@ -97,7 +100,7 @@ def outcome(folder: Path) -> float | None:
 
 
 def _compared(config: DictConfig) -> dict[str, Any]:
-    """Return the part of the configuration that all jobs of a search share; a search with another one is another."""
+    """Return the part of the configuration that all jobs share; a search resumes only if it is the same."""
     cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *NOT_COMPARED)])
     return to_plain(cfg)
 

@@ -50,11 +50,12 @@ class SweepCallback(Callback):
             check_writable(folder, Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        # Resolves ${typed:} here: workers of Ray and SLURM get this configuration, but not the command line.
-        str(config.hydra.sweep.subdir)
+        folder = Path(config.hydra.sweep.dir)
         with stop_on_error():
-            jobs = check_sweep(config, Path(config.hydra.sweep.dir))
-            lock_sweep_folder(Path(config.hydra.sweep.dir))
+            # Resolves ${typed:} now: workers of Ray and SLURM get this configuration, but not the command line.
+            str(config.hydra.sweep.subdir)
+            jobs = check_sweep(config, folder)
+            lock_sweep_folder(folder)
         if config.sweep is None and runs_in_this_process(config.hydra.launcher):
             keep_composed(jobs)
         _stop_on_interrupt(lambda: show_so_far(config), left_running(config.hydra.launcher))
