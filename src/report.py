@@ -1,4 +1,4 @@
-"""Rank the jobs that are found below some folders, from their result files alone: leaderboard, answer and pictures."""
+"""Compare all jobs below some folders by their result files: a ranked table, sentences and pictures."""
 
 import argparse
 import os
@@ -9,17 +9,21 @@ from graft.errors import GraftError
 
 
 def main() -> None:
-    """Read the command line, and report."""
+    """Parse the command line, and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a job, a sweep, or a folder of such")
-    parser.add_argument("--baseline", metavar="KEY:VALUE", help="compare with it, too: source:scratch")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="written into; by default what the DIRs share")
-    words = parser.parse_args()
-    from graft.report.show import show_jobs  # pandas and matplotlib take a second: not before the words are understood
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="folder of a job or a sweep, or of several"
+    )
+    parser.add_argument("--baseline", metavar="KEY:VALUE", help="also compare the jobs with this one: source:scratch")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where to write; default: the common parent of the DIRs"
+    )
+    arguments = parser.parse_args()
+    from graft.report.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
-        output = words.output or Path(os.path.commonpath([folder.resolve() for folder in words.folders]))
-        show_jobs(words.folders, output, words.baseline)
+        output = arguments.output or Path(os.path.commonpath([folder.resolve() for folder in arguments.folders]))
+        show_jobs(arguments.folders, output, arguments.baseline)
     except (GraftError, OSError) as error:
         sys.exit(str(error))
 

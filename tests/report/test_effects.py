@@ -8,11 +8,11 @@ from graft.report.effects import (
     Curve,
     budget_curves,
     budget_key,
-    budget_sentences,
     equal_budgets,
     is_grid,
     main_effects,
 )
+from graft.report.sentences import budget_answers
 
 GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
 
@@ -61,8 +61,8 @@ def curve(label: str, images: list[int], mean: list[float]) -> Curve:
 def test_equal_budgets_are_interpolated_in_the_logarithm_and_never_extrapolated():
     big, scratch = curve("big", [10, 100, 1000], [0.7, 0.8, 0.9]), curve("scratch", [10, 1000], [0.6, 0.8])
     assert equal_budgets(big, scratch) == [(10, pytest.approx(100)), (100, pytest.approx(1000))]
-    (said,) = budget_sentences("dataset.small_total", [big, scratch])
-    assert said == "big with 10 and 100 images equals scratch with 100 and 1000 (interpolated)."
-    (said,) = budget_sentences("dataset.small_per_class", [big, curve("worse", [10, 1000], [0.1, 0.2])])
-    assert said == "worse with 1000 images per class does not reach big with 10."
-    assert budget_sentences("dataset.small_total", [big]) == []
+    (sentence,) = budget_answers("dataset.small_total", [big, scratch])
+    assert sentence == "big with 10 and 100 images equals scratch with 100 and 1000 (interpolated)."
+    (sentence,) = budget_answers("dataset.small_per_class", [big, curve("worse", [10, 1000], [0.1, 0.2])])
+    assert sentence == "worse with 1000 images per class does not reach big with 10."
+    assert budget_answers("dataset.small_total", [big]) == []

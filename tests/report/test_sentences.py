@@ -1,10 +1,12 @@
 import numpy as np
+import pandas
+import pytest
 
-from graft.report.sentences import answer
-from graft.report.statistics import compare_all
+from graft.report.sentences import answer, baseline_answer, effects_answer
+from graft.report.statistics import Difference, compare_all
 
 
-def said(levels: dict[str, float], trials: int = 15) -> str:
+def answer_to(levels: dict[str, float], trials: int = 15) -> str:
     random = np.random.default_rng(0)
     configurations = {
         name: dict(enumerate((level + random.normal(0, 0.002, trials)).tolist())) for name, level in levels.items()
@@ -13,29 +15,84 @@ def said(levels: dict[str, float], trials: int = 15) -> str:
 
 
 def test_the_sentence_of_the_best_its_equals_and_the_worse():
-    text = said({"dense512 without dropout": 0.86, "dense512 with dropout 0.5": 0.859, "plain": 0.836})
-    assert text.startswith("dense512 without dropout is best (86.0 %); dense512 with dropout 0.5 cannot be told apart ")
-    assert " from it in 15 trials; plain is 2." in text
+    text = answer_to({"dense512 without dropout": 0.86, "dense512 with dropout 0.5": 0.859, "plain": 0.836})
+    assert text.startswith("dense512 without dropout is best (86.0 %); dense512 with dropout 0.5 is not significantly ")
+    assert " different from it in 15 trials; plain is 2." in text
     assert " points worse (95 %: 2." in text
 
 
 def test_many_configurations_are_counted_rather_than_named():
-    text = said({f"c{index}": 0.9 - 0.01 * (index > 6) * index for index in range(40)})
+    text = answer_to({f"c{index}": 0.9 - 0.01 * (index > 6) * index for index in range(40)})
     assert len(text) < 400
-    assert "and 3 others cannot be told apart" in text
+    assert "and 3 others are not significantly different from it in 15 trials" in text
     assert "30 others are" in text
 
 
 def test_one_configuration_has_nothing_to_be_compared_with():
-    assert said({"only": 0.5}, trials=1) == "only has 50.0 % in 1 trial, and nothing to be compared with."
+    assert answer_to({"only": 0.5}, trials=1) == "only has 50.0 % in 1 trial; there is nothing to compare it with."
 
 
 def test_equal_configurations_have_a_highest_mean_and_no_best():
     configurations = {name: dict.fromkeys(range(8), 0.5) for name in "ab"}
     text = answer(configurations, compare_all(configurations))
-    assert text == "a has the highest mean (50.0 %); b cannot be told apart from it in 8 trials."
+    assert text == "a has the highest mean (50.0 %); b is not significantly different from it in 8 trials."
 
 
 def test_configurations_without_common_trials_cannot_be_compared():
     configurations = {"a": dict.fromkeys(range(8), 0.5), "b": dict.fromkeys(range(8, 16), 0.4)}
-    assert "but no trial in common cannot tell" in answer(configurations, compare_all(configurations))
+    text = answer(configurations, compare_all(configurations))
+    assert (
+        text
+        == "a has the highest mean (50.0 %), but was not tested against any other: a test needs 6 common trials, got 0."
+    )
+
+
+def test_configurations_with_too_few_common_trials_are_named_last():
+    configurations = {
+        "a": dict.fromkeys(range(8), 0.5),
+        "b": dict.fromkeys(range(2), 0.4),
+        "c": dict.fromkeys(range(8), 0.4),
+        "d": dict.fromkeys(range(8, 16), 0.3),
+    }
+    text = answer(configurations, compare_all(configurations))
+    assert text == (
+        "a is best (50.0 %); c is 10.0 points worse (95 %: 10.0 to 10.0); "
+        "d and b have fewer than 6 trials in common with it, too few for a test."
+    )
+
+
+def significant(*points: float) -> dict[str, Difference]:
+    means = [value / 100 for value in points]
+    return {f"c{mean:+.3f}": Difference(np.full(8, mean), 0.001, (mean - 0.001, mean + 0.001)) for mean in means}
+
+
+@pytest.mark.parametrize(
+    ("points", "end"),
+    [
+        ((5,), "c+0.050 is 5.0 points better (95 %: 4.9 to 5.1)."),
+        ((-1,), "c-0.010 is 1 point worse (95 %: 0.9 to 1.1)."),
+        ((9, 8, 7, 6), "; 1 other is 6.0 points better."),
+        ((9, 8, 7, 6, 4, 3), "; 3 others are 3.0 to 6.0 points better."),
+        ((9, 8, 7, 6, -4, -5, -6), "; 4 others differ significantly, 1 of them better."),
+    ],
+)
+def test_configurations_are_better_or_worse_than_a_baseline_and_those_beyond_three_are_counted(
+    points: tuple[float, ...], end: str
+):
+    text = baseline_answer("scratch", significant(*points))
+    assert text.startswith("Compared with the baseline scratch: ")
+    assert text.endswith(end)
+
+
+def test_a_baseline_alone_has_no_other_job():
+    assert baseline_answer("scratch", {}) == "Compared with the baseline scratch: there is no other job."
+
+
+def test_a_main_effect_is_significant_or_not_or_was_not_tested():
+    values = [("a", "0", 0.5, 0.001), ("a", "1", 0.6, None), ("b", "0", 0.5, 0.4), ("b", "1", 0.6, None)]
+    values += [("c", "0", 0.5, None), ("c", "1", 0.6, None)]
+    effects = pandas.DataFrame(values, columns=["key", "value", "mean", "p"])
+    assert effects_answer(effects) == (
+        "Main effects, averaged over the other keys: a: 0 50.0, 1 60.0; b: 0 50.0, 1 60.0 (no significant effect); "
+        "c: 0 50.0, 1 60.0 (not tested)."
+    )

@@ -1,7 +1,7 @@
 import pytest
 
-from graft.errors import GraftError
-from graft.report.settings import known_choices, label, matches, overrides, settings, unknown_baseline, with_choices
+from graft.report.labels import label
+from graft.report.settings import complete_choices, folder_overrides, known_choices, swept_settings
 
 KEYS = ("dataset", "head", "dropout", "source", "backbone", "small")
 
@@ -25,7 +25,7 @@ def config(head: str = "Plain", dropout: float = 0.5, lr: float = 0.001, **more:
     ],
 )
 def test_a_folder_s_name_tells_what_was_overridden(folder: str, expected: dict[str, str]):
-    assert overrides(folder, KEYS) == expected
+    assert folder_overrides(folder, KEYS) == expected
 
 
 def test_a_group_whose_choice_differs_is_one_key_and_a_knob_s_copies_are_none():
@@ -34,7 +34,7 @@ def test_a_group_whose_choice_differs_is_one_key_and_a_knob_s_copies_are_none():
         for head, choice in (("Plain", "plain"), ("Dense", "dense512"))
         for dropout, lr in ((0.0, 0.001), (0.5, 0.01))
     ]
-    assert settings(jobs) == [
+    assert swept_settings(jobs) == [
         {"head": "plain", "dropout": "0", "lr": "0.001"},
         {"head": "plain", "dropout": "0.5", "lr": "0.01"},
         {"head": "dense512", "dropout": "0", "lr": "0.001"},
@@ -48,7 +48,7 @@ def test_inner_keys_count_where_the_choice_is_the_same():
         (config("Dense"), {"head": "dense512"}),
         (config("Dense", input_dropout=0.5), {"head": "dense512"}),
     ]
-    assert settings(jobs) == [
+    assert swept_settings(jobs) == [
         {"head": "plain"},
         {"head": "dense512", "head.input_dropout": "0"},
         {"head": "dense512", "head.input_dropout": "0.5"},
@@ -61,14 +61,14 @@ def test_an_experiment_stands_for_all_that_it_brings():
         for name, head, dropout in (("one", "Plain", 0.0), ("two", "Dense", 0.5))
         for lr in (0.1, 0.2)
     ]
-    assert [label(setting) for setting in settings(jobs)] == [
+    assert [label(setting) for setting in swept_settings(jobs)] == [
         "one with lr 0.1", "one with lr 0.2", "two with lr 0.1", "two with lr 0.2",
     ]  # fmt: skip
 
 
 def test_keys_that_older_versions_lacked_and_those_that_change_nothing_are_no_difference():
     newer = {**config(), "warmup": 3, "cache": "elsewhere", "report": {"baseline": "head:plain"}}
-    assert settings([(config(), {}), (newer, {})]) == [{}, {}]
+    assert swept_settings([(config(), {}), (newer, {})]) == [{}, {}]
 
 
 def test_choices_of_the_first_format_come_from_names_from_equal_jobs_and_from_classes():
@@ -77,29 +77,6 @@ def test_choices_of_the_first_format_come_from_names_from_equal_jobs_and_from_cl
         known_choices({"config": config()}, "default"),
         known_choices({"config": config("Dense"), "choices": {"head": "dense", "optimizer": "adam_keras"}}, "x"),
     ]
-    completed = with_choices([(config("Dense"), known[0]), (config(), known[1]), (config("Dense"), known[2])])
+    completed = complete_choices([(config("Dense"), known[0]), (config(), known[1]), (config("Dense"), known[2])])
     assert [own["head"] for own in completed] == ["dense512", "plain", "dense"]
     assert [own["optimizer"] for own in completed] == ["adam_keras"] * 3
-
-
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        ({"head": "dense512", "dropout": "0"}, "dense512 without dropout"),
-        ({"head": "dense512", "dropout": "0.5", "lr": "0.01"}, "dense512 with dropout 0.5, lr 0.01"),
-        ({"head": "plain", "lr": "0.01", "dropout": "0"}, "plain with lr 0.01, without dropout"),
-        ({"dropout": "0"}, "no dropout"),
-        ({"source": "big", "dataset.small_per_class": "1"}, "big with 1 image per class"),
-        ({"experiment": "lecture_mnist_scratch"}, "lecture mnist scratch"),
-    ],
-)
-def test_labels_are_words(setting: dict[str, str], expected: str):
-    assert label(setting) == expected
-
-
-def test_a_baseline_is_one_or_more_keys_and_values():
-    job = (config("Dense", dropout=0.0), {"head": "dense512"})
-    assert matches("head:dense512+dropout:0", job[1], job[0])
-    assert not matches("head:dense512+dropout:0.5", job[1], job[0])
-    assert not matches("heat:dense512", job[1], job[0])
-    assert isinstance(unknown_baseline("a:b", [{}]), GraftError)

@@ -1,4 +1,4 @@
-"""What each swept key does over all else: main effects in a grid, and accuracy against the number of images."""
+"""Effects of single swept keys: main effects in a grid, and learning curves over training set sizes (budgets)."""
 
 import itertools
 import math
@@ -8,105 +8,158 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from graft.report.settings import BUDGETS, Setting, label, listed, said
+from graft.report.labels import BUDGETS, label
+from graft.report.settings import Setting
 from graft.report.statistics import Accuracies, compare_all, spread
 
-POINTS = 3  # budgets that make a curve
+MIN_CURVE_POINTS = 3  # budgets
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One configuration's learning curve: accuracy by the number of training images.
+
+    Attributes:
+        label: the configuration without its budget.
+        images: budgets, ascending.
+        mean: over the trials, for each budget.
+        low: lower end of the mean's 95 % interval; the mean itself if there is one trial.
+        high: upper end.
+    """
+
+    label: str
+    images: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Effects of a sweep's keys.
+
+    Attributes:
+        main: main effects, as `main_effects` returns them; empty unless the sweep is a grid.
+        budget: the swept key that counts training images; None if there are no curves.
+        curves: of accuracy against these images, the best first.
+    """
+
+    main: pandas.DataFrame
+    budget: str | None
+    curves: list[Curve]
+
+
+def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) -> Effects:
+    """Return the effects that a sweep's jobs allow to compute.
+
+    Args:
+        settings: the jobs' values of the swept keys.
+        accuracies: of each job, by seed.
+    """
+    main = main_effects(settings, accuracies) if is_grid(settings) else pandas.DataFrame()
+    budget = budget_key(settings)
+    curves = budget_curves(budget, settings, accuracies) if budget else []
+    return Effects(main, budget if curves else None, curves)
 
 
 def is_grid(settings: Sequence[Setting]) -> bool:
-    """Tell whether the settings are all combinations of two or more keys' values, each once."""
+    """Return whether the settings are all combinations of two or more keys' values, each once."""
     keys = list(settings[0]) if settings else []
     if len(keys) < 2 or any(list(setting) != keys for setting in settings):
         return False
-    combined = {tuple(setting.values()) for setting in settings}
-    return len(combined) == len(settings) == math.prod(len({row[key] for row in settings}) for key in keys)
+    combinations = {tuple(setting.values()) for setting in settings}
+    full_size = math.prod(len({setting[key] for setting in settings}) for key in keys)
+    return len(combinations) == len(settings) == full_size
 
 
 def main_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) -> pandas.DataFrame:
-    """Tabulate each key's values, each trial's accuracy averaged over all other keys.
+    """Compare each key's values by their trials' accuracies, averaged over all other keys.
 
-    Averaging a trial over the same other values keeps the trials paired; a seed that some job lacks is left out.
+    Averaging a trial over the same values of the other keys keeps trials paired. Seeds that some job lacks are
+    left out.
 
     Args:
-        settings: a grid's, as `is_grid` tells.
+        settings: of a grid.
         accuracies: of each setting, by seed.
 
     Returns:
         A row for each key's value: key, value, trials, mean, and difference (with interval and corrected p) to the
-        key's best value. Empty where no seed is common to all.
+        key's best value. Empty if no seed is common to all.
     """
     seeds = [seed for seed in accuracies[0] if all(seed in other for other in accuracies)]
     rows = []
     for key in settings[0] if seeds else ():
-        values = _ordered({setting[key] for setting in settings})
-        averaged: dict[str, Accuracies] = {}
-        for value in values:
-            those = [own for setting, own in zip(settings, accuracies, strict=True) if setting[key] == value]
-            averaged[value] = {seed: float(np.mean([own[seed] for own in those])) for seed in seeds}
+        averaged = _averaged(key, settings, accuracies, seeds)
         compared = compare_all(averaged)
-        for value in values:
-            own, difference = spread(averaged[value]), compared.differences.get(value)
+        for value, by_seed in averaged.items():
+            difference = compared.differences.get(value)
             low, high = (difference and difference.interval) or (None, None)
             rows.append(
-                {"key": key, "value": value, "trials": own.trials, "mean": own.mean}
-                | {"difference": difference and difference.mean, "difference_low": low, "difference_high": high}
-                | {"p": difference and difference.p}
+                {
+                    "key": key,
+                    "value": value,
+                    "trials": len(seeds),
+                    "mean": spread(by_seed).mean,
+                    "difference": difference and difference.mean,
+                    "difference_low": low,
+                    "difference_high": high,
+                    "p": difference and difference.p,
+                }
             )
     return pandas.DataFrame(rows)
 
 
-def _ordered(values: set[str]) -> list[str]:
+def _averaged(
+    key: str, settings: Sequence[Setting], accuracies: Sequence[Accuracies], seeds: Sequence[int]
+) -> dict[str, Accuracies]:
+    """Return each trial's accuracy for each of a key's values, averaged over the jobs that have this value."""
+    averaged = {}
+    for value in _sorted({setting[key] for setting in settings}):
+        jobs = [by_seed for setting, by_seed in zip(settings, accuracies, strict=True) if setting[key] == value]
+        averaged[value] = {seed: float(np.mean([by_seed[seed] for by_seed in jobs])) for seed in seeds}
+    return averaged
+
+
+def _sorted(values: set[str]) -> list[str]:
     try:
         return sorted(values, key=float)
     except ValueError:
         return sorted(values)
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One configuration's accuracy at several numbers of images."""
-
-    label: str
-    images: list[int]
-    mean: list[float]
-    low: list[float]  # 95 % interval of the mean, or the mean itself where there is one trial
-    high: list[float]
-
-
 def budget_key(settings: Sequence[Setting]) -> str | None:
-    """Return the swept key that counts images, if it takes enough values for a curve."""
+    """Return the swept key that counts training images, if it has enough values for a curve."""
     for key in BUDGETS:
         values = {setting[key] for setting in settings if setting.get(key, "null") != "null"}
-        if len(values) >= POINTS:
+        if len(values) >= MIN_CURVE_POINTS:
             return key
     return None
 
 
 def budget_curves(key: str, settings: Sequence[Setting], accuracies: Sequence[Accuracies]) -> list[Curve]:
-    """Return a curve for each combination of the other keys' values, that of the highest mean first."""
-    found: dict[str, dict[int, Accuracies]] = {}
-    for setting, own in zip(settings, accuracies, strict=True):
+    """Return a curve for each combination of the other keys' values; the one of the highest mean first."""
+    points: dict[str, dict[int, Accuracies]] = {}
+    for setting, by_seed in zip(settings, accuracies, strict=True):
         if setting.get(key, "null") != "null":
             others = {other: value for other, value in setting.items() if other not in BUDGETS}
-            found.setdefault(label(others), {})[int(setting[key])] = own
-    curves = [_curve(name, points) for name, points in found.items() if len(points) >= POINTS]
+            points.setdefault(label(others), {})[int(setting[key])] = by_seed
+    curves = [_curve(name, by_budget) for name, by_budget in points.items() if len(by_budget) >= MIN_CURVE_POINTS]
     return sorted(curves, key=lambda curve: -float(np.mean(curve.mean)))
 
 
-def _curve(name: str, points: Mapping[int, Accuracies]) -> Curve:
-    images = sorted(points)
-    spreads = [spread(points[count]) for count in images]
-    means = [own.mean for own in spreads]
-    ends = [own.interval or (own.mean, own.mean) for own in spreads]
-    return Curve(name, images, means, [low for low, _ in ends], [high for _, high in ends])
+def _curve(name: str, by_budget: Mapping[int, Accuracies]) -> Curve:
+    images = sorted(by_budget)
+    spreads = [spread(by_budget[count]) for count in images]
+    intervals = [point.interval or (point.mean, point.mean) for point in spreads]
+    means = [point.mean for point in spreads]
+    return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals])
 
 
 def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:
-    """Find with how many images one curve reaches what another has with fewer.
+    """Find how many images one curve needs for the accuracy that a better one reaches with fewer.
 
-    Between two measured budgets accuracy is taken as linear in the logarithm of the number of images; beyond them
-    nothing is said.
+    With accuracies u at m images and v at n images, m < n neighboring budgets of the other curve and u <= a <= v, it
+    reaches a at m (n / m)^((a - u) / (v - u)): interpolated linearly in log(images), and never extrapolated.
 
     Returns:
         Images of the better curve and of the other, for each accuracy of the better within the other's.
@@ -119,18 +172,3 @@ def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:
                 equal.append((images, few * (many / few) ** share))
                 break
     return equal
-
-
-def budget_sentences(key: str, curves: Sequence[Curve]) -> list[str]:
-    """Say how many images other curves need for what the best one reaches with fewer."""
-    best, sentences = curves[0], []
-    for other in curves[1:4]:
-        equal = equal_budgets(best, other)
-        fewest, most = str(best.images[0]), str(other.images[-1])
-        if equal:
-            these = said(key, listed([str(few) for few, _ in equal]))
-            those = listed([f"{many:.1f}" if many < 10 else f"{many:.0f}" for _, many in equal])
-            sentences.append(f"{best.label} with {these} equals {other.label} with {those} (interpolated).")
-        elif max(other.mean) < best.mean[0]:
-            sentences.append(f"{other.label} with {said(key, most)} does not reach {best.label} with {fewest}.")
-    return sentences

@@ -1,4 +1,4 @@
-"""Pictures of a job and of a sweep, all readable in black and white."""
+"""Pictures of a job and of a sweep, readable in black and white, too."""
 
 import io
 import textwrap
@@ -12,15 +12,16 @@ from matplotlib.ticker import MaxNLocator
 
 from graft.files import write_bytes
 from graft.report.effects import Curve
+from graft.report.sentences import count_trials
 from graft.report.statistics import Difference
 
-SPLITS = {  # name, colour and line of each split; the colours differ in lightness, too
+SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
     "train": ("training", "#9a9a9a", "-"),
     "val": ("validation", "#d95f02", "--"),
     "test": ("test", "#1b3a6b", "-."),
 }
 
-LINES = [  # colour, line and marker of a curve among others
+LINES = [  # color, line and marker of each curve in a picture
     ("#000000", "-", "o"),
     ("#d95f02", "--", "s"),
     ("#3a6bb0", "-.", "^"),
@@ -29,15 +30,15 @@ LINES = [  # colour, line and marker of a curve among others
 
 
 def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
-    """Draw one job's accuracy and loss over the epochs, the trials' mean inside the band from lowest to highest.
+    """Draw one job's accuracy and loss over the epochs: the trials' mean, and a band from lowest to highest.
 
     Args:
         path: the PNG file.
         history: a row for each trial, epoch, split and metric, as in `history.csv`.
-        title: what the job is.
+        title: describes the job.
     """
     curves = [(name, history.query(f"split == '{split}'"), look) for split, (name, *look) in SPLITS.items()]
-    _draw_curves(path, curves, f"{title}: mean and range of {_trials(len(set(history['trial'])))}")
+    _draw_curves(path, curves, f"{title}: mean and range of {count_trials(len(set(history['trial'])))}")
 
 
 def draw_best_curves(path: Path, histories: Mapping[str, pandas.DataFrame], split: str) -> None:
@@ -45,13 +46,13 @@ def draw_best_curves(path: Path, histories: Mapping[str, pandas.DataFrame], spli
 
     Args:
         path: the PNG file.
-        histories: as `draw_curves` has it, by the jobs' labels, the best first; no more than there are line styles.
+        histories: as in `draw_curves`, by label, the best first; those beyond the number of line styles are left out.
         split: `val` or `test`.
     """
     shown = zip(histories.items(), LINES, strict=False)
     curves = [(label, history.query(f"split == '{split}'"), look[:2]) for (label, history), look in shown]
     title = f"The best of the sweep on {SPLITS[split][0]} images: means of the trials"
-    _draw_curves(path, curves, title, bands=False)  # which would hide each other
+    _draw_curves(path, curves, title, bands=False)  # bands of several jobs would hide each other
 
 
 def _draw_curves(
@@ -63,15 +64,15 @@ def _draw_curves(
     panels = figure.subplots(1, 2)
     scales = (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
     for axes, (metric, label, factor) in zip(panels, scales, strict=True):
-        for name, history, (colour, line) in curves:
+        for name, history, (color, line) in curves:
             rows = history.query(f"metric == '{metric}'")
             if rows.empty:
                 continue
             band = factor * rows.groupby("epoch")["value"].agg(["mean", "min", "max"])
             marker = "o" if len(band) <= 20 else None
-            axes.plot(band.index, band["mean"], line, color=colour, label=name, marker=marker, markersize=4)
+            axes.plot(band.index, band["mean"], line, color=color, label=name, marker=marker, markersize=4)
             if bands:
-                axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.2, linewidth=0)
+                axes.fill_between(band.index, band["min"], band["max"], color=color, alpha=0.2, linewidth=0)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -79,14 +80,14 @@ def _draw_curves(
     _save(figure, path)
 
 
-def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "test accuracy") -> None:
+def draw_ranges(path: Path, table: pandas.DataFrame, order: str, measure: str = "test accuracy") -> None:
     """Draw each job's mean as a dot on a bar from lowest to highest, and its published range as a hatched box.
 
     Args:
         path: the PNG file.
-        table: the finished jobs, first at the top, as `report.leaderboard` returns them.
-        how: what the header says about the order.
-        measure: what its accuracies are.
+        table: a row for each job, the first at the top, as in `Leaderboard.table`.
+        order: how the jobs are ordered, in words.
+        measure: name of the accuracies.
     """
     height = 0.42 if "reference_low" in table else 0.32
     figure = Figure(figsize=(9, 1.6 + height * len(table)), layout="constrained")
@@ -94,7 +95,7 @@ def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "t
     places = range(len(table))
     low, mean, high = (100 * table[column] for column in ("low", "accuracy", "high"))
     trials = sorted(set(table["trials"]))
-    bar = f"mean and range of {_trials(trials[0]) if len(trials) == 1 else 'the trials'}"
+    bar = f"mean and range of {count_trials(trials[0]) if len(trials) == 1 else 'the trials'}"
     axes.errorbar(mean, places, xerr=[mean - low, high - mean], fmt="o", color="black", capsize=4, label=bar)
     if "reference_low" in table:
         first, last = 100 * table["reference_low"], 100 * table["reference_high"]
@@ -103,39 +104,41 @@ def draw_ranges(path: Path, table: pandas.DataFrame, how: str, measure: str = "t
     axes.set_yticks(places, [_wrapped(label) for label in table["label"]])
     axes.margins(y=0.08)
     axes.invert_yaxis()
-    axes.set(xlabel=f"{measure}, %", title=how)
+    axes.set(xlabel=f"{measure}, %", title=order)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 
 def draw_differences(path: Path, best: str, differences: Mapping[str, Difference], measure: str) -> None:
-    """Draw how each trial differs from the same trial of the best configuration, with mean and interval.
+    """Draw each trial's difference to the same trial of the best configuration, with mean and interval.
 
     Args:
         path: the PNG file.
         best: the best configuration's label.
-        differences: of the others to it, first at the top.
-        measure: what the accuracies are.
+        differences: of the others to it, the first at the top.
+        measure: name of the accuracies.
     """
     figure = Figure(figsize=(9, 1.9 + 0.36 * len(differences)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", linewidth=0.8)
     for place, difference in enumerate(differences.values()):
-        points = 100 * difference.each
+        points = 100 * difference.per_trial
         dots = {"color": "#8a8a8a", "markersize": 3.5, "label": "one trial" if place == 0 else None}
-        axes.plot(points, [place + 0.22] * len(points), "o", **dots)  # beside the mean, which would hide them
+        axes.plot(points, [place + 0.22] * len(points), "o", **dots)  # below the mean, which would hide them
         if difference.mean is not None and difference.interval is not None:
             low, high = (100 * (end - difference.mean) for end in difference.interval)
-            worse = "black" if difference.told else "white"
-            marks = {"fmt": "D", "color": "black", "markerfacecolor": worse, "markersize": 6, "capsize": 4}
+            fill = "black" if difference.significant else "white"
+            marks = {"fmt": "D", "color": "black", "markerfacecolor": fill, "markersize": 6, "capsize": 4}
             axes.errorbar([100 * difference.mean], [place - 0.12], xerr=[[-low], [high]], **marks)
-    axes.errorbar([], [], xerr=[], fmt="D", color="black", capsize=4, label="mean, told apart; 95 % for all together")
-    axes.plot([], [], "D", color="black", markerfacecolor="white", label="mean, not distinguishable from the best")
+    if any(difference.interval is not None for difference in differences.values()):
+        significant = "mean, significant; simultaneous 95 % intervals"
+        axes.errorbar([], [], xerr=[], fmt="D", color="black", capsize=4, label=significant)
+        axes.plot([], [], "D", color="black", markerfacecolor="white", label="mean, not significant")
     axes.set_yticks(range(len(differences)), [_wrapped(label) for label in differences])
     axes.set_ylim(len(differences) - 0.5, -0.5)
     axes.set(
-        xlabel=f"{measure}, points above the same trial of the best",
+        xlabel=f"{measure}: difference to the same trial of the best, points",
         title=_wrapped(f"Difference to the best: {best}", 90),
     )
     axes.grid(axis="x", alpha=0.3)
@@ -144,19 +147,20 @@ def draw_differences(path: Path, best: str, differences: Mapping[str, Difference
 
 
 def draw_effects(path: Path, effects: pandas.DataFrame, measure: str) -> None:
-    """Draw each key's values, averaged over all other keys, side by side on one scale.
+    """Draw the mean accuracy of each key's values, a panel for each key on one scale.
 
-    The bars are of the paired differences: those of the means would be wider by what all values share.
+    Bars are the intervals of the paired differences. Intervals of the means would be wider, because they include the
+    variation that all values of a trial share.
 
     Args:
         path: the PNG file.
-        effects: as `effect.main_effects` returns them.
-        measure: what the accuracies are.
+        effects: as `main_effects` returns them.
+        measure: name of the accuracies.
     """
     keys = list(effects.groupby("key", sort=False))
     figure = Figure(figsize=(max(7.5, 3.2 * len(keys)), 3.8), layout="constrained")
     bar = "; bar: 95 % interval of the difference to the key's best" if any(effects["difference_low"].notna()) else ""
-    figure.suptitle(f"Main effects: mean over all else{bar}")
+    figure.suptitle(f"Main effects: means over the other keys{bar}")
     panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
     for axes, (key, rows) in zip(panels, keys, strict=True):
         mean = 100 * rows["mean"]
@@ -171,21 +175,21 @@ def draw_effects(path: Path, effects: pandas.DataFrame, measure: str) -> None:
 
 
 def draw_budget(path: Path, curves: Sequence[Curve], unit: str, measure: str) -> None:
-    """Draw accuracy against the number of training images, a line and a band for each configuration.
+    """Draw learning curves: accuracy by the number of training images, a line and a band for each configuration.
 
     Args:
         path: the PNG file.
-        curves: the best first; beyond as many as there are line styles, the styles come again.
-        unit: what the images are counted in.
-        measure: what the accuracies are.
+        curves: the best first; line styles repeat if there are more curves.
+        unit: of their numbers of images: images per class.
+        measure: name of the accuracies.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for index, curve in enumerate(curves):
-        colour, line, marker = LINES[index % len(LINES)]
+        color, line, marker = LINES[index % len(LINES)]
         low, mean, high = ([100 * value for value in values] for values in (curve.low, curve.mean, curve.high))
-        axes.plot(curve.images, mean, line, marker=marker, color=colour, label=curve.label)
-        axes.fill_between(curve.images, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(curve.images, mean, line, marker=marker, color=color, label=curve.label)
+        axes.fill_between(curve.images, low, high, color=color, alpha=0.18, linewidth=0)
     ticks = sorted({count for curve in curves for count in curve.images})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(count) for count in ticks])
@@ -197,17 +201,13 @@ def draw_budget(path: Path, curves: Sequence[Curve], unit: str, measure: str) ->
 
 
 def title(config: dict) -> str:
-    """Return what a job's configuration is, in words: VGG16 (ImageNet) with a Dense head on MNIST."""
+    """Return a job's configuration in words: VGG16 (ImageNet) with a Dense head on MNIST."""
     names = {group: config[group]["_target_"].split(".")[-1] for group in ("backbone", "source", "head", "dataset")}
     return "{backbone} ({source}) with a {head} head on {dataset}".format(**names)
 
 
 def _wrapped(label: str, width: int = 44) -> str:
     return textwrap.fill(label, width)
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
 
 
 def _save(figure: Figure, path: Path) -> None:

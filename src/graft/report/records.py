@@ -1,4 +1,4 @@
-"""What finished and failed jobs left in their folders, read back; it needs neither the data nor torch."""
+"""Reads the results of finished, failed and pruned jobs from their folders; needs neither the data nor torch."""
 
 import json
 import math
@@ -9,15 +9,25 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, PRUNED, RESULT
-from graft.report.settings import Setting, known_choices, label, settings, with_choices
+from graft.report.labels import label
+from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.report.statistics import Accuracies
 
 
 @dataclass
 class Record:
-    """One finished job."""
+    """One finished job.
 
-    name: str  # its folder, from where all jobs of the report have in common
+    Attributes:
+        name: its folder, relative to the common parent of all folders that were searched.
+        result: the content of its `result.json`.
+        folder: its folder.
+        choices: its option of each group.
+        setting: its values of the swept keys.
+        label: these in words; unique within a report.
+    """
+
+    name: str
     result: dict
     folder: Path
     choices: dict[str, str] = field(default_factory=dict)
@@ -29,23 +39,54 @@ class Record:
         return self.result.get("config") or {}
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
-        """Return the finished trials' accuracies by seed; one that became NaN is not finished."""
+        """Return the finished trials' accuracies by seed; a trial whose loss became NaN has none."""
         values = {trial["seed"]: trial.get(metric) for trial in self.result["trials"]}
-        return {seed: value for seed, value in values.items() if _number(value)}
+        return {seed: value for seed, value in values.items() if _is_finite(value)}
+
+
+@dataclass
+class Failed:
+    """A job of which no trial finished."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Pruned:
+    """A job that a search's pruner ended."""
+
+    name: str
+    note: str
+
+
+@dataclass
+class Damaged:
+    """A file that cannot be read."""
+
+    name: str
+    reason: str
 
 
 @dataclass
 class Records:
-    """All jobs under some folders."""
+    """All jobs below some folders.
+
+    Attributes:
+        finished: jobs with at least one finished trial.
+        failed: reasons by name, of failed jobs and of failed trials of finished jobs.
+        damaged: reasons by file.
+        pruned: epoch and accuracy at which jobs were pruned, by name.
+    """
 
     finished: list[Record]
-    failed: dict[str, str]  # reasons by name, of jobs and of trials of finished jobs
+    failed: dict[str, str]
     damaged: dict[str, str]
-    pruned: dict[str, str]  # where, by name
+    pruned: dict[str, str]
 
 
 def read_records(folders: Sequence[Path]) -> Records:
-    """Read every job's result under the folders.
+    """Read all jobs below some folders, at any depth.
 
     Raises:
         GraftError: a folder does not exist.
@@ -53,72 +94,81 @@ def read_records(folders: Sequence[Path]) -> Records:
     for folder in folders:
         if not folder.is_dir():
             raise GraftError(f"there is no folder {folder}; try outputs, or the folder of one sweep")
-    found = {
-        file.resolve(): None  # a folder that is named twice, or inside another, counts once
+    paths = {
+        path.resolve(): None  # counts once if its folder is given twice, or is inside another
         for folder in folders
         for name in (RESULT, FAILURE, PRUNED)
-        for file in sorted(folder.rglob(name))
+        for path in sorted(folder.rglob(name))
     }
-    root = os.path.commonpath([folder.resolve() for folder in folders])
-    records, failed, damaged, pruned = [], {}, {}, {}
-    for path in found:
-        name = str(path.parent.relative_to(root))
-        name = path.parent.name if name == "." else name
-        try:
-            content = json.loads(path.read_text())
-            if path.name == FAILURE:
-                failed[name] = str(content["error"])
-                continue
-            if path.name == PRUNED:
-                pruned[name] = f"at epoch {content['epoch']}, validation accuracy {100 * content['val_accuracy']:.1f} %"
-                continue
-            _check_result(content)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            damaged[f"{name}/{path.name}"] = str(error) or type(error).__name__
-            continue
-        records.append(Record(name, content, path.parent))
-    records = [record for record in records if record.name not in failed]
-    for record in [record for record in records if not record.accuracies()]:
-        records.remove(record)
-        failed[record.name] = "none of its trials finished"
-    for record in records:
-        pruned.pop(record.name, None)
-        for trial in record.result["trials"]:
-            if "error" in trial:
-                failed[f"{record.name}, trial of seed {trial['seed']}"] = str(trial["error"])
-    _name(records)
-    return Records(records, failed, damaged, pruned)
+    root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    jobs = [_read(path, root) for path in paths]
+    failed = {job.name: job.reason for job in jobs if isinstance(job, Failed)}
+    # A job that ran twice may have left two files: a failure counts more than a result, a result more than a pruning.
+    finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
+    names = {record.name for record in finished}
+    _set_labels(finished)
+    return Records(
+        finished,
+        failed | _failed_trials(finished),
+        {job.name: job.reason for job in jobs if isinstance(job, Damaged)},
+        {job.name: job.note for job in jobs if isinstance(job, Pruned) and job.name not in names},
+    )
 
 
-def _check_result(result: dict) -> None:
-    """Refuse what is no result.
+def _read(path: Path, root: Path) -> Record | Failed | Pruned | Damaged:
+    """Read one file that a job has left; `read_result` would not say why a file is damaged."""
+    folder = path.parent
+    name = folder.name if folder == root else str(folder.relative_to(root))
+    try:
+        content = json.loads(path.read_text())
+        if path.name == FAILURE:
+            return Failed(name, str(content["error"]))
+        if path.name == PRUNED:
+            accuracy = 100 * content["val_accuracy"]
+            return Pruned(name, f"at epoch {content['epoch']}, validation accuracy {accuracy:.1f} %")
+        _check_result(content)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        return Damaged(f"{name}/{path.name}", str(error) or type(error).__name__)
+    record = Record(name, content, folder)
+    return record if record.accuracies() else Failed(name, "none of its trials finished")
+
+
+def _check_result(result: object) -> None:
+    """Refuse anything but a job's result.
 
     Raises:
-        ValueError: says what is missing.
+        ValueError: names the missing part.
     """
     if not isinstance(result, dict) or not isinstance(result.get("trials"), list) or not result["trials"]:
         raise ValueError("it has no list of trials")
     if not all(isinstance(trial, dict) and {"seed", "accuracy"} <= trial.keys() for trial in result["trials"]):
         raise ValueError("a trial in it has no seed or no accuracy")
     if not isinstance(result.get("config") or {}, dict):
-        raise ValueError("its config is no mapping")
+        raise ValueError("its config is not a mapping")
 
 
-def _name(records: Sequence[Record]) -> None:
-    """Give each job its choices, its values of the swept keys, and a label that no other has."""
+def _failed_trials(records: Sequence[Record]) -> dict[str, str]:
+    return {
+        f"{record.name}, trial of seed {trial['seed']}": str(trial["error"])
+        for record in records
+        for trial in record.result["trials"]
+        if "error" in trial
+    }
+
+
+def _set_labels(records: Sequence[Record]) -> None:
+    """Set each job's choices, its values of the swept keys, and its label."""
     known = [known_choices(record.result, Path(record.name).name) for record in records]
-    choices = with_choices([(record.config, own) for record, own in zip(records, known, strict=True)])
-    for record, own in zip(records, choices, strict=True):
-        record.choices = own
-    for record, setting in zip(records, settings([(record.config, record.choices) for record in records]), strict=True):
-        record.setting, record.label = setting, label(setting)
-    labels = [record.label for record in records]
-    for record in records:
-        if not record.label:
-            record.label = record.name
-        elif labels.count(record.label) > 1:
+    configs = [record.config for record in records]
+    choices = complete_choices(list(zip(configs, known, strict=True)))
+    settings = swept_settings(list(zip(configs, choices, strict=True)))
+    labels = [label(setting) for setting in settings]
+    for index, record in enumerate(records):
+        record.choices, record.setting, words = choices[index], settings[index], labels[index]
+        record.label = words or record.name
+        if words and labels.count(words) > 1:
             record.label += f" ({record.name})"
 
 
-def _number(value: object) -> bool:
+def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)

@@ -1,110 +1,172 @@
-"""A sweep's answer in one sentence, and how numbers are written in it."""
+"""Sentences of a report, and how it writes numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from graft.report.settings import listed
-from graft.report.statistics import MIN_TRIALS, Accuracies, Comparison, Difference, spread
+import pandas
 
-NAMES = 3  # configurations that a sentence names; it counts the others
+from graft.report.effects import Curve, equal_budgets
+from graft.report.labels import describe
+from graft.report.statistics import LEVEL, MIN_TRIALS, Accuracies, Comparison, Difference, spread
+
+MAX_NAMES = 3  # configurations that a sentence names; it counts the others
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction of 1 as a percentage with one decimal."""
+    """Return a fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f}"
 
 
 def span(low: float, high: float) -> str:
-    """Return two fractions as percentages, or two differences in points: 90.1 to 92.3."""
+    """Return a range of fractions as percentages, or of differences as points: 90.1 to 92.3."""
     return f"{percent(low)} to {percent(high)}".replace("-0.0", "0.0")
 
 
-def trials(count: int) -> str:
-    """Return a count of trials in words."""
+def count_trials(count: int) -> str:
+    """Return a number of trials in words."""
     return "1 trial" if count == 1 else f"{count} trials"
 
 
+def join_words(items: Sequence[str]) -> str:
+    """Return items as a list in words: one, two and three."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
 def answer(configurations: Mapping[str, Accuracies], comparison: Comparison) -> str:
-    """Say which configuration is best, which may be as good, and by how much the others are worse.
+    """Say which configuration is best, which are not significantly different, and how much worse the others are.
 
     Args:
-        configurations: each one's accuracies by seed, under its label.
-        comparison: what `compare_all` made of them.
+        configurations: accuracies by label.
+        comparison: of these, as `compare_all` returns it.
     """
-    best, beside = comparison.best, comparison.differences
+    best, versus_best = comparison.best, _by_mean(comparison.differences)
     top = spread(configurations[best])
-    if not beside:
-        return f"{best} has {percent(top.mean)} % in {trials(top.trials)}, and nothing to be compared with."
-    tested = [difference for difference in beside.values() if difference.p is not None]
-    if not tested:
-        most = max(len(difference.each) for difference in beside.values())
-        common = trials(most) if most else "no trial"
+    if not versus_best:
         return (
-            f"{best} has the highest mean ({percent(top.mean)} %), but {common} in common "
-            f"cannot tell whether it is the best: it takes {MIN_TRIALS}."
+            f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
-    unsure = [name for name, difference in beside.items() if difference.p is not None and not difference.told]
-    few = [name for name, difference in beside.items() if difference.p is None]
-    worse = sorted((name for name in beside if beside[name].told), key=lambda name: -(beside[name].mean or 0))
-    parts = [f"{best} {'is best' if worse else 'has the highest mean'} ({percent(top.mean)} %)"]
-    if unsure:
-        common = {len(beside[name].each) for name in unsure}
-        span_of = str(min(common)) if len(common) == 1 else f"{min(common)} to {max(common)}"
-        parts.append(f"{_listed(unsure)} cannot be told apart from it in {span_of} trials")
-    parts += [f"{name} is {_gap(beside[name])} worse ({_interval(beside[name])})" for name in worse[:NAMES]]
-    others = worse[NAMES:]
-    if others:
-        gaps = [-(beside[name].mean or 0) for name in others]
-        is_are = "other is" if len(others) == 1 else "others are"
-        size = _gap(beside[others[0]]) if len(others) == 1 else f"{span(min(gaps), max(gaps))} points"
-        parts.append(f"{len(others)} {is_are} {size} worse")
-    if few:
-        parts.append(f"{_listed(few)} had fewer than {MIN_TRIALS} trials in common with it, too few to tell")
-    return "; ".join(parts) + "."
+    if all(difference.p is None for difference in versus_best.values()):
+        return (
+            f"{best} has the highest mean ({percent(top.mean)} %), but was not tested against any other: "
+            f"a test needs {MIN_TRIALS} common trials, got {_common_trials(versus_best.values())}."
+        )
+    worse = _significant(versus_best)
+    first = f"{best} {'is best' if worse else 'has the highest mean'} ({percent(top.mean)} %)"
+    return "; ".join([first, *_not_significant(versus_best), *worse, *_untested(versus_best)]) + "."
 
 
-def beside_baseline(baseline: str, differences: Mapping[str, Difference]) -> str:
-    """Say how configurations do beside a baseline.
+def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference]) -> str:
+    """Say how configurations compare with a baseline.
 
     Args:
         baseline: in words.
-        differences: of each configuration to it, by label.
+        versus_baseline: differences to it, by label.
     """
-    by_gap = sorted(differences, key=lambda name: -(differences[name].mean or 0))
-    told = [name for name in by_gap if differences[name].told]
-    parts = [
-        f"{name} is {_gap(differences[name])} {'better' if (differences[name].mean or 0) > 0 else 'worse'} "
-        f"({_interval(differences[name])})"
-        for name in told[:NAMES]
+    differences = _by_mean(versus_baseline)
+    clauses = [*_significant(differences), *_not_significant(differences), *_untested(differences)]
+    return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
+
+
+def effects_answer(effects: pandas.DataFrame) -> str:
+    """Name the mean of each key's values, and the keys without a significant difference.
+
+    Args:
+        effects: as `main_effects` returns them.
+    """
+    parts = []
+    for key, rows in effects.groupby("key", sort=False):
+        values = ", ".join(f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True))
+        p = rows["p"].dropna()
+        note = "" if any(p < LEVEL) else " (no significant effect)" if len(p) else " (not tested)"
+        parts.append(f"{key}: {values}{note}")
+    return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
+
+
+def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:
+    """Say how many images the next curves need for the accuracies that the best one reaches with fewer."""
+    best, sentences = curves[0], []
+    for other in curves[1 : 1 + MAX_NAMES]:
+        equal = equal_budgets(best, other)
+        if equal:
+            fewer = describe(key, join_words([str(images) for images, _ in equal]))
+            more = join_words([f"{images:.1f}" if images < 10 else f"{images:.0f}" for _, images in equal])
+            sentences.append(f"{best.label} with {fewer} equals {other.label} with {more} (interpolated).")
+        elif max(other.mean) < best.mean[0]:
+            most = describe(key, str(other.images[-1]))
+            sentences.append(f"{other.label} with {most} does not reach {best.label} with {best.images[0]}.")
+    return sentences
+
+
+def _by_mean(differences: Mapping[str, Difference]) -> dict[str, Difference]:
+    """Order differences from the highest mean to the lowest."""
+    return dict(sorted(differences.items(), key=lambda item: -(item[1].mean or 0)))
+
+
+def _significant(differences: Mapping[str, Difference]) -> list[str]:
+    """Return the clauses about significant differences: the first by name, the others by their range."""
+    significant = [(name, difference) for name, difference in differences.items() if difference.significant]
+    clauses = [
+        f"{name} is {_gap(difference)} ({_certainty(difference)})" for name, difference in significant[:MAX_NAMES]
     ]
-    if told[NAMES:]:
-        better = sum((differences[name].mean or 0) > 0 for name in told[NAMES:])
-        parts.append(f"of {len(told) - NAMES} others that differ {better or 'none'} are better")
-    unsure = [name for name in by_gap if differences[name].p is not None and not differences[name].told]
-    if unsure:
-        parts.append(f"{_listed(unsure)} cannot be told apart from it")
-    few = [name for name in by_gap if differences[name].p is None]
-    if few:
-        parts.append(f"{_listed(few)} had fewer than {MIN_TRIALS} trials in common with it, too few to tell")
-    return f"Beside the baseline {baseline}: {'; '.join(parts) or 'there is nothing to compare'}."
+    others = [difference for _, difference in significant[MAX_NAMES:]]
+    points = [difference.mean or 0 for difference in others]
+    num_better = sum(mean > 0 for mean in points)
+    if len(others) == 1:
+        clauses.append(f"1 other is {_gap(others[0])}")
+    elif others and num_better in (0, len(others)):
+        sizes = [abs(mean) for mean in points]
+        sign = "better" if num_better else "worse"
+        clauses.append(f"{len(others)} others are {span(min(sizes), max(sizes))} points {sign}")
+    elif others:
+        clauses.append(f"{len(others)} others differ significantly, {num_better} of them better")
+    return clauses
+
+
+def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
+    """Return the clause about tested differences that are not significant, if there are any."""
+    equal = {name: it for name, it in differences.items() if it.p is not None and not it.significant}
+    if not equal:
+        return []
+    verb, trials = "is" if len(equal) == 1 else "are", _common_trials(equal.values())
+    return [f"{_name_first(list(equal))} {verb} not significantly different from it in {trials} trials"]
+
+
+def _untested(differences: Mapping[str, Difference]) -> list[str]:
+    """Return the clause about configurations with too few common trials, if there are any."""
+    names = [name for name, difference in differences.items() if difference.p is None]
+    if not names:
+        return []
+    verb = "has" if len(names) == 1 else "have"
+    return [f"{_name_first(names)} {verb} fewer than {MIN_TRIALS} trials in common with it, too few for a test"]
+
+
+def _common_trials(differences: Iterable[Difference]) -> str:
+    """Return how many trials the differences are about: 8, or 7 to 9."""
+    counts = {len(difference.per_trial) for difference in differences}
+    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _gap(difference: Difference) -> str:
-    points = percent(abs(difference.mean or 0))
-    return "less than 0.1 points" if points == "0.0" else "1 point" if points == "1.0" else f"{points} points"
+    """Return a difference's size and sign in words: 2.4 points worse."""
+    mean = difference.mean or 0
+    points = percent(abs(mean))
+    size = "less than 0.1 points" if points == "0.0" else "1 point" if points == "1.0" else f"{points} points"
+    return f"{size} {'better' if mean > 0 else 'worse'}"
 
 
-def _interval(difference: Difference) -> str:
+def _certainty(difference: Difference) -> str:
+    """Return a significant difference's interval, as of a size without sign; p if the interval includes 0."""
     assert difference.interval is not None
     low, high = difference.interval
     if (difference.mean or 0) < 0:
         low, high = -high, -low
-    if low <= 0:  # Bonferroni's interval is a little wider than Holm's test is strict
+    if low <= 0:  # Bonferroni's interval is slightly wider than Holm's test is strict
         return f"p {difference.p:.3f}"
     return f"95 %: {span(low, high)}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMES
+def _name_first(names: Sequence[str]) -> str:
+    """Return the first names and the number of the others: a, b, c and 2 others."""
+    more = len(names) - MAX_NAMES
     if more > 0:
-        return f"{', '.join(names[:NAMES])} and {more} {'other' if more == 1 else 'others'}"
-    return listed(names)
+        return f"{', '.join(names[:MAX_NAMES])} and {more} {'other' if more == 1 else 'others'}"
+    return join_words(names)

@@ -1,33 +1,24 @@
-"""What tells the jobs of a sweep from each other: the keys that were swept, and labels in words."""
+"""Swept keys: which of their values distinguish the jobs of a sweep.
+
+Do not import torch or pandas here: a sweep's baseline is checked before its first job.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from graft.config.identity import leaves
-from graft.errors import GraftError
 
-BUDGETS = {"dataset.small_per_class": "images per class", "dataset.small_total": "images"}
-# Neither changes what a job finds, or follows from what does.
-UNTOLD = re.compile(r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.(root|download))(\.|$)")
-# Of these groups and knobs the value says enough.
-NAMED = (
-    "experiment",
-    "dataset",
-    "backbone",
-    "source",
-    "head",
-    "tune",
-    "optimizer",
-    "activation",
-    "augment",
-    "schedule",
+# Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
+IGNORED = re.compile(
+    r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.(root|download))(\.|$)"
 )
 
-Setting = dict[str, str]  # the swept keys' values, as texts
+Setting = dict[str, str]  # a job's values of the swept keys, as texts
+Job = tuple[Mapping, Mapping[str, str]]  # a job's configuration, and its choices: the option of each group
 
 
-def flat(config: Mapping) -> Setting:
-    """Return a nested configuration as dotted keys and texts, without `_target_` and its like."""
+def flatten(config: Mapping) -> dict[str, str]:
+    """Return a nested configuration as texts by dotted keys, without `_target_` and other keys of Hydra's."""
     return {
         key: "null" if value is None else str(value).removesuffix(".0")
         for key, value in leaves(config).items()
@@ -35,12 +26,12 @@ def flat(config: Mapping) -> Setting:
     }
 
 
-def overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:
-    """Read the overrides that a job's folder is named after: head=dense512_dropout=0.5.
+def folder_overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the overrides in a job folder's name: head=dense512_dropout=0.5.
 
     Args:
-        folder: its name.
-        keys: the configuration's top-level keys, which tell where an override begins.
+        folder: the name.
+        keys: top-level keys of the configuration. An override begins with one of them; values may contain `_`, too.
     """
     starts = "|".join(re.escape(key) for key in [*keys, "experiment"])
     parts = re.split(rf"_(?=[+~]?(?:{starts})(?:\.[\w.]+)?=)", folder)
@@ -48,150 +39,113 @@ def overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:
 
 
 def known_choices(result: Mapping, folder: str) -> dict[str, str]:
-    """Return a job's choice of each group; results of the first format tell only some, by their folder's name."""
+    """Return a job's option of each group.
+
+    Results of the first format do not store them: for these, return the options in the folder's name.
+    """
     if isinstance(result.get("choices"), Mapping):
         return {str(group): str(option) for group, option in result["choices"].items()}
     config = result.get("config") or {}
     groups = {"experiment", *(key for key, value in config.items() if isinstance(value, Mapping))}
-    return {group: option for group, option in overrides(folder, config).items() if group in groups}
+    return {group: option for group, option in folder_overrides(folder, config).items() if group in groups}
 
 
-def with_choices(jobs: Sequence[tuple[Mapping, Mapping[str, str]]]) -> list[dict[str, str]]:
-    """Complete the jobs' choices, which results of the first format lack.
+def complete_choices(jobs: Sequence[Job]) -> list[dict[str, str]]:
+    """Return each job's option of every group of its configuration.
 
-    Args:
-        jobs: configuration and known choices of each.
-
-    Returns:
-        For each job and group of its configuration the option: the known one, else that of a job with the same
-        content, else the name of the class that it builds, in small letters.
+    Results of the first format lack choices. A missing option is taken from a job whose configuration of the group is
+    equal; if there is none, it is the lower-case name of the class in `_target_`.
     """
-    elsewhere = {
+    option_by_content = {
         (group, str(config.get(group))): option for config, choices in jobs for group, option in choices.items()
     }
     completed = []
     for config, choices in jobs:
-        targets = {
+        class_names = {
             group: str(node["_target_"]).rpartition(".")[-1].lower()
             for group, node in config.items()
             if isinstance(node, Mapping) and "_target_" in node
         }
-        same = {group: elsewhere.get((group, str(config[group])), target) for group, target in targets.items()}
-        completed.append({**same, **choices})
+        guessed = {
+            group: option_by_content.get((group, str(config[group])), name) for group, name in class_names.items()
+        }
+        completed.append({**guessed, **choices})
     return completed
 
 
-def settings(jobs: Sequence[tuple[Mapping, Mapping[str, str]]]) -> list[Setting]:
-    """Return each job's values of the keys that differ among the jobs.
+def swept_settings(jobs: Sequence[Job]) -> list[Setting]:
+    """Return each job's values of the swept keys: the keys in which the jobs differ.
 
-    A group whose choice differs is one key; its inner keys count where jobs with the same choice differ in them. What
-    a whole experiment brings with it does not count, nor a group's copy of a knob (`head.dropout: ${dropout}`).
+    A group in which jobs chose different options is one key, and its inner keys are listed only if jobs with the
+    same option differ in them. Keys set by an experiment are skipped, and so are a group's copies of a top-level key
+    (`head.dropout: ${dropout}`).
 
     Args:
-        jobs: configuration and complete choices of each.
+        jobs: with complete choices.
     """
     chosen = [choices for _, choices in jobs]
-    values = [flat(config) for config, _ in jobs]
-    groups = [group for group in _keys(chosen) if _differs(group, chosen)]
-    if "experiment" in groups:
-        groups = ["experiment", *(group for group in groups if not _follows(group, "experiment", chosen, chosen))]
-    knobs = [key for key in _keys(values) if not UNTOLD.match(key)]
-    swept = []
-    for key in sorted(knobs, key=lambda key: "." in key):  # knobs before groups' copies of them
-        group = key.partition(".")[0]
-        if not _differs(key, values, [choices.get(group) for choices in chosen]):
-            continue
-        if "experiment" in groups and _follows(key, "experiment", values, chosen):
-            continue
-        if not any(_copies(key, other, values) for other in swept):
-            swept.append(key)
+    values = [flatten(config) for config, _ in jobs]
+    groups = _swept_groups(chosen)
+    keys = _swept_keys(values, chosen, "experiment" in groups)
     return [
-        {group: own[group] for group in groups if group in own} | {key: had[key] for key in swept if key in had}
-        for own, had in zip(chosen, values, strict=True)
+        {group: choices[group] for group in groups if group in choices} | {key: had[key] for key in keys if key in had}
+        for choices, had in zip(chosen, values, strict=True)
     ]
 
 
-def label(setting: Setting) -> str:
-    """Return a setting in words: dense512 with dropout 0.5."""
-    names = [value.replace("_", " ") for key, value in setting.items() if key in NAMED]
-    rest = [said(key, value) for key, value in setting.items() if key not in NAMED and key != "dropout"]
-    if "dropout" in setting and float(setting["dropout"]):
-        rest.insert(0, said("dropout", setting["dropout"]))
-    without = "dropout" in setting and not float(setting["dropout"])
-    words = ", ".join(names) + (" with " if names and rest else "") + ", ".join(rest)
-    if not without:
-        return words
-    return f"{words}{',' if rest else ''} without dropout" if words else "no dropout"
+def _swept_groups(chosen: Sequence[Mapping[str, str]]) -> list[str]:
+    groups = [group for group in _union(chosen) if _differs(group, chosen)]
+    if "experiment" not in groups:
+        return groups
+    return ["experiment", *(group for group in groups if not _set_by_experiment(group, chosen, chosen))]
 
 
-def said(key: str, value: str) -> str:
-    """Return one swept key's value in words."""
-    if key in NAMED:
-        return value.replace("_", " ")
-    if key in BUDGETS:
-        unit = BUDGETS[key]
-        return f"{value} {unit.replace('images', 'image', 1) if value == '1' else unit}"
-    return f"{key.rpartition('.')[-1].replace('_', ' ')} {value}"
-
-
-def listed(items: Sequence[str]) -> str:
-    """Return items as a list in words: one, two and three."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
-def matches(baseline: str, choices: Mapping[str, str], config: Mapping) -> bool:
-    """Tell whether a job is the baseline, which is named as source:scratch, or source:scratch+dropout:0."""
-    has = {**flat(config), **choices}
-    return all(_same_value(has.get(key), value) for key, value in _conditions(baseline).items())
-
-
-def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
-    """Return the error that lists what could be a baseline.
+def _swept_keys(values: Sequence[Setting], chosen: Sequence[Mapping[str, str]], experiments: bool) -> list[str]:
+    """Return the swept keys that are not groups.
 
     Args:
-        baseline: what was asked for.
-        settings: the jobs' values of the keys that differ.
+        values: each job's configuration, flat.
+        chosen: each job's choices.
+        experiments: whether the jobs' experiments differ.
     """
-    there = list(dict.fromkeys(f"{key}:{value}" for setting in settings for key, value in setting.items()))
-    return GraftError(
-        f"report.baseline: no job has {baseline}; these jobs differ in "
-        f"{', '.join(sorted(there)) or 'nothing'}; try report.baseline={min(there, default='null')}"
-    )
+    swept: list[str] = []
+    for key in sorted(_union(values), key=lambda key: "." in key):  # top-level keys before the groups' copies of them
+        group = key.partition(".")[0]
+        options = [choices.get(group) for choices in chosen]
+        if IGNORED.match(key) or not _differs(key, values, options):
+            continue
+        if experiments and _set_by_experiment(key, values, chosen):
+            continue
+        if not any(_copies(key, other, values) for other in swept):
+            swept.append(key)
+    return swept
 
 
-def keys_of(baseline: str) -> set[str]:
-    """Return the keys that a baseline names."""
-    return set(_conditions(baseline))
-
-
-def _conditions(baseline: str) -> dict[str, str]:
-    return {key: value for key, _, value in (part.partition(":") for part in baseline.split("+"))}
-
-
-def _same_value(had: str | None, asked: str) -> bool:
-    try:
-        return had is not None and float(had) == float(asked)  # dropout:0 is 0.0 in the configuration
-    except ValueError:
-        return had == asked
-
-
-def _keys(mappings: Sequence[Mapping[str, str]]) -> list[str]:
+def _union(mappings: Sequence[Mapping[str, str]]) -> list[str]:
     return list(dict.fromkeys(key for mapping in mappings for key in mapping if not key.startswith("hydra/")))
 
 
-def _differs(key: str, values: Sequence[Mapping[str, str]], classes: Sequence | None = None) -> bool:
-    """Tell whether those who have a key differ in it, within some class of them."""
-    seen: dict[object, set[str]] = {}
-    for had, kind in zip(values, classes or [None] * len(values), strict=True):
+def _differs(key: str, values: Sequence[Mapping[str, str]], options: Sequence[str | None] | None = None) -> bool:
+    """Return whether jobs differ in a key; jobs without it do not count.
+
+    Args:
+        key: the key.
+        values: each job's.
+        options: only jobs with the same option are compared; None: all are.
+    """
+    seen: dict[str | None, set[str]] = {}
+    for had, option in zip(values, options or [None] * len(values), strict=True):
         if key in had:
-            seen.setdefault(kind, set()).add(had[key])
-    return any(len(kinds) > 1 for kinds in seen.values())
+            seen.setdefault(option, set()).add(had[key])
+    return any(len(different) > 1 for different in seen.values())
 
 
-def _follows(key: str, leader: str, values: Sequence[Mapping], leaders: Sequence[Mapping]) -> bool:
-    pairs = {(own.get(leader), had.get(key)) for had, own in zip(values, leaders, strict=True)}
-    return len(pairs) == len({first for first, _ in pairs})
+def _set_by_experiment(key: str, values: Sequence[Mapping], chosen: Sequence[Mapping]) -> bool:
+    """Return whether each experiment has one value of a key, so that its name says the value."""
+    pairs = {(choices.get("experiment"), had.get(key)) for had, choices in zip(values, chosen, strict=True)}
+    return len(pairs) == len({experiment for experiment, _ in pairs})
 
 
-def _copies(key: str, knob: str, values: Sequence[Setting]) -> bool:
-    return all(key not in had or had[key].strip("[]") == had.get(knob) for had in values)
+def _copies(key: str, other: str, values: Sequence[Setting]) -> bool:
+    """Return whether a key has the other's value in every job; a list of one value is that value."""
+    return all(key not in had or had[key].strip("[]") == had.get(other) for had in values)

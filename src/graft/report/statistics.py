@@ -1,12 +1,21 @@
-"""Which configurations differ by more than luck: paired comparisons of their trials, corrected for their number.
+"""Significance of the differences between configurations: paired tests over trials, corrected for their number.
 
-Trial k has the same images under every configuration, so that trials are compared pair by pair: what makes one draw
-of images easy makes it easy for all, and cancels.
+Notation, for two configurations a and b and the trials k = 1 ... n that both finished:
+
+    d_k = a_k - b_k                          difference of their accuracies in trial k
+    D = mean(d),  S = std(d) / sqrt(n)       mean difference and its standard error
+    t = D / S                                paired t-test: Student's t with n - 1 degrees of freedom gives p
+    D +- S * t(1 - LEVEL / (2 m), n - 1)     its interval, for m tested pairs (Bonferroni); t(q, f) is a quantile
+
+Trial k draws the same images under every configuration, so the easiness of a draw is in both a_k and b_k and cancels
+in d_k. For m pairs with p-values sorted p_(1) <= ... <= p_(m), Holm's correction is
+
+    p'_(i) = min(1, max over j <= i of (m + 1 - j) p_(j))
+
+and a difference is significant if p' < LEVEL: of all equal pairs, one is called different in at most 5 % of sweeps.
 """
 
-import functools
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,20 +23,25 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.05
-# The surest outcome of n pairs, all differences of one sign, has the two-sided chance 2 / 2^n without any assumption
-# about their distribution: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may say less than 5 % of 3 pairs, but only
-# because it assumes normal differences, which 3 pairs cannot show.
+# If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
+# p = 2 / 2^n: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may report p < 5 % for 3 pairs, but only by assuming normally
+# distributed differences, which 3 pairs cannot show.
 MIN_TRIALS = 6
-SAME = 1e-9  # differences closer than this are equal: an image more or less is at least a million times as much
+TOLERANCE = 1e-9  # for equal accuracies; one test image changes an accuracy by at least a million times more
 
-Accuracies = Mapping[int, float]  # of the finished trials, by seed
+Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One configuration's accuracies, in [0, 1]; the interval is Student's t of the mean, None for one trial."""
+    """Summary of one configuration's accuracies, in [0, 1].
 
-    trials: int
+    Attributes:
+        std: sample standard deviation; None for a single trial.
+        interval: 95 % interval of the mean, Student's t; None for a single trial.
+    """
+
+    num_trials: int
     mean: float
     low: float
     high: float
@@ -37,100 +51,116 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one configuration's accuracies differ from another's, over the trials that both have.
+    """Difference between two configurations' accuracies, over the trials that both have.
 
-    Args:
-        each: differences by trial, of shape (common trials,), positive where the first is better.
-        p: two-sided and corrected; None if the trials are too few to tell.
-        interval: of the mean difference, corrected as well; None likewise.
+    Attributes:
+        per_trial: d_k, of shape (common trials,), positive where the first is better.
+        p: two-sided, Holm-corrected; None with fewer than `MIN_TRIALS` common trials.
+        interval: of the mean difference, Bonferroni-corrected; None as p is.
     """
 
-    each: np.ndarray
+    per_trial: np.ndarray
     p: float | None
     interval: tuple[float, float] | None
 
     @property
     def mean(self) -> float | None:
-        return float(self.each.mean()) if len(self.each) else None
+        """The mean difference; None without common trials."""
+        return float(self.per_trial.mean()) if len(self.per_trial) else None
 
     @property
-    def told(self) -> bool:
-        """Whether the two can be told apart."""
+    def significant(self) -> bool:
         return self.p is not None and self.p < LEVEL
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All configurations beside the one with the highest mean."""
+    """All configurations compared with the one of the highest mean."""
 
     best: str
     differences: dict[str, Difference]  # of every other configuration to the best
-    pairs: int  # how many were tested, and corrected for
+    num_tested: int  # pairs that had enough common trials; the correction is for their number
 
 
 def spread(accuracies: Accuracies) -> Spread:
-    """Summarize one configuration's trials, of which there is at least one."""
+    """Summarize the accuracies of one configuration, which has at least one trial."""
     values = np.array(list(accuracies.values()))
-    mean, low, high = (float(number) for number in (values.mean(), values.min(), values.max()))
-    if len(values) == 1:
-        return Spread(1, mean, low, high, None, None)
-    half = _half(values)
-    return Spread(len(values), mean, low, high, float(values.std(ddof=1)), (mean - half, mean + half))
+    n, mean = len(values), float(values.mean())
+    std, interval = None, None
+    if n > 1:
+        std = float(values.std(ddof=1))
+        half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * std / n**0.5
+        interval = mean - half, mean + half
+    return Spread(n, mean, float(values.min()), float(values.max()), std, interval)
 
 
 def summary(values: Sequence[float]) -> dict[str, float | list[float] | None]:
-    """Summarize trials as `result.json` does: mean, lowest, highest, sample standard deviation, 95 % interval.
-
-    The interval is Student's t; it and the deviation are None for a single trial.
-    """
-    own = spread(dict(enumerate(values)))
-    interval = None if own.interval is None else list(own.interval)
-    return {"mean": own.mean, "min": own.low, "max": own.high, "std": own.std, "ci95": interval}
+    """Return a `Spread` as `result.json` stores it: mean, min, max, std and ci95."""
+    overall = spread(dict(enumerate(values)))
+    ci95 = None if overall.interval is None else list(overall.interval)
+    return {"mean": overall.mean, "min": overall.low, "max": overall.high, "std": overall.std, "ci95": ci95}
 
 
 def ranking(configurations: Mapping[str, Accuracies]) -> list[str]:
-    """Return the configurations from the highest mean to the lowest; equal ones in their order."""
+    """Return the configurations from the highest mean to the lowest; equal ones in their given order."""
     means = {name: np.mean(list(accuracies.values())) for name, accuracies in configurations.items()}
-    return sorted(means, key=lambda name: -round(float(means[name]) / SAME))
+    return sorted(means, key=lambda name: -round(float(means[name]) / TOLERANCE))
 
 
 def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
     """Compare every configuration with the best one.
 
-    The best is best because its mean came out highest, so that it was compared with all others on the way, and all
-    others with each other: the correction is for all k(k - 1) / 2 pairs. For the k - 1 pairs with the best alone, it
-    would find winners among equals too often.
+    Choosing the best by its mean compares all pairs implicitly, so p-values are corrected for k(k - 1) / 2
+    comparisons. A correction for the k - 1 pairs with the best would find winners among equals too often.
+
+    Example:
+        Eight trials of three heads; trials 4 to 7 draw easier images than 0 to 3.
+
+        >>> draws = [0.80, 0.80, 0.81, 0.81, 0.90, 0.90, 0.91, 0.91]
+        >>> noise = [0.01, -0.01, 0.02, -0.02, 0.01, -0.01, 0.02, -0.02]
+        >>> plain = dict(enumerate(draws))
+        >>> dense = {seed: draw + 0.05 + noise[seed] / 5 for seed, draw in enumerate(draws)}
+        >>> wide = {seed: draw + 0.05 + noise[seed] for seed, draw in enumerate(draws)}
+        >>> compared = compare_all({"plain": plain, "dense": dense, "wide": wide})
+        >>> compared.best, compared.num_tested
+        ('dense', 3)
+        >>> for name, difference in compared.differences.items():
+        ...     low, high = difference.interval
+        ...     print(f"{name}: {difference.mean:.3f} ({low:.3f} to {high:.3f}) {difference.significant}")
+        plain: -0.050 (-0.054 to -0.046) True
+        wide: 0.000 (-0.015 to 0.015) False
     """
-    winner = ranking(configurations)[0]
+    best = ranking(configurations)[0]
     pairs = list(itertools.combinations(configurations, 2))
     tested = differences([(configurations[first], configurations[second]) for first, second in pairs])
-    beside = {}
+    to_best = {}
     for (first, second), difference in zip(pairs, tested, strict=True):
-        if first == winner:
-            beside[second] = _turned(difference)
-        elif second == winner:
-            beside[first] = difference
-    return Comparison(winner, beside, sum(difference.p is not None for difference in tested))
+        if first == best:
+            to_best[second] = _negated(difference)
+        elif second == best:
+            to_best[first] = difference
+    return Comparison(best, to_best, sum(difference.p is not None for difference in tested))
 
 
 def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Difference]:
-    """Test pairs of configurations that were named before their results were seen, together.
+    """Test several pairs together; they must have been chosen before their results were seen.
 
-    The paired t-test, with Holm's correction (Scandinavian Journal of Statistics 6, 1979) for the number of those
-    pairs that have enough trials; intervals are Bonferroni's for the same number, so that all hold together in 95 %
-    of cases. They are a little wider than Holm's test is strict: one may just include 0 where p is below 5 %.
+    p-values have Holm's correction (Scandinavian Journal of Statistics 6, 1979) for the number m of pairs with
+    enough common trials, intervals have Bonferroni's, so that all m hold simultaneously with 95 % probability.
+    Bonferroni's intervals are slightly wider than Holm's test is strict: one may include 0 although p < 5 %.
     """
-    each = [_each(first, second) for first, second in pairs]
-    enough = [index for index, values in enumerate(each) if len(values) >= MIN_TRIALS]
-    p = dict(zip(enough, holm(_p_values([each[index] for index in enough])), strict=True))
-    return [
-        Difference(values, p.get(index), _interval(values, len(enough)) if index in p else None)
-        for index, values in enumerate(each)
+    per_trial = [
+        np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
+        for first, second in pairs
     ]
+    enough = [index for index, values in enumerate(per_trial) if len(values) >= MIN_TRIALS]
+    p, intervals = _paired_t_tests([per_trial[index] for index in enough])
+    tested = dict(zip(enough, zip(holm(p), intervals, strict=True), strict=True))
+    return [Difference(values, *tested.get(index, (None, None))) for index, values in enumerate(per_trial)]
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Correct p-values for their number: the smallest times m, the next times m - 1, never falling, at most 1."""
+    """Correct p-values for their number, by Holm's formula above."""
     values = np.asarray(p, dtype=float)
     order = np.argsort(values, kind="stable")
     corrected = np.empty(len(values))
@@ -138,59 +168,47 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def method(comparisons: int, among: str) -> str:
-    """Name what `compare_all` and `differences` do, for the reader of a report.
+def describe_method(num_tested: int, pairs: str) -> str:
+    """Name the tests of `compare_all` and `differences` for the reader of a report.
 
     Args:
-        comparisons: how many pairs were tested.
-        among: which pairs these are, as in "all pairs of 8 configurations".
+        num_tested: number of tested pairs.
+        pairs: which pairs these are, as in "all pairs of 8 configurations".
     """
-    if not comparisons:
+    if not num_tested:
         return f"No differences were tested: two configurations need {MIN_TRIALS} common trials (seeds)."
-    count = "1 comparison" if comparisons == 1 else f"{comparisons} comparisons"
+    count = "1 comparison" if num_tested == 1 else f"{num_tested} comparisons"
     return (
-        f"Differences: paired t-test over common trials (seeds), p by Holm's correction for {count} ({among}), "
-        "intervals by Bonferroni's, so that 95 % holds for all of them together."
+        f"Differences: paired t-tests over common trials (seeds), p with Holm's correction for {count} ({pairs}), "
+        "simultaneous 95 % intervals by Bonferroni's correction."
     )
 
 
-def _each(first: Accuracies, second: Accuracies) -> np.ndarray:
-    seeds = [seed for seed in first if seed in second]
-    return np.array([first[seed] - second[seed] for seed in seeds])
-
-
-def _turned(difference: Difference) -> Difference:
+def _negated(difference: Difference) -> Difference:
     interval = difference.interval
-    return Difference(-difference.each, difference.p, interval and (-interval[1], -interval[0]))
+    return Difference(-difference.per_trial, difference.p, interval and (-interval[1], -interval[0]))
 
 
-def _p_values(each: Sequence[np.ndarray]) -> list[float]:
-    """Return each paired t-test's p-value; those of as many trials in one call, since 64 configurations are 2,016."""
-    p = np.empty(len(each))
-    varied: dict[int, list[int]] = {}
-    for index, values in enumerate(each):
-        if np.ptp(values) > SAME:
-            varied.setdefault(len(values), []).append(index)
-        elif abs(values[0]) < SAME:
-            p[index] = 1.0
-        else:  # no variance, of which the t-test would make p = 0: the sign test's p holds here, too
-            p[index] = 2.0 ** (1 - len(values))
-    for same in varied.values():
-        stacked = np.stack([each[index] for index in same])
-        p[same] = stats.ttest_rel(stacked, np.zeros_like(stacked), axis=1).pvalue
-    return p.tolist()
+def _paired_t_tests(per_trial: Sequence[np.ndarray]) -> tuple[list[float], list[tuple[float, float]]]:
+    """Return each pair's uncorrected p-value, and its interval corrected for the number of pairs.
 
-
-def _interval(values: np.ndarray, comparisons: int) -> tuple[float, float]:
-    mean, half = float(values.mean()), _half(values, comparisons)
-    return mean - half, mean + half
-
-
-def _half(values: np.ndarray, comparisons: int = 1) -> float:
-    """Return half the interval of a mean, Bonferroni's for some comparisons."""
-    return _quantile(comparisons, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
-
-
-@functools.cache
-def _quantile(comparisons: int, freedom: int) -> float:
-    return float(stats.t.ppf(1 - LEVEL / 2 / comparisons, freedom))
+    Args:
+        per_trial: differences of each pair, each of shape (n,), where n differs between pairs.
+    """
+    p = np.empty(len(per_trial))
+    low, high = np.empty(len(per_trial)), np.empty(len(per_trial))
+    by_length: dict[int, list[int]] = {}
+    for index, values in enumerate(per_trial):
+        if np.ptp(values) > TOLERANCE:
+            by_length.setdefault(len(values), []).append(index)
+            continue
+        # Without variance t is infinite, or 0 / 0 for equal configurations: p is the sign test's, or 1.
+        p[index] = 1.0 if abs(values[0]) < TOLERANCE else 2.0 ** (1 - len(values))
+        low[index] = high[index] = values.mean()
+    # One call for all pairs of the same n: 64 configurations are 2,016 pairs.
+    for same in by_length.values():
+        stacked = np.stack([per_trial[index] for index in same])  # (pairs, n)
+        tested = stats.ttest_rel(stacked, np.zeros_like(stacked), axis=1)
+        interval = tested.confidence_interval(1 - LEVEL / len(per_trial))
+        p[same], low[same], high[same] = tested.pvalue, interval.low, interval.high
+    return p.tolist(), list(zip(low.tolist(), high.tolist(), strict=True))

@@ -20,7 +20,8 @@ from graft.config.check import check, unused
 from graft.config.identity import check_existing_result, choices, without_hydra
 from graft.errors import GraftError
 from graft.job_folder import RESULT
-from graft.report.settings import matches, settings, unknown_baseline
+from graft.report.baseline import matches_baseline, unknown_baseline
+from graft.report.settings import swept_settings
 from graft.run.grid import grid
 from graft.run.launcher import check_devices
 from graft.run.space import jobs_to_check
@@ -118,8 +119,8 @@ def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
     if baseline is None:
         return
     composed = [(to_plain(without_hydra(job)), choices(job.hydra)) for job in jobs]
-    if not any(matches(baseline, chosen, config) for config, chosen in composed):
-        raise unknown_baseline(baseline, settings(composed))
+    if not any(matches_baseline(baseline, chosen, config) for config, chosen in composed):
+        raise unknown_baseline(baseline, swept_settings(composed))
 
 
 def check_job(config: DictConfig, folder: Path) -> None:

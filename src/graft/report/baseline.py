@@ -1,0 +1,45 @@
+"""Baselines: conditions that select the jobs to compare with, as in source:scratch+dropout:0.
+
+Do not import torch or pandas here: a mistyped baseline must be refused before a sweep's first job.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from graft.errors import GraftError
+from graft.report.settings import flatten
+
+
+def matches_baseline(baseline: str, choices: Mapping[str, str], config: Mapping) -> bool:
+    """Return whether a job fulfills all conditions of a baseline, by its options or its configuration's values."""
+    values = {**flatten(config), **choices}
+    return all(_equal(values.get(key), value) for key, value in _conditions(baseline).items())
+
+
+def baseline_keys(baseline: str) -> set[str]:
+    """Return the keys in a baseline's conditions."""
+    return set(_conditions(baseline))
+
+
+def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
+    """Return the error for a baseline that matches no job; it lists the conditions that would match some.
+
+    Args:
+        baseline: the one that was asked for.
+        settings: the jobs' values of the swept keys.
+    """
+    possible = {f"{key}:{value}" for setting in settings for key, value in setting.items()}
+    return GraftError(
+        f"report.baseline: no job has {baseline}; these jobs differ in "
+        f"{', '.join(sorted(possible)) or 'nothing'}; try report.baseline={min(possible, default='null')}"
+    )
+
+
+def _conditions(baseline: str) -> dict[str, str]:
+    return {key: value for key, _, value in (part.partition(":") for part in baseline.split("+"))}
+
+
+def _equal(value: str | None, expected: str) -> bool:
+    try:
+        return value is not None and float(value) == float(expected)  # dropout:0 matches 0.0
+    except ValueError:
+        return value == expected

@@ -1,0 +1,45 @@
+"""Labels of jobs: their values of the swept keys, in words."""
+
+from graft.report.settings import Setting
+
+BUDGETS = {
+    "dataset.small_per_class": "images per class",
+    "dataset.small_total": "images",
+}  # units of training set sizes
+# For these keys the value alone is a clear label: "dense512", not "head dense512".
+CLEAR_VALUES = (
+    "experiment",
+    "dataset",
+    "backbone",
+    "source",
+    "head",
+    "tune",
+    "optimizer",
+    "activation",
+    "augment",
+    "schedule",
+)
+
+
+def label(setting: Setting) -> str:
+    """Return a setting in words: dense512 with dropout 0.5."""
+    names = [describe(key, value) for key, value in setting.items() if key in CLEAR_VALUES]
+    details = [describe(key, value) for key, value in setting.items() if key not in (*CLEAR_VALUES, "dropout")]
+    without_dropout = "dropout" in setting and float(setting["dropout"]) == 0
+    if "dropout" in setting and not without_dropout:
+        details.insert(0, describe("dropout", setting["dropout"]))
+    words = ", ".join(names) + (" with " if names and details else "") + ", ".join(details)
+    if not without_dropout:
+        return words
+    # "plain without dropout", but "plain with lr 0.01, without dropout".
+    return f"{words}{',' if details else ''} without dropout" if words else "no dropout"
+
+
+def describe(key: str, value: str) -> str:
+    """Return one swept key's value in words: lr 0.01, 5 images per class."""
+    if key in CLEAR_VALUES:
+        return value.replace("_", " ")
+    if key in BUDGETS:
+        unit = BUDGETS[key]
+        return f"{value} {unit.replace('images', 'image', 1) if value == '1' else unit}"
+    return f"{key.rpartition('.')[-1].replace('_', ' ')} {value}"

@@ -1,0 +1,32 @@
+import pytest
+
+from graft.report.labels import describe, label
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"head": "dense512", "dropout": "0"}, "dense512 without dropout"),
+        ({"head": "dense512", "dropout": "0.5", "lr": "0.01"}, "dense512 with dropout 0.5, lr 0.01"),
+        ({"head": "plain", "lr": "0.01", "dropout": "0"}, "plain with lr 0.01, without dropout"),
+        ({"dropout": "0"}, "no dropout"),
+        ({"source": "big", "dataset.small_per_class": "1"}, "big with 1 image per class"),
+        ({"experiment": "lecture_mnist_scratch"}, "lecture mnist scratch"),
+    ],
+)
+def test_labels_are_words(setting: dict[str, str], expected: str):
+    assert label(setting) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("head", "dense512", "dense512"),
+        ("lr", "0.01", "lr 0.01"),
+        ("head.input_dropout", "0.5", "input dropout 0.5"),
+        ("dataset.small_total", "1", "1 image"),
+        ("dataset.small_per_class", "1 and 10", "1 and 10 images per class"),
+    ],
+)
+def test_a_value_is_described_with_its_key_or_unit_where_it_is_not_clear_alone(key: str, value: str, expected: str):
+    assert describe(key, value) == expected

@@ -1,0 +1,98 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.report.records import read_records
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def trials(*accuracies: float) -> list[dict]:
+    return [{"seed": seed, "accuracy": accuracy} for seed, accuracy in enumerate(accuracies)]
+
+
+def test_each_folder_is_a_finished_failed_or_pruned_job(tmp_path: Path):
+    write(tmp_path / "fine" / "result.json", {"trials": trials(0.5, 0.6)})
+    write(tmp_path / "broken" / "failure.json", {"error": "no space left"})
+    write(tmp_path / "hopeless" / "pruned.json", {"epoch": 20, "trials": 2, "val_accuracy": 0.314})
+    records = read_records([tmp_path])
+    (record,) = records.finished
+    assert (record.name, record.label, record.folder) == ("fine", "fine", tmp_path / "fine")
+    assert record.accuracies() == {0: 0.5, 1: 0.6}
+    assert records.failed == {"broken": "no space left"}
+    assert records.pruned == {"hopeless": "at epoch 20, validation accuracy 31.4 %"}
+    assert records.damaged == {}
+
+
+def test_a_failure_counts_more_than_a_result_and_a_result_more_than_a_pruning(tmp_path: Path):
+    for name in ("failed", "finished"):
+        write(tmp_path / name / "result.json", {"trials": trials(0.5)})
+        write(tmp_path / name / "pruned.json", {"epoch": 1, "val_accuracy": 0.1})
+    write(tmp_path / "failed" / "failure.json", {"error": "why"})
+    records = read_records([tmp_path])
+    assert [record.name for record in records.finished] == ["finished"]
+    assert records.failed == {"failed": "why"}
+    assert list(records.pruned) == ["failed"]
+
+
+def test_trials_without_an_accuracy_are_left_out_and_a_job_without_any_has_failed(tmp_path: Path):
+    one = [*trials(0.5), {"seed": 7, "accuracy": None, "error": "the loss became NaN"}]
+    write(tmp_path / "one" / "result.json", {"trials": one})
+    write(tmp_path / "none" / "result.json", {"trials": trials(math.nan, math.inf)})
+    records = read_records([tmp_path])
+    assert [record.accuracies() for record in records.finished] == [{0: 0.5}]
+    assert records.failed == {
+        "none": "none of its trials finished",
+        "one, trial of seed 7": "the loss became NaN",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"trials": [{', "Expecting property name"),
+        ("[]", "it has no list of trials"),
+        ('{"trials": []}', "it has no list of trials"),
+        ('{"trials": [{"seed": 0}]}', "a trial in it has no seed or no accuracy"),
+        ('{"trials": [{"seed": 0, "accuracy": 1}], "config": 3}', "its config is not a mapping"),
+    ],
+)
+def test_a_damaged_result_is_named_with_its_reason(tmp_path: Path, text: str, reason: str):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "result.json").write_text(text)
+    records = read_records([tmp_path])
+    assert records.finished == []
+    assert records.damaged["half/result.json"].startswith(reason)
+
+
+def test_damaged_failures_and_prunings_are_named_too(tmp_path: Path):
+    write(tmp_path / "a" / "failure.json", {})
+    write(tmp_path / "b" / "pruned.json", [])
+    assert list(read_records([tmp_path]).damaged) == ["a/failure.json", "b/pruned.json"]
+
+
+def test_folders_inside_each_other_count_once_and_names_begin_where_all_part(tmp_path: Path):
+    for name in ("first/plain", "second/plain"):
+        write(tmp_path / name / "result.json", {"trials": trials(0.5)})
+    records = read_records([tmp_path / "first", tmp_path / "second", tmp_path / "first" / "plain"])
+    assert [record.name for record in records.finished] == ["first/plain", "second/plain"]
+    (alone,) = read_records([tmp_path / "first" / "plain"]).finished
+    assert alone.name == "plain"
+
+
+def test_labels_are_unique(tmp_path: Path):
+    for name, rate in (("a", 0.1), ("b", 0.2), ("c", 0.2)):
+        write(tmp_path / name / "result.json", {"trials": trials(0.5), "config": {"lr": rate}})
+    labels = [record.label for record in read_records([tmp_path]).finished]
+    assert labels == ["lr 0.1", "lr 0.2 (b)", "lr 0.2 (c)"]
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path):
+    with pytest.raises(GraftError, match=r"there is no folder .*no; try outputs"):
+        read_records([tmp_path / "no"])

@@ -1,0 +1,21 @@
+"""The examples in docstrings, run as they are written."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = (
+    "graft.report.statistics",
+    "graft.run.plan",
+    "graft.training.features",
+    "graft.training.transfer",
+    "graft.training.trials",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str):
+    failed, attempted = doctest.testmod(importlib.import_module(name))
+    assert attempted
+    assert not failed
