@@ -38,7 +38,7 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
     with seeded(plan.source.seed, "pretrain"):
         network = plan.backbone()
         trainer = plan.trainer(max_epochs=plan.source.epochs, logger=False, limit_val_batches=0)
-        assert plan.source._name(network, plan.data, trainer) == "cnn-3edca97bb69f069a4e7f7d89"
+        assert plan.source.key(network, plan.data, trainer) == "cnn-3edca97bb69f069a4e7f7d89"
 
 
 def test_a_key_that_an_older_result_does_not_know_is_no_difference(configure: Configure, tmp_path: Path):

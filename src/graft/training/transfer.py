@@ -68,10 +68,8 @@ class TransferModule(pl.LightningModule):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Map a batch's inputs, (trials, batch, ...), to logits, (trials, batch, classes)."""
-        return self._logits(batch.inputs, batch.stored)
-
-    def _logits(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
-        if not stored:
+        inputs = batch.inputs
+        if not batch.stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return self.stack(inputs)
@@ -123,8 +121,9 @@ class TransferModule(pl.LightningModule):
         if self.objective is None:
             losses = self._evaluate(batch)
         else:
-            forward = functools.partial(self._logits, stored=batch.stored)
-            logits, losses = self.objective.step(self.stack, forward, batch.inputs, batch.labels)
+            inputs, pairing = self.objective.mix(batch.inputs)
+            logits = self(batch._replace(inputs=inputs))
+            losses = self.objective.losses(logits, batch.labels, pairing)
             self._record_batch(batch, losses, logits, batch.labels)
         # No trial's loss depends on another trial's weights: the sum's gradients are those of each trial alone.
         return losses.mean(1).sum() * batch.weight
