@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.files import fingerprint, read_tensors, write_bytes, write_tensors, write_text
+from graft.files import (
+    fingerprint,
+    num_bytes,
+    read_tensors,
+    remove_leftovers,
+    write_bytes,
+    write_tensors,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -21,7 +29,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_tensors_come_back_and_damage_is_noticed(tmp_path: Path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path):
+    for name in ("result.json", ".result.json.abcd_123", ".hidden", ".hydra.config"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".hydra.config", "result.json"]
+
+
+def test_bytes_are_counted_over_all_tensors():
+    assert num_bytes({"a": torch.zeros(3, 4), "b": torch.zeros(5, dtype=torch.uint8)}) == 3 * 4 * 4 + 5
+
+
+def test_tensors_are_read_as_written_and_damage_is_detected(tmp_path: Path):
     tensors = {"a": torch.rand(3, 4).T, "b": torch.arange(5)}
     path = tmp_path / "new" / "tensors.safetensors"
     write_tensors(path, tensors)
@@ -35,7 +54,7 @@ def test_tensors_come_back_and_damage_is_noticed(tmp_path: Path):
     assert read_tensors(tmp_path / "absent") is None
 
 
-def test_fingerprints_tell_values_shapes_and_types_apart_but_not_the_order_of_names():
+def test_fingerprints_depend_on_values_shapes_and_types_but_not_on_the_order_of_names():
     x = torch.arange(6)
     different = [x, x.view(2, 3), x.int(), x.flip(0), {"x": x}, {"y": x}, "x", ("x", "y")]
     assert len({fingerprint(item) for item in different}) == len(different)

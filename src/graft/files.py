@@ -1,6 +1,6 @@
-"""Files that are whole or absent: written under a temporary name, renamed, checked when read.
+"""Atomic files: written under a temporary name, then renamed; tensors have a checksum that is verified on reading.
 
-torch is imported where tensors are met, because reports write texts and pictures without it.
+Import torch only inside functions that need it, because reports are written without it.
 """
 
 import errno
@@ -21,7 +21,11 @@ Tensors = Mapping[str, "torch.Tensor"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that no reader ever sees half of it."""
+    """Write a file atomically: readers see the old content or the new one, never a part of it.
+
+    Raises:
+        GraftError: the disk or the user's quota is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -35,30 +39,30 @@ def write_bytes(path: Path, content: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise GraftError(
-                f"no space left for {path}; what is finished is kept: make room and run the same command again"
+                f"no space left for {path}; finished work is kept: free some space and run the same command again"
             ) from None
         raise
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process had begun to write into a folder that nobody else writes into."""
+    """Remove the temporary files of killed processes from a folder into which no process is writing now."""
     for path in folder.glob(".*.*"):
         if re.fullmatch(r"\..+\.\w{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
-def size(tensors: Tensors) -> int:
-    """Return how many bytes tensors take."""
+def num_bytes(tensors: Tensors) -> int:
+    """Return the number of bytes of all tensors together."""
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that no reader ever sees half of it."""
+    """Write a text file atomically."""
     write_bytes(path, text.encode())
 
 
 def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, with a checksum that `read_tensors` compares."""
+    """Write tensors as safetensors, atomically and with a checksum; `about` is added to the file's metadata."""
     from safetensors.torch import save
 
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -66,7 +70,7 @@ def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, str] | None 
 
 
 def read_tensors(path: Path) -> "dict[str, torch.Tensor] | None":
-    """Read what `write_tensors` wrote; None if the file is missing or damaged."""
+    """Read a file of `write_tensors`; None if it is missing or damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -79,7 +83,10 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor] | None":
 
 
 def fingerprint(*parts: object) -> str:
-    """Return the SHA-256, in hexadecimal, of tensors (or mappings of them) and of anything else's text."""
+    """Return the SHA-256, in hexadecimal, of tensors, of mappings of them, and of other objects' `str`.
+
+    It depends on tensors' values, shapes and types, not on their strides or device, nor on the order of a mapping.
+    """
     import torch
 
     digest = hashlib.sha256()

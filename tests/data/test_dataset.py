@@ -80,7 +80,7 @@ def test_any_classes_may_be_big_or_small():
         ({"small_total": 100, "draw": "first"}, "leaves class 3 without images; try dataset.draw=stratified"),
         ({"small_total": 3}, "leaves class 7 without images"),
         ({"test_per_class": 500}, "test_per_class=500 leaves nothing.*class 1 has 500"),
-        ({"root": "/nowhere"}, "dataset.root=/nowhere holds no mnist_5k.csv.gz.*try dataset.root=null"),
+        ({"root": "/nowhere"}, "dataset.root=/nowhere has no mnist_5k.csv.gz.*try dataset.root=null"),
     ],
 )
 def test_refusals_give_the_numbers(options: dict, message: str):

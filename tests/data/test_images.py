@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from graft.errors import GraftError
 from graft.training.features import FeatureStore
 
 NAMES = ("one", "three")
-Folder = Callable[..., ImageFolder]
 
 
 @pytest.fixture
@@ -33,8 +32,14 @@ def folder(root: Path, **options) -> ImageFolder:
     return ImageFolder(**{"big": [], "small": "all", "root": str(root), "small_per_class": 10, **options})
 
 
+def limited(data: ImageFolder, **limits: int) -> ImageFiles:
+    """Return the data set's images with limits of their own."""
+    assert isinstance(data.images, ImageFiles)
+    return replace(data.images, **limits)
+
+
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Return a list that grows by each file that is decoded in this process."""
+    """Return a list to which each file that this process decodes is added."""
     decoded: list[Path] = []
     decode = images.decode
     monkeypatch.setattr(images, "decode", lambda path, shape: (decoded.append(path), decode(path, shape))[1])
@@ -69,17 +74,15 @@ def test_images_that_fit_are_decoded_once(root: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("workers_from", [0, 10**9])
-def test_images_that_do_not_fit_are_streamed(root: Path, monkeypatch: pytest.MonkeyPatch, workers_from: int):
+def test_images_that_do_not_fit_into_memory_are_streamed(root: Path, workers_from: int):
     data = folder(root)
     split, streamed = (SmallDataModule(data, [3, 4], batch_size=4) for _ in range(2))
     split.setup("fit")
-    monkeypatch.setattr(images, "IN_MEMORY", 1000)
-    monkeypatch.setattr(images, "WORKERS_FROM", workers_from)
-    stream = data.images.read(streamed.images)
+    stream = limited(data, memory_limit=1000, workers_from=workers_from).read(streamed.images)
     assert isinstance(stream, ImageStream)
     streamed = streamed.with_inputs(Inputs(stream, stored=False, shape=data.images.shape))
-    for held, read in ((split, streamed), (split, streamed)):  # two epochs
-        batches = zip(held.train_dataloader(), read.train_dataloader(), strict=True)
+    for _ in range(2):  # epochs
+        batches = zip(split.train_dataloader(), streamed.train_dataloader(), strict=True)
         for (pixels, labels, *_), (same_pixels, same_labels, *_) in batches:
             assert pixels.shape == (2, 4, 1, 28, 28)
             assert torch.equal(pixels, same_pixels)
@@ -88,33 +91,29 @@ def test_images_that_do_not_fit_are_streamed(root: Path, monkeypatch: pytest.Mon
     assert sum(batch.labels.shape[1] for batch in test) == 16
 
 
-def test_stored_features_spare_decoding(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_images_with_stored_features_are_not_decoded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     decoded = decodings(monkeypatch)
-    monkeypatch.setattr(images, "IN_MEMORY", 1000)
-    data = folder(root)
-    store, front = (
-        FeatureStore(tmp_path / "store", torch.device("cpu")),
-        torch.nn.Sequential(InputSpec().preprocess(data.images.shape)),
-    )
-    first = store.features(front, data.images, torch.arange(30))
+    found = limited(folder(root), memory_limit=1000)
+    store = FeatureStore(tmp_path / "store", torch.device("cpu"))
+    frozen = torch.nn.Sequential(InputSpec().preprocess(found.shape))
+    first = store.features(frozen, found, torch.arange(30))
     image_folder.cache_clear()
-    assert torch.equal(store.features(front, folder(root).images, torch.arange(30)), first)
+    again = limited(folder(root), memory_limit=1000)
+    assert torch.equal(store.features(frozen, again, torch.arange(30)), first)
     assert len(decoded) == 30
 
 
-@pytest.mark.parametrize("in_memory", [1000, 10**9])
+@pytest.mark.parametrize("memory_limit", [1000, 10**9])
 @pytest.mark.parametrize("workers_from", [0, 10**9])
-def test_a_file_that_breaks_on_decoding_is_named_before_training(
-    root: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int, workers_from: int
-):
+def test_a_file_that_cannot_be_decoded_is_named_before_training(root: Path, memory_limit: int, workers_from: int):
     noise = torch.randint(0, 256, (28, 28), dtype=torch.uint8)
-    path = root / "one" / "00.png"
+    (root / "one" / "00.png").unlink()
+    path = root / "one" / "00.jpg"  # Pillow decodes a PNG file to read its EXIF data, and would fail at the listing
     Image.fromarray(noise.numpy()).save(path)
-    path.write_bytes(path.read_bytes()[:-200])  # its header stands
-    monkeypatch.setattr(images, "IN_MEMORY", in_memory)
-    monkeypatch.setattr(images, "WORKERS_FROM", workers_from)
-    with pytest.raises(GraftError, match=r"1 of the 80 files.*: one/00.png; mend .*skip_unreadable=true"):
-        folder(root).images.read(torch.arange(80))
+    path.write_bytes(path.read_bytes()[:-200])
+    found = limited(folder(root), memory_limit=memory_limit, workers_from=workers_from)
+    with pytest.raises(GraftError, match=r"1 of the 80 files.*: one/00.jpg; repair .*skip_unreadable=true"):
+        found.read(torch.arange(80))
     assert len(folder(root, skip_unreadable=True).images.labels) == 79
 
 
@@ -125,13 +124,13 @@ def test_different_shapes_need_a_size(root: Path):
     assert folder(root, size=20).images.shape == (1, 20, 20)
 
 
-def test_large_images_are_held_at_the_size_they_are_fitted_to_and_small_ones_as_they_are(root: Path):
+def test_large_images_are_stored_at_the_size_and_smaller_ones_unchanged(root: Path):
     assert folder(root, size=16).images.shape == (1, 16, 16)
     assert folder(root, size=64).images.shape == (1, 28, 28)
     assert InputSpec(size=64).preprocess(folder(root, size=64).images.shape).output_shape == (1, 64, 64)
 
 
-def test_one_picture_in_colour_makes_all_of_them_so(root: Path):
+def test_one_color_image_makes_all_images_rgb(root: Path):
     Image.new("RGB", (28, 28), (255, 0, 0)).save(root / "one" / "red.png")
     data = folder(root)
     assert data.images.shape == (3, 28, 28)
@@ -140,7 +139,7 @@ def test_one_picture_in_colour_makes_all_of_them_so(root: Path):
     assert red[0, :, 5, 5].tolist() == [255, 0, 0]
 
 
-def test_another_size_or_another_file_is_another_data_set(root: Path):
+def test_the_fingerprint_changes_with_the_size(root: Path):
     found = {folder(root).images.fingerprint, folder(root, size=20).images.fingerprint}
     assert found == {folder(root).images.fingerprint, folder(root, size=20).images.fingerprint}
     assert len(found) == 2

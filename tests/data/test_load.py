@@ -1,5 +1,10 @@
+import gzip
 import hashlib
 import pickle
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +14,19 @@ import torch
 import torchvision
 
 from graft.data import load
-from graft.data.dataset import CIFAR10, CIFAR100, Dataset
+from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST
 from graft.data.images import InMemoryImages
+from graft.errors import GraftError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+LABELS = np.array([7, 3, 7, 3, 3, 7], dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    load.torchvision.cache_clear()
+    yield
+    load.torchvision.cache_clear()
 
 
 def write(path: Path, content: dict[str, Any]) -> list[str]:
@@ -31,7 +47,6 @@ def cifar(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str, clas
         monkeypatch.setattr(kind, part, [write(folder / part, content)])
     file, checksum = write(folder / "meta", {kind.meta["key"]: classes})
     monkeypatch.setattr(kind, "meta", {"filename": file, "key": kind.meta["key"], "md5": checksum})
-    load.torchvision.cache_clear()
     return pixels
 
 
@@ -50,4 +65,85 @@ def test_cifar_is_read_from_torchvision_s_layout(
     assert data.test.tolist() == [4, 5]
     assert data.sample(0)[0].tolist() == [0, 2, 1, 3]
     assert data.big.numel() == 0
-    load.torchvision.cache_clear()
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """Write bytes in MNIST's format: two zeros, the type (8: bytes), the number of axes, their lengths, the values."""
+    path.write_bytes(bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes() + values.tobytes())
+
+
+def write_mnist(folder: Path) -> None:
+    """Write a small data set in MNIST's format: 4 training images, 2 test images."""
+    folder.mkdir(parents=True)
+    for name, part in (("train", slice(0, 4)), ("t10k", slice(4, 6))):
+        write_idx(folder / f"{name}-images-idx3-ubyte", PIXELS[part])
+        write_idx(folder / f"{name}-labels-idx1-ubyte", LABELS[part])
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Serve a folder of packed files, from which torchvision downloads MNIST; return the folder."""
+    folder, resources = tmp_path / "mirror", []
+    write_mnist(folder)
+    for path in sorted(folder.iterdir()):
+        packed = path.with_suffix(".gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+        resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield folder
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def check_images(data: Dataset) -> None:
+    assert isinstance(data.images, InMemoryImages)
+    assert torch.equal(data.images.pixels, torch.from_numpy(PIXELS)[:, None])
+    assert data.images.labels.tolist() == LABELS.tolist()
+    assert data.images.test.tolist() == [False] * 4 + [True] * 2
+    assert not data.images.val.any()
+
+
+@pytest.mark.parametrize(("dataset", "classes"), [(MNIST, ["3", "7"]), (FashionMNIST, ["Dress", "Sneaker"])])
+def test_mnist_is_read_from_torchvision_s_layout(tmp_path: Path, dataset: type[Dataset], classes: list[str]):
+    write_mnist(tmp_path / dataset.__name__ / "raw")
+    data = dataset(big=[], small=classes, root=str(tmp_path), small_per_class=1, draw="first")
+    check_images(data)
+    assert data.class_names == classes
+    assert data.test.tolist() == [4, 5]
+    assert data.sample(0)[0].tolist() == [1, 0]
+
+
+@pytest.mark.usefixtures("mirror")
+def test_missing_files_are_downloaded_into_root_and_found_there_again(tmp_path: Path):
+    for download in (True, False):
+        load.torchvision.cache_clear()
+        check_images(MNIST(big=[], small=[3, 7], root=str(tmp_path), small_per_class=1, download=download))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), [("absent", "HTTP Error 404"), ("damaged", "File not found or corrupted")]
+)
+def test_a_failed_download_gives_its_reason_and_what_to_try(tmp_path: Path, mirror: Path, damage: str, reason: str):
+    for path in mirror.iterdir():
+        path.unlink() if damage == "absent" else path.write_bytes(b"x")
+    with pytest.raises(GraftError) as caught:
+        load.torchvision("MNIST", str(tmp_path), True)
+    message = str(caught.value)
+    assert f"no MNIST under dataset.root={tmp_path}, and it could not be downloaded (" in message
+    assert reason in message
+    assert "\n" not in message
+    assert "try dataset.root=DIR with torchvision's MNIST in it, or dataset=mnist5k" in message
+
+
+@pytest.mark.parametrize("name", ["MNIST", "CIFAR10"])
+def test_without_download_missing_files_are_refused(tmp_path: Path, name: str):
+    with pytest.raises(GraftError, match=rf"no {name} under dataset.root=.*, and dataset.download=false \(Dataset not"):
+        load.torchvision(name, str(tmp_path), False)
+    assert list(tmp_path.iterdir()) == []

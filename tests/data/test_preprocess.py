@@ -18,7 +18,7 @@ def digit_bytes(digits: MNIST5k) -> torch.Tensor:
     return digits.images.pixels[:3]
 
 
-def test_without_weights_pixels_become_0_to_1(digits: MNIST5k):
+def test_without_weights_pixels_are_0_to_1(digits: MNIST5k):
     pixels = digit_bytes(digits)
     assert torch.equal(InputSpec().preprocess(digits.images.shape)(pixels), pixels / 255)
 
@@ -47,7 +47,7 @@ def test_resizing_is_antialiased_as_pillow_s(digits: MNIST5k):
     assert (found - torch.stack(expected)).abs().max() <= 1
 
 
-def test_the_shorter_side_is_fitted_and_the_middle_cut():
+def test_the_shorter_side_is_resized_and_the_center_cropped():
     pixels = torch.zeros(1, 3, 20, 60, dtype=torch.uint8)
     pixels[..., 20:40] = 255  # the middle third is white
     preprocess = Preprocess([3, 20, 60], size=10)
@@ -73,7 +73,7 @@ def test_settings_are_in_the_representation_that_names_stored_features():
 
 
 @pytest.mark.parametrize(
-    ("fit", "warned"),
+    ("spec", "warned"),
     [
         (InputSpec(trained=IMAGENET), False),
         (InputSpec(size=224, trained=IMAGENET), False),
@@ -84,13 +84,13 @@ def test_settings_are_in_the_representation_that_names_stored_features():
         (InputSpec("byte", pad=2, size=32, trained=IMAGENET), True),
     ],
 )
-def test_a_warning_tells_of_pixels_that_the_weights_do_not_know(fit: InputSpec, warned: bool):
-    assert (fit.warning() is not None) == warned
+def test_inputs_that_differ_from_the_weights_own_are_warned_of(spec: InputSpec, warned: bool):
+    assert (spec.warning() is not None) == warned
 
 
-def test_the_warning_says_both():
+def test_the_warning_describes_both_inputs():
     assert InputSpec("byte", size=32, trained=IMAGENET).warning() == (
-        "the weights were trained on pixels of 224x224, less their mean (0.485, 0.456, 0.406) and divided by "
-        "0.229, 0.224, 0.225 and get 32x32, 0 to 255; "
-        "without dataset.pixels= and dataset.size= they would get the former"
+        "the weights were trained on images of 224x224, normalized with mean (0.485, 0.456, 0.406) and std "
+        "(0.229, 0.224, 0.225), but get images of 32x32, 0 to 255; "
+        "to use the former, remove dataset.pixels= and dataset.size="
     )

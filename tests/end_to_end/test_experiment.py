@@ -100,7 +100,7 @@ def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(train: Train, tm
     for name in ("first", "second"):
         done = train(*words, f"name={name}")
         assert done.returncode == 0, done.stderr
-        assert "the weights were trained on pixels of 224x224, less their mean" in done.stdout + done.stderr
+        assert "the weights were trained on images of 224x224, normalized with mean" in done.stdout + done.stderr
         assert "48.0 to 49.5" in done.stdout
         folder = tmp_path / "outputs" / name
         assert (folder / "leaderboard.png").exists()

@@ -112,7 +112,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(tmp_path: Path, monkeyp
 
     (tmp_path / "result.json").write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(GraftError, match=r"no space left for .*result.json; what is finished is kept"):
+    with pytest.raises(GraftError, match=r"no space left for .*result.json; finished work is kept"):
         write_bytes(tmp_path / "result.json", b"new")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 

@@ -1,12 +1,13 @@
-"""Class folders: which image files there are, what their headers say, and which of them cannot be read."""
+"""Class folders: listing image files, reading their headers, decoding them, finding those that cannot be decoded."""
 
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +18,29 @@ from graft.files import fingerprint
 
 log = logging.getLogger("graft")
 
-GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L")  # Pillow's modes without colour
-ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height change places
-SHOWN = 10  # unreadable files that a message names
+GRAY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")  # Pillow's modes without color
+ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
+PARTS = ("train", "val", "test")
+MAX_NAMES = 10  # unreadable files that a message names
+
+Result = TypeVar("Result")
+
+
+class Header(NamedTuple):
+    """What a file's header says of its image, upright."""
+
+    height: int
+    width: int
+    color: bool
+
+
+class ImageFile(NamedTuple):
+    """An image file: its class is the name of its folder, its part is `train`, `val` or `test`."""
+
+    path: Path
+    class_name: str
+    part: str
+    header: Header
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,116 +49,103 @@ class Folder:
 
     Attributes:
         root: the folder.
-        paths: the files, class by class, in the order of their names.
-        classes: each file's class.
-        parts: each file's part, `train`, `val` or `test`; all of them `train` where there are no such folders.
-        headers: each file's height and width as it is seen, and whether it has colours.
+        files: its image files by part, class and name. Without folders for the parts all of them are `train`.
     """
 
     root: Path
-    paths: tuple[Path, ...]
-    classes: tuple[str, ...]
-    parts: tuple[str, ...]
-    headers: tuple[tuple[int, int, bool], ...]
+    files: tuple[ImageFile, ...]
+
+    @functools.cached_property
+    def paths(self) -> list[Path]:
+        """The files' paths."""
+        return [file.path for file in self.files]
 
     @functools.cached_property
     def shapes(self) -> list[tuple[int, int]]:
         """The different heights and widths."""
-        return sorted({(height, width) for height, width, _ in self.headers})
+        return sorted({(file.header.height, file.header.width) for file in self.files})
 
     @functools.cached_property
-    def colour(self) -> bool:
-        """Whether any file has colours."""
-        return any(colour for *_, colour in self.headers)
+    def color(self) -> bool:
+        """Whether any image has color."""
+        return any(file.header.color for file in self.files)
 
     @functools.cached_property
     def identity(self) -> str:
         """A name that changes when a file is added, removed, renamed, rewritten or touched."""
-        stats = [path.stat() for path in self.paths]
-        names = [str(path.relative_to(self.root)) for path in self.paths]
-        return fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)])
+        stats = [(str(file.path.relative_to(self.root)), file.path.stat()) for file in self.files]
+        return fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
-    def undecodable(self) -> list[Path]:
-        """Decode every file and return those that fail."""
-        return [path for path, fine in zip(self.paths, _on_threads(_decodable, self.paths), strict=True) if not fine]
-
-    def without(self, left_out: Sequence[Path]) -> "Folder":
-        """Return the folder without some of its files."""
-        names = set(left_out)
-        keep = [path not in names for path in self.paths]
-        columns = (self.paths, self.classes, self.parts, self.headers)
-        paths, classes, parts, headers = (
-            tuple(value for value, kept in zip(column, keep, strict=True) if kept) for column in columns
-        )
-        return replace(self, paths=paths, classes=classes, parts=parts, headers=headers)
-
-    def refusal(self, unreadable: Sequence[Path]) -> GraftError:
-        """Return the error that names unreadable files."""
-        return GraftError(
-            f"{len(unreadable)} of the {len(self.paths):,} files under dataset.root={self.root} cannot be read as "
-            f"images: {_listed(self.root, unreadable)}; mend or remove them, or leave them out with "
-            "dataset.skip_unreadable=true"
-        )
+    def decoding_error(self) -> GraftError:
+        """Decode every file, and return the error that names those that fail."""
+        decodable = zip(self.paths, _on_threads(_decodable, self.paths), strict=True)
+        return _unreadable_error(self.root, len(self.paths), [path for path, fine in decodable if not fine])
 
 
-@functools.lru_cache(maxsize=4)  # the jobs of a sweep share what one of them has listed
+@functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
 def list_folder(root: str, skip_unreadable: bool) -> Folder:
     """List the class folders under a root, or under its folders `train`, `val` and `test`.
 
     Raises:
-        GraftError: there are no class folders with images, or files that cannot be read.
+        GraftError: there are no class folders with images, or there are unreadable files that are not to be skipped.
     """
     where = Path(root).expanduser()
     if not where.is_dir():
-        raise GraftError(f"dataset.root={root} is not a folder; it should hold a folder of images for each class")
-    parts = {folder.name: folder for folder in _folders(where)}
-    if not ("train" in parts and parts.keys() & {"val", "test"} and parts.keys() <= {"train", "val", "test"}):
-        parts = {"train": where}
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
-    files = [
-        (path, folder.name, part)
-        for part in sorted(parts, key=["train", "val", "test"].index)
-        for folder in _folders(parts[part])
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    ]
-    if not files:
+        raise GraftError(f"dataset.root={root} is not a folder; it should contain a folder of images for each class")
+    found = list(_image_files(where))
+    if not found:
         raise GraftError(
-            f"dataset.root={root} holds no folders with images; expected DIR/<class>/<image>, or "
-            "DIR/train/<class>/<image> with DIR/test or DIR/val beside it"
+            f"dataset.root={root} has no folders with images; expected DIR/<class>/<image>, or "
+            "DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
-    paths, classes, of_part = zip(*files, strict=True)
-    headers = _on_threads(_header, paths)
+    paths = [path for path, *_ in found]
+    headers = _on_threads(_header_if_decodable if skip_unreadable else _header, paths)
     unreadable = [path for path, header in zip(paths, headers, strict=True) if header is None]
-    found = Folder(where, paths, classes, of_part, tuple(headers))  # type: ignore[arg-type]
-    if skip_unreadable:
-        unreadable = found.undecodable()
-        if unreadable:
-            log.warning("left out %d unreadable files: %s", len(unreadable), _listed(where, unreadable))
-    elif unreadable:
-        raise found.refusal(unreadable)
-    return found.without(unreadable)
+    if unreadable and not skip_unreadable:
+        raise _unreadable_error(where, len(paths), unreadable)
+    if unreadable:
+        log.warning("skipped %d unreadable files: %s", len(unreadable), _names(where, unreadable))
+    files = (ImageFile(*file, header) for file, header in zip(found, headers, strict=True) if header is not None)
+    return Folder(where, tuple(files))
 
 
-def _folders(where: Path) -> list[Path]:
-    return sorted(path for path in where.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _image_files(root: Path) -> Iterator[tuple[Path, str, str]]:
+    """Find the path, class and part of each image file."""
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    names = {folder.name for folder in _subfolders(root)}
+    # Classes, too, may be named `train` or `test`; as parts these have no other folders beside them.
+    has_parts = "train" in names and len(names) > 1 and names <= set(PARTS)
+    parts = {part: root / part for part in PARTS if part in names} if has_parts else {"train": root}
+    for part, where in parts.items():
+        for folder in _subfolders(where):
+            for path in sorted(folder.iterdir()):
+                if path.suffix.lower() in suffixes and not path.name.startswith("."):
+                    yield path, folder.name, part
 
 
-def _on_threads(function, paths: Sequence[Path]) -> list:
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(function, paths))
 
 
-def _header(path: Path) -> tuple[int, int, bool] | None:
+def _header(path: Path) -> Header | None:
+    """Return a file's header, or None if it cannot be read."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             if image.getexif().get(ORIENTATION, 1) >= 5:
                 width, height = height, width
-            colour = image.mode not in GREY
-    except Exception:  # what Pillow raises on a broken file depends on the format
+            return Header(height, width, image.mode not in GRAY_MODES)
+    except Exception:  # Pillow's exceptions for broken files depend on the format
         return None
-    return height, width, colour
+
+
+def _header_if_decodable(path: Path) -> Header | None:
+    return _header(path) if _decodable(path) else None
 
 
 def _decodable(path: Path) -> bool:
@@ -148,23 +156,35 @@ def _decodable(path: Path) -> bool:
     return True
 
 
+def _unreadable_error(root: Path, num_files: int, unreadable: Sequence[Path]) -> GraftError:
+    return GraftError(
+        f"{len(unreadable)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
+        f"{_names(root, unreadable)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
+    )
+
+
+def _names(root: Path, paths: Sequence[Path]) -> str:
+    """Return the first few paths, relative to the root, and the number of the others."""
+    names = ", ".join(str(path.relative_to(root)) for path in paths[:MAX_NAMES])
+    return names if len(paths) <= MAX_NAMES else f"{names} and {len(paths) - MAX_NAMES} more"
+
+
 def decode(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Read an image as bytes of a shape, (channels, height, width): upright, resized to cover it, cut to its middle."""
+    """Decode an image, upright, resized and center-cropped to a shape, (channels, height, width), as bytes.
+
+    Raises:
+        Exception: the file cannot be decoded; Pillow's exceptions depend on the format.
+    """
     channels, height, width = shape
     with Image.open(path) as image:
-        image.draft(None, (max(height, width), max(height, width)))  # JPEG: decodes no more pixels than it must
+        image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F":
-            raise ValueError("floating-point pixels, whose white could be anything")
-        if upright.mode.startswith("I"):  # 16 bits, of which Pillow would keep the lower 8
+            raise ValueError("floating-point pixels have no defined range")
+        if upright.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion keeps the lower 8
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         upright = upright.convert("RGB" if channels == 3 else "L")
         if upright.size != (width, height):
             upright = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(upright))
     return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]
-
-
-def _listed(root: Path, paths: Sequence[Path]) -> str:
-    names = [str(path.relative_to(root)) for path in paths[:SHOWN]]
-    return ", ".join(names) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")

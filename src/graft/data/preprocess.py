@@ -1,28 +1,29 @@
-"""Preprocessing: how a data set's images are fitted to what a backbone's weights were trained with."""
+"""Preprocessing: turns a data set's images into the inputs that a backbone's weights were trained on."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torchvision.transforms import v2
 
-PIXELS = {  # mean and standard deviation that scale pixels, themselves counted from 0 to 1
-    "unit": ((0.0,), (1.0,)),  # 0 to 1
-    "byte": ((0.0,), (1 / 255,)),  # 0 to 255
+NORMALIZATION = {  # values of `dataset.pixels`: mean and std that normalize pixels from 0 to 1
+    "unit": ((0.0,), (1.0,)),  # to 0 to 1
+    "byte": ((0.0,), (1 / 255,)),  # to 0 to 255
 }
 
 
 @dataclass(frozen=True)
 class PretrainedInput:
-    """The pixels that weights were trained on.
+    """The input that weights were trained on: pixels from 0 to 1, less their mean, divided by their std.
 
     Attributes:
-        size: height and width of the images; None: whatever the images had.
-        mean: subtracted from pixels from 0 to 1, one number for each channel or one for all.
-        std: what the difference was divided by.
-        interpolation: how they were resized, `bilinear` or `bicubic`.
+        size: height and width of the images; None: any.
+        mean: one number for each channel, or one for all.
+        std: one number for each channel, or one for all.
+        interpolation: of the images' resizing, `bilinear` or `bicubic`.
     """
 
     size: int | None
@@ -32,42 +33,35 @@ class PretrainedInput:
 
     def __str__(self) -> str:
         size = f"{self.size}x{self.size}" if self.size else "any size"
-        for name, scale in PIXELS.items():
-            if _close((self.mean, self.std), scale):
+        for name, (mean, std) in NORMALIZATION.items():
+            if _close(self.mean, mean) and _close(self.std, std):
                 return f"{size}, {'0 to 1' if name == 'unit' else '0 to 255'}"
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
-        return f"{size}, less their mean ({mean}) and divided by {std}"
+        return f"{size}, normalized with mean ({mean}) and std ({std})"
 
     def differs(self, other: "PretrainedInput") -> bool:
-        """Return whether the same image would become other numbers."""
-        return self.size != other.size or not _close((self.mean, self.std), (other.mean, other.std))
+        """Return whether the two make different inputs of the same image."""
+        return self.size != other.size or not (_close(self.mean, other.mean) and _close(self.std, other.std))
 
 
-def _close(first: tuple[Sequence[float], ...], second: tuple[Sequence[float], ...]) -> bool:
-    return all(
-        abs(ours - theirs) < 1e-6
-        for one, other in zip(first, second, strict=True)
-        for ours, theirs in zip(_rgb(one), _rgb(other), strict=True)
-    )
-
-
-def _rgb(values: Sequence[float]) -> Sequence[float]:
-    return values if len(values) == 3 else list(values) * 3
+def _close(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Return whether numbers are equal but for rounding; one number stands for all channels."""
+    return np.allclose(first, second, rtol=0, atol=1e-6)
 
 
 class Preprocess(nn.Module):
-    """Bytes, 0 to 255, (batch, channels, height, width), to what the first stage takes.
+    """Turns images, (batch, channels, height, width) with pixels from 0 to 255, into the first stage's inputs.
 
-    Zeros are added around the image, then it is resized (antialiased; the shorter side, then the middle), a single
-    channel is repeated, and the pixels are scaled.
+    Images are padded, resized (with antialiasing, to the shorter side, then center-cropped), a single channel is
+    repeated, and the pixels are normalized.
 
     Args:
-        image: channels, height and width of the images as they are stored.
+        image: channels, height and width of the data set's images.
         pad: rows and columns of zeros on every side.
-        size: height and width of the result; None leaves them.
-        mean: subtracted from pixels from 0 to 1, one number for each channel or one for all.
-        std: what the difference is divided by.
-        channels: 3 repeats a single channel; None leaves the image's own.
+        size: height and width of the result; None: those of the padded image.
+        mean: mean of pixels from 0 to 1, one number for each channel or one for all.
+        std: standard deviation of pixels from 0 to 1, likewise.
+        channels: 3 repeats a single channel; None keeps the image's channels.
         interpolation: of the resizing, `bilinear` or `bicubic`.
     """
 
@@ -93,13 +87,13 @@ class Preprocess(nn.Module):
         self.pad, self.resized = pad, (height, width)
         self.interpolation = v2.InterpolationMode(interpolation)
         self.output_shape = (channels or image[0], height, width)
-        # Not persistent: they belong to the configuration, and `repr` shows them to the feature store.
+        # Not persistent, because they belong to the configuration; `repr` shows `settings` to the feature store.
         self.register_buffer("shift", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("scale", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     @property
     def pixels(self) -> PretrainedInput:
-        """The pixels that come out, as those of weights that are trained on them."""
+        """This module's output, as the input of weights that are trained on it."""
         mean, std = (tuple(self.settings[name]) for name in ("mean", "std"))
         _, height, width = self.output_shape
         return PretrainedInput(height if height == width else None, mean, std, self.settings["interpolation"])
@@ -122,13 +116,14 @@ class Preprocess(nn.Module):
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a configuration says about fitting images to a backbone.
+    """The configuration of a backbone's input.
 
     Args:
-        pixels: `weights`, scaled as the weights were trained, else 0 to 1; `unit`, 0 to 1; `byte`, 0 to 255.
+        pixels: range of the pixels. `unit`: 0 to 1; `byte`: 0 to 255; `weights`: the weights' normalization, or 0 to 1
+            if it is unknown.
         pad: rows and columns of zeros on every side.
-        size: height and width to resize to; None takes the weights', or else leaves the images as they are.
-        trained: what the weights were trained on, where that is known.
+        size: height and width to resize to; None: the weights' size, or the images' own if it is unknown.
+        trained: the input that the weights were trained on, if it is known.
     """
 
     pixels: str = "weights"
@@ -138,22 +133,23 @@ class InputSpec:
 
     @property
     def scaled(self) -> PretrainedInput:
-        """The pixels that come out."""
+        """The input that results, as a description to compare with `trained`."""
         size = self.size or (self.trained.size if self.trained else None)
         if self.pixels == "weights" and self.trained:
             return replace(self.trained, size=size)
-        how = self.trained.interpolation if self.trained else "bilinear"
-        return PretrainedInput(size, *PIXELS["unit" if self.pixels == "weights" else self.pixels], how)
+        interpolation = self.trained.interpolation if self.trained else "bilinear"
+        mean, std = NORMALIZATION["unit" if self.pixels == "weights" else self.pixels]
+        return PretrainedInput(size, mean, std, interpolation)
 
     def preprocess(self, image: Sequence[int]) -> Preprocess:
         """Return the preprocessing of images of this shape, (channels, height, width)."""
         return Preprocess(image, self.pad, **asdict(self.scaled))
 
     def warning(self) -> str | None:
-        """Say so if the weights get something else than they were trained on."""
+        """Return a warning if the weights get a different input from the one they were trained on."""
         if self.trained is None or not self.trained.differs(self.scaled):
             return None
         return (
-            f"the weights were trained on pixels of {self.trained} and get {self.scaled}; "
-            "without dataset.pixels= and dataset.size= they would get the former"
+            f"the weights were trained on images of {self.trained}, but get images of {self.scaled}; "
+            "to use the former, remove dataset.pixels= and dataset.size="
         )

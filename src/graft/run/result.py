@@ -17,7 +17,7 @@ from torch import nn
 
 import graft
 from graft.config.identity import result_config
-from graft.files import fingerprint, remove_leftovers, size, write_tensors, write_text
+from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
@@ -121,7 +121,7 @@ def write_model(
         return
     shared = {f"frozen.{name}": value for name, value in frozen.state_dict().items()}
     elsewhere = None
-    if config["keep_weights"] == "best" and size(shared) > MAX_OWN_BYTES:
+    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_OWN_BYTES:
         elsewhere = Path(config["cache"]).absolute() / "frozen" / f"{fingerprint(shared)[:24]}.safetensors"
         if not elsewhere.exists():
             write_tensors(elsewhere, shared)
