@@ -206,7 +206,10 @@ def drawn(number: int) -> torch.Generator:
         (("augment=digits", "augment.views=1"), "augment.views must be null or a whole number of at least 2, got 1"),
         (("augment=photos", "augment.flip=2"), "augment.flip must be from 0 to 1, got 2; try augment.flip=0.5"),
         (("augment=digits", "augment.fill=white"), "augment.fill must be zeros, border or reflection, got white"),
-        (("augment=digits", "augment.views=2", "source=scratch"), "augment.views=2 stores .* all stages train"),
+        (
+            ("augment=digits", "augment.views=2", "source=scratch"),
+            "augment.views must be null if all stages train, .*, got 2",
+        ),
         (("augment=digits", "augment.views=2", "tune=full"), "try augment.views=null"),
         (("+augment.views=2",), "none takes no views"),
         (("+augment.test_views=2",), "none takes no test_views"),

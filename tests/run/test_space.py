@@ -136,7 +136,9 @@ def test_a_search_needs_optuna_and_m(
 def test_own_validation_images_are_enough(tmp_path: Path):
     for part in ("train", "val", "test"):
         (tmp_path / part).mkdir()
-    SweepCallback().on_multirun_start(sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}"))
+    SweepCallback().on_multirun_start(
+        sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
+    )
 
 
 def sweep(folder: Path, *overrides: str) -> DictConfig:

@@ -193,13 +193,13 @@ def test_every_regulariser_changes_the_result(run: Run, tmp_path: Path):
     ("overrides", "message"),
     [
         (("regularize.label_smoothing=1",), r"regularize.label_smoothing must be in \[0, 1\), got 1"),
-        (("regularize.clip=0",), "regularize.clip must be null or above 0, got 0; try regularize.clip=1.0"),
+        (("regularize.clip=0",), "regularize.clip must be null or a number above 0, got 0; try regularize.clip=1.0"),
         (("regularize.mixup=-1",), "regularize.mixup must be from 0 to 100, got -1"),
         (("regularize.ema=1",), "regularize.ema must be"),
-        (("regularize.mixup=1", "batch_size=1"), "regularize.mixup mixes images of one batch, got batch_size=1"),
-        (("regularize.cutmix=1",), "regularize.cutmix=1 pastes rectangles, but what is stored has no height"),
-        (("regularize.l2_sp=1",), "regularize.l2_sp=1 pulls thawed stages .* try tune=full with source=big"),
-        (("regularize.l2_sp=1", "source=scratch"), "regularize.l2_sp=1 pulls thawed stages"),
+        (("regularize.mixup=1", "batch_size=1"), "batch_size must be at least 2 with regularize.mixup .*, got 1"),
+        (("regularize.cutmix=1",), "regularize.cutmix must be 0 .* no height and width, got 1"),
+        (("regularize.l2_sp=1",), "regularize.l2_sp must be 0 .*, got 1; try .*, or tune=full with source=big"),
+        (("regularize.l2_sp=1", "source=scratch"), "regularize.l2_sp must be 0 unless stages"),
         (("class_weights=some",), "class_weights must be null or balanced, got some"),
     ],
 )
