@@ -51,10 +51,10 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., d
     return run
 
 
-@pytest.fixture(params=["vmap", "in turn"])
+@pytest.fixture(params=["vmap", "loop"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Either way in which a stack of trials takes a step; networks of tests are too small to choose turns."""
-    monkeypatch.setattr(trials, "IN_TURN", 0 if request.param == "in turn" else 10**12)
+    """Run a test with both ways in which a stack runs its trials; its networks are too small to be looped over."""
+    monkeypatch.setattr(trials, "LOOP_THRESHOLD", 0 if request.param == "loop" else 10**12)
     return request.param
 
 

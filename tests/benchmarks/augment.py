@@ -1,4 +1,4 @@
-"""Milliseconds that one batch's augmentation takes: python tests/benchmarks/augment.py."""
+"""Milliseconds of augmenting one batch: python tests/benchmarks/augment.py."""
 
 import time
 from collections.abc import Callable
@@ -15,9 +15,10 @@ from graft.seed import generator
 OPTIONS = Path(__file__).parents[2] / "conf" / "augment"
 
 
-def milliseconds(step: Callable[[], object], turns: int = 10) -> float:
+def milliseconds(step: Callable[[], object], repeats: int = 10) -> float:
+    """Return the median time of a step, after one warm-up."""
     times = []
-    for _ in range(turns + 1):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)

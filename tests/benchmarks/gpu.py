@@ -1,9 +1,10 @@
-"""What a GPU gives: the trial axis at up to 1,024 trials, and with data the lecture's rows, beside the CPU's seconds.
+"""GPU against CPU: the trial axis with up to 1,024 trials and, with --data, rows of the lecture.
 
-python tests/benchmarks/gpu.py [--data DATA] [--trials 1 15 128 1024] [--output trials.png]. DATA holds MNIST/raw,
-cifar10_jpeg/{train,test}/<class> and weights/vgg16_imagenet_features.safetensors. Without a GPU the CPU's part runs.
-The trial axis: an epoch of 25 steps of 4 images, heads 512-512-5 on stored features, as a job's fit runs them, and with
-torch.compile. Rows are timed from the command line, each with an empty cache, and nvidia-smi says how busy the GPU was.
+python tests/benchmarks/gpu.py [--data DATA] [--trials 1 15 128 1024] [--output trials.png]. DATA contains MNIST/raw,
+cifar10_jpeg/{train,test}/<class> and weights/vgg16_imagenet_features.safetensors. Without a GPU only the CPU is
+measured. The trial axis: an epoch of 25 steps of 4 images, heads 512-512-5 on stored features, as in a job's fit, and
+with torch.compile. Rows run from the command line, each with an empty cache, while nvidia-smi measures the GPU's
+utilization.
 """
 
 import argparse
@@ -28,28 +29,28 @@ from trial_axis import DIGIT, adam, data
 from graft.model.head import Dense
 from graft.process import keep_memory, stop_looking_for_gpus
 from graft.training.transfer import TransferModule
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Phase
 
 TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
 FEATURES, EPOCHS = 512, 4
 ROWS = ("lecture_mnist_scratch", "lecture_mnist_transfer", "lecture_mnist_vgg16_dense512", "lecture_cifar10_cnn4_relu")
 
 
-def finished() -> float:
-    """Return the time when the device has done what it was given."""
+def synchronized_time() -> float:
+    """Wait for the device, then return the time."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def epoch(trials: int, accelerator: str, compiled: bool = False) -> tuple[float, float]:
-    """Return the seconds of the first epoch of so many stacked trials, and of the fastest other one."""
+    """Return the seconds of the first epoch of that many stacked trials, and of the fastest later epoch."""
     split = data(trials, FEATURES, torch.device("cuda" if accelerator == "gpu" else "cpu"))
     heads: list[nn.Module] = [Dense(FEATURES, 5, dropout=0.5) for _ in range(trials)]
-    transfer = TransferModule(nn.Sequential(DIGIT), heads, adam, stored=True)
+    transfer = TransferModule(nn.Sequential(DIGIT), heads, Phase(2, optimizer=adam))
     if compiled:
         transfer.stack.compile()
-    seconds = Seconds(finished)
+    seconds = Seconds(synchronized_time)
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False)
     trainer = pl.Trainer(
         accelerator=accelerator,
@@ -91,17 +92,17 @@ def _watch(busy: list[float], ended: threading.Event) -> None:
     command = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     while not ended.wait(0.5):
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        if said.isdigit():  # with MIG it is not known
+        if said.isdigit():  # not a number if the GPU is divided by MIG
             busy.append(float(said))
 
 
 def draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
-    """Draw seconds against trials, a line for each device."""
+    """Plot seconds against the number of trials, one line per device."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for (device, measured), look in zip(seconds.items(), ("o-", "s--"), strict=False):
         axes.plot(list(measured), list(measured.values()), look, color="black", label=device)
-    axes.set(xscale="log", yscale="log", xlabel="trials, side by side", ylabel="seconds an epoch of 25 steps")
+    axes.set(xscale="log", yscale="log", xlabel="trials, side by side", ylabel="seconds per epoch of 25 steps")
     ticks = sorted({trials for measured in seconds.values() for trials in measured})
     axes.set_xticks(ticks, [str(trials) for trials in ticks])
     axes.set_xticks([], minor=True)
@@ -124,15 +125,15 @@ def main() -> None:
     if torch.cuda.is_available():
         devices["gpu"] = torch.cuda.get_device_name()
     else:
-        print("there is no GPU: only the CPU's part")
+        print("no GPU found: measuring the CPU only")
     seconds: dict[str, dict[int, float]] = {}
     for accelerator, device in devices.items():
         for trials in words.trials:
             _, seconds.setdefault(device, {})[trials] = epoch(trials, accelerator)
             first, compiled = epoch(trials, accelerator, compiled=True)
             print(
-                f"{device}: {trials} trials, {1000 * seconds[device][trials]:.0f} ms an epoch; with torch.compile "
-                f"{1000 * compiled:.0f} ms, after a first one of {first:.0f} s",
+                f"{device}: {trials} trials, {1000 * seconds[device][trials]:.0f} ms per epoch; with torch.compile "
+                f"{1000 * compiled:.0f} ms, after a first epoch of {first:.0f} s",
                 flush=True,
             )
     draw(seconds, words.output)

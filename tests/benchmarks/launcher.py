@@ -1,10 +1,10 @@
 """A sweep of 16 jobs in one process and over two joblib workers: seconds, memory, and whether the tables are equal.
 
-Workers share the machine's threads among them, here one each, and with another number of threads the last digit of
-a sum differs; so the sweep runs in one process once more, with one thread, to the same table.
+Two workers divide the machine's threads, here one each, and another number of threads rounds sums differently. So the
+sweep also runs in one process with one thread, which must give the workers' table.
 
-python tests/benchmarks/launcher.py [key=value ...], where these are added to both sweeps. Each starts with an empty
-cache. Memory is that of all processes together, which share some of it: the sum of their proportional set sizes.
+python tests/benchmarks/launcher.py [key=value ...], which are added to each sweep. Each sweep starts with an empty
+cache. Memory is the sum of the proportional set sizes of all processes, which count shared pages once.
 """
 
 import os
@@ -25,7 +25,7 @@ RUNS = {"one process": ({}, ()), "one process, one thread": ({"OMP_NUM_THREADS":
 
 
 def memory(session: int) -> int:
-    """Return the bytes that all processes of a session take together."""
+    """Return the memory of all processes of a session, in bytes."""
     total = 0
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -33,12 +33,12 @@ def memory(session: int) -> int:
                 lines = (path / "smaps_rollup").read_text().splitlines()
                 total += next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         except (OSError, StopIteration):
-            continue  # it has ended
+            continue  # the process has ended
     return total
 
 
 def sweep(folder: Path, threads: dict[str, str], *words: str) -> tuple[float, int]:
-    """Run the sweep in a folder, and return its seconds and the most bytes that it took."""
+    """Run the sweep in a folder; return its seconds and its peak memory in bytes."""
     start, most = time.perf_counter(), 0
     command = [sys.executable, TRAIN, "-m", *SWEEP, *words]
     quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -72,7 +72,7 @@ def main() -> None:
     one, thread, two = (table.set_index("job").sort_index() for table in tables.values())
     print(f"tables of two workers and of one process with one thread equal: {thread.equals(two)}")
     points = 100 * (one["accuracy"] - two["accuracy"]).abs().max()
-    print(f"one process with all threads differs from them by {points:.2f} points at most: sums have another order")
+    print(f"one process with all threads differs from them by {points:.2f} points at most: it adds in another order")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What the lecture's VGG-16 rows cost, as ratios to one plain pass of VGG-16 over the same images.
+"""The cost of the lecture's VGG-16 rows, as ratios to one plain pass of VGG-16 over the same images.
 
-python tests/benchmarks/lecture.py DATA, where DATA holds MNIST/raw, cifar10_jpeg/{train,test}/<class> and
-weights/vgg16_imagenet_features.safetensors. The plain pass and the rows, from the command line with an empty cache,
-are measured in the same run.
+python tests/benchmarks/lecture.py DATA, where DATA contains MNIST/raw, cifar10_jpeg/{train,test}/<class> and
+weights/vgg16_imagenet_features.safetensors. The plain pass and the rows are measured in the same run, the rows
+from the command line with an empty cache.
 """
 
 import resource
@@ -46,7 +46,7 @@ def main() -> None:
     cifar = ("dataset=image_folder", f"dataset.root={data}/cifar10_jpeg")
     cases = {
         "five rows on 5,174 digits": (5174, "experiment=glob(lecture_mnist_vgg16*)", f"dataset.root={data}"),
-        "one row on 11,000 pictures": (11000, "experiment=lecture_cifar10_vgg16_dense512", *cifar),
+        "one row on 11,000 images": (11000, "experiment=lecture_cifar10_vgg16_dense512", *cifar),
     }
     for name, (images, *words) in cases.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What the benchmarks time an epoch with."""
+"""A Lightning callback that times training epochs."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 
 class Seconds(pl.Callback):
-    """Seconds of each training epoch, by a clock of the benchmark's choice."""
+    """Seconds of each training epoch, measured by a given clock."""
 
     def __init__(self, clock: Callable[[], float]):
         self.clock = clock

@@ -1,8 +1,8 @@
-"""What a job costs beyond its training, and whether memory stays flat, in a sweep of 64 jobs on stored features.
+"""The cost of a job beyond its training, and the growth of memory, in a sweep of 64 jobs on stored features.
 
 python tests/benchmarks/sweep.py [key=value ...], for instance epochs=10. The sweep runs from the command line, in one
-process, on the bundled digits. A run before it pre-trains the backbone, so that the sweep does not; a sweep of one
-job tells what every sweep costs once: starting Python, importing PyTorch, and the report.
+process, on the bundled digits. An earlier run pre-trains the backbone. A sweep of one job measures the fixed cost of
+every sweep: starting Python, importing PyTorch, and the report.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
-# The last key varies fastest: the first eight jobs have every width and head, so that memory has seen the largest.
+# The last key varies fastest: the first eight jobs have every width and head, so memory then includes the largest.
 GRID = ("dropout=0,0.2,0.4,0.6", "activation=relu,tanh", "width=16,32,64,128", "head=plain,dense")
 FIXED = ("backbone.activation=relu",)
 
@@ -27,7 +27,7 @@ def run(folder: str, name: str, *words: str) -> tuple[float, float, int, dict[in
     """Run a command.
 
     Returns:
-        Seconds in all and those of training and tests, the number of jobs, and memory by the number of finished jobs.
+        Total seconds, seconds of training and testing, the number of jobs, and MiB by the number of finished jobs.
     """
     memory: dict[int, float] = {}
     start = time.perf_counter()
@@ -51,10 +51,10 @@ def main() -> None:
         run(folder, "warm", "trials=1", "epochs=1")
         once, once_training, _, _ = run(folder, "one", "-m", *words)
         seconds, training, jobs, memory = run(folder, "sweep", "-m", *GRID, *words)
-    print(f"{jobs} jobs in {seconds:.1f} s, of which training and tests {training:.1f} s")
+    print(f"{jobs} jobs in {seconds:.1f} s, of which training and testing {training:.1f} s")
     beyond = (seconds - training - (once - once_training)) / (jobs - 1)
     print(f"each further job takes {beyond:.2f} s beyond its training, composing, files and report included")
-    print(f"the first one {once - once_training:.1f} s, with the program's start")
+    print(f"the first job takes {once - once_training:.1f} s beyond its training, start of the program included")
     after = {wanted: memory[min(memory, key=lambda done: abs(done - wanted))] for wanted in (8, 16, 32, 48, 64)}
     print("memory", ", ".join(f"after job {job}: {used:.0f} MiB" for job, used in after.items()))
 

@@ -1,9 +1,9 @@
-"""What the trial axis and Lightning cost, as ratios within one run: python tests/benchmarks/trial_axis.py.
+"""The cost of the trial axis and of Lightning, as ratios within one run: python tests/benchmarks/trial_axis.py.
 
-1. Fifteen stacked trials against one, on stored features: seconds of the Lightning fit.
+1. Fifteen stacked trials against one trial, on stored features: seconds of the Lightning fit.
 2. The Lightning fit against a plain PyTorch loop over the same stacked steps.
 
-Each pair is measured in turns, and the median of the turns is shown, because the machine may be shared.
+Each pair is measured alternately, and the median is shown, because the machine may be shared.
 """
 
 import logging
@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from graft.data.datamodule import SmallDataModule
+from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
 from graft.model.backbone import CNN
@@ -29,7 +29,7 @@ from graft.process import keep_memory
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
 from graft.training.trials import TrialStack
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Phase
 
 EPOCHS, TURNS = 20, 5
 DIGIT = Preprocess([1, 28, 28])
@@ -45,15 +45,14 @@ def data(trials: int, features: int | None, device: torch.device = CPU) -> Small
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
     split = SmallDataModule(digits, range(trials), batch_size=4)
     inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
-    split.place(inputs, inputs.shape[1:], device)
-    return split
+    return split.with_inputs(Inputs(inputs, features is not None, inputs.shape[1:]).to(device))
 
 
 def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
-    """Return the seconds of a fit as a job makes it."""
+    """Return the seconds of a fit as in a job."""
     split = data(trials, features)
     front = nn.Sequential(DIGIT)
-    transfer = TransferModule(front, [make() for _ in range(trials)], adam, stored=features is not None)
+    transfer = TransferModule(front, [make() for _ in range(trials)], Phase(0, optimizer=adam))
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -70,14 +69,14 @@ def lightning(trials: int, make: Makes, features: int | None, epochs: int = EPOC
 
 
 def plain_loop(trials: int, make: Makes, features: int | None, epochs: int = EPOCHS) -> float:
-    """Return the seconds of the same steps in a loop that does nothing else."""
+    """Return the seconds of the same steps in a plain PyTorch loop."""
     split = data(trials, features)
     stack = TrialStack([make() for _ in range(trials)])
     optimizer = adam(stack.parameters())
     batches = split.train_dataloader()
     start = time.perf_counter()
     for _ in range(epochs):
-        for inputs, labels in batches:
+        for inputs, labels, *_ in batches:
             inputs = inputs.float() / 255 if features is None else inputs
             losses = cross_entropy(stack(inputs).flatten(0, 1), labels.flatten(), reduction="none")
             optimizer.zero_grad()
@@ -87,7 +86,7 @@ def plain_loop(trials: int, make: Makes, features: int | None, epochs: int = EPO
 
 
 def turns(*measures: Callable[[], float]) -> list[float]:
-    """Measure several things in turns and return each one's median seconds."""
+    """Take several measurements alternately and return the median seconds of each."""
     for measure in measures:
         measure()
     return [median(times) for times in zip(*([measure() for measure in measures] for _ in range(TURNS)), strict=True)]
@@ -101,10 +100,10 @@ def main() -> None:
         "dense512": lambda features: lambda: Dense(features, 5, dropout=0.5),
     }
     stacked = Table(
-        "head", "features", "1 trial, ms a step", "15 trials", "ratio", title="15 stacked trials against one"
+        "head", "features", "1 trial, ms per step", "15 trials", "ratio", title="15 stacked trials against one"
     )
     overhead = Table(
-        "network", "plain loop, ms a step", "Lightning", "on top", "ratio", title="Lightning against a loop"
+        "network", "plain loop, ms per step", "Lightning", "difference", "ratio", title="Lightning against a loop"
     )
     for name, head in heads.items():
         for features in (512, 1600):

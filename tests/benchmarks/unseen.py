@@ -1,9 +1,9 @@
-"""Test images by which nothing was chosen: training images that no recipe of conf/experiment/best_*.yaml draws.
+"""Held-out test images: training images that no recipe of conf/experiment/best_*.yaml was chosen by or trains on.
 
-python tests/benchmarks/unseen.py DATA OUT, where DATA holds MNIST/raw and cifar10_png/train/<class>. OUT/MNIST/raw gets
-the training digits, and their odd ones after the 200th as test digits. OUT/cifar10/train gets the first 100 images of
-each class and OUT/cifar10/test those after the 150th, because rates were chosen by the 50 between them. The recipes run
-on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
+python tests/benchmarks/unseen.py DATA OUT, where DATA contains MNIST/raw and cifar10_png/train/<class>. OUT/MNIST/raw
+gets the training digits, and their odd ones after the 200th as test digits. OUT/cifar10/train gets the first 100 images
+of each class and OUT/cifar10/test those after the 150th, because learning rates were chosen by the 50 between. The
+recipes run on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
 """
 
 import shutil
@@ -28,8 +28,8 @@ def digits(data: Path, out: Path) -> None:
     (out / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, len(unseen)) + labels[unseen].tobytes())
 
 
-def pictures(train: Path, out: Path) -> None:
-    """Copy the first 100 pictures of each class to train folders, and those after the 150th to test folders."""
+def photos(train: Path, out: Path) -> None:
+    """Copy the first 100 images of each class to train folders, and those after the 150th to test folders."""
     for folder in sorted(train.iterdir()):
         files = sorted(folder.iterdir())
         for part, chosen in (("train", files[:100]), ("test", files[150:])):
@@ -41,7 +41,7 @@ def pictures(train: Path, out: Path) -> None:
 def main() -> None:
     data, out = map(Path, sys.argv[1:])
     digits(data / "MNIST" / "raw", out / "MNIST" / "raw")
-    pictures(data / "cifar10_png" / "train", out / "cifar10")
+    photos(data / "cifar10_png" / "train", out / "cifar10")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from graft.config.build import to_plain
 from graft.config.identity import check_existing_result, choices, job_identity, leaves, result_config, without_hydra
 from graft.errors import GraftError
-from graft.run.plan import Plan
+from graft.run.make_plan import make_plan
 from graft.seed import seeded
 from graft.training.source import Big
 
@@ -29,16 +29,16 @@ Configure = Callable[..., DictConfig]
 )
 def test_jobs_keep_their_identity(configure: Configure, overrides: list[str], identity: str):
     cfg = configure("keep_weights=best", *overrides)
-    assert job_identity(to_plain(cfg), Plan(cfg).data.images.fingerprint) == identity
+    assert job_identity(to_plain(cfg), make_plan(cfg).data.images.fingerprint) == identity
 
 
 def test_the_default_pre_training_keeps_its_name(configure: Configure):
-    plan = Plan(configure())
+    plan = make_plan(configure())
     assert isinstance(plan.source, Big)
     with seeded(plan.source.seed, "pretrain"):
         network = plan.backbone()
         trainer = plan.trainer(max_epochs=plan.source.epochs, logger=False, limit_val_batches=0)
-        assert plan.source._name(network, plan.data, trainer) == "cnn-3edca97bb69f069a4e7f7d89"
+        assert plan.source.key(network, plan.data, trainer) == "cnn-3edca97bb69f069a4e7f7d89"
 
 
 @pytest.mark.parametrize(

@@ -117,20 +117,20 @@ def test_noise_has_its_deviation_and_erasing_its_area():
 def test_only_training_images_vary(digits: MNIST5k):
     data = MNIST5k(big=[0], small=[1, 3, 5, 7, 9], test_per_class=50, val_per_class=4)
     plain, varied = (SmallDataModule(data, [0, 1], 100, True, augment) for augment in (None, option("digits")))
-    plain.place(data.images.read(plain.images), data.images.shape, torch.device("cpu"))
-    assert varied.varied is not None
-    train = data.images.read(varied.varied)
-    varied.place(data.images.read(varied.images), data.images.shape, torch.device("cpu"), train)
-    (shown, labels), (bare, expected) = next(iter(varied.train_dataloader())), next(iter(plain.train_dataloader()))
+    for module in (plain, varied):
+        module.setup("fit")
+    shown, labels, *_ = next(iter(varied.train_dataloader()))
+    bare, expected, *_ = next(iter(plain.train_dataloader()))
     assert torch.equal(labels, expected)
     changed = (shown != bare).flatten(2).any(2)
     assert changed.all()
     assert 0.1 < torch.corrcoef(torch.stack([shown.flatten(), bare.flatten().float()]))[0, 1] < 0.95  # same digits
     for ours, theirs in zip(varied.val_dataloader(), plain.val_dataloader(), strict=True):
-        for (images, _), (untouched, _) in zip(ours, theirs, strict=True):
-            assert torch.equal(images, untouched)
-    again = [images for loader in (varied.train_dataloader(),) for _ in range(2) for images, _ in loader]
-    assert torch.equal(again[0], shown)  # a fit's first epoch comes again
+        for batch, untouched in zip(ours, theirs, strict=True):
+            assert torch.equal(batch.inputs, untouched.inputs)
+    fresh = varied.chunk(range(2)).train_dataloader()
+    again = [batch.inputs for _ in range(2) for batch in fresh]
+    assert torch.equal(again[0], shown)  # another fit starts with the same epoch
     assert not torch.equal(again[0].sum(), again[1].sum())
 
 

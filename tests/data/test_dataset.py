@@ -71,8 +71,8 @@ def test_any_classes_may_be_big_or_small():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"big": [10]}, "dataset.big names the class 10, which the data lack; they have 0, 1"),
-        ({"small": ["cat", 1]}, "dataset.small names the class cat"),
+        ({"big": [10]}, "dataset.big: unknown class 10; the data have 0, 1"),
+        ({"small": ["cat", 1]}, "dataset.small: unknown class cat"),
         ({"small_per_class": 300}, "small_per_class=300.*300 images of class 1, but there are 250"),
         ({"small_per_class": 240, "val_per_class": 20}, "ask for 260 images of class 1, but there are 250"),
         ({"small_total": 2000}, "small_total=2000.*400 images of class 1, but there are 250"),

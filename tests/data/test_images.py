@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 
 from graft.data import images
-from graft.data.datamodule import SmallDataModule
+from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import ImageFolder, MNIST5k
 from graft.data.images import ImageFiles, ImageStream, InMemoryImages
 from graft.data.load import image_folder
+from graft.data.preprocess import InputSpec
 from graft.errors import GraftError
 from graft.training.features import FeatureStore
 
@@ -71,27 +72,30 @@ def test_images_that_fit_are_decoded_once(root: Path, monkeypatch: pytest.Monkey
 def test_images_that_do_not_fit_are_streamed(root: Path, monkeypatch: pytest.MonkeyPatch, workers_from: int):
     data = folder(root)
     split, streamed = (SmallDataModule(data, [3, 4], batch_size=4) for _ in range(2))
-    split.place(data.images.read(split.images), data.images.shape, torch.device("cpu"))
+    split.setup("fit")
     monkeypatch.setattr(images, "IN_MEMORY", 1000)
     monkeypatch.setattr(images, "WORKERS_FROM", workers_from)
     stream = data.images.read(streamed.images)
     assert isinstance(stream, ImageStream)
-    streamed.place(stream, data.images.shape, torch.device("cpu"))
+    streamed = streamed.with_inputs(Inputs(stream, stored=False, shape=data.images.shape))
     for held, read in ((split, streamed), (split, streamed)):  # two epochs
         batches = zip(held.train_dataloader(), read.train_dataloader(), strict=True)
-        for (pixels, labels), (same_pixels, same_labels) in batches:
+        for (pixels, labels, *_), (same_pixels, same_labels, *_) in batches:
             assert pixels.shape == (2, 4, 1, 28, 28)
             assert torch.equal(pixels, same_pixels)
             assert torch.equal(labels, same_labels)
     (test,) = streamed.test_dataloader()
-    assert sum(labels.shape[1] for _, labels in test) == 16
+    assert sum(batch.labels.shape[1] for batch in test) == 16
 
 
 def test_stored_features_spare_decoding(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     decoded = decodings(monkeypatch)
     monkeypatch.setattr(images, "IN_MEMORY", 1000)
     data = folder(root)
-    store, front = FeatureStore(tmp_path / "store", torch.device("cpu")), torch.nn.Sequential(data.preprocess())
+    store, front = (
+        FeatureStore(tmp_path / "store", torch.device("cpu")),
+        torch.nn.Sequential(InputSpec().preprocess(data.images.shape)),
+    )
     first = store.features(front, data.images, torch.arange(30))
     image_folder.cache_clear()
     assert torch.equal(store.features(front, folder(root).images, torch.arange(30)), first)
@@ -124,7 +128,7 @@ def test_different_shapes_need_a_size(root: Path):
 def test_large_images_are_held_at_the_size_they_are_fitted_to_and_small_ones_as_they_are(root: Path):
     assert folder(root, size=16).images.shape == (1, 16, 16)
     assert folder(root, size=64).images.shape == (1, 28, 28)
-    assert folder(root, size=64).preprocess().output_shape == (1, 64, 64)
+    assert InputSpec(size=64).preprocess(folder(root, size=64).images.shape).output_shape == (1, 64, 64)
 
 
 def test_one_picture_in_colour_makes_all_of_them_so(root: Path):

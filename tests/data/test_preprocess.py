@@ -20,7 +20,7 @@ def digit_bytes(digits: MNIST5k) -> torch.Tensor:
 
 def test_without_weights_pixels_become_0_to_1(digits: MNIST5k):
     pixels = digit_bytes(digits)
-    assert torch.equal(digits.preprocess()(pixels), pixels / 255)
+    assert torch.equal(InputSpec().preprocess(digits.images.shape)(pixels), pixels / 255)
 
 
 def test_bytes_stay_bytes(digits: MNIST5k):

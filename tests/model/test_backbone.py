@@ -14,6 +14,7 @@ from graft.errors import GraftError
 from graft.model.backbone import CNN, CNN4, CNN5, VGG16
 from graft.model.head import Plain
 from graft.training.transfer import TransferModule
+from graft.training.tune import Phase
 
 DIGIT = Preprocess([1, 28, 28])
 DIGITS = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
@@ -132,7 +133,7 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
     for frozen in range(backbone.keep + 1):
         front, rest = copy.deepcopy(backbone).split(frozen)
         network = nn.Sequential(rest, Plain(num_features, 2))
-        transfer = TransferModule(front, [network], torch.optim.SGD, stored=False).train()
+        transfer = TransferModule(front, [network], Phase(0, optimizer=torch.optim.SGD)).train()
         optimizer = torch.optim.SGD(transfer.stack.parameters(), lr=0.1)
         before = {name: value.clone() for name, value in front.state_dict().items()}
         start = [parameter.clone() for parameter in network.parameters()]

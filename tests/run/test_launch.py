@@ -1,5 +1,6 @@
 """Several ranks on the CPU, against one process; each test counts the processes that it leaves behind."""
 
+import functools
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from conftest import ROOT
 from omegaconf import DictConfig
 
 from graft.data.augment import Distort
-from graft.data.datamodule import TrialLoader
+from graft.data.loader import AugmentedLoader, Share, StoredViewsLoader, TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.ranks import all_gather, rank, world_size
@@ -72,17 +73,17 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
     values = torch.arange(2 * length, dtype=torch.float64)
     rows = torch.stack([torch.arange(length), torch.arange(length, 2 * length)])
     settings = (values, values.long(), rows, batch_size, [0, 1])
-    whole = list(TrialLoader("train", *settings))
-    parts = [TrialLoader("train", *settings, rank=own, ranks=number) for own in range(number)]
+    whole = list(TrainLoader(*settings))
+    parts = [TrainLoader(*settings, share=Share(rank, number)) for rank in range(number)]
     assert {len(part) for part in parts} == {len(whole)}
-    for index, (batch, *shares) in enumerate(zip(whole, *parts, strict=True)):
-        counts = [part.counts[index] for part in parts]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        counts = [share.num_counted for share in shares]
         assert max(counts) - min(counts) <= 1
-        together = [inputs[:, :count] for (inputs, _), count in zip(shares, counts, strict=True)]
-        assert torch.equal(torch.cat(together, 1), batch[0])
-        assert all(torch.equal(inputs, labels.double()) for inputs, labels in shares)
-        means = [inputs.mean(1) * part.weights[index] for (inputs, _), part in zip(shares, parts, strict=True)]
-        torch.testing.assert_close(sum(means) / number, batch[0].mean(1))
+        together = [share.inputs[:, : share.num_counted] for share in shares]
+        assert torch.equal(torch.cat(together, 1), batch.inputs)
+        assert all(torch.equal(share.inputs, share.labels.double()) for share in shares)
+        means = [share.inputs.mean(1) * share.weight for share in shares]
+        torch.testing.assert_close(sum(means) / number, batch.inputs.mean(1))
 
 
 @pytest.mark.parametrize(
@@ -119,13 +120,12 @@ def test_gpus_that_are_not_there_are_refused(run: Run):
 def test_ranks_vary_their_images_each_in_its_own_way_and_draw_the_same_views():
     rows, images = torch.arange(8)[None], torch.full([16, 1, 8, 8], 100.0)
     for views in (None, 2):
-        augment = Distort(noise=0.2, views=views)
-        inputs = images if views is None else torch.arange(16.0)
-        parts = [
-            torch.cat([part for part, _ in TrialLoader("train", inputs, rows[0], rows, 4, [0], augment, own, 2)], 1)
-            for own in (0, 1)
-        ]
-        whole = torch.cat([part for part, _ in TrialLoader("train", inputs, rows[0], rows, 4, [0], augment)], 1)
+        if views is None:
+            make = functools.partial(AugmentedLoader, Distort(noise=0.2), images, rows[0], rows, 4, [0])
+        else:
+            make = functools.partial(StoredViewsLoader, views, torch.arange(16.0), rows[0], rows, 4, [0])
+        parts = [torch.cat([batch.inputs for batch in make(share=Share(rank, 2))], 1) for rank in (0, 1)]
+        whole = torch.cat([batch.inputs for batch in make()], 1)
         if views is None:
             assert not (parts[0] == parts[1]).flatten(2).all(2).any()
         else:
@@ -200,8 +200,8 @@ def count_images(folder: Path) -> None:
     """Note which images each rank sees, and what the ranks gather."""
     join(pl.Trainer(accelerator="cpu", devices=2, strategy=strategy(), logger=False, enable_checkpointing=False))
     rows = torch.arange(101)[None]
-    batches = TrialLoader("test", rows[0], rows[0], rows, 7, rank=rank(), ranks=world_size())
-    own = torch.cat([labels[:, :count] for (_, labels), count in zip(batches, batches.counts, strict=True)], 1)
+    batches = TrialLoader("test", rows[0], rows[0], rows, 7, share=Share(rank(), world_size()))
+    own = torch.cat([batch.labels[:, : batch.num_counted] for batch in batches], 1)
     together = all_gather(own, 1)
     assert all_gather(torch.zeros(0 if rank() else 3, 2)).shape == (3, 2)
     torch.save((own, together), folder / f"{rank()}.pt")
@@ -270,18 +270,18 @@ class Dying(torch.optim.Adam):
 def test_a_rank_that_dies_ends_the_run(run: Run, mark: str, how: str, kind: type[Exception], message: str):
     start = time.monotonic()
     with pytest.raises(kind, match=message):
-        run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_distributed.Dying", f"+optimizer.how={how}")
+        run(*TINY[:2], *TWO, "source=scratch", "optimizer._target_=test_launch.Dying", f"+optimizer.how={how}")
     assert time.monotonic() - start < 60
 
 
 def write_often(cfg: DictConfig, folder: Path) -> None:
-    checkpoint.EVERY = 0
+    checkpoint.CHECKPOINT_SECONDS = 0
     job.run(cfg, folder)
 
 
 @pytest.mark.slow
 def test_ranks_go_on_where_one_was_killed(configure, tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch):
-    dying = ("optimizer._target_=test_distributed.Dying", "+optimizer.how=killed")
+    dying = ("optimizer._target_=test_launch.Dying", "+optimizer.how=killed")
     cfg = configure("source=scratch", "trials=2", "epochs=4", "test_curve=false", *TWO, *dying)
     # An epoch has 25 steps: what is killed in the third goes on with the last 50, or would die at the 75th.
     for name, last in (("whole", 1000), ("killed", 60), ("killed", 75)):
@@ -302,7 +302,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_a_sweep_gives_each_job_its_own_ranks_and_outlives_one_that_dies(tmp_path: Path, mark: str):
-    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_distributed.Dying", *TINY[:2], *TWO)
+    words = ("-m", "+optimizer.how=killed,first,second", "optimizer._target_=test_launch.Dying", *TINY[:2], *TWO)
     process = start(tmp_path, *words, "source=scratch", "name=sweep")
     most, until = 0, time.monotonic() + 240
     while process.poll() is None and time.monotonic() < until:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.errors import GraftError
-from graft.run.lr_finder import find, suggest
+from graft.run.lr_finder import find_lr, suggest_lr
 from graft.seed import generator
 
 Run = Callable[..., dict]
@@ -25,17 +26,17 @@ def valley(bottom: float) -> np.ndarray:
 
 @pytest.mark.parametrize("bottom", [1e-3, 0.02, 0.5])
 def test_the_rate_is_a_tenth_of_the_valley_s_whatever_comes_behind_it(bottom: float):
-    assert suggest(valley(bottom)) == pytest.approx(bottom / 10, rel=0.2)
+    assert suggest_lr(valley(bottom)) == pytest.approx(bottom / 10, rel=0.2)
     for end in (1e6, np.inf, np.nan):
-        assert suggest(np.where(8 * bottom > RATES, valley(bottom), end)) == pytest.approx(bottom / 10, rel=0.4)
+        assert suggest_lr(np.where(8 * bottom > RATES, valley(bottom), end)) == pytest.approx(bottom / 10, rel=0.4)
     noise = np.random.default_rng(0).normal(0, 0.1, 100)
-    assert suggest(valley(bottom) + noise) == pytest.approx(bottom / 10, rel=0.8)
+    assert suggest_lr(valley(bottom) + noise) == pytest.approx(bottom / 10, rel=0.8)
 
 
 @pytest.mark.parametrize("losses", [np.full(100, 1.6), np.full(100, np.nan), np.where(RATES < 0.01, 1.6, 9.0)])
 def test_a_loss_that_never_falls_is_refused(losses: np.ndarray):
-    with pytest.raises(GraftError, match=r"lr=auto: the loss, .* at first, falls at no rate; try lr=0.001"):
-        suggest(losses)
+    with pytest.raises(GraftError, match=r"lr=auto: no rate lowers the loss, .* at first; try lr=0.001"):
+        suggest_lr(losses)
 
 
 def by_hand(digits: MNIST5k, seed: int, lr_decay: float) -> list[float]:
@@ -65,7 +66,7 @@ def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
     run: Run, caplog: pytest.LogCaptureFixture, digits: MNIST5k
 ):
     settings = (*QUICK, "source=scratch", "tune=full", "tune.lr_decay=0.1")
-    rate = suggest(np.mean([by_hand(digits, seed, 0.1) for seed in (0, 1)], 0))
+    rate = suggest_lr(np.mean([by_hand(digits, seed, 0.1) for seed in (0, 1)], 0))
     caplog.set_level("INFO", "graft")
     found = run(*settings, "lr=auto", name="auto")
     assert found["lr"] == [pytest.approx(rate, rel=0.2)]
@@ -87,9 +88,10 @@ def test_each_phase_finds_its_own_rate(run: Run):
 
 def test_a_fit_that_goes_on_keeps_its_rate(tmp_path: Path):
     (tmp_path / "lr.json").write_text("0.02")
-    assert find(None, 0, None, None, tmp_path / "lr.json") == 0.02  # type: ignore[arg-type]
+    run = SimpleNamespace(planned=SimpleNamespace(index=0))  # nothing else is needed
+    assert find_lr(run, tmp_path / "lr.json") == 0.02  # type: ignore[arg-type]
 
 
-def test_heads_that_are_solved_have_no_rate(run: Run):
+def test_heads_that_are_fitted_have_no_rate(run: Run):
     with pytest.raises(GraftError, match=r"lr must be a number with head=ridge, .*; try lr=0.001, or head=plain"):
         run("head=ridge", "lr=auto")

@@ -74,7 +74,7 @@ def test_a_trial_whose_loss_is_no_number_stops_alone(run: Run, monkeypatch: pyte
         **dict.fromkeys(fine["trials"][1]),
         "seed": 1,
         "epoch": 1,
-        "error": "the loss was no longer a number in epoch 1",
+        "error": "the loss became NaN or infinite in epoch 1",
     }
     for trial in (0, 2):
         assert result["trials"][trial] == pytest.approx(fine["trials"][trial], abs=1e-4)
@@ -87,7 +87,7 @@ def test_a_trial_whose_loss_is_no_number_stops_alone(run: Run, monkeypatch: pyte
 
 def test_a_job_without_a_good_trial_fails_and_says_why(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     poison(monkeypatch, 0, 1)
-    with pytest.raises(GraftError, match=r"no trial came to an end: the loss .* in epoch 1; try a smaller lr=0.0001"):
+    with pytest.raises(GraftError, match=r"all trials failed: the loss .* in epoch 1; try a smaller lr=0.0001"):
         run(*TINY)
     assert not (tmp_path / "job/result.json").exists()
 
@@ -122,7 +122,7 @@ def test_two_processes_that_come_to_one_job_make_it_once(configure, tmp_path: Pa
     folder.mkdir()
     cfg = configure(*TINY)
     first = job.main(cfg, folder, resume=True)
-    monkeypatch.setattr(job, "Result", None)  # a second training would need it
+    monkeypatch.setattr(job, "Job", None)  # a second training would need it
     assert job.main(cfg, folder, resume=True) == first
 
 

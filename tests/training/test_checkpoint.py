@@ -53,7 +53,7 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, epoch: int, begun: list[int], overrides
 ):
     expected = run(*TINY, *overrides, f"cache={tmp_path}/other")
-    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
     with monkeypatch.context() as patch:
         killing(patch, label, epoch)
         with pytest.raises(Killed):
@@ -81,7 +81,7 @@ def steps(folder: Path) -> dict[str, list[int]]:
 
 def test_another_configuration_s_checkpoint_is_not_taken(run: Run, monkeypatch: pytest.MonkeyPatch):
     expected = run(*TINY, "lr=0.01")
-    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
     with monkeypatch.context() as patch:
         killing(patch, "trials 0 to 2", 4)
         with pytest.raises(Killed):

@@ -106,10 +106,10 @@ def test_weights_stages_preprocessing_and_images_each_have_their_own_name(digits
 
 
 def test_memory_is_bounded(digits: MNIST5k, tmp_path: Path):
-    for number in range(1, features.KEPT_IN_MEMORY + 4):
+    for number in range(1, features.BACKBONES_IN_MEMORY + 4):
         FeatureStore(tmp_path, CPU).features(nn.Sequential(Counting(), nn.Hardtanh(0, number)), digits.images, WANTED)
-    assert len(features._memory) == features.KEPT_IN_MEMORY
-    assert len(list(tmp_path.iterdir())) == features.KEPT_IN_MEMORY + 3
+    assert len(features._memory) == features.BACKBONES_IN_MEMORY
+    assert len(list(tmp_path.iterdir())) == features.BACKBONES_IN_MEMORY + 3
 
 
 def test_batch_norm_in_the_frozen_part_keeps_its_statistics(digits: MNIST5k, tmp_path: Path):

@@ -2,10 +2,23 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from graft.training.metrics import class_balanced_metrics
+from graft.training.metrics import EpochMetrics, class_balanced_metrics
 
 
-def test_measures_by_class_are_scikit_learn_s():
+def test_loss_and_accuracy_count_each_image_once():
+    metrics = EpochMetrics()
+    logits = torch.eye(3)[torch.tensor([[0, 1, 2, 2], [1, 1, 1, 1]])]  # two trials, predictions of four images
+    labels, losses = torch.tensor([[0, 1, 2, 0], [0, 1, 0, 0]]), torch.arange(8.0).view(2, 4)
+    for step in (slice(3), slice(3, 4)):  # steps of three images and of one
+        metrics.add(losses[:, step], logits[:, step], labels[:, step])
+    found = metrics.compute(by_class=False)
+    assert found.keys() == {"loss", "accuracy"}
+    torch.testing.assert_close(found["loss"], losses.mean(1))
+    torch.testing.assert_close(found["accuracy"], torch.tensor([0.75, 0.25]))
+    assert metrics.compute(by_class=True).keys() == {"loss", "accuracy", "balanced_accuracy", "macro_f1"}
+
+
+def test_class_balanced_metrics_are_scikit_learn_s():
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (3, 50), generator=random).square() // 3  # uneven, and class 2 is rare
     predictions = torch.where(torch.rand(3, 50, generator=random) < 0.6, labels, 1)

@@ -15,7 +15,7 @@ Run = Callable[..., dict]
 
 
 def rates(name: str, steps: int = 100, **settings: float) -> list[list[float]]:
-    """Return the rates that each of a fit's steps is taken with, of two groups."""
+    """Return the two groups' rates at each step of a fit."""
     weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
     optimizer = torch.optim.SGD([{"params": [weights[0]]}, {"params": [weights[1]], "lr": 0.1}], lr=1.0)
     node = OmegaConf.merge(OmegaConf.load(OPTIONS / f"{name}.yaml"), settings)
@@ -40,7 +40,17 @@ def rates(name: str, steps: int = 100, **settings: float) -> list[list[float]]:
 def test_schedules_follow_their_formulas(name: str, expected: Callable[[int], float]):
     settings = {"step_size": 3} if name == "step" else {}
     found = [rate for rate, _ in rates(name, **settings)]
-    assert found == pytest.approx([expected(step) for step in range(100)], abs=1e-6)
+    assert found == pytest.approx([expected(step) for step in range(100)], rel=1e-9)
+
+
+def test_cosine_ends_at_the_same_rate_for_all_groups():
+    optimizers = [torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr) for lr in (1.0, 0.1)]
+    oracles = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100, eta_min=0.01) for optimizer in optimizers]
+    for found in rates("cosine", eta_min=0.01):
+        assert found == pytest.approx([optimizer.param_groups[0]["lr"] for optimizer in optimizers], rel=1e-9)
+        for optimizer, oracle in zip(optimizers, oracles, strict=True):
+            optimizer.step()
+            oracle.step()
 
 
 def test_a_warm_up_rises_evenly_then_the_schedule_begins():
@@ -49,8 +59,8 @@ def test_a_warm_up_rises_evenly_then_the_schedule_begins():
     for name, expected in late.items():
         settings = {"step_size": 3} if name == "step" else {}
         found = [rate for rate, _ in rates(name, warmup=0.2, **settings)]
-        assert found[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
-        assert found[20:] == pytest.approx(expected, abs=1e-6)
+        assert found[:20] == pytest.approx([(step + 1) / 21 for step in range(20)], rel=1e-9)
+        assert found[20:] == pytest.approx(expected, rel=1e-9)
 
 
 def test_one_cycle_rises_to_the_rate_and_falls_to_nothing():
@@ -84,6 +94,6 @@ def test_jobs_follow_a_schedule_alone_as_in_the_stack(run: Run):
         (("schedule=one_cycle", "schedule.anneal_strategy=x"), "schedule.anneal_strategy must be cos or linear"),
     ],
 )
-def test_what_cannot_be_is_refused(run: Run, overrides: tuple[str, ...], message: str):
+def test_impossible_values_are_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)

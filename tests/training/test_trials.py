@@ -1,5 +1,5 @@
 import copy
-from unittest.mock import Mock
+import doctest
 
 import pytest
 import torch
@@ -26,6 +26,12 @@ def batch_norm() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3))
 
 
+def test_the_example_in_the_docstring_is_true():
+    found = doctest.testmod(trials_module)
+    assert found.attempted > 5
+    assert not found.failed
+
+
 def test_a_stack_gives_each_network_s_logits(way: str):
     nets, x = networks(3), torch.rand(3, 5, 1, 8, 8)
     expected = torch.stack([net(inputs) for net, inputs in zip(nets, x, strict=True)])
@@ -37,16 +43,23 @@ def test_inputs_with_one_trial_are_shared_by_all(way: str):
     torch.testing.assert_close(TrialStack(nets)(x), torch.stack([net(x[0]) for net in nets]))
 
 
-def test_convolutions_take_turns_in_large_steps(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trials_module, "IN_TURN", 36 * 5)  # four kernels of 3x3, five images
-    stack, x = TrialStack(networks(2)), torch.rand(2, 5, *IMAGE)
-    turns = Mock(wraps=stack._in_turn)
-    monkeypatch.setattr(stack, "_in_turn", turns)
-    large, small = stack(x), stack(x[:, :4])
-    assert turns.call_count == 1
+def test_trials_with_large_convolutions_run_one_after_another(monkeypatch: pytest.MonkeyPatch):
+    calls: list[int] = []
+
+    def counted(network: nn.Module) -> nn.Module:
+        network.register_forward_hook(lambda module, inputs, output: calls.append(1))
+        return network
+
+    monkeypatch.setattr(trials_module, "LOOP_THRESHOLD", 36 * 5)  # four kernels of 3x3, five images
+    stack, x = TrialStack([counted(network) for network in networks(2)]), torch.rand(2, 5, *IMAGE)
+    large = stack(x)
+    assert len(calls) == 2
+    small = stack(x[:, :4])
+    assert len(calls) == 3
     torch.testing.assert_close(large[:, :4], small)
-    TrialStack([nn.Sequential(nn.Flatten(), nn.Linear(64, 2)) for _ in range(2)])(x.repeat(1, 100, 1, 1, 1))
-    assert turns.call_count == 1  # dense layers are batched products however many images there are
+    dense = [counted(nn.Sequential(nn.Flatten(), nn.Linear(64, 2))) for _ in range(2)]
+    TrialStack(dense)(x.repeat(1, 100, 1, 1, 1))
+    assert len(calls) == 4  # dense layers are batched products for any number of images
 
 
 def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way: str):
@@ -56,20 +69,20 @@ def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way
 
 
 @pytest.mark.parametrize("trials", [1, 2])
-@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
-def test_maps_run_in_the_order_of_memory_that_is_asked_for(trials, order, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trials_module, "IN_TURN", 0)
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_maps_have_the_memory_format_of_the_stack(trials, memory_format, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trials_module, "LOOP_THRESHOLD", 0)
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(
         nn.MaxPool2d, "forward", lambda self, maps: seen.append(maps) or nn.functional.max_pool2d(maps, 2)
     )
-    TrialStack(networks(trials), order)(torch.rand(trials, 5, *IMAGE))
+    TrialStack(networks(trials), memory_format)(torch.rand(trials, 5, *IMAGE))
     assert len(seen) == trials
-    assert all(maps.is_contiguous(memory_format=order) for maps in seen)
+    assert all(maps.is_contiguous(memory_format=memory_format) for maps in seen)
 
 
 @pytest.mark.parametrize(
-    ("network", "inputs", "device", "plain"),
+    ("network", "input_shape", "device", "contiguous"),
     [
         (nn.Conv2d(8, 8, 3), (8, 4, 4), "cpu", True),
         (nn.Conv2d(8, 8, 3), (8, 4, 4), "cuda", False),
@@ -78,9 +91,9 @@ def test_maps_run_in_the_order_of_memory_that_is_asked_for(trials, order, monkey
         (nn.Linear(8, 8), (7, 7, 8), "cpu", True),
     ],
 )
-def test_heavy_kernels_take_tiny_maps_in_plain_order(network, inputs, device, plain):
-    expected = torch.contiguous_format if plain else torch.channels_last
-    assert fastest_format(network, inputs, torch.device(device)) is expected
+def test_small_maps_of_heavy_kernels_are_contiguous(network, input_shape, device, contiguous):
+    expected = torch.contiguous_format if contiguous else torch.channels_last
+    assert fastest_format(network, input_shape, torch.device(device)) is expected
 
 
 def test_a_stack_s_gradients_are_each_network_s_own(way: str):
@@ -132,7 +145,7 @@ def test_batch_norm_runs_alone_and_is_not_stacked():
 
 
 @pytest.mark.parametrize("trials", [1, 2])
-def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int, way: str):
+def test_frozen_batch_norm_stays_frozen_and_stacks(trials: int, way: str):
     nets, x = [batch_norm() for _ in range(trials)], torch.rand(trials, 5, *IMAGE)
     for net in nets:
         net(torch.rand(20, 1, 8, 8) * 3)  # statistics unlike those of the batch
@@ -148,7 +161,7 @@ def test_batch_norm_that_is_held_stays_so_and_stacks(trials: int, way: str):
         torch.testing.assert_close(stack.trial(trial), values, rtol=0, atol=0)
 
 
-def test_what_pytorch_cannot_stack_is_found_out_without_training():
+def test_operations_that_vmap_refuses_are_found_without_training():
     depth = nn.Sequential(nn.Flatten(), StochasticDepth(0.2, "row"), nn.Linear(64, 2))
     assert not stackable(depth, IMAGE)  # it draws in place, which vmap refuses
     assert stackable(nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 2)), IMAGE)
@@ -156,7 +169,7 @@ def test_what_pytorch_cannot_stack_is_found_out_without_training():
 
 
 @pytest.mark.parametrize(
-    ("trials", "at_once", "expected"),
+    ("num_trials", "at_once", "expected"),
     [
         (5, "auto", [range(5)]),
         (5, 2, [range(2), range(2, 4), range(4, 5)]),
@@ -164,8 +177,8 @@ def test_what_pytorch_cannot_stack_is_found_out_without_training():
         (2, 9, [range(2)]),
     ],
 )
-def test_chunks(trials: int, at_once: int | str, expected: list[range]):
-    assert chunks(trials, at_once, networks(1)[0], IMAGE) == expected
+def test_chunks(num_trials: int, at_once: int | str, expected: list[range]):
+    assert chunks(num_trials, at_once, networks(1)[0], IMAGE) == expected
 
 
 def test_chunks_are_single_with_batch_norm_and_bounded_by_memory():

@@ -8,8 +8,8 @@ import torchvision
 from plain_loop import by_hand, frozen_network, trained
 from torch import nn
 
-from graft.data.datamodule import TrialLoader
 from graft.data.dataset import MNIST5k
+from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.head import Plain
@@ -27,20 +27,23 @@ def test_how_many_stages_are_frozen(thaw: int | str, trained: bool, frozen: int)
 
 @pytest.mark.parametrize(
     ("thaw", "trained", "message"),
-    [(6, True, "from 0 to 5, the kept stages, got 6"), (2, False, "tune.thaw=2 freezes.*random.*try tune=full")],
+    [
+        (6, True, "from 0 to 5, the number of kept stages, got 6"),
+        (2, False, "tune.thaw=2 freezes.*random.*try tune=full"),
+    ],
 )
 def test_refusals(thaw: int, trained: bool, message: str):
     with pytest.raises(GraftError, match=message):
         Tune(thaw).phases(5, trained)
 
 
-def test_batch_norm_of_random_weights_is_not_held():
+def test_batch_norm_of_random_weights_cannot_be_frozen():
     with pytest.raises(GraftError, match=r"tune\.batch_norm=frozen keeps the statistics of trained weights"):
         Tune("all", batch_norm="frozen").phases(5, trained=False)
     assert Tune("all", batch_norm="frozen").phases(5, trained=True) == [Phase(0, batch_norm="frozen")]
 
 
-def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout():
+def test_the_frozen_part_is_bit_equal_after_training_with_batch_norm_and_dropout():
     frozen = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
     frozen(torch.rand(20, 1, 8, 8) * 3)  # statistics that a batch in training mode would move
     images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 2
@@ -51,16 +54,14 @@ def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout(
         return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.1)
 
     frozen.train()
-    transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], sgd, stored=False)
+    transfer = TransferModule(frozen, [nn.Linear(144, 2) for _ in range(2)], Phase(0, optimizer=sgd))
     start = transfer.stack.trial(0)["weight"].clone()
     rows = torch.arange(16).expand(2, 16)
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, callbacks=[Freeze()],
     )  # fmt: skip
-    trainer.fit(
-        transfer, TrialLoader("train", images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)]
-    )
+    trainer.fit(transfer, TrainLoader(images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)])
 
     assert not torch.equal(transfer.stack.trial(0)["weight"], start)
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
@@ -73,18 +74,18 @@ def test_what_is_frozen_is_bit_equal_after_training_with_batch_norm_and_dropout(
 @pytest.mark.parametrize(
     ("thaw", "trained", "message"),
     [
-        (6, True, "tune.thaw must be auto, all or from 0 to 5, the kept stages, got 6"),
-        ([2, 1], True, "each phase thaws more stages than the one before"),
-        (0, True, "each phase thaws more stages than the one before"),
+        (6, True, "tune.thaw must be auto, all or from 0 to 5, the number of kept stages, got 6"),
+        ([2, 1], True, r"each phase must unfreeze more stages than the one before, got tune\.thaw=\[2, 1\]"),
+        (0, True, r"each phase must unfreeze more stages than the one before, got tune\.thaw=\[0\]"),
         (1, False, "tune.thaw=1 freezes.*random"),
     ],
 )
-def test_phases_that_cannot_be_are_refused(thaw, trained: bool, message: str):
+def test_impossible_phases_are_refused(thaw, trained: bool, message: str):
     with pytest.raises(GraftError, match=message):
         Thaw(thaw, 5, 1e-4, torch.optim.Adam).phases(5, trained)
 
 
-def test_a_staged_thawing_is_a_phase_for_the_head_and_one_for_each_number():
+def test_staged_unfreezing_has_a_phase_for_the_head_and_one_for_each_number():
     phases = Thaw([1, 5], 5, 1e-4, torch.optim.Adam, lr_decay=0.5).phases(5, trained=True)
     assert [phase.frozen_stages for phase in phases] == [5, 4, 0]
     assert [phase.epochs for phase in phases] == [None, 5, 5]
@@ -102,14 +103,16 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
         whole.add_module("head", nn.Linear(2, 2))
         return whole
 
-    transfer = TransferModule(nn.Identity(), [network() for _ in range(trials)], torch.optim.AdamW, True, lr_decay=0.1)
-    groups = transfer._groups(1.0)
+    transfer = TransferModule(
+        nn.Identity(), [network() for _ in range(trials)], Phase(2, lr_decay=0.1, optimizer=torch.optim.AdamW)
+    )
+    groups = transfer._parameter_groups(1.0)
     rates = {
         name: (group["lr"], group.get("weight_decay"))
         for group in groups
         for parameter in group["params"]
-        for name, own in transfer.stack.named().items()
-        if own is parameter
+        for name, value in transfer.stack.named().items()
+        if value is parameter
     }
     for stage, rate in (("stages.stage3", 0.01), ("stages.stage4", 0.1), ("stages.stage5", 1), ("head", 1)):
         assert rates[f"{stage}.weight"] == (pytest.approx(rate), None)
@@ -155,14 +158,14 @@ def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phas
     assert saved is not None
     original = network.state_dict()
     for stage, layer in (("stage2", "layer1"), ("stage3", "layer2")):
-        own = {name: value for name, value in saved.items() if name.startswith(f"frozen.{stage}.")}
-        assert own
-        for name, value in own.items():
-            matching = [
-                found for key, found in original.items()
+        frozen = {name: value for name, value in saved.items() if name.startswith(f"frozen.{stage}.")}
+        assert frozen
+        for name, value in frozen.items():
+            candidates = [
+                source for key, source in original.items()
                 if key.startswith(f"{layer}.") and name.endswith(key.removeprefix(layer))
             ]  # fmt: skip
-            assert any(torch.equal(value, found) for found in matching), name
+            assert any(torch.equal(value, source) for source in candidates), name
     for buffer, moves in (("running_mean", batch_norm == "train"), ("bn1.weight", True)):
         thawed = [name for name in saved if name.startswith("trials.stages.stage5") and name.endswith(buffer)]
         assert thawed

@@ -5,6 +5,7 @@ Do not import torch here: `--help` must answer in under a second.
 
 import functools
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 from hydra.utils import get_object, instantiate
@@ -13,40 +14,41 @@ from omegaconf import DictConfig, OmegaConf
 from graft.errors import GraftError
 
 
-def build(cfg: DictConfig, group: str, **kwargs: Any) -> Any:
+def build(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs: Any) -> Any:
     """Build the object that a group's option names.
 
     Args:
         cfg: the configuration that holds the group.
         group: the group's key: `head`.
+        leave_out: keys of the option that are not the target's.
         kwargs: arguments that an earlier step knows.
 
     Raises:
         GraftError: as `builder` says, or what the target itself refuses.
     """
-    make = builder(cfg, group, **kwargs)
+    make = builder(cfg, group, leave_out, **kwargs)
     return make if cfg[group].get("_partial_") else make()
 
 
-def builder(cfg: DictConfig, group: str, **kwargs: Any) -> functools.partial:
+def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs: Any) -> functools.partial:
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:
         GraftError: a key that the target does not take.
     """
-    option = cfg[group]
-    target = get_object(option._target_)
-    arguments = {key for key in option if not str(key).startswith("_")} | kwargs.keys()
+    option = {key: value for key, value in to_plain(cfg[group]).items() if key not in leave_out}
+    target = get_object(option["_target_"])
+    arguments = {key for key in option if not key.startswith("_")} | kwargs.keys()
     parameters = inspect.signature(target).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        unknown = sorted(str(key) for key in arguments - parameters.keys())
+        unknown = sorted(arguments - parameters.keys())
         if unknown:
             raise GraftError(
-                f"{option._target_} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}; "
+                f"{option['_target_']} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}; "
                 f"leave it out, or try ~{group}.{unknown[0]} where an experiment sets it"
             )
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
-    made = instantiate({**to_plain(option), "_partial_": True}, _convert_="all")
+    made = instantiate({**option, "_partial_": True}, _convert_="all")
     return functools.partial(made, **kwargs) if kwargs else made
 
 

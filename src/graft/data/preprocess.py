@@ -97,6 +97,13 @@ class Preprocess(nn.Module):
         self.register_buffer("shift", 255 * torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("scale", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
 
+    @property
+    def pixels(self) -> PretrainedInput:
+        """The pixels that come out, as those of weights that are trained on them."""
+        mean, std = (tuple(self.settings[name]) for name in ("mean", "std"))
+        _, height, width = self.output_shape
+        return PretrainedInput(height if height == width else None, mean, std, self.settings["interpolation"])
+
     def rgb(self) -> "Preprocess":
         """Return the same preprocessing for a backbone that takes three channels."""
         return Preprocess(**{**self.settings, "channels": 3})

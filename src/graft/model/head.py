@@ -52,6 +52,8 @@ class Dense(nn.Sequential):
 class SklearnHead(nn.Sequential):
     """One output layer whose weights are found at once, from all features and labels of a trial."""
 
+    is_fitted = True
+
     def __init__(self, num_features: int, num_classes: int):
         super().__init__(linear(num_features, num_classes))
 

@@ -1,15 +1,11 @@
 """One job: one configuration, run for all its trials, from the data set to its result."""
 
-import functools
 import gc
-import json
 import logging
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -21,200 +17,223 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 
 from graft.config.build import to_plain
-from graft.config.identity import check_existing_result, job_identity
-from graft.errors import Pruned
-from graft.job_folder import FAILURE, RESULT, finished_result, locked_job_folder
+from graft.config.identity import check_existing_result, choices, job_identity
+from graft.errors import GraftError, Pruned
+from graft.job_folder import FAILURE, finished_result, locked_job_folder, read_result
+from graft.model.backbone import Backbone
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show import show_curves, show_job
-from graft.run import lr_finder as rate
+from graft.report.statistics import summary
+from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
-from graft.run.plan import Plan
-from graft.run.result import Result
+from graft.run.lr_finder import find_lr
+from graft.run.make_plan import make_plan
+from graft.run.phase import PhaseRun, StateDict
+from graft.run.plan import Plan, PlannedPhase
+from graft.run.result import Clock, clear_folder, kept_trials, versions, write_model, write_result
 from graft.seed import seeded
-from graft.training.checkpoint import Checkpoint
-from graft.training.features import FeatureStore
-from graft.training.logger import curves
-from graft.training.progress import Progress
+from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
-from graft.training.transfer import OneTrial, TransferModule, parameter_counts
-from graft.training.tune import Freeze, Phase
+from graft.training.transfer import SingleTrial, TransferModule, parameter_counts
 
 log = logging.getLogger("graft")
 
 
-def main(cfg: DictConfig, folder: Path, resume: bool) -> dict | None:
+def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
     """Run one configuration, or take its result if it is finished, and print its answer.
 
     Args:
         cfg: the composed configuration.
-        folder: the job's folder; of several processes that come to it, one runs the job and the others wait.
-        resume: whether a finished job is left alone.
+        folder: the job's folder; if several processes get the same folder, one runs the job and the others wait.
+        resume: whether to skip a finished job.
 
     Returns:
-        The content of `result.json`; None if a search pruned the job, and in ranks other than 0.
+        The content of `result.json`; None if a search pruned the job, and on ranks other than 0.
     """
     try:
         with locked_job_folder(folder):
-            check_existing_result(
-                to_plain(cfg), folder
-            )  # once more: another process may have held the lock, and left its result
+            check_existing_result(to_plain(cfg), folder)  # again: the lock's last holder may have written one
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
         return None
     finally:
-        gc.collect()  # a trainer and its module hold each other, and with them all weights
+        gc.collect()  # a trainer and its module refer to each other, and thereby keep all weights
     if result is not None:
         show_job(result, folder)
-        if _alone():
+        if _is_single_run():
             show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
     return result
 
 
-def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict | None:
-    """Run all trials of one configuration and write what came out into a folder.
+def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] | None:
+    """Run all trials of one configuration and write the results into a folder.
 
-    Where it needs several devices, processes for them run this same function.
+    A job that needs several devices starts processes for them, which run this same function.
 
     Returns:
-        The content of `result.json`; None in ranks other than 0, which write nothing.
+        The content of `result.json`; None on ranks other than 0, which write nothing.
 
     Raises:
-        GraftError: the user can mend something; the message says what.
+        GraftError: the user can correct something; the message says what.
     """
     clock = Clock()
     prepare_for_training()
-    plan = Plan(cfg)
-    job = job_identity(to_plain(cfg), plan.data.images.fingerprint)
-    found = finished_result(folder, job) if resume else None
-    if found is not None:
+    plan = make_plan(cfg)
+    config = to_plain(cfg)
+    identity = job_identity(config, plan.data.images.fingerprint)
+    finished = finished_result(folder, identity) if resume else None
+    if finished is not None:
         (folder / FAILURE).unlink(missing_ok=True)
         log.info("%s is finished", folder.name)
-        return found
-    if plan.ranks > 1 and not launched():
-        launch(_rank, plan.ranks, cfg, HydraConfig.instance().cfg, folder)
-        return json.loads((folder / RESULT).read_text())
+        return finished
+    if plan.world_size > 1 and not launched():
+        launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
+        return read_result(folder)
     plan.warn()
-    with clock("pretrain"):
-        weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(cfg.cache))
-    backbone = plan.backbone()
-    if weights is not None:
-        backbone.load_state_dict(weights)
-    store = FeatureStore(Path(cfg.cache) / "features", plan.device)
-    front, stages = backbone.split(plan.phases[-1].frozen_stages)
-    example = OneTrial(front, plan.network(cfg.seed, plan.phases[-1], stages))
-    if _alone():  # a sweep's table would be lost among its jobs' layers
-        log.info("%s", ModelSummary(example, max_depth=2))
-    result = Result(cfg, folder, plan.data, plan.split, job) if rank() == 0 else None
-    prune = pruning(cfg, folder, plan.epochs(len(plan.phases)))
-    for number, phase in enumerate(plan.phases):
-        front, stages = backbone.split(phase.frozen_stages)
-        # Here and not only where features are missing, so that a run that finds them has the same numbers.
-        front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with clock("features"):
-            plan.place(phase.frozen_stages, front, backbone.preprocess.output_shape, store)
-        # Other ranks get the weights of earlier phases from rank 0, when DDP begins a fit.
-        learned = {} if result is None else result.weights
-        networks = functools.partial(_networks, plan, phase, stages, learned)
-        if phase.lr == "auto":
-            with clock("train"):
-                note = folder / "checkpoints" / f"{job}_phase_{number + 1}_lr.json"
-                plan.phases[number] = replace(phase, lr=rate.find(plan, number, front, networks, note))
-        for trials in plan.chunks[number]:
-            transfer = fit(plan, number, trials, front, networks(trials), folder, job, prune, clock)
-            if result is not None:
-                result.add(trials, transfer)
-    if result is None:
-        return None
-    result.lr = [phase.lr for phase in plan.phases if not plan.solved]
-    content = result.write(front, parameter_counts(example), clock.seconds())
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return content
+    return Job(plan, config, folder, identity, clock, pruning(cfg, folder, plan.epochs)).run()
 
 
-def _alone() -> bool:
-    """Return whether this job is none of a sweep's."""
+def _is_single_run() -> bool:
+    """Return whether this job runs on its own rather than in a sweep."""
     return not HydraConfig.initialized() or HydraConfig.get().mode is RunMode.RUN
 
 
-def _networks(
-    plan: Plan, phase: Phase, stages: nn.Module, weights: dict[int, dict[str, torch.Tensor]], trials: range
-) -> list[nn.Module]:
-    """Return what some trials train in a phase, with what they learned in earlier ones."""
-    networks = [plan.network(plan.seeds[trial], phase, stages) for trial in trials]
-    for trial, network in zip(trials, networks, strict=True):
-        network.load_state_dict(weights.get(trial, {}), strict=False)
-    return networks
-
-
-def _rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
-    """Run a job as one of its ranks, in a process that knows nothing of Hydra yet."""
-    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
-    if hydra is not None and environment_rank() == 0:
-        configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
+def _run_rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
+    """Run a job as one of its ranks, in a new process where Hydra is not set up yet."""
+    if hydra is not None:
+        HydraConfig.instance().set_config(hydra)
+        if environment_rank() == 0:
+            configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
     run(cfg, folder)
 
 
-def fit(
-    plan: Plan,
-    number: int,
-    trials: range,
-    front: nn.Module,
-    networks: list[nn.Module],
-    folder: Path,
-    job: str,
-    prune: list[pl.Callback],
-    clock: "Clock",
-) -> TransferModule:
-    """Fit some trials in one phase, counted from 0, and test them after the last one.
+@dataclass
+class Job:
+    """A planned configuration that runs in a folder, phase by phase and chunk by chunk of trials.
 
-    Returns:
-        The Lightning module, trained.
+    Attributes:
+        plan: everything that its configuration names.
+        config: its plain configuration.
+        folder: the folder that its files are written into.
+        identity: its identity, from its configuration and data.
+        clock: measures its parts.
+        callbacks: further callbacks of each fit.
+        learned: what each trial's network has learned in the phases so far, by trial.
+        history: every trial's metrics of every epoch.
+        lr: the learning rate of each phase.
+        redraw: whether some fit drew curves of some trials or epochs only.
     """
-    split = plan.split.chunk(trials)
-    transfer = plan.transfer(number, front, networks, split)
-    several = any(len(chunks) > 1 for chunks in plan.chunks)
-    part = f"/trials_{trials.start}-{trials.stop - 1}" if several else ""
-    name = f"{job}_phase_{number + 1}_trials_{trials.start}-{trials.stop - 1}.ckpt"
-    checkpoint = Checkpoint(folder / "checkpoints" / name, last=several or len(plan.phases) > 1)
-    label = f"phase {number + 1}, {_label(trials)}" if len(plan.phases) > 1 else _label(trials)
-    trainer = plan.trainer(
-        max_epochs=plan.phases[number].epochs,
-        logger=curves(folder, f"tensorboard{part}", ("train", *split.curves)),
-        callbacks=[Freeze(), Progress(label), *plan.regularize.callbacks(), *prune, checkpoint],
-        check_val_every_n_epoch=plan.val_every,
-        limit_val_batches=1.0 if split.curves else 0,
-        default_root_dir=folder,
-    )
-    purpose = f"dropout {number}" if number else "dropout"
-    with seeded(split.seeds[0], purpose):
-        seed_rank(split.seeds[0], purpose)
-        with clock("train"):
-            checkpoint.fit(trainer, transfer, split)
-        if number == len(plan.phases) - 1:
-            with clock("test"):
-                trainer.test(transfer, datamodule=split, verbose=False)
-    return transfer
 
+    plan: Plan
+    config: dict[str, Any]
+    folder: Path
+    identity: str
+    clock: Clock
+    callbacks: list[pl.Callback]
+    learned: dict[int, StateDict] = field(default_factory=dict)
+    history: JobHistory = field(default_factory=JobHistory)
+    lr: list[float | str | None] = field(default_factory=list)
+    redraw: bool = False
 
-class Clock:
-    """Seconds since it was made, and those that each part took."""
+    def run(self) -> dict[str, Any] | None:
+        """Run all phases; return the content of `result.json`, None on ranks other than 0."""
+        backbone = self._pretrained_backbone()
+        store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device)
+        example = self._example(backbone)
+        if rank() == 0:
+            clear_folder(self.folder)
+        frozen = [self._run_phase(planned, backbone, store) for planned in self.plan.phases][-1]
+        if rank() > 0:
+            return None
+        content = self._finish(frozen, parameter_counts(example))
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        return content
 
-    def __init__(self):
-        self._start = time.perf_counter()
-        self._parts: dict[str, float] = {"pretrain": 0.0, "features": 0.0, "train": 0.0, "test": 0.0}
+    def _pretrained_backbone(self) -> Backbone:
+        plan = self.plan
+        with self.clock("pretrain"):
+            weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(self.config["cache"]))
+        backbone = plan.backbone()
+        if weights is not None:
+            backbone.load_state_dict(weights)
+        return backbone
 
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._parts[part] += time.perf_counter() - start
+    def _example(self, backbone: Backbone) -> SingleTrial:
+        """Return the first trial's model of the last phase, and print its layers."""
+        phase = self.plan.phases[-1].phase
+        frozen, stages = backbone.split(phase.frozen_stages)
+        example = SingleTrial(frozen, self.plan.network(self.plan.seeds[0], phase, stages))
+        if _is_single_run():  # a sweep's table would get lost among its jobs' layers
+            log.info("%s", ModelSummary(example, max_depth=2))
+        return example
 
-    def seconds(self) -> dict[str, float]:
-        """Return the seconds in all and of each part."""
-        return {"total": time.perf_counter() - self._start, **self._parts}
+    def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> nn.Sequential:
+        """Train all trials in one phase; return preprocessing and the phase's frozen stages."""
+        num_frozen, last = planned.phase.frozen_stages, planned.index == len(self.plan.phases) - 1
+        frozen, stages = backbone.split(num_frozen)
+        # Done even if all features are stored, so that cached and uncached runs give equal results.
+        frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with self.clock("features"):
+            inputs = phase_inputs(self.plan.split, frozen, num_frozen > 0, store, last)
+        run = PhaseRun(self.plan, planned, self.plan.split.with_inputs(inputs), frozen, stages, self.learned)
+        checkpoints = self.folder / "checkpoints"
+        if planned.phase.lr == "auto":
+            with self.clock("train"):
+                run = run.with_lr(find_lr(run, checkpoints / f"{self.identity}_phase_{planned.index + 1}_lr.json"))
+        if not self.plan.fits_head:
+            self.lr.append(run.planned.phase.lr)
+        purpose = f"dropout {planned.index}" if planned.index else "dropout"
+        for trials in planned.chunks:
+            fit = run.fit(trials, self.folder, self.identity, self.callbacks)
+            seed = self.plan.seeds[trials.start]
+            with seeded(seed, purpose):
+                seed_rank(seed, purpose)
+                with self.clock("train"):
+                    fit.train()
+                if last:
+                    with self.clock("test"):
+                        fit.test()
+            self._add(trials, fit.transfer)
+        return frozen
 
+    def _add(self, trials: range, transfer: TransferModule) -> None:
+        """Take over the history and the weights of the trials that one fit has trained."""
+        self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
+        self.history.add(trials, transfer.history)
+        for position, trial in enumerate(trials):
+            self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
-def _label(trials: range) -> str:
-    return f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
+    def _finish(self, frozen: nn.Module, parameters: dict[str, int]) -> dict[str, Any]:
+        """Write the job's files; return the content of `result.json`.
+
+        Raises:
+            GraftError: all trials failed.
+        """
+        plan = self.plan
+        results = self.history.trial_results(plan.seeds)
+        finished = [result["accuracy"] for result in results if "error" not in result]
+        if not finished:
+            lr = self.config["lr"]
+            smaller = "" if lr == "auto" else f"={lr / 10:g}"
+            raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
+        if self.redraw:
+            self.history.draw(self.folder, ("train", *plan.split.curves))
+        kept = kept_trials(self.config["keep_weights"], results, self.history)
+        write_model(self.folder, plan, self.config, frozen, {trial: self.learned[trial] for trial in kept})
+        content = {
+            "config": self.config,
+            "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
+            "trials": results,
+            "lr": self.lr,
+            "accuracy": summary(finished),
+            "parameters": parameters,
+            "seconds": self.clock.seconds(),
+            "reference": self.config["reference"],
+            "images": plan.image_counts,
+            "versions": versions(),
+            "identity": self.identity,
+        }
+        write_result(self.folder, self.history, content)
+        return content

@@ -1,4 +1,4 @@
-"""Checkpoints: what lets a long fit go on where it was killed, with the numbers of an undisturbed one."""
+"""Checkpoints: a fit that was killed continues from its last one, and ends with the numbers of an undisturbed fit."""
 
 import logging
 import os
@@ -10,52 +10,57 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import callbacks
 
-from graft.data.datamodule import TrialLoader
+from graft.data.datamodule import TrialDataModule
 from graft.ranks import all_gather_object, broadcast_object, rank
+from graft.training.transfer import TransferModule
 
 log = logging.getLogger("graft")
 
-EVERY = 30.0  # seconds of training between two checkpoints; shorter fits are faster made again than written down
+CHECKPOINT_SECONDS = 30.0  # of training between two checkpoints; a shorter fit is cheaper to repeat than to save
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """Writes Lightning's checkpoint of a fit at the end of an epoch, whenever some time has passed since the last.
+    """Writes Lightning's checkpoint of a fit at the end of an epoch, if enough time has passed since the last.
 
-    It holds what Lightning leaves out, too: the curves so far, the trials' orders of batches and the random state
-    from which dropout is drawn. The frozen part is left out, since it is there before the fit begins.
+    It adds state that Lightning leaves out: the history, the trials' orders of batches and the random state from which
+    dropout is drawn. It leaves out the frozen part, which exists before the fit starts.
 
     Args:
-        path: the file; its name must tell this fit from all others.
-        last: whether the end of the fit is kept, too, because more fits follow before there is a result.
+        path: the file; its name must distinguish this fit from all others.
+        last: whether to write one at the end of the fit, too, because more fits follow before there is a result.
     """
 
     def __init__(self, path: Path, last: bool = False):
         self.path, self.last = path, last
-        self._found: dict[str, Any] | None = None
+        self._data: TrialDataModule | None = None
+        self._loaded: dict[str, Any] | None = None
 
-    def fit(self, trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
-        """Fit from the checkpoint if there is one."""
-        found = self.path if broadcast_object(self.path.exists()) else None
-        trainer.fit(module, datamodule=data, ckpt_path=found, weights_only=True)
+    def fit(self, trainer: pl.Trainer, module: TransferModule, data: TrialDataModule) -> None:
+        """Fit, from the checkpoint if there is one."""
+        self._data = data
+        path = self.path if broadcast_object(self.path.exists()) else None
+        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._written = time.monotonic()
-        if self._found is not None:
-            own = self._found["ranks"][rank() % len(self._found["ranks"])]
-            for random, state in zip(_generators(trainer), own["generators"], strict=True):
-                random.set_state(state)
-            objective = getattr(pl_module, "objective", None)
-            if objective is not None:
-                objective.load_state_dict({**self._found["objective"], "mix": own["mix"]})
-            torch.set_rng_state(own["random"])
-            if torch.cuda.is_available() and own["random_cuda"]:
-                torch.cuda.set_rng_state_all(own["random_cuda"])
+        if self._loaded is None:
+            return
+        own = self._loaded["ranks"][rank() % len(self._loaded["ranks"])]
+        for generator, state in zip(self._generators(), own["generators"], strict=True):
+            generator.set_state(state)
+        objective = getattr(pl_module, "objective", None)
+        if objective is not None:
+            objective.load_state_dict({**self._loaded["objective"], "mix": own["mix"]})
+        torch.set_rng_state(own["random"])
+        if torch.cuda.is_available() and own["random_cuda"]:
+            torch.cuda.set_rng_state_all(own["random_cuda"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if broadcast_object(time.monotonic() - self._written >= EVERY):  # all ranks write together, or none
+        elapsed = time.monotonic() - self._written
+        if broadcast_object(elapsed >= CHECKPOINT_SECONDS):  # all ranks write together, or none
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,7 +80,7 @@ class Checkpoint(callbacks.Checkpoint):
         checkpoint["state_dict"] = {name: weights[name] for name in weights if not name.startswith("frozen.")}
         state = objective.state_dict() if objective is not None else {}
         own = {  # differs between ranks: each draws for its own images
-            "generators": [random.get_state() for random in _generators(trainer)],
+            "generators": [generator.get_state() for generator in self._generators()],
             "mix": state.get("mix"),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
@@ -87,16 +92,14 @@ class Checkpoint(callbacks.Checkpoint):
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        self._found = checkpoint["graft"]
+        self._loaded = checkpoint["graft"]
         pl_module.history = checkpoint["graft"]["history"]
         log.info("going on after epoch %d of %s", checkpoint["epoch"] + 1, trainer.max_epochs)
 
     def remove(self) -> None:
-        """Remove the checkpoint, once what it led to is stored."""
+        """Remove the checkpoint, once the result of its fit is stored."""
         self.path.unlink(missing_ok=True)
 
-
-def _generators(trainer: pl.Trainer) -> list[torch.Generator]:
-    batches = trainer.train_dataloader
-    assert isinstance(batches, TrialLoader)
-    return [*(batches.generators or ()), *batches.augmenters]
+    def _generators(self) -> list[torch.Generator]:
+        assert self._data is not None
+        return self._data.train_dataloader().generators

@@ -1,4 +1,4 @@
-"""The feature store: what frozen stages make of an image is computed once, by whoever needs it first."""
+"""The feature store: caches the frozen stages' outputs on disk and in memory."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -7,57 +7,76 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from graft.data.images import ImageSource
+from graft.data.datamodule import Inputs, TrialDataModule
+from graft.data.images import ImageSource, ImageStream
+from graft.data.preprocess import Preprocess
+from graft.data.views import Views
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.process import hidden_bars
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
-BATCH = 64  # images in one batch: on 2 cores VGG-16 takes 7.5 s for 5,174 of 32x32 so, 11.6 s in batches of 1,024
-BATCH_GPU = 512
-KEPT_IN_MEMORY = 4  # backbones whose features stay in memory for the next job
+# Images in one batch: on 2 cores VGG-16 takes 7.5 s for 5,174 images of 32x32, and 11.6 s in batches of 1,024.
+FEATURE_BATCH_SIZE = 64
+FEATURE_BATCH_SIZE_GPU = 512
+BACKBONES_IN_MEMORY = 4  # whose features stay in memory for the next job
 
-# One entry for each backbone: sorted image indices and their features. It lives as long as the process, for a sweep.
-_memory: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+Features = tuple[torch.Tensor, torch.Tensor]  # sorted image indices, (images,), and their features, (images, ...)
+
+# One entry for each backbone and data set. It lives as long as the process, for the jobs of a sweep.
+_memory: OrderedDict[str, Features] = OrderedDict()
 
 
 class FeatureStore:
-    """Features on disk and in memory, under a name made of everything that they depend on.
+    """The frozen stages' outputs ("features") on disk and in memory, named by everything that they depend on.
 
-    A folder for each name; in it a file for each set of images that was computed together, so that a job with
-    more or other images adds only those that are missing.
+    Each name has a folder. Each file in it holds the images that were computed together, so that a job with more or
+    other images computes and adds only the missing ones.
 
     Args:
-        folder: where the store lies; processes may share it.
-        device: where to compute.
+        folder: folder of the store; processes may share it.
+        device: device to compute on.
+
+    Example:
+        >>> import tempfile
+        >>> from graft.data.images import InMemoryImages
+        >>> pixels = torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2)
+        >>> none = torch.zeros(3, dtype=torch.bool)
+        >>> images = InMemoryImages(torch.tensor([0, 1, 0]), none, none, ("cat", "dog"), pixels)
+        >>> store = FeatureStore(Path(tempfile.mkdtemp()), torch.device("cpu"))
+        >>> store.features(nn.Flatten(), images, torch.tensor([0, 2]))
+        tensor([[ 0,  1,  2,  3],
+                [ 8,  9, 10, 11]], dtype=torch.uint8)
+        >>> len(list(store.folder.glob("*/*.safetensors")))
+        1
     """
 
     def __init__(self, folder: Path, device: torch.device):
         self.folder, self.device = folder, device
 
-    def features(self, frozen: nn.Module, images: ImageSource, wanted: torch.Tensor) -> torch.Tensor:
-        """Return what `frozen` makes of some images, (wanted, ...), computing only what nobody has computed.
+    def features(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
+        """Return the frozen stages' output for these images, (indices, ...), computing only the missing ones.
 
         Args:
             frozen: preprocessing and frozen stages.
             images: the data set, or views of it.
-            wanted: sorted indices of the images, (wanted,).
+            indices: sorted indices of the images, (indices,).
         """
         name = fingerprint(frozen, frozen.state_dict(), images.fingerprint, self.device.type)[:24]
-        if missing(wanted, _memory.get(name)).numel():
+        if missing(indices, _memory.get(name)).numel():
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / "lock"):
-                self._fill(name, folder, frozen, images, wanted)
+                _memory[name] = self._load_or_compute(folder, frozen, images, indices)
         _memory.move_to_end(name)
-        while len(_memory) > KEPT_IN_MEMORY:
+        while len(_memory) > BACKBONES_IN_MEMORY:
             _memory.popitem(last=False)
-        known, features = _memory[name]
-        return features[torch.searchsorted(known, wanted)]
+        available, features = _memory[name]
+        return features[torch.searchsorted(available, indices)]
 
-    def _fill(self, name: str, folder: Path, frozen: nn.Module, images: ImageSource, wanted: torch.Tensor) -> None:
-        """Bring the wanted images' features into memory: from disk, and computed where they are not there."""
+    def _load_or_compute(self, folder: Path, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> Features:
+        """Return all features on disk, and those of `indices` that were not there."""
         stored = broadcast_object(_read(folder) if rank() == 0 else None)
-        absent = missing(wanted, stored)
+        absent = missing(indices, stored)
         if absent.numel():
             new = absent, self._extract(frozen, images, absent)
             if rank() == 0:
@@ -65,35 +84,66 @@ class FeatureStore:
                 write_tensors(path, {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
         assert stored is not None
-        _memory[name] = stored
+        return stored
 
-    def _extract(self, frozen: nn.Module, images: ImageSource, absent: torch.Tensor) -> torch.Tensor:
+    def _extract(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
         """Compute features, the images divided among the ranks."""
-        if len(absent) < world_size():
-            return extract(frozen, images, absent, self.device)
-        own = absent.tensor_split(world_size())[rank()]
-        return all_gather(extract(frozen, images, own, self.device).to(self.device)).cpu()
+        if len(indices) < world_size():
+            return extract(frozen, images, indices, self.device)
+        part = indices.tensor_split(world_size())[rank()]
+        return all_gather(extract(frozen, images, part, self.device).to(self.device)).cpu()
 
 
-def _read(folder: Path) -> tuple[torch.Tensor, torch.Tensor] | None:
+def phase_inputs(
+    module: TrialDataModule, frozen: nn.Sequential, stored: bool, store: FeatureStore, last: bool
+) -> Inputs:
+    """Return the inputs of one phase: images, or the frozen stages' outputs for them.
+
+    Args:
+        module: the images, and their augmentation.
+        frozen: preprocessing, a `Preprocess`, and frozen stages.
+        stored: whether any stage is frozen: then the inputs are the outputs of `frozen`, else images.
+        store: where features are stored.
+        last: whether this is the last phase, which alone is tested, with test-time augmentation.
+    """
+    images, augment = module.data.images, module.augment
+
+    def read(source: ImageSource, indices: torch.Tensor) -> torch.Tensor | ImageStream:
+        return store.features(frozen, source, indices) if stored else ImageStream(source, indices)
+
+    train = test_views = None
+    if augment and augment.views:
+        views = Views(images, augment)
+        train = store.features(frozen, views, views.numbers(module.train_images, augment.views))
+    elif augment:
+        train = images.read(module.train_images)
+    if augment and augment.test_views and last:
+        views = Views(images, augment)
+        test_views = read(views, views.numbers(module.images, augment.test_views - 1))
+    plain = store.features(frozen, images, module.images) if stored else images.read(module.images)
+    preprocess = frozen.get_submodule("preprocess")
+    assert isinstance(preprocess, Preprocess)
+    shape = plain.shape[1:] if stored else preprocess.output_shape
+    return Inputs(plain, stored, shape, train, test_views).to(store.device)
+
+
+def _read(folder: Path) -> Features | None:
     stored = None
     for path in sorted(folder.glob("*.safetensors")):
         part = read_tensors(path)
         if part is None:
-            path.unlink()  # damaged: what it held is missing, and computed again
+            path.unlink()  # damaged: its features are missing, and computed again
         else:
             stored = _merge(stored, (part["images"], part["features"]))
     return stored
 
 
-def missing(wanted: torch.Tensor, stored: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
-    """Return those wanted indices that are not among the stored ones."""
-    return wanted if stored is None else wanted[~torch.isin(wanted, stored[0])]
+def missing(indices: torch.Tensor, stored: Features | None) -> torch.Tensor:
+    """Return the indices that are not among the stored ones."""
+    return indices if stored is None else indices[~torch.isin(indices, stored[0])]
 
 
-def _merge(
-    stored: tuple[torch.Tensor, torch.Tensor] | None, new: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _merge(stored: Features | None, new: Features) -> Features:
     if stored is None:
         return new
     images, order = torch.cat([stored[0], new[0]]).sort()
@@ -101,10 +151,10 @@ def _merge(
 
 
 @torch.no_grad()
-def extract(frozen: nn.Module, images: ImageSource, wanted: torch.Tensor, device: torch.device) -> torch.Tensor:
+def extract(frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Run the frozen stages over some images, batch by batch; the features are on the CPU."""
-    # Channels last is how convolutions are fastest: 7.5 s instead of 10.7 s in the case above.
+    # Convolutions are fastest with channels last: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    parts = wanted.split(BATCH if device.type == "cpu" else BATCH_GPU)
+    parts = indices.split(FEATURE_BATCH_SIZE if device.type == "cpu" else FEATURE_BATCH_SIZE_GPU)
     read = tqdm(images.batches(parts), "features", len(parts), unit="batch", disable=hidden_bars(), leave=False)
     return torch.cat([frozen(pixels.to(device)).cpu() for pixels in read])

@@ -1,4 +1,4 @@
-"""Measures: what one pass over a split comes to, for each trial."""
+"""Metrics of one pass over a split, for each trial."""
 
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
@@ -7,26 +7,26 @@ from graft.ranks import all_gather
 
 
 class EpochMetrics:
-    """One pass over a split: what is noted at each step, and what it comes to for each trial.
+    """Collects the losses and predictions of one pass over a split, and computes each trial's metrics.
 
-    Steps only append, since a small head's step is short; the measures are computed once a pass.
+    `add` only appends, because a small head's step is short; `compute` runs once per pass.
     """
 
     def __init__(self):
         self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def add(self, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Note a step: losses (trials, batch), logits (trials, batch, classes), labels (trials, batch)."""
+        """Add a step: losses (trials, batch), logits (trials, batch, classes), labels (trials, batch)."""
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
     def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
-        """Return each trial's loss and accuracy, a fraction of 1, (trials,), over what all ranks noted.
+        """Return each trial's mean loss and accuracy, in [0, 1], both (trials,), over the images of all ranks.
 
         Args:
-            by_class: whether to return measures that let each class count alike, too.
+            by_class: whether to add the metrics in which all classes have equal weight.
         """
-        losses, predictions, labels = (
+        losses, predictions, labels = (  # each (trials, images)
             all_gather(torch.cat(parts, dim=1), 1) for parts in zip(*self.steps, strict=True)
         )
         accuracy = multiclass_accuracy(
@@ -37,28 +37,30 @@ class EpochMetrics:
             multidim_average="samplewise",
             validate_args=False,
         )
-        measures = {"loss": losses.mean(1), "accuracy": accuracy}
-        return measures | class_balanced_metrics(predictions, labels, self.num_classes) if by_class else measures
+        metrics = {"loss": losses.mean(1), "accuracy": accuracy}
+        return metrics | class_balanced_metrics(predictions, labels, self.num_classes) if by_class else metrics
 
 
 def class_balanced_metrics(
     predictions: torch.Tensor, labels: torch.Tensor, num_classes: int
 ) -> dict[str, torch.Tensor]:
-    """Return balanced accuracy and macro-F1, fractions of 1, of each trial, (trials,).
+    """Return each trial's balanced accuracy and macro-F1, in [0, 1], (trials,); classes have equal weight.
 
-    They let each class count alike. One count of all pairs serves both: torchmetrics makes a one-hot table of all
-    images and classes for each.
+    Both come from one confusion matrix per trial; torchmetrics would make a one-hot table of all images and classes
+    for each metric. Classes that a metric is undefined for are left out: balanced accuracy needs a label of the class,
+    F1 a label or a prediction.
 
     Args:
         predictions: classes, (trials, images).
         labels: classes, (trials, images).
-        num_classes: how many there are.
+        num_classes: number of classes.
     """
     trials = torch.arange(len(labels), device=labels.device)[:, None]
-    pairs = ((trials * num_classes + labels) * num_classes + predictions).flatten()
-    # (trials, labels, predictions)
-    counts = pairs.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
-    right, labelled, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
-    recall = torch.where(labelled > 0, right / labelled, torch.nan)
-    f1 = torch.where(labelled + predicted > 0, 2 * right / (labelled + predicted), torch.nan)
+    # The index of each image's cell in confusion matrices of shape (trials, labels, predictions).
+    cells = ((trials * num_classes + labels) * num_classes + predictions).flatten()
+    confusion = cells.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
+    # For each class, (trials, classes).
+    correct, labeled, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)
+    recall = torch.where(labeled > 0, correct / labeled, torch.nan)
+    f1 = torch.where(labeled + predicted > 0, 2 * correct / (labeled + predicted), torch.nan)
     return {"balanced_accuracy": recall.nanmean(1), "macro_f1": f1.nanmean(1)}

@@ -7,12 +7,13 @@ from graft.process import hidden_bars
 
 
 class Progress(pl.Callback):
-    """One bar over all steps of a fit, with the trials' mean accuracy in the last epoch; none without a terminal.
+    """One bar for all steps of a fit, with the mean training accuracy of the trials in the last epoch.
 
-    Lightning's own bar starts again at each epoch, too often to be read where an epoch has 25 steps.
+    It is shown on terminals only. Lightning's own bar restarts in each epoch, too often to be read if an epoch has 25
+    steps.
 
     Args:
-        label: what is going on.
+        label: name of the fit.
     """
 
     def __init__(self, label: str):
@@ -26,17 +27,18 @@ class Progress(pl.Callback):
         self.bar.update()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._show(pl_module, trainer.current_epoch)
+        self._show_accuracy(pl_module, trainer.current_epoch)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._show(pl_module, trainer.current_epoch)
+        self._show_accuracy(pl_module, trainer.current_epoch)
         self.bar.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
 
-    def _show(self, pl_module: pl.LightningModule, epoch: int) -> None:
+    def _show_accuracy(self, pl_module: pl.LightningModule, epoch: int) -> None:
+        """Show the training accuracy of a finished epoch, counted from 1."""
         values = getattr(pl_module, "history", {}).get(("train", "accuracy", epoch))
         if values is not None and not self.bar.disable:
-            self.bar.set_postfix(epoch=epoch, accuracy=f"{100 * values.mean():.1f} %", refresh=False)
+            self.bar.set_postfix(epoch=epoch, train_accuracy=f"{100 * values.mean():.1f} %", refresh=False)

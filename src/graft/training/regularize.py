@@ -1,8 +1,8 @@
-"""Regularisers, each trial's own: what they change in a step of the trials that train side by side."""
+"""Regularizers, applied to each trial separately although trials train together."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,16 +18,16 @@ from graft.training.trials import TrialStack
 
 @dataclass(frozen=True)
 class Regularize:
-    """How training is regularised, apart from dropout, augmentation and the optimiser's weight decay.
+    """How training is regularized, apart from dropout, augmentation and the optimizer's weight decay.
 
     Args:
-        label_smoothing: probability mass that goes from the label to all classes evenly.
-        clip: largest norm of one trial's gradient; None leaves it.
-        mixup: alpha of the Beta distribution of mixed images' shares (Zhang et al. 2018); 0 mixes none.
-        cutmix: alpha of the Beta distribution of pasted rectangles' areas (Yun et al. 2019); 0 pastes none.
-        ema: decay of the exponential moving average of the weights, which is what is evaluated and kept; 0: none.
-        l2_sp: pull of the thawed stages towards the weights that they start from (Li et al. 2018): half of it times
-            the squared distance is added to the loss.
+        label_smoothing: probability mass moved from the label to all classes evenly, in [0, 1).
+        clip: largest gradient norm of a trial; None: no clipping.
+        mixup: alpha of the Beta distribution of mixing shares (Zhang et al. 2018); 0: off.
+        cutmix: alpha of the Beta distribution of pasted rectangles' areas (Yun et al. 2019); 0: off.
+        ema: decay of the exponential moving average of the weights, which is evaluated and kept; 0: off.
+        l2_sp: strength of the pull of thawed stages towards their initial weights (Li et al. 2018): l2_sp / 2 times the
+            squared distance is added to the loss; 0: off.
     """
 
     label_smoothing: float = 0.0
@@ -38,146 +38,169 @@ class Regularize:
     l2_sp: float = 0.0
 
     def callbacks(self) -> list[pl.Callback]:
-        """Return what a fit needs beside its objective."""
+        """Return the callbacks that a fit needs in addition to its objective."""
         return [AverageWeights(self.ema)] if self.ema else []
 
 
+class Pairing(NamedTuple):
+    """How the inputs of a batch are mixed: each with another one of the same trial.
+
+    Attributes:
+        partners: index in the batch of each input's partner, (trials, batch).
+        share: share of each input in its mixture, (trials, 1), in [0, 1]; the rest is the partner's.
+    """
+
+    partners: torch.Tensor
+    share: torch.Tensor
+
+
 class Objective:
-    """What the training steps of several trials minimise.
+    """What several trials minimize, each for itself: mixed inputs, weighted losses, adjusted gradients.
+
+    A training step calls `mix`, the networks, `losses`, and after the backward pass `adjust_gradients`.
 
     Args:
-        regularize: the regularisers.
+        regularize: the regularizers.
         seeds: one for each trial.
-        class_weights: weight of each class in each trial's loss, (trials, classes).
+        class_weights: weight of each class in each trial's loss, (trials, classes); None: all 1.
     """
 
     def __init__(self, regularize: Regularize, seeds: Sequence[int], class_weights: torch.Tensor | None = None):
         self.regularize, self.class_weights = regularize, class_weights
-        self.mix: Mix | None = None
+        self._mix: Mix | None = None
         if regularize.mixup or regularize.cutmix:
-            self.mix = Mix(regularize.mixup, regularize.cutmix, seeds)
-        self._start: dict[str, torch.Tensor] = {}
+            self._mix = Mix(regularize.mixup, regularize.cutmix, seeds)
+        self._initial: dict[str, torch.Tensor] = {}  # of L2-SP: the thawed stages' weights before the first step
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a fit that goes on needs: where L2-SP began, and the random states of mixing."""
-        random = self.mix.random if self.mix else []
-        return {"start": self._start, "mix": [own.bit_generator.state for own in random]}
+        """Return what a fit needs to resume: L2-SP's initial weights and the random states of mixing."""
+        generators = self._mix.generators if self._mix else []
+        return {"start": self._initial, "mix": [generator.bit_generator.state for generator in generators]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
-        self._start = state["start"]
-        for own, found in zip(self.mix.random if self.mix else [], state["mix"], strict=True):
-            own.bit_generator.state = found
+        """Restore the state that `state_dict` returned."""
+        self._initial = state["start"]
+        for generator, random_state in zip(self._mix.generators if self._mix else [], state["mix"], strict=True):
+            generator.bit_generator.state = random_state
 
-    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return each image's loss, (trials, batch), from logits, (trials, batch, classes), and labels."""
+    def mix(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Pairing | None]:
+        """Return a batch's inputs, (trials, batch, ...), mixed, and how; unchanged and None if mixing is off."""
+        return (inputs, None) if self._mix is None else self._mix(inputs)
+
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor, pairing: Pairing | None = None) -> torch.Tensor:
+        """Return each image's loss, (trials, batch).
+
+        Args:
+            logits: (trials, batch, classes).
+            labels: classes of the inputs before mixing, (trials, batch).
+            pairing: how the inputs were mixed; the losses of both labels are mixed equally.
+        """
+        losses = self._losses(logits, labels)
+        if pairing is None:
+            return losses
+        return torch.lerp(self._losses(logits, labels.gather(1, pairing.partners)), losses, pairing.share)
+
+    def _losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         smoothing = self.regularize.label_smoothing
         losses = cross_entropy(
             logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=smoothing
         ).view_as(labels)
         return losses if self.class_weights is None else losses * self.class_weights.gather(1, labels)
 
-    def step(self, trials: TrialStack, forward: Callable, inputs: torch.Tensor, labels: torch.Tensor):
-        """Return logits, (trials, batch, classes), and each image's loss, (trials, batch), of one training step.
-
-        Args:
-            trials: the networks, whose weights L2-SP remembers at the first step.
-            forward: maps inputs to logits.
-            inputs: a batch, (trials, batch, ...).
-            labels: its classes, (trials, batch).
-        """
-        if self.regularize.l2_sp and not self._start:
-            thawed = {name: value for name, value in trials.named().items() if name.startswith("stages.")}
-            self._start = {name: value.detach().clone() for name, value in thawed.items()}
-        if self.mix is None:
-            logits = forward(inputs)
-            return logits, self.losses(logits, labels)
-        inputs, partners, share = self.mix(inputs)
-        logits = forward(inputs)
-        own, other = self.losses(logits, labels), self.losses(logits, labels.gather(1, partners))
-        return logits, torch.lerp(other, own, share)
-
     @torch.no_grad()
-    def adjust_gradients(self, trials: TrialStack) -> None:
-        """Add L2-SP's gradients, then shorten each trial's that is too long."""
-        parameters = trials.named()
-        for name, start in self._start.items():
+    def adjust_gradients(self, stack: TrialStack) -> None:
+        """Add L2-SP's gradients, then clip the gradient norm of each trial; call it before each optimizer step."""
+        parameters = stack.named()
+        if self.regularize.l2_sp and not self._initial:
+            stages = {name: value for name, value in parameters.items() if name.startswith("stages.")}
+            self._initial = {name: value.detach().clone() for name, value in stages.items()}
+        for name, initial in self._initial.items():
             gradient = parameters[name].grad
             if gradient is not None:
-                gradient.add_(parameters[name] - start, alpha=self.regularize.l2_sp)
+                gradient.add_(parameters[name] - initial, alpha=self.regularize.l2_sp)
         if self.regularize.clip is not None:
-            clip([value.grad for value in parameters.values() if value.grad is not None], self.regularize.clip, trials)
+            gradients = [value.grad for value in parameters.values() if value.grad is not None]
+            clip(gradients, self.regularize.clip, stack.num_trials)
 
 
-def clip(gradients: Iterable[torch.Tensor], largest: float, trials: TrialStack) -> None:
-    """Shorten each trial's gradient to a norm of at most `largest`, in place."""
+def clip(gradients: Iterable[torch.Tensor], max_norm: float, num_trials: int) -> None:
+    """Scale each trial's gradient to a norm of at most `max_norm`, in place.
+
+    Args:
+        gradients: those of all parameters, each (trials, ...), or (...) of a single trial.
+        max_norm: largest norm over all parameters of a trial.
+        num_trials: number of trials.
+    """
     gradients = list(gradients)
-    squares = [gradient.reshape(trials.num_trials, -1).square().sum(1) for gradient in gradients]
-    factor = (largest / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1)
+    squares = [gradient.reshape(num_trials, -1).square().sum(1) for gradient in gradients]
+    factors = (max_norm / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1)  # (trials,)
     for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
 
 
 class Mix:
-    """Mixup and cutmix; where both are on, each trial takes one or the other for a batch, evenly.
+    """Mixup and cutmix; if both are on, each trial takes one of them per batch with equal probability.
 
     Args:
-        mixup: alpha of mixup, or 0.
-        cutmix: alpha of cutmix, or 0.
+        mixup: alpha of mixup; 0: off.
+        cutmix: alpha of cutmix; 0: off.
         seeds: one for each trial.
     """
 
     def __init__(self, mixup: float, cutmix: float, seeds: Sequence[int]):
         self.mixup, self.cutmix = mixup, cutmix
-        self.random = [np.random.default_rng(stream_seed(seed, "mix")) for seed in seeds]
+        self.generators = [np.random.default_rng(stream_seed(seed, "mix")) for seed in seeds]
 
-    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Pairing]:
         """Mix each input with another one of its trial's batch.
 
         Args:
             inputs: images or features, (trials, batch, ...); cutmix needs (trials, batch, channels, height, width).
 
         Returns:
-            The mixtures; the partners' places in the batch, (trials, batch); the inputs' own shares, (trials, 1).
+            The mixed inputs, in the shape of `inputs`, and how they were mixed.
 
         Raises:
-            GraftError: cutmix has no height and width to paste into.
+            GraftError: cutmix is on, but the inputs have no height and width.
         """
         if self.cutmix and inputs.ndim != 5:
-            raise GraftError("regularize.cutmix pastes rectangles, but what is stored has no height and width")
-        shape, masks, partners = inputs.shape, [], []
-        for random in self.random:
-            masks.append(self._mask(random, shape[3:] if self.cutmix else ()))
-            partners.append(random.permutation(shape[1]))
-        # (trials, 1, 1, height, width), or as many ones as there are dimensions
+            raise GraftError("regularize.cutmix pastes rectangles, but the stored features have no height and width")
+        num_trials, batch_size = inputs.shape[:2]
+        masks, permutations = [], []
+        for generator in self.generators:  # one mask for all images of a trial's batch
+            masks.append(self._mask(generator, inputs.shape[3:] if self.cutmix else ()))
+            permutations.append(generator.permutation(batch_size))
+        # (trials, height, width) with cutmix, otherwise (trials,); the mean over pixels is the input's share.
         mask = torch.from_numpy(np.stack(masks)).to(inputs.device, torch.float32)
-        share = mask.view(len(mask), -1).mean(1, keepdim=True)
+        share = mask.view(num_trials, -1).mean(1, keepdim=True)
+        # (trials, 1, 1, height, width) with cutmix, otherwise (trials, 1, ...).
         mask = mask[:, None, None] if self.cutmix else mask.view(-1, *[1] * (inputs.ndim - 1))
-        order = torch.from_numpy(np.stack(partners)).to(inputs.device)
-        rows = order + shape[1] * torch.arange(shape[0], device=inputs.device)[:, None]
-        other = inputs.flatten(0, 1).index_select(0, rows.flatten()).view(shape)
-        return torch.lerp(other.float(), inputs.float(), mask), order, share
+        partners = torch.from_numpy(np.stack(permutations)).to(inputs.device)
+        # Rows of (trials x batch, ...): trial k's begin at k x batch size.
+        rows = partners + batch_size * torch.arange(num_trials, device=inputs.device)[:, None]
+        others = inputs.flatten(0, 1).index_select(0, rows.flatten()).view(inputs.shape)
+        return torch.lerp(others.float(), inputs.float(), mask), Pairing(partners, share)
 
-    def _mask(self, random: np.random.Generator, size: Sequence[int]) -> np.ndarray:
-        """Return the share that an input keeps: one number, or one for each pixel where cutmix is possible."""
-        if not self.cutmix or (self.mixup and random.random() < 0.5):
-            return np.full(size, random.beta(self.mixup, self.mixup))
+    def _mask(self, generator: np.random.Generator, size: Sequence[int]) -> np.ndarray:
+        """Draw the share of the input in a mixture: for each pixel, (height, width), or without cutmix, ()."""
+        if not self.cutmix or (self.mixup and generator.random() < 0.5):
+            return np.full(size, generator.beta(self.mixup, self.mixup))
         height, width = size
-        side = np.sqrt(random.beta(self.cutmix, self.cutmix))
+        side = np.sqrt(generator.beta(self.cutmix, self.cutmix))  # of the rectangle, as a share of the image's side
         rows, columns = int(height * side), int(width * side)
-        top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+        top, left = generator.integers(height - rows + 1), generator.integers(width - columns + 1)
         mask = np.ones(size)
         mask[top : top + rows, left : left + columns] = 0
         return mask
 
 
 def weight_decay_groups(parameters: Mapping[str, nn.Parameter], stacked: bool) -> list[dict[str, Any]]:
-    """Divide parameters into a group that weight decay shrinks, and biases and norms, which it spares.
+    """Divide parameters into two groups: weights, and without weight decay biases and the parameters of norms.
 
     Args:
         parameters: by name.
         stacked: whether they have a leading trial axis.
     """
-    decayed = [value for value in parameters.values() if value.ndim - stacked > 1]
-    spared = [value for value in parameters.values() if value.ndim - stacked <= 1]
-    return [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    weights = [value for value in parameters.values() if value.ndim - stacked > 1]
+    vectors = [value for value in parameters.values() if value.ndim - stacked <= 1]
+    return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]

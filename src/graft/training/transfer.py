@@ -1,4 +1,4 @@
-"""The Lightning module: a frozen front that all trials share, and what each trial trains."""
+"""The Lightning module: the frozen stages that all trials share, and the stack of networks that each trial trains."""
 
 import functools
 import math
@@ -10,62 +10,66 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from graft.data.datamodule import TrialLoader
+from graft.data.loader import Batch
 from graft.training.logger import band
 from graft.training.metrics import EpochMetrics
 from graft.training.regularize import Objective, weight_decay_groups
-from graft.training.schedule import Schedule
 from graft.training.trials import TrialStack
-from graft.training.tune import freeze
+from graft.training.tune import Phase, freeze
 
 Optimizer = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer]
 
 
 class TransferModule(pl.LightningModule):
-    """Backbone and heads of several trials, trained side by side.
+    """Backbone and heads of several trials, trained side by side in one phase.
 
     Args:
         frozen: preprocessing and frozen stages; images (batch, channels, height, width) to activations.
-        networks: for each trial the thawed stages and the head; activations to logits.
-        optimizer: makes the optimiser from the trials' parameters.
-        stored: whether batches are what `frozen` makes of the images, rather than images.
-        varied: whether training batches are images even so, because they vary from step to step.
-        schedule: makes the learning rates' scheduler, stepped after each step; None: they stay.
-        objective: what the training steps minimise; None: the plain cross-entropy.
-        lr_decay: learning rate of each stage, as a share of the next one's; the last stage's is the head's.
-        first_epoch: epochs of the fits before this one, from which its own are counted on.
-        memory_format: in which maps run.
+        networks: for each trial the stages that train and the head; activations to logits.
+        phase: the phase's optimizer, learning rate, schedule and layer-wise learning-rate decay.
+        objective: the loss of training steps; None: the plain cross-entropy.
+        first_epoch: number of epochs in the phases before this one; this phase's are counted from there.
+        memory_format: memory format of the stack's inputs and kernels.
 
     Attributes:
+        stack: the networks.
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
+        resumed: whether some of the epochs were trained by an earlier run.
+
+    Example:
+        Two trials of one output layer on features of four numbers; a batch holds both trials' images.
+
+        >>> _ = torch.manual_seed(0)
+        >>> phase = Phase(frozen_stages=0, lr=0.1, optimizer=torch.optim.SGD)
+        >>> module = TransferModule(nn.Identity(), [nn.Linear(4, 3), nn.Linear(4, 3)], phase)
+        >>> batch = Batch(torch.rand(2, 8, 4), torch.zeros(2, 8, dtype=torch.long), stored=True)
+        >>> tuple(module(batch).shape)  # (trials, batch, classes)
+        (2, 8, 3)
+        >>> module.training_step(batch, 0).requires_grad  # the sum over trials of their mean losses
+        True
     """
 
     def __init__(
         self,
         frozen: nn.Module,
         networks: Sequence[nn.Module],
-        optimizer: Optimizer,
-        stored: bool,
-        varied: bool = False,
-        schedule: Schedule | None = None,
+        phase: Phase,
         objective: Objective | None = None,
-        lr_decay: float = 1.0,
         first_epoch: int = 0,
         memory_format: torch.memory_format = torch.channels_last,
     ):
         super().__init__()
         self.frozen = frozen
         self.stack = TrialStack(networks, memory_format)
-        self.optimizer = optimizer
-        self.stored, self.varied, self.schedule, self.objective = stored, varied, schedule, objective
-        self.lr_decay, self.first_epoch = lr_decay, first_epoch
+        self.phase, self.objective, self.first_epoch = phase, objective, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
-        self.resumed = False  # whether an earlier run had trained some of its epochs
-        self._tallies: dict[str, EpochMetrics] = {}
+        self.resumed = False
+        self._passes: dict[str, EpochMetrics] = {}  # by split, of passes that have not ended
 
-    def forward(self, inputs: torch.Tensor, stored: bool) -> torch.Tensor:
-        """Map images, or what is stored of them, (trials, batch, ...), to logits, (trials, batch, classes)."""
-        if not stored:
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Map a batch's inputs, (trials, batch, ...), to logits, (trials, batch, classes)."""
+        inputs = batch.inputs
+        if not batch.stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return self.stack(inputs)
@@ -79,108 +83,107 @@ class TransferModule(pl.LightningModule):
         self.resumed = True
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.stack.parameters())
-        if optimizer.defaults.get("weight_decay") or self.lr_decay != 1:
-            optimizer = self.optimizer(self._groups(optimizer.defaults["lr"]))
+        make: Any = self.phase.optimizer
+        if self.phase.lr is not None:
+            make = functools.partial(make, lr=self.phase.lr)
+        optimizer = make(self.stack.parameters())
+        if optimizer.defaults.get("weight_decay") or self.phase.lr_decay != 1:
+            optimizer = make(self._parameter_groups(optimizer.defaults["lr"]))
         steps = int(self.trainer.estimated_stepping_batches)
         epoch_steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        scheduler = self.schedule and self.schedule(optimizer, steps, epoch_steps)
+        scheduler = self.phase.schedule and self.phase.schedule(optimizer, steps, epoch_steps)
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _groups(self, lr: float) -> list[dict[str, Any]]:
-        """Return the parameters by stage, each with its rate, and apart those that weight decay spares."""
+    def _parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return the parameters by stage, each stage with its learning rate, and without weight decay where it harms.
+
+        A stage's rate is `lr * lr_decay ** d`, where d is its distance to the last stage; the head has the rate `lr`.
+        """
         stages: dict[str, dict[str, nn.Parameter]] = {}
         for name, parameter in self.stack.named().items():
-            own = self.lr_decay != 1 and name.startswith("stages.")
-            stages.setdefault(name.split(".")[1] if own else "head", {})[name] = parameter
-        numbers = [int(stage.removeprefix("stage")) for stage in stages if stage != "head"]
+            decayed = self.phase.lr_decay != 1 and name.startswith("stages.")
+            stages.setdefault(name.split(".")[1] if decayed else "head", {})[name] = parameter
+        numbers = {stage: int(stage.removeprefix("stage")) for stage in stages if stage != "head"}
         groups = []
         for stage, parameters in stages.items():
-            distance = 0 if stage == "head" else max(numbers) - int(stage.removeprefix("stage"))
+            distance = max(numbers.values()) - numbers[stage] if stage in numbers else 0
             for group in weight_decay_groups(parameters, self.stack.num_trials > 1):
-                groups.append({**group, "lr": lr * self.lr_decay**distance})
+                groups.append({**group, "lr": lr * self.phase.lr_decay**distance})
         return [group for group in groups if group["params"]]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         if self.objective is not None:
             self.objective.adjust_gradients(self.stack)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        # No trial's loss depends on another trial's weights, so the sum's gradients are those of each alone.
-        loader: Any = self.trainer.train_dataloader
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         if self.objective is None:
-            losses = self._losses(loader, batch, batch_idx)
+            losses = self._evaluate(batch)
         else:
-            inputs, labels = batch
-            forward = functools.partial(self, stored=self.stored and not self.varied)
-            logits, losses = self.objective.step(self.stack, forward, inputs, labels)
-            self._note(loader, batch_idx, losses, logits, labels)
-        return losses.mean(1).sum() * loader.weights[batch_idx]
+            inputs, pairing = self.objective.mix(batch.inputs)
+            logits = self(batch._replace(inputs=inputs))
+            losses = self.objective.losses(logits, batch.labels, pairing)
+            self._record_batch(batch, losses, logits, batch.labels)
+        # No trial's loss depends on another trial's weights: the sum's gradients are those of each trial alone.
+        return losses.mean(1).sum() * batch.weight
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._loader(self.trainer.val_dataloaders, dataloader_idx), batch, batch_idx)
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch)
 
-    def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int, dataloader_idx: int = 0):
-        self._losses(self._loader(self.trainer.test_dataloaders, dataloader_idx), batch, batch_idx)
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch)
 
-    @staticmethod
-    def _loader(loaders: Any, index: int) -> TrialLoader:
-        return loaders[index]
-
-    def _losses(self, loader: TrialLoader, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Return each image's loss, (trials, batch), and note it with the prediction."""
-        inputs, labels = batch
-        logits = self(inputs, self.stored and not (self.varied and loader.split == "train"))
-        if logits.shape[1] > labels.shape[1]:  # several views of each image, whose probabilities are averaged
-            # Not divided by their number, which the loss's own softmax takes out.
+    def _evaluate(self, batch: Batch) -> torch.Tensor:
+        """Record a batch's losses and predictions; return each image's loss, (trials, batch)."""
+        logits, labels = self(batch), batch.labels
+        if logits.shape[1] > labels.shape[1]:  # test-time augmentation: average the views' probabilities
+            # (trials, views * batch, classes) to (trials, batch, classes). The 1/views factor is omitted: it cancels
+            # in the cross-entropy's softmax.
             logits = logits.unflatten(1, (-1, labels.shape[1])).log_softmax(-1).logsumexp(1)
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._note(loader, batch_idx, losses, logits, labels)
+        self._record_batch(batch, losses, logits, labels)
         return losses
 
-    def _note(
-        self, loader: TrialLoader, index: int, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor
-    ) -> None:
-        own = loader.counts[index]  # each image is counted by one rank
-        self._tallies.setdefault(loader.split, EpochMetrics()).add(
-            losses[:, :own].detach(), logits[:, :own].detach(), labels[:, :own]
+    def _record_batch(self, batch: Batch, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        counted = slice(batch.num_counted)  # each image is counted by one rank
+        self._passes.setdefault(batch.split, EpochMetrics()).add(
+            losses[:, counted].detach(), logits[:, counted].detach(), labels[:, counted]
         )
 
     def on_train_epoch_end(self) -> None:
-        self._record()
+        self._finish_passes()
 
     def on_validation_epoch_end(self) -> None:
-        # Lightning validates inside a training epoch; that epoch's own numbers wait for its end.
-        self._record(but="train")
+        # Lightning validates inside a training epoch, whose own metrics are complete only at its end.
+        self._finish_passes(leave_out="train")
 
     def on_test_epoch_end(self) -> None:
-        self._record(but="train")
+        self._finish_passes(leave_out="train")
 
     @property
     def epoch(self) -> int:
-        """The epoch that runs or, after the fit, that has ended; counted from 1, over all fits of the job."""
+        """The current epoch or, after the fit, the last one; counted from 1, over all phases of the job."""
         return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
 
-    def _record(self, but: str | None = None) -> None:
-        """Close the passes that ended: note them in the history and draw them."""
+    def _finish_passes(self, leave_out: str | None = None) -> None:
+        """Compute the finished splits' metrics, add them to the history and log them."""
         epoch = self.epoch
-        for split in [split for split in self._tallies if split != but]:
-            curves: dict[str, float] = {}
-            for metric, values in self._tallies.pop(split).compute(by_class=split != "train").items():
+        for split in [split for split in self._passes if split != leave_out]:
+            points: dict[str, float] = {}
+            for metric, values in self._passes.pop(split).compute(by_class=split != "train").items():
                 if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
                     self.history[split, metric, epoch] = values
-                    curves |= band(f"{metric}/{split}", values)
+                    points |= band(f"{metric}/{split}", values)
                     if (split, metric) == ("train", "loss") and not values.isfinite().any():
-                        self.trainer.should_stop = True  # nothing left to learn from
-            if self.logger is not None and curves:
-                self.logger.log_metrics(curves, step=epoch)
+                        self.trainer.should_stop = True  # every trial has failed
+            if self.logger is not None and points:
+                self.logger.log_metrics(points, step=epoch)
 
 
-class OneTrial(pl.LightningModule):
-    """One trial's model, for Lightning's model summary: what is frozen, and what trains."""
+class SingleTrial(pl.LightningModule):
+    """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
 
     def __init__(self, frozen: nn.Module, network: nn.Module):
         super().__init__()

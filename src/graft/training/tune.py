@@ -1,4 +1,4 @@
-"""Tuning: which of the kept stages train, in how many phases, and the callback that holds the others fixed."""
+"""Tuning: which of the kept stages train, in which phases, and the callback that freezes the others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,17 @@ from graft.errors import GraftError
 
 @dataclass(frozen=True)
 class Phase:
-    """One fit of a job.
+    """One of the fits that a job makes in sequence.
 
     Attributes:
-        frozen_stages: how many leading stages are frozen, from 0 to the kept ones.
-        lr_decay: rate of each thawed stage, as a share of the next one's; the last stage's is the head's.
+        frozen_stages: number of leading stages that are frozen, from 0 to all kept stages.
+        lr_decay: layer-wise learning-rate decay: each stage's rate is this factor times the next stage's; the last
+            stage has the head's rate.
         epochs: passes over the training images; None: the job's.
-        lr: learning rate of the head and of the last stage; `auto`: a range test finds it; None: the job's.
-        optimizer: makes its optimiser; None: the job's.
-        schedule: changes its learning rates; None: the job's.
-        batch_norm: `train` or `frozen`, as `Tune` has it.
+        lr: learning rate of the head and the last stage; `auto`: a range test finds it; None: the job's.
+        optimizer: makes the optimizer; None: the job's.
+        schedule: makes the learning-rate scheduler; None: the job's.
+        batch_norm: `train` or `frozen`, as in `Tune`.
     """
 
     frozen_stages: int
@@ -34,61 +35,51 @@ class Phase:
 
 
 class Tune:
-    """How many of the last kept stages train, from the start.
+    """Trains the head and the last kept stages together, in one phase.
 
     Args:
-        thaw: that number; `all`; or `auto`, which is all of them from scratch and none with trained weights.
-        lr_decay: rate of each thawed stage, as a share of the next one's, in (0, 1].
-        batch_norm: of thawed stages. `train` takes its statistics from each batch; `frozen` keeps the source's, which a
-            few images of small batches would only blur, and trains its scale and shift (Chollet, 8.3).
+        thaw: number of last stages that train; `all`; or `auto`: all without trained weights, none with them.
+        lr_decay: layer-wise learning-rate decay, in (0, 1]: each stage's rate is this factor times the next stage's.
+        batch_norm: batch norm of the stages that train. `train` computes its statistics from each batch; `frozen`
+            keeps the source's, because small batches of few images estimate them poorly, and trains only scale and
+            shift (Chollet, 8.3).
     """
 
     def __init__(self, thaw: int | str, lr_decay: float = 1.0, batch_norm: str = "train"):
         self.thaw, self.lr_decay, self.batch_norm = thaw, lr_decay, batch_norm
 
-    def phases(self, kept: int, trained: bool) -> list[Phase]:
-        """Return the fits of a job.
+    def phases(self, num_kept: int, trained: bool) -> list[Phase]:
+        """Return the phases of a job.
 
         Args:
-            kept: how many stages the backbone keeps.
+            num_kept: number of stages that the backbone keeps.
             trained: whether a source gives them weights.
 
         Raises:
-            GraftError: more stages are to be thawed than are kept, or what is random would be frozen.
+            GraftError: fewer stages are kept than are to train, or random weights would be frozen.
         """
         if self.batch_norm == "frozen" and not trained:
             raise GraftError(
                 "tune.batch_norm=frozen keeps the statistics of trained weights, and source=scratch has none; "
                 "try tune.batch_norm=train"
             )
-        frozen = self._frozen_stages(self.thaw, kept, trained)
-        return [Phase(frozen, self.lr_decay, batch_norm=self.batch_norm)]
-
-    def _frozen_stages(self, thaw: int | str, kept: int, trained: bool) -> int:
-        count = {"all": kept, "auto": 0 if trained else kept}.get(str(thaw), thaw)
-        if not isinstance(count, int) or not 0 <= count <= kept:
-            raise GraftError(f"tune.thaw must be auto, all or from 0 to {kept}, the kept stages, got {count}")
-        if count < kept and not trained:
-            raise GraftError(
-                f"tune.thaw={count} freezes stages whose weights are random (source=scratch); "
-                "try tune=full, or source=big for trained weights"
-            )
-        return kept - count
+        frozen_stages = _frozen_stages(self.thaw, num_kept, trained)
+        return [Phase(frozen_stages, self.lr_decay, batch_norm=self.batch_norm)]
 
 
 class Thaw(Tune):
-    """First the head alone, then with it the last stages: each a phase, a fit of its own.
+    """Trains the head alone first, then together with the last stages: each phase is a fit.
 
-    Chollet, Deep Learning with Python, 8.3; linear probing then fine-tuning, LP-FT, Kumar et al. 2022.
+    Chollet, Deep Learning with Python, 8.3; linear probing then fine-tuning (LP-FT), Kumar et al. 2022.
 
     Args:
-        thaw: how many of the last stages train in the second phase; a list gives a phase to each of its numbers.
-        epochs: passes over the training images in each of these phases.
-        lr: learning rate in these phases; `auto`: each finds its own.
-        optimizer: makes their optimiser.
-        schedule: changes their learning rates.
-        lr_decay: as `Tune` has it.
-        batch_norm: as `Tune` has it.
+        thaw: number of last stages that train in the second phase; a list adds one phase for each of its numbers.
+        epochs: passes over the training images in each phase after the first.
+        lr: learning rate in these phases; `auto`: a range test finds one for each.
+        optimizer: makes the optimizer of these phases.
+        schedule: makes the learning-rate scheduler of these phases; None: the job's.
+        lr_decay: as in `Tune`.
+        batch_norm: as in `Tune`.
     """
 
     def __init__(
@@ -102,29 +93,50 @@ class Thaw(Tune):
         batch_norm: str = "frozen",
     ):
         super().__init__("auto", lr_decay, batch_norm)
-        self.stages = [thaw] if isinstance(thaw, int | str) else list(thaw)
+        self.num_thawed = [thaw] if isinstance(thaw, int | str) else list(thaw)
         self.epochs, self.lr, self.optimizer, self.schedule = epochs, lr, optimizer, schedule
 
-    def phases(self, kept: int, trained: bool) -> list[Phase]:
-        """Return the head's fit, and those of the thawed stages.
+    def phases(self, num_kept: int, trained: bool) -> list[Phase]:
+        """Return the head's phase and those of the last stages.
+
+        Args:
+            num_kept: number of stages that the backbone keeps.
+            trained: whether a source gives them weights.
 
         Raises:
-            GraftError: there are not as many stages, a phase thaws no more than the one before, or random weights
-                would be frozen.
+            GraftError: fewer stages are kept than are to train, a phase unfreezes no stage, or random weights would be
+                frozen.
         """
-        frozen = [self._frozen_stages(thaw, kept, trained) for thaw in self.stages]
-        if any(now >= before for before, now in zip([kept, *frozen], frozen, strict=False)):
-            raise GraftError(f"each phase thaws more stages than the one before; tune.thaw={self.stages} does not")
-        head = Phase(self._frozen_stages(0, kept, trained))
-        thawed = Phase(kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule, self.batch_norm)
-        return [head, *(replace(thawed, frozen_stages=count) for count in frozen)]
+        frozen = [_frozen_stages(thaw, num_kept, trained) for thaw in self.num_thawed]
+        if any(now >= before for before, now in zip([num_kept, *frozen], frozen, strict=False)):
+            raise GraftError(
+                f"each phase must unfreeze more stages than the one before, got tune.thaw={self.num_thawed}"
+            )
+        head = Phase(_frozen_stages(0, num_kept, trained))
+        last = Phase(num_kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule, self.batch_norm)
+        return [head, *(replace(last, frozen_stages=frozen_stages) for frozen_stages in frozen)]
+
+
+def _frozen_stages(thaw: int | str, num_kept: int, trained: bool) -> int:
+    """Return how many leading stages stay frozen if the last `thaw` of the kept ones train."""
+    num_thawed = {"all": num_kept, "auto": 0 if trained else num_kept}.get(str(thaw), thaw)
+    if not isinstance(num_thawed, int) or not 0 <= num_thawed <= num_kept:
+        raise GraftError(
+            f"tune.thaw must be auto, all or from 0 to {num_kept}, the number of kept stages, got {num_thawed}"
+        )
+    if num_thawed < num_kept and not trained:
+        raise GraftError(
+            f"tune.thaw={num_thawed} freezes stages with random weights (source=scratch); "
+            "try tune=full, or source=big for trained weights"
+        )
+    return num_kept - num_thawed
 
 
 class Freeze(pl.Callback):
-    """Holds a Lightning module's `frozen` part fixed for one fit, as Lightning's own finetuning does not.
+    """Freezes the `frozen` part of a Lightning module for one fit.
 
-    No gradients, and evaluation mode, so that batch norm keeps its statistics and dropout stays off. The
-    module's own `train()` asserts the mode again through `hold`.
+    No gradients, and evaluation mode: batch norm keeps its statistics and dropout stays off. The module's `train()`
+    calls `freeze` again. Lightning's `BackboneFinetuning` leaves batch norm in training mode, so features drift.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -1,0 +1,79 @@
+"""The check of a plan: combinations that only the built data set, backbone and trainer show to be impossible."""
+
+from collections.abc import Iterator
+
+from graft.errors import ConfigError, Fault
+from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats
+from graft.run.plan import Plan
+from graft.training.regularize import Regularize
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that cannot run, with all its faults in one message.
+
+    Raises:
+        GraftError: names every fault with its key, its value and the allowed ones.
+    """
+    faults = [*_shared_among_devices(plan), *_augmented(plan), *_regularized(plan)]
+    if plan.fits_head:
+        faults += _fitted(plan)
+    if faults:
+        raise ConfigError(faults)
+    if plan.world_size > 1:
+        _check_batch_norms(plan)
+
+
+def _shared_among_devices(plan: Plan) -> Iterator[Fault]:
+    single = {
+        "lr=auto": any(planned.phase.lr == "auto" for planned in plan.phases),
+        "augment.test_views": plan.augment is not None and bool(plan.augment.test_views),
+    }
+    for key, used in single.items():
+        if used and plan.world_size > 1:
+            yield Fault("trainer.devices", plan.world_size, f"1 with {key}", "trainer.devices=1")
+
+
+def _augmented(plan: Plan) -> Iterator[Fault]:
+    if plan.augment and plan.augment.views and not plan.phases[-1].phase.frozen_stages:
+        expected = "null where all stages train: it stores the frozen stages' outputs for the views"
+        yield Fault("augment.views", plan.augment.views, expected, "augment.views=null")
+
+
+def _regularized(plan: Plan) -> Iterator[Fault]:
+    regularize, last = plan.regularize, plan.phases[-1].phase
+    if regularize.l2_sp and (last.frozen_stages == plan.num_kept or not plan.source.trained):
+        expected = "0 unless stages with a source's weights train: it pulls them towards these weights"
+        yield Fault("regularize.l2_sp", regularize.l2_sp, expected, "tune=full with source=big")
+    stored = [planned for planned in plan.phases if planned.phase.frozen_stages and not plan.augmented_each_step]
+    if regularize.cutmix and any(len(planned.input_shape) != 3 for planned in stored):
+        expected = "0 on stored features without height and width, into which no rectangle can be pasted"
+        yield Fault("regularize.cutmix", regularize.cutmix, expected, "regularize.mixup=0.2, or another tune.thaw=")
+
+
+def _fitted(plan: Plan) -> Iterator[Fault]:
+    """Return the faults of heads that scikit-learn fits, once, on the stored features of images as they are."""
+    head = f"with head={type(plan.head()).__name__.lower()}, which is fitted on stored features"
+    num_thawed = plan.num_kept - plan.phases[-1].phase.frozen_stages
+    if num_thawed:
+        yield Fault("tune.thaw", num_thawed, f"0 {head}", "tune=frozen")
+    if not plan.num_kept:
+        yield Fault("backbone.keep", 0, f"at least 1 {head}", "backbone.keep=null")
+    if plan.augment is not None:
+        yield Fault("augment", type(plan.augment).__name__, f"none {head}", "augment=none")
+    if plan.regularize != Regularize():
+        yield Fault("regularize", plan.regularize, f"left at its defaults {head}", "regularize=default")
+    if plan.phases[0].phase.lr == "auto":
+        yield Fault("lr", "auto", f"a number {head}", "lr=0.001")
+    if plan.world_size > 1:
+        yield Fault("trainer.devices", plan.world_size, f"1 {head}", "trainer=default")
+
+
+def _check_batch_norms(plan: Plan) -> None:
+    """Refuse batch norm that trains but cannot be synchronized: in pre-training, and in the phase with most stages."""
+    if plan.source.pretrains:
+        check_batch_norm(plan.backbone(), plan.device, plan.world_size)
+    last = plan.phases[-1].phase
+    stages = plan.backbone().split(last.frozen_stages)[1]
+    if last.batch_norm == "frozen":
+        freeze_batch_norm_stats(stages)
+    check_batch_norm(stages, plan.device, plan.world_size)

@@ -1,0 +1,86 @@
+"""A job's history: every trial's metrics of every epoch, gathered fit by fit."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pandas
+import torch
+
+from graft.training.logger import band, curves
+
+METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
+# Splits of the final evaluation, and what their metrics' names begin with; views replace the images alone.
+FINAL_SPLITS = {"test": "", "val": "val_", "test_views": "", "val_views": "val_"}
+
+
+class JobHistory:
+    """Every trial's value of each (split, metric, epoch); epochs count from 1, over all phases."""
+
+    def __init__(self):
+        self._values: dict[tuple[str, str, int], dict[int, float]] = {}
+
+    def add(self, trials: range, history: Mapping[tuple[str, str, int], torch.Tensor]) -> None:
+        """Add the history of the trials that one fit has trained."""
+        for key, values in history.items():
+            # Six decimals: what single precision holds, without its noise.
+            rounded = (round(value, 6) for value in values.tolist())
+            self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
+
+    def trial_results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
+        """Return each trial's seed, final metrics and last epoch; a failed trial's metrics are None.
+
+        Args:
+            seeds: the trials'.
+        """
+        return [self._trial_result(trial, seed) for trial, seed in enumerate(seeds)]
+
+    def _trial_result(self, trial: int, seed: int) -> dict[str, Any]:
+        # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
+        epoch = max(epoch for (_, _, epoch), values in self._values.items() if trial in values)
+        metrics: dict[str, float | None] = {
+            prefix + metric: self._values[split, metric, epoch][trial]
+            for split, prefix in FINAL_SPLITS.items()
+            for metric in METRICS
+            if (split, metric, epoch) in self._values
+        }
+        failed = self._failed_epoch(trial)
+        if failed is not None:
+            error = f"the loss became NaN or infinite in epoch {failed}"
+            return {"seed": seed, **dict.fromkeys(metrics), "epoch": failed, "error": error}
+        finite = {name: value if value is not None and isfinite(value) else None for name, value in metrics.items()}
+        return {"seed": seed, **finite, "epoch": epoch}
+
+    def _failed_epoch(self, trial: int) -> int | None:
+        """Return the first epoch after which one of a trial's losses was not a finite number."""
+        losses = ((epoch, values) for (_, metric, epoch), values in self._values.items() if metric == "loss")
+        return min((epoch for epoch, values in losses if not isfinite(values.get(trial, 0))), default=None)
+
+    def train_loss(self, trial: int, epoch: int) -> float:
+        """Return a trial's mean loss over the training images in one epoch."""
+        return self._values["train", "loss", epoch][trial]
+
+    def table(self) -> pandas.DataFrame:
+        """Return a row for each trial, epoch, split and metric."""
+        rows = [
+            (trial, epoch, split, metric, value)
+            for (split, metric, epoch), values in self._values.items()
+            for trial, value in values.items()
+        ]
+        columns = ["trial", "epoch", "split", "metric", "value"]
+        return pandas.DataFrame(rows, columns=columns).sort_values(columns[:4])
+
+    def draw(self, folder: Path, splits: Sequence[str]) -> None:
+        """Draw the bands over all trials and epochs in TensorBoard, in place of those that single fits drew.
+
+        Args:
+            folder: the job's.
+            splits: those that have curves.
+        """
+        for events in (folder / "tensorboard").glob("events*"):
+            events.unlink()
+        logger = curves(folder, "tensorboard", splits)
+        for (split, metric, epoch), values in self._values.items():
+            logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
+        logger.finalize("success")

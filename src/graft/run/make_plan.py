@@ -1,0 +1,116 @@
+"""Building a job's plan from its configuration."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from torch import nn
+
+from graft.config.build import build, builder
+from graft.config.check import check
+from graft.data.datamodule import SmallDataModule
+from graft.data.dataset import Dataset
+from graft.data.preprocess import InputSpec
+from graft.model.backbone import Backbone
+from graft.model.batch_norm import freeze_batch_norm_stats
+from graft.run.check_plan import check_plan
+from graft.run.plan import Plan, PlannedPhase
+from graft.run.trainer import join_ranks, make_trainer
+from graft.training.source import Source
+from graft.training.trials import chunks, fastest_format
+from graft.training.tune import Phase
+
+# Keys of a data set's option that say how its images are fitted to the backbone; the data set itself takes `size` only.
+PREPROCESSING = ("pixels", "pad")
+
+
+def make_plan(cfg: DictConfig) -> Plan:
+    """Build and check everything that a configuration names.
+
+    Args:
+        cfg: the composed configuration.
+
+    Raises:
+        GraftError: the configuration does not fit itself, the data or the machine.
+    """
+    check(cfg)
+    trainer = functools.partial(make_trainer, build(cfg, "trainer"))
+    device, world_size = join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
+    source: Source = build(cfg, "source")
+    data, input_spec = _data(cfg, source)
+    preprocess = input_spec.preprocess(data.images.shape)
+    backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
+    example = backbone()
+    sizes = {"num_features": example.num_features(), "num_classes": len(data.small_classes)}
+    head: Callable[[], nn.Module] = builder(cfg, "head", **sizes)
+    fits_head = getattr(get_object(cfg.head._target_), "is_fitted", False)
+    phases = _phases(cfg, example.keep, source.trained, fits_head)
+    plan = Plan(
+        trainer=trainer,
+        device=device,
+        world_size=world_size,
+        source=source,
+        data=data,
+        input_spec=input_spec,
+        preprocess=preprocess,
+        backbone=backbone,
+        num_kept=example.keep,
+        head=head,
+        fits_head=fits_head,
+        phases=_planned(cfg, phases, example, head, device),
+        split=_split(cfg, data),
+        regularize=build(cfg, "regularize"),
+        class_weights=cfg.class_weights,
+        val_every=1 if fits_head else cfg.val_every,
+    )
+    check_plan(plan)
+    return plan
+
+
+def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
+    """Return the data set, and how its images are fitted to the weights, whose pixels the source knows."""
+    model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
+    published = functools.partial(get_object(cfg.backbone._target_).published, **model)
+    option = cfg.dataset
+    input_spec = InputSpec(option.pixels, option.pad, option.size, source.trained_on(published))
+    return build(cfg, "dataset", leave_out=PREPROCESSING, size=input_spec.scaled.size), input_spec
+
+
+def _split(cfg: DictConfig, data: Dataset) -> SmallDataModule:
+    seeds = [cfg.seed + trial for trial in range(cfg.trials)]
+    return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"))
+
+
+def _phases(cfg: DictConfig, num_kept: int, trained: bool, fits_head: bool) -> list[Phase]:
+    """Return the phases, with the job's settings where a phase has none of its own."""
+    optimizer, schedule = build(cfg, "optimizer"), build(cfg, "schedule")
+    return [
+        replace(
+            phase,
+            epochs=1 if fits_head else phase.epochs or cfg.epochs,
+            lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
+            optimizer=phase.optimizer or optimizer,
+            schedule=phase.schedule or schedule,
+        )
+        for phase in build(cfg, "tune").phases(num_kept, trained)
+    ]
+
+
+def _planned(
+    cfg: DictConfig, phases: Sequence[Phase], example: Backbone, head: Callable[[], nn.Module], device: torch.device
+) -> list[PlannedPhase]:
+    """Return the phases with the memory format and the chunks of trials that suit their networks."""
+    planned, first_epoch = [], 0
+    for index, phase in enumerate(phases):
+        network = nn.Sequential(example.split(phase.frozen_stages)[1], head())
+        if phase.batch_norm == "frozen":
+            freeze_batch_norm_stats(network)
+        shape = example.output_shape(phase.frozen_stages)
+        memory_format = fastest_format(network, shape, device)
+        parts = chunks(cfg.trials, cfg.trials_at_once, network, shape)
+        planned.append(PlannedPhase(index, phase, first_epoch, shape, memory_format, parts))
+        first_epoch += phase.epochs or 0
+    return planned

@@ -1,0 +1,97 @@
+"""One phase of a job: its trials' networks, and a Lightning fit for each chunk of trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from graft.data.datamodule import SmallDataModule
+from graft.run.plan import Plan, PlannedPhase
+from graft.training.checkpoint import Checkpoint
+from graft.training.logger import curves
+from graft.training.progress import Progress
+from graft.training.transfer import TransferModule
+from graft.training.tune import Freeze
+
+StateDict = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The training of one chunk of trials in one phase."""
+
+    trainer: pl.Trainer
+    transfer: TransferModule
+    module: SmallDataModule
+    checkpoint: Checkpoint
+
+    def train(self) -> None:
+        """Train for the phase's epochs, from the fit's checkpoint if there is one."""
+        self.checkpoint.fit(self.trainer, self.transfer, self.module)
+
+    def test(self) -> None:
+        """Test the trained networks."""
+        self.trainer.test(self.transfer, datamodule=self.module, verbose=False)
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """A phase with the inputs of all trials.
+
+    Attributes:
+        plan: the job's.
+        planned: the phase.
+        module: all trials' inputs in this phase.
+        frozen: preprocessing and frozen stages.
+        stages: the stages that train, with their source's weights.
+        learned: state dicts of the trials' networks after the earlier phases, by trial.
+    """
+
+    plan: Plan
+    planned: PlannedPhase
+    module: SmallDataModule
+    frozen: nn.Module
+    stages: nn.Module
+    learned: dict[int, StateDict]
+
+    def with_lr(self, lr: float) -> "PhaseRun":
+        """Return the phase with another learning rate."""
+        return replace(self, planned=replace(self.planned, phase=replace(self.planned.phase, lr=lr)))
+
+    def networks(self, trials: range) -> list[nn.Module]:
+        """Return some trials' networks at the start of the phase, with what they learned in earlier ones."""
+        networks = [self.plan.network(self.plan.seeds[trial], self.planned.phase, self.stages) for trial in trials]
+        for trial, network in zip(trials, networks, strict=True):
+            network.load_state_dict(self.learned.get(trial, {}), strict=False)
+        return networks
+
+    def fit(self, trials: range, folder: Path, identity: str, callbacks: Sequence[pl.Callback]) -> Fit:
+        """Return the fit of some trials, ready to train.
+
+        Args:
+            trials: the trials.
+            folder: the job's folder, for curves and checkpoints.
+            identity: the job's, which names its checkpoints.
+            callbacks: further callbacks.
+        """
+        plan, module, number = self.plan, self.module.chunk(trials), self.planned.index + 1
+        transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), module)
+        in_chunks = any(len(planned.chunks) > 1 for planned in plan.phases)
+        name = f"trials_{trials.start}-{trials.stop - 1}"
+        path = folder / "checkpoints" / f"{identity}_phase_{number}_{name}.ckpt"
+        checkpoint = Checkpoint(path, last=in_chunks or len(plan.phases) > 1)
+        label = f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
+        progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
+        version = f"tensorboard/{name}" if in_chunks else "tensorboard"
+        trainer = plan.trainer(
+            max_epochs=self.planned.phase.epochs,
+            logger=curves(folder, version, ("train", *module.curves)),
+            callbacks=[Freeze(), progress, *plan.regularize.callbacks(), *callbacks, checkpoint],
+            check_val_every_n_epoch=plan.val_every,
+            limit_val_batches=1.0 if module.curves else 0,
+            default_root_dir=folder,
+        )
+        return Fit(trainer, transfer, module, checkpoint)

@@ -1,0 +1,45 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from graft.errors import ConfigError
+from graft.run.make_plan import make_plan
+
+Configure = Callable[..., DictConfig]
+
+
+def test_phases_take_the_job_s_settings_where_they_have_none(configure: Configure):
+    plan = make_plan(configure("tune=thaw", "tune.epochs=3", "tune.lr=0.0002", "epochs=5", "lr=0.01", "trials=2"))
+    head, thawed = plan.phases
+    assert (head.phase.epochs, head.phase.lr, head.phase.frozen_stages, head.first_epoch) == (5, 0.01, 2, 0)
+    assert (thawed.phase.epochs, thawed.phase.lr, thawed.phase.frozen_stages, thawed.first_epoch) == (3, 2e-4, 1, 5)
+    assert plan.epochs == 8
+    assert (head.input_shape, thawed.input_shape) == ((1600,), (32, 13, 13))
+
+
+def test_images_are_fitted_to_the_weights(configure: Configure):
+    plan = make_plan(configure("backbone=vgg16", "dataset.size=48", "dataset.pixels=byte", "source=scratch"))
+    assert plan.preprocess.output_shape == (1, 48, 48)
+    assert plan.preprocess(torch.full([1, 1, 28, 28], 200, dtype=torch.uint8)).max() == 200
+    assert plan.image_counts == {"big": 2500, "small": 100, "val": 0, "test": 1250}
+
+
+def test_a_plan_does_not_change(configure: Configure):
+    plan = make_plan(configure("trials=1"))
+    with pytest.raises(AttributeError):
+        plan.phases = []  # type: ignore[misc]
+
+
+def test_all_faults_of_a_plan_are_listed(configure: Configure):
+    with pytest.raises(ConfigError) as error:
+        make_plan(configure("head=ridge", "augment=digits", "regularize.ema=0.9", "lr=auto", "tune=full"))
+    assert [fault.key for fault in error.value.faults] == ["tune.thaw", "augment", "regularize", "lr"]
+    assert str(error.value).count("\n") == 3
+
+
+def test_cutmix_is_refused_on_tokens_before_training(configure: Configure):
+    overrides = ("backbone=torchvision", "backbone.model=vit_b_16", "dataset.size=224", "source=big", "tune.thaw=1")
+    with pytest.raises(ConfigError, match=r"regularize\.cutmix must be 0 on stored features without height and width"):
+        make_plan(configure(*overrides, "regularize.cutmix=1", "trials=1"))
