@@ -12,14 +12,12 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from graft.config.build import build
-from graft.data.augment import Augment, Distort
+from graft.data.augment import Augment, Chance, Distort
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
-from graft.data.views import Views
 from graft.errors import GraftError
 from graft.model.head import Plain
 from graft.seed import generator, stream_seed
-from graft.training.features import FeatureStore
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "trials=2", "epochs=1", "dropout=0")
@@ -30,8 +28,13 @@ def option(name: str) -> Augment:
     return build(OmegaConf.create({"augment": OmegaConf.load(ROOT / "conf" / "augment" / f"{name}.yaml")}), "augment")
 
 
-def without_hydra(*seeds: int) -> list[torch.Generator]:
+def streams(*seeds: int) -> list[torch.Generator]:
     return [generator(seed, "augment") for seed in seeds]
+
+
+def drawn(seed: int) -> Chance:
+    """Return the random numbers of a stream's first image."""
+    return Chance(*torch.rand(len(Chance._fields), generator=streams(seed)[0]))
 
 
 def photos(count: int) -> torch.Tensor:
@@ -39,10 +42,10 @@ def photos(count: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_trial_s_variations_are_its_own_and_each_image_s_own(name: str):
+def test_each_trial_and_each_image_is_augmented_differently(name: str):
     augment, images = option(name), photos(1).expand(8, -1, -1, -1)
-    together = augment(images, without_hydra(1, 2))
-    assert torch.equal(together[4:], augment(images[4:], without_hydra(2)))
+    together = augment(images, streams(1, 2))
+    assert torch.equal(together[4:], augment(images[4:], streams(2)))
     assert not torch.equal(together[:4], together[4:])
     assert len(together.flatten(1).unique(dim=0)) == 8
     assert together.shape == images.shape
@@ -54,26 +57,26 @@ def test_a_trial_s_variations_are_its_own_and_each_image_s_own(name: str):
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_bytes_and_floats_vary_alike(name: str, channels: int):
+def test_bytes_and_floats_are_augmented_equally(name: str, channels: int):
     augment, images = option(name), photos(6)[:, :channels]
-    torch.testing.assert_close(augment(images, without_hydra(0)), augment(images.float(), without_hydra(0)))
+    torch.testing.assert_close(augment(images, streams(0)), augment(images.float(), streams(0)))
 
 
-def test_no_variation_leaves_the_images():
-    assert torch.equal(Distort()(photos(4), without_hydra(0)), photos(4).float())
+def test_without_settings_images_stay_the_same():
+    assert torch.equal(Distort()(photos(4), streams(0)), photos(4).float())
 
 
 def test_a_flip_is_torchvision_s():
     torch.testing.assert_close(
-        Distort(flip=1.0)(photos(4), without_hydra(0)), functional.hflip(photos(4).float()), atol=1e-2, rtol=0
+        Distort(flip=1.0)(photos(4), streams(0)), functional.hflip(photos(4).float()), atol=1e-2, rtol=0
     )
 
 
-def test_moves_are_torchvision_s():
+def test_geometric_changes_are_torchvision_s():
     image = v2.functional.gaussian_blur(photos(1).float(), [3, 3])
     for settings in ({"rotate": 30.0}, {"scale": 0.4}, {"shear": 20.0}, {"translate": 0.3}):
-        moved = Distort(**settings)(image, without_hydra(3))  # type: ignore[arg-type]
-        angle, zoom, shear, right, down, _ = (2 * torch.rand(14, generator=without_hydra(3)[0]) - 1)[:6].tolist()
+        moved = Distort(**settings)(image, streams(3))  # type: ignore[arg-type]
+        angle, zoom, shear, right, down = (2 * float(chance) - 1 for chance in drawn(3)[:5])
         name = next(iter(settings))
         expected = functional.affine(
             image,
@@ -95,56 +98,61 @@ def test_moves_are_torchvision_s():
             torch.testing.assert_close(moved[inner], expected[inner], atol=0.5, rtol=0.01)
 
 
-def test_colours_are_torchvision_s():
-    factors = 1 + 0.5 * (2 * torch.rand(14, generator=without_hydra(3)[0])[6:9] - 1)
+def test_all_geometric_changes_together_are_the_product_of_their_matrices():
+    height, width = 16, 20
+    chance = drawn(3)
+    angle, zoom, shear, right, down = (2 * float(chance) - 1 for chance in chance[:5])
+    angle, shear = math.radians(30 * angle), math.tan(math.radians(20 * shear))
+    rotation = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    product = torch.diag(torch.tensor([-1.0, 1.0])) @ rotation @ torch.tensor([[1.0, shear], [0.0, 1.0]])
+    product = product / (1 + 0.4 * zoom)
+    # Pixel centers relative to the image's center, in pixels, (height, width, 2).
+    y, x = torch.meshgrid(torch.arange(height) - 7.5, torch.arange(width) - 9.5, indexing="ij")
+    points = torch.stack([x, y], -1) @ product.T + torch.tensor([0.2 * right * width, 0.2 * down * height])
+    image = photos(1).float()
+    expected = torch.nn.functional.grid_sample(image, points[None] / torch.tensor([10.0, 8.0]), align_corners=False)
+    found = Distort(rotate=30, scale=0.4, shear=20, translate=0.2, flip=1)(image, streams(3))
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+
+
+def test_colors_are_torchvision_s():
+    chance = drawn(3)
     image = photos(1).float() / 255
-    for change, factor in zip(("brightness", "contrast", "saturation"), factors.tolist(), strict=True):
+    for change in ("brightness", "contrast", "saturation"):
+        factor = 1 + 0.5 * (2 * float(getattr(chance, change)) - 1)
         image = getattr(functional, f"adjust_{change}")(image, factor)
-    torch.testing.assert_close(Distort(colour=0.5)(photos(1), without_hydra(3)), 255 * image, atol=1e-2, rtol=0)
+    torch.testing.assert_close(Distort(colour=0.5)(photos(1), streams(3)), 255 * image, atol=1e-2, rtol=0)
 
 
 def test_noise_has_its_deviation_and_erasing_its_area():
-    grey = torch.full([64, 1, 32, 32], 128.0)
-    assert Distort(noise=0.05)(grey, without_hydra(0)).std().item() == pytest.approx(0.05 * 255, rel=0.02)
-    erased = (Distort(erase=1.0)(grey, without_hydra(0)) == 0).float().mean((1, 2, 3))
+    gray = torch.full([64, 1, 32, 32], 128.0)
+    assert Distort(noise=0.05)(gray, streams(0)).std().item() == pytest.approx(0.05 * 255, rel=0.02)
+    erased = (Distort(erase=1.0)(gray, streams(0)) == 0).float().mean((1, 2, 3))
     assert erased.min() > 0.01
     assert erased.max() < 0.23
     assert erased.mean().item() == pytest.approx(0.11, abs=0.02)
-    half = (Distort(erase=0.5)(grey, without_hydra(0)) == 0).flatten(1).any(1).float().mean().item()
+    half = (Distort(erase=0.5)(gray, streams(0)) == 0).flatten(1).any(1).float().mean().item()
     assert half == pytest.approx(0.5, abs=0.2)
 
 
-def test_only_training_images_vary(digits: MNIST5k):
+def test_only_training_images_are_augmented(digits: MNIST5k):
     data = MNIST5k(big=[0], small=[1, 3, 5, 7, 9], test_per_class=50, val_per_class=4)
-    plain, varied = (SmallDataModule(data, [0, 1], 100, True, augment) for augment in (None, option("digits")))
-    for module in (plain, varied):
+    plain, augmented = (SmallDataModule(data, [0, 1], 100, True, augment) for augment in (None, option("digits")))
+    for module in (plain, augmented):
         module.setup("fit")
-    shown, labels, *_ = next(iter(varied.train_dataloader()))
+    shown, labels, *_ = next(iter(augmented.train_dataloader()))
     bare, expected, *_ = next(iter(plain.train_dataloader()))
     assert torch.equal(labels, expected)
     changed = (shown != bare).flatten(2).any(2)
     assert changed.all()
     assert 0.1 < torch.corrcoef(torch.stack([shown.flatten(), bare.flatten().float()]))[0, 1] < 0.95  # same digits
-    for ours, theirs in zip(varied.val_dataloader(), plain.val_dataloader(), strict=True):
+    for ours, theirs in zip(augmented.val_dataloader(), plain.val_dataloader(), strict=True):
         for batch, untouched in zip(ours, theirs, strict=True):
             assert torch.equal(batch.inputs, untouched.inputs)
-    fresh = varied.chunk(range(2)).train_dataloader()
+    fresh = augmented.chunk(range(2)).train_dataloader()
     again = [batch.inputs for _ in range(2) for batch in fresh]
     assert torch.equal(again[0], shown)  # another fit starts with the same epoch
     assert not torch.equal(again[0].sum(), again[1].sum())
-
-
-def test_views_are_each_image_s_own_whoever_asks(digits: MNIST5k, tmp_path: Path):
-    views, wanted = Views(digits.images, option("digits")), torch.tensor([3, 700, 4000])
-    numbers = views.numbers(wanted, 2)
-    (all_six,) = views.batches([numbers])
-    for number, pixels in zip(numbers, all_six, strict=True):
-        assert torch.equal(next(views.batches([number[None]]))[0], pixels)
-    assert len(all_six.flatten(1).unique(dim=0)) == 6
-    stored = FeatureStore(tmp_path, torch.device("cpu")).features(torch.nn.Flatten(), views, numbers)  # type: ignore[arg-type]
-    assert torch.equal(stored, all_six.flatten(1))
-    assert views.fingerprint != Views(digits.images, Distort(rotate=1)).fingerprint
-    assert views.fingerprint == Views(digits.images, Distort(**option("digits").settings, views=3)).fingerprint  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("overrides", [("tune=frozen",), ("tune.thaw=1", "augment.views=3")])
@@ -157,7 +165,9 @@ def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...], way:
 
 
 @pytest.mark.parametrize("overrides", [("tune=frozen", "source.epochs=1"), ("source=scratch", "trials_at_once=1")])
-def test_the_last_predictions_are_means_over_views(run: Run, tmp_path: Path, overrides: tuple[str, ...]):
+def test_test_time_augmentation_averages_the_final_predictions_over_views(
+    run: Run, tmp_path: Path, overrides: tuple[str, ...]
+):
     settings = (
         "augment=digits", "trials=2", "epochs=1", "dropout=0", "val_every=1", *overrides,
         "dataset.test_per_class=20", "dataset.val_per_class=5",
@@ -166,18 +176,18 @@ def test_the_last_predictions_are_means_over_views(run: Run, tmp_path: Path, ove
     data = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=20, val_per_class=5)
     weights = trained(tmp_path / "job")
     network = scratch_network(1) if "source=scratch" in overrides else frozen_network(tmp_path / "cache", 1, plain_head)
-    own = {f"stages.stage{int(name[0]) + 1}{name[1:]}": value for name, value in network[0].state_dict().items()}
-    own |= {f"head.{name}": value for name, value in network[2].state_dict().items()}
+    state = {f"stages.stage{int(name[0]) + 1}{name[1:]}": value for name, value in network[0].state_dict().items()}
+    state |= {f"head.{name}": value for name, value in network[2].state_dict().items()}
     for name in weights:
-        own[name].copy_(weights[name][1])  # what the state dict lists is what the network has
+        state[name].copy_(weights[name][1])  # what the state dict lists is what the network has
     augment, count = option("digits"), len(data.images.labels)
     for prefix, images in (("", data.test), ("val_", data.sample(1)[1])):
         pixels = next(data.images.batches([images]))
         views = [pixels.float()]
         for view in range(2):
-            numbers = [view * count + image for image in images.tolist()]
-            varied = zip(pixels, numbers, strict=True)
-            views.append(torch.cat([augment(one[None], [drawn(number)]) for one, number in varied]))
+            indices = [view * count + image for image in images.tolist()]
+            pairs = zip(pixels, indices, strict=True)
+            views.append(torch.cat([augment(one[None], [view_stream(index)]) for one, index in pairs]))
         with torch.no_grad():
             mean = torch.stack([network(view / 255).softmax(1) for view in views]).mean(0)
         labels = data.images.labels[images] // 2
@@ -196,8 +206,8 @@ def plain_head() -> Plain:
     return Plain(1600, 5)
 
 
-def drawn(number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(stream_seed(number, "view"))
+def view_stream(index: int) -> torch.Generator:
+    return torch.Generator().manual_seed(stream_seed(index, "view"))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +226,6 @@ def drawn(number: int) -> torch.Generator:
         (("augment=digits", "augment.test_views=1"), "augment.test_views must be null or a whole number of at least 2"),
     ],
 )
-def test_what_cannot_be_is_refused(run: Run, overrides: tuple[str, ...], message: str):
+def test_impossible_settings_are_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)

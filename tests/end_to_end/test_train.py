@@ -56,7 +56,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
         (["-m", "head=glob(x*)"], "this sweep has no jobs"),
         (["-m", "name=a,b"], "name= cannot be swept"),
-        (["-m", "+hydra.sweeper.params={dropout:'0,1.5'}"], "hydra.sweeper.params would go unchecked"),
+        (["-m", "+hydra.sweeper.params={dropout:'0,1.5'}"], "hydra.sweeper.params is not checked; try its keys"),
         (["report.baseline=scratch"], "report.baseline must be null or the key and value of one of the jobs"),
         (["-m", "head=plain,dense", "report.baseline=head:dense512"], "these jobs differ in head:dense, head:plain"),
     ],

@@ -1,4 +1,4 @@
-"""Many jobs at once: what launchers are refused, what they share, and that nothing of them is left behind."""
+"""Launchers: which are refused, what their workers share, and that no process of theirs is left."""
 
 import importlib.util
 import json
@@ -30,13 +30,13 @@ JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
 @pytest.fixture(autouse=True)
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
-    """Release after a test what processes hold until their end."""
-    held = []
-    monkeypatch.setattr(launcher, "_held", held)
+def locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
+    """Release after a test the locks that processes hold until their end."""
+    locks = []
+    monkeypatch.setattr(launcher, "_locks", locks)
     monkeypatch.setattr(process, "_hide_bars", False)
-    yield held
-    for lock in held:
+    yield locks
+    for lock in locks:
         lock.release()
 
 
@@ -46,7 +46,7 @@ def job_config(mode: RunMode, folder: Path, target: str = launcher.JOBLIB) -> Di
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="needs a Python without Ray")
-def test_a_launcher_whose_extra_is_missing_is_refused_before_anything_is_made(train: Train, tmp_path: Path):
+def test_a_launcher_that_is_not_installed_is_refused_and_nothing_is_written(train: Train, tmp_path: Path):
     done = train("-m", "hydra/launcher=ray", "dropout=0,0.5")
     assert done.returncode == 1
     assert done.stderr == 'hydra/launcher=ray needs hydra-ray-launcher; try pip install -e ".[ray]"\n'
@@ -64,16 +64,16 @@ def test_each_launcher_names_its_extra(monkeypatch: pytest.MonkeyPatch, name: st
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
 
 
-def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, held: list):
+def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, locks: list):
     launcher.lock_sweep_folder(tmp_path / "a")
     launcher.lock_sweep_folder(tmp_path / "b")
     with pytest.raises(GraftError, match=r"another process is running the sweep in .*a; wait for its end, or try"):
         launcher.lock_sweep_folder(tmp_path / "a")
-    held[0].release()
+    locks[0].release()
     launcher.lock_sweep_folder(tmp_path / "a")
 
 
-def test_workers_take_the_gpu_that_the_fewest_others_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list):
+def test_a_worker_takes_the_gpu_with_the_fewest_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: list):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
     def claim(given: str = "") -> str:
@@ -82,13 +82,13 @@ def test_workers_take_the_gpu_that_the_fewest_others_have(tmp_path: Path, monkey
         return os.environ["CUDA_VISIBLE_DEVICES"]
 
     assert [claim() for _ in range(5)] == ["0", "1", "0", "1", "0"]
-    held.pop(1).release()  # a worker ended, and another takes its place
+    locks.pop(1).release()  # a worker ended, and another takes its place
     assert claim() == "1"
     assert [claim("4,GPU-ab") for _ in range(2)] == ["4", "GPU-ab"]
     assert claim("7") == "7"
 
 
-def test_only_a_worker_of_joblibs_gives_up_ctrl_c_and_its_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_workers_of_joblib_reset_ctrl_c_and_hide_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     before = signal.getsignal(signal.SIGINT)
     launcher.enter_worker(job_config(RunMode.RUN, tmp_path))
@@ -97,7 +97,7 @@ def test_only_a_worker_of_joblibs_gives_up_ctrl_c_and_its_bars(tmp_path: Path, m
     launcher.enter_worker(job_config(RunMode.MULTIRUN, tmp_path))  # the sweep's own process
     assert signal.getsignal(signal.SIGINT) is before
     assert process.hidden_bars() is None
-    monkeypatch.setattr(launcher, "_held", [])
+    monkeypatch.setattr(launcher, "_locks", [])
     try:
         launcher.enter_worker(job_config(RunMode.MULTIRUN, tmp_path))
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
@@ -123,13 +123,13 @@ def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: 
         raise RuntimeError("A worker was killed.\nand more")
     assert stopped.value.code == 1
     said = capsys.readouterr()
-    assert "the launcher failed (RuntimeError: A worker was killed.); what is finished is kept" in said.err
+    assert "the launcher failed (RuntimeError: A worker was killed.); finished jobs are kept" in said.err
     assert "to the best" in said.out
     assert (tmp_path / "leaderboard.csv").exists()
 
 
-def test_who_waited_for_a_folder_does_not_write_over_its_result(configure, tmp_path: Path):
-    """Both came when there was no result yet, and passed the check that is made then."""
+def test_a_process_that_waited_for_a_folder_does_not_overwrite_its_result(configure, tmp_path: Path):
+    """Both processes passed the check of the folder when it had no result yet."""
     folder = tmp_path / "job"
     folder.mkdir()
     job.main(configure(*TINY), folder, resume=False)
@@ -178,7 +178,7 @@ class Started:
         assert path.exists(), self.end()
 
     def end(self) -> str:
-        """Return what was said until the end, and see that no process is left 10 seconds later."""
+        """Return the output until the end; assert that no process is left 10 seconds later."""
         try:
             said, _ = self.process.communicate(timeout=240)
             until = time.monotonic() + 10
@@ -243,7 +243,7 @@ def test_every_launcher_ends_in_the_table_of_one_process(tmp_path: Path, alone: 
     assert sum(log.count("pre-trained on") for log in logs) == 1
     files = [read_tensors(path) for path in (tmp_path / "outputs/cache/features").rglob("*.safetensors")]
     images = torch.cat([tensors["images"] for tensors in files if tensors is not None])
-    assert len(images) == len(images.unique()) > 1250  # no job computed what another had
+    assert len(images) == len(images.unique()) > 1250  # no job computed features that another job had stored
 
     written = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     again = Started(tmp_path, *SWEEP, *words)
@@ -258,7 +258,7 @@ LONG = ("name=s", "dropout=0,0.5", "lr=0.001,0.003", "trials=2", "source=scratch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["group", "parent", "worker"])
-def test_what_ends_a_parallel_sweep_leaves_no_process_and_the_same_command_goes_on(tmp_path: Path, whom: str):
+def test_an_ended_parallel_sweep_leaves_no_process_and_the_same_command_resumes(tmp_path: Path, whom: str):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = Started(tmp_path, *LONG, "epochs=15")
     finished = tmp_path / "outputs/s/dropout=0_lr=0.001/result.json"

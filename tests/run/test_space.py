@@ -8,8 +8,8 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from graft.errors import GraftError
-from graft.run.space import Choice, Range, ends, read
+from graft.errors import ConfigError, GraftError
+from graft.run.space import Choice, Range, jobs_to_check, read_space
 from graft.run.sweep import SweepCallback
 
 
@@ -21,7 +21,7 @@ def hydra() -> Iterator[None]:
 
 def searched(*typed: str, **space: Any) -> dict[str, Range | Choice]:
     config = {"sweep": {"space": space}, "hydra": {"overrides": {"task": list(typed)}}}
-    return read(OmegaConf.create(config))[0]
+    return read_space(OmegaConf.create(config))[0]
 
 
 @pytest.mark.parametrize(
@@ -49,40 +49,46 @@ def test_a_range_s_values_are_read_well_and_lie_within_it():
     assert Range(0, 0.8, step=0.1).value(0.30000000000000004) == "0.3"
     assert Range(0.00012344, 1, log=True).value(0.000123441) == "0.00012344"
     assert Range(1e-4, 1, log=True).value(0.00123456) == "0.001235"
-    assert Range(16, 1024, int=True).ends() == ["16", "1024"]
+    assert Range(16, 1024, int=True).values_to_check() == ["16", "1024"]
 
 
 def test_a_key_with_one_value_is_not_searched():
     assert list(searched("lr=0.01", lr=[0.1, 1], dropout=[0, 0.5])) == ["dropout"]
 
 
-def test_the_ends_show_every_end_and_every_value():
+def test_the_jobs_to_check_have_both_ends_of_each_range_and_each_listed_value():
     config = {"sweep": {"space": {"lr": {"low": 0.1, "high": 1}, "head": ["a", "b", "c"]}}}
     config["hydra"] = {"overrides": {"task": ["epochs=3"]}}
     jobs = [["lr=0.1", "head=a"], ["lr=1.0", "head=a"], ["lr=0.1", "head=b"], ["lr=0.1", "head=c"]]
-    assert list(ends(OmegaConf.create(config))) == [[*job, "epochs=3"] for job in jobs]
+    assert list(jobs_to_check(OmegaConf.create(config))) == [[*job, "epochs=3"] for job in jobs]
 
 
 @pytest.mark.parametrize(
     ("typed", "space", "message"),
     [
-        ([], {"lr": {"low": 1, "high": 0.1}}, "sweep.space.lr must have low below high, got 1 and 0.1"),
-        ([], {"lr": {"low": 0, "high": 1, "log": True}}, "sweep.space.lr must have low above 0 for log, got 0"),
-        ([], {"lr": {"low": 1, "high": 2, "log": True, "step": 1}}, "sweep.space.lr must have log or step, not both"),
-        ([], {"lr": {"low": 1, "high": 2, "step": 0}}, "sweep.space.lr must have step above 0, got 0"),
-        ([], {"lr": {"low": 1, "high": 2.5, "int": True}}, "sweep.space.lr must have whole numbers for int"),
-        ([], {"lr": {"low": "a", "high": 1}}, "sweep.space.lr must have a number as low, got a"),
-        ([], {"lr": {"low": 1, "high": 2, "log": 1}}, "sweep.space.lr must have true or false as log, got 1"),
-        ([], {"lr": {"low": 1, "high": float("nan")}}, "sweep.space.lr must have low below high"),
-        ([], {"lr": {"low": 1, "high": 2, "max": 3}}, "sweep.space.lr takes no max; it takes low, high, log, step"),
-        ([], {"lr": {"low": 1}}, "sweep.space.lr must be a list, or low and high"),
-        ([], {"lr": 0.1}, "sweep.space.lr must be a list, or low and high, got 0.1"),
-        ([], {"lr": []}, "sweep.space.lr lists nothing"),
-        ([], {}, "there is nothing to search"),
-        (["lr=interval(1,0.1)"], {}, "lr=interval(1,0.1) must have low below high"),
-        (["lr=interval(0,1)", "sweep.space.lr.low=0"], {}, "lr=interval(0,1) replaces sweep.space"),
-        (["head=glob(x*)"], {}, "head=glob(x*) lists nothing"),
-        (["sweep.seed=1,2"], {}, "sweep.seed=1,2 describes the sweep"),
+        ([], {"lr": {"low": 1, "high": 0.1}}, "sweep.space.lr must be a range with low below high, got low=1 and"),
+        ([], {"lr": {"low": 1, "high": 0.1}}, "got low=1 and high=0.1; try low=0.1 and high=1"),
+        ([], {"lr": {"low": 0, "high": 1, "log": True}}, "lr must be a range with low above 0, because log is true"),
+        ([], {"lr": {"low": 1, "high": 2, "log": True, "step": 1}}, "lr must be a range with log or step, not both"),
+        ([], {"lr": {"low": 1, "high": 2, "step": 0}}, "lr must be a range with step above 0, got step=0"),
+        ([], {"lr": {"low": 1, "high": 2.5, "int": True}}, "lr must be a range of whole numbers, because int is true"),
+        ([], {"lr": {"low": "a", "high": 1}}, "sweep.space.lr.low must be a number, got a"),
+        ([], {"lr": {"low": 1, "high": 2, "log": 1}}, "sweep.space.lr.log must be true or false, got 1"),
+        ([], {"lr": {"low": 1, "high": float("nan")}}, "lr must be a range with low below high"),
+        (
+            [],
+            {"lr": {"low": 1, "high": 2, "max": 3}},
+            "lr must be a range of low, high, log, step and int, got also max",
+        ),
+        ([], {"lr": {"low": 1}}, "sweep.space.lr must be a list, or a range with low and high"),
+        ([], {"lr": 0.1}, "sweep.space.lr must be a list, or a range with low and high, got 0.1"),
+        ([], {"lr": []}, "sweep.space.lr must be a list of at least one value, got none"),
+        ([], {}, "there is nothing to search; try lr=interval(1e-4,1e-1)"),
+        (["lr=interval(1,0.1)"], {}, "lr must be a range with low below high, got low=1.0 and high=0.1"),
+        (["width=range(1,5,0)"], {}, "width must be a range with another step, got step 0; try step 1"),
+        (["lr=interval(0,1)", "sweep.space.lr.low=0"], {}, "lr=interval(0,1) replaces sweep.space; try all ranges"),
+        (["head=glob(x*)"], {}, "head must be a list of at least one value, got none"),
+        (["sweep.seed=1,2"], {}, "sweep.seed must be one value, because it is a setting of the search"),
     ],
 )
 def test_spaces_that_cannot_be_are_refused(typed: list[str], space: dict[str, Any], message: str):
@@ -97,7 +103,8 @@ VALIDATED = "dataset.val_per_class=20"
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "test images must choose nothing, and there are no validation images; try dataset.val_per_class=20"),
+        ([], "there are no validation images, and sweep=optuna chooses jobs by validation accuracy"),
+        ([], "(never by test images); try dataset.val_per_class=20"),
         (["dataset=image_folder", "dataset.root=no"], "there are no validation images"),
         ([VALIDATED, "+sweep.space.droput=[1]"], "Could not override 'droput'"),
         ([VALIDATED, "sweep.space.head=[plain,foo]"], "Could not find 'head/foo'"),
@@ -125,20 +132,32 @@ def test_a_search_needs_optuna_and_m(
 ):
     with pytest.raises(SystemExit):
         SweepCallback().on_run_start(sweep(tmp_path))
-    assert "sweep= is for sweeps; try python src/train.py -m" in capsys.readouterr().err
+    assert "sweep=optuna needs -m; try python src/train.py -m sweep=optuna" in capsys.readouterr().err
     SweepCallback().on_multirun_start(sweep(tmp_path, VALIDATED))
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SystemExit):
         SweepCallback().on_multirun_start(sweep(tmp_path, VALIDATED))
-    assert 'need Optuna; try pip install -e ".[optuna]"' in capsys.readouterr().err
+    assert 'sweep=optuna needs Optuna; try pip install -e ".[optuna]"' in capsys.readouterr().err
 
 
-def test_own_validation_images_are_enough(tmp_path: Path):
-    for part in ("train", "val", "test"):
+def test_a_folder_of_validation_images_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for part in ("train", "test"):
         (tmp_path / part).mkdir()
-    SweepCallback().on_multirun_start(
-        sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
-    )
+    config = sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
+    with pytest.raises(SystemExit):
+        SweepCallback().on_multirun_start(config)
+    assert "there are no validation images" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "val").mkdir()
+    SweepCallback().on_multirun_start(config)
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "out" / ".sweep.lock").exists()
+
+
+def test_every_fault_of_a_space_is_in_one_message():
+    with pytest.raises(ConfigError) as error:
+        searched(lr={"low": 1, "high": 0.1}, dropout={"low": 0}, head=[])
+    assert [fault.key for fault in error.value.faults] == ["sweep.space.lr", "sweep.space.dropout", "sweep.space.head"]
 
 
 def sweep(folder: Path, *overrides: str) -> DictConfig:

@@ -61,7 +61,7 @@ def test_a_search_asks_what_optuna_itself_would_ask(tmp_path: Path, option: str,
     assert len(set(asked)) > 9
 
 
-def test_an_interrupted_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
+def test_an_interrupted_search_resumes_as_if_it_had_not_stopped(tmp_path: Path):
     (tmp_path / "whole").mkdir()
     whole = go_on(study(tmp_path / "whole"))
     first = go_on(study(tmp_path), until=10)
@@ -71,7 +71,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
     assert len(go_on(study(tmp_path, jobs=14))) == 2
 
 
-def test_what_failed_is_tried_again_by_the_same_command_once(tmp_path: Path):
+def test_the_same_command_tries_a_failed_job_once_more(tmp_path: Path):
     asked = study(tmp_path, jobs=2)
     ((_, failed),) = asked.batch().items()
     asked.tell(0, None)
@@ -99,7 +99,7 @@ def hydra() -> Iterator[None]:
 
 
 class StandIn(Launcher):
-    """Runs no job, but leaves in its folder what one may leave; notes what it was asked for."""
+    """Runs no job, but writes a job's files into its folder, and records what it was asked for."""
 
     def __init__(self, folder: Path, job: Job):
         self.folder, self.job = folder, job
@@ -127,7 +127,7 @@ def run(folder: Path, *overrides: str, job: Job) -> tuple[list[list[str]], list[
     return launcher.batches, [trial.state.name for trial in trials]
 
 
-def test_jobs_are_told_by_their_folders_and_not_drawn_twice(hydra: None, tmp_path: Path):
+def test_trials_with_equal_values_run_once_and_have_the_outcome_of_their_folder(hydra: None, tmp_path: Path):
     def job(folder: Path) -> None:
         rate = folder.name[len("dropout=") :].partition("_")[0]
         config = to_plain(compose("train", [*SHARED, f"dropout={rate}"]))
@@ -141,7 +141,7 @@ def test_jobs_are_told_by_their_folders_and_not_drawn_twice(hydra: None, tmp_pat
     assert not list((tmp_path / "s").glob(f"*/{SEARCH}"))
 
 
-def test_pruned_and_failed_jobs_are_told_as_such(hydra: None, tmp_path: Path):
+def test_optuna_learns_which_jobs_were_pruned_or_failed(hydra: None, tmp_path: Path):
     batches, told = run(
         tmp_path / "s", "sweep.jobs=2", "sweep.at_once=2", job=lambda folder: (folder / "pruned.json").touch()
     )

@@ -1,4 +1,4 @@
-"""Sweeps that survive: what is finished is kept, what was killed goes on, one bad trial leaves the others alone."""
+"""Sweeps resume: finished jobs are kept, killed ones continue, and a trial that fails leaves the others alone."""
 
 import json
 import os
@@ -45,14 +45,14 @@ def test_a_new_release_keeps_finished_jobs(run: Run, tmp_path: Path, monkeypatch
     assert run(*TINY, resume=True) == first
 
 
-def test_a_damaged_result_is_made_again(run: Run, tmp_path: Path):
+def test_a_job_with_a_damaged_result_runs_again(run: Run, tmp_path: Path):
     first = run(*TINY, resume=True)
     (tmp_path / "job/result.json").write_text('{"config": {')
     assert run(*TINY, resume=True)["trials"] == first["trials"]
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, *seeds: int) -> None:
-    """Start the heads of some trials with weights that are no numbers."""
+    """Initialize the heads of some trials with NaN."""
     linear = head.linear
 
     def poisoned(num_inputs: int, num_outputs: int) -> torch.nn.Linear:
@@ -65,7 +65,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *seeds: int) -> None:
 
 
 @pytest.mark.parametrize("at_once", ["auto", "1"])
-def test_a_trial_whose_loss_is_no_number_stops_alone(run: Run, monkeypatch: pytest.MonkeyPatch, at_once: str):
+def test_a_trial_with_a_nan_loss_stops_alone(run: Run, monkeypatch: pytest.MonkeyPatch, at_once: str):
     settings = ("trials=3", "epochs=3", "source.epochs=1", f"trials_at_once={at_once}", "keep_weights=best")
     fine = run(*settings)
     poison(monkeypatch, 1)
@@ -82,7 +82,7 @@ def test_a_trial_whose_loss_is_no_number_stops_alone(run: Run, monkeypatch: pyte
         (fine["trials"][0]["accuracy"] + fine["trials"][2]["accuracy"]) / 2, abs=0.01
     )
     monkeypatch.undo()
-    assert run(*settings, name="poisoned", resume=True)["trials"] == fine["trials"]  # not finished: made again
+    assert run(*settings, name="poisoned", resume=True)["trials"] == fine["trials"]  # not finished: runs again
 
 
 def test_a_job_without_a_good_trial_fails_and_says_why(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -93,7 +93,7 @@ def test_a_job_without_a_good_trial_fails_and_says_why(run: Run, tmp_path: Path,
 
 
 @pytest.mark.parametrize(("keep", "trials"), [("best", 1), ("all", 2), ("none", 0)])
-def test_only_the_weights_that_are_asked_for_are_kept(run: Run, tmp_path: Path, keep: str, trials: int):
+def test_keep_weights_says_whose_weights_are_kept(run: Run, tmp_path: Path, keep: str, trials: int):
     result = run(*TINY, f"keep_weights={keep}", "dataset.val_per_class=10")
     tensors = read_tensors(tmp_path / "job/weights.safetensors")
     if not trials:
@@ -106,7 +106,7 @@ def test_only_the_weights_that_are_asked_for_are_kept(run: Run, tmp_path: Path, 
         assert f"seeds:\n- {best['seed']}\n" in (tmp_path / "job/model.yaml").read_text()
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_an_error_and_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(_: int) -> None:
         raise OSError(28, os.strerror(28))
 
@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypat
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_two_processes_that_come_to_one_job_make_it_once(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_processes_with_the_same_job_run_it_once(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "job"
     folder.mkdir()
     cfg = configure(*TINY)
@@ -159,7 +159,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(train: Train, tmp_path: Path):
+def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_resumes(train: Train, tmp_path: Path):
     words = ("dropout=0,0.2,0.5", "trials=2", "epochs=20", "source.epochs=1", "name=sweep")
     process = start(tmp_path, *words)
     finished = tmp_path / "outputs/sweep/dropout=0/result.json"
@@ -170,7 +170,7 @@ def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_goes_on(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert "stopped; the same command goes on from here" in said
+    assert "stopped; the same command resumes with -m or resume=true" in said
     table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
     assert "dropout=0" in set(table["job"])
     assert len(table) < 3
@@ -199,7 +199,7 @@ def test_a_sweep_killed_twenty_times_ends_in_the_same_table(train: Train, tmp_pa
             kills += 1
         process.kill()
         process.communicate()
-        if process.returncode == 0:  # finished before its time: start anew, or the kills would hit nothing
+        if process.returncode == 0:  # finished early: remove some results, or later kills would hit no job
             for result in sorted(tmp_path.glob("outputs/killed/*/result.json"))[::2]:
                 result.unlink()
     done = train("-m", *words, "name=killed")

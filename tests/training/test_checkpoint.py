@@ -74,6 +74,24 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert drawn[0] == drawn[1]
 
 
+def test_a_checkpoint_with_other_names_of_weights_is_not_used(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected = run(*TINY, f"cache={tmp_path}/other")
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        killing(patch, "trials 0 to 2", 4)
+        with pytest.raises(Killed):
+            run(*TINY, name="killed")
+    (path,) = (tmp_path / "killed").rglob("*.ckpt")
+    stored = torch.load(path, weights_only=True)
+    stored["state_dict"] = {f"older.{name}": value for name, value in stored["state_dict"].items()}
+    torch.save(stored, path)
+    begun = killing(monkeypatch, "trials 0 to 2", -1)
+    assert run(*TINY, name="killed")["trials"] == expected["trials"]
+    assert begun[0] == 0
+
+
 def steps(folder: Path) -> dict[str, list[int]]:
     events = EventAccumulator(str(folder)).Reload()
     return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}

@@ -1,14 +1,15 @@
-"""Augmentation: variations of training images, each image's own, drawn from its trial's random stream.
+"""Augmentation: random variations of images, different for each image and drawn from its trial's random stream.
 
-torchvision's transforms draw one random number for a whole batch, so that images would have to pass one by one. What
-moves pixels is therefore one sampling grid for each image and a single `grid_sample` for the batch (60 digits:
-1.8 ms instead of 18 ms through `v2.RandomAffine` one by one; tests/benchmarks/augment.py, 1 thread, 2026-11-24);
-colours are blends with a factor for each image.
+torchvision's transforms draw one random number per call, so a batch would have to pass image by image. Here geometric
+changes are one sampling grid per image and a single `grid_sample` for the batch (60 digits: 1.8 ms instead of 18 ms
+through `v2.RandomAffine` image by image; tests/benchmarks/augment.py, 1 thread, 2026-11-24); color changes are blends
+with factors per image.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate
@@ -17,15 +18,16 @@ from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 
 class Augment(ABC):
-    """What is done to training images, and where.
+    """Augmentation of the training images, and optionally of the final evaluation's images.
 
     Args:
-        views: None varies the images anew at each step, before the frozen stages; a number stores what the frozen
-            stages make of so many variations of each image, the same for every trial, which draws from them.
-        test_views: from how many views of an image the final evaluation predicts, itself among them; None: itself.
+        views: number of stored variations ("views") of each image: the frozen stages see each once, and every trial
+            draws from the same ones. None: new variations at each step, which pass through the frozen stages then.
+        test_views: test-time augmentation: number of views, the original included, whose predictions are averaged;
+            None: off.
 
     Attributes:
-        settings: all that the variations depend on.
+        settings: all settings that a variation depends on.
     """
 
     settings: dict[str, object]
@@ -34,43 +36,62 @@ class Augment(ABC):
         self.views, self.test_views = views, test_views
 
     def __call__(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Vary images, (batch, channels, height, width) with pixels from 0 to 255, bytes or floats.
+        """Augment images, (batch, channels, height, width) with pixels from 0 to 255, bytes or floats.
 
         Args:
-            images: equally many in a row for each generator.
-            generators: random numbers of each such row, on the images' device.
+            images: as many for each generator, one generator's after the other's.
+            generators: random streams of these groups of images, on the images' device.
 
         Returns:
             Images of the same shape and range, floats.
         """
-        return self.vary(images.float(), generators).clamp_(0, 255)
+        return self.augment(images.float(), generators).clamp_(0, 255)
 
     @abstractmethod
-    def vary(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Do so with floats, and perhaps leave the range."""
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Augment float images; values may leave 0 to 255, the caller clamps them."""
 
 
 def none() -> None:
     """Leave the training images as they are."""
 
 
+class Chance(NamedTuple):
+    """An image's random numbers, uniform from 0 to 1, in the order of their drawing; each is (batch,)."""
+
+    rotate: torch.Tensor
+    scale: torch.Tensor
+    shear: torch.Tensor
+    right: torch.Tensor
+    down: torch.Tensor
+    flip: torch.Tensor
+    brightness: torch.Tensor
+    contrast: torch.Tensor
+    saturation: torch.Tensor
+    erase: torch.Tensor
+    area: torch.Tensor  # of the erased rectangle, like the following
+    ratio: torch.Tensor
+    top: torch.Tensor
+    left: torch.Tensor
+
+
 class Distort(Augment):
-    """Moves, bends, recolours and erases images by random amounts within these bounds.
+    """Random rotation, shift, scaling, shear, mirroring, bending, color change, noise and erasing.
 
     Args:
-        rotate: largest angle either way, in degrees.
+        rotate: largest rotation either way, in degrees.
         translate: largest shift either way, as a fraction of height and width.
         scale: largest change of size either way, as a fraction.
         shear: largest horizontal shear either way, in degrees.
         flip: probability of a horizontal flip.
-        elastic: standard deviation of a smooth field that bends the image, in pixels.
-        smoothness: pixels between two nodes of that field.
+        elastic: standard deviation of a smooth random displacement, in pixels.
+        smoothness: distance between the nodes of that displacement, in pixels.
         colour: largest change of brightness, contrast and saturation either way, as a fraction.
-        noise: standard deviation of Gaussian noise, as a fraction of the range of pixels.
-        erase: probability that a rectangle of 2 to 20 % of the image becomes black.
-        fill: what lies outside the image: `zeros`, `border` or `reflection`.
-        views: as `Augment` says.
-        test_views: as `Augment` says.
+        noise: standard deviation of Gaussian noise, as a fraction of the pixel range.
+        erase: probability of a black rectangle over 2 to 20 % of the image.
+        fill: pixels outside the image: `zeros`, `border` or `reflection`.
+        views: see `Augment`.
+        test_views: see `Augment`.
     """
 
     def __init__(
@@ -95,58 +116,97 @@ class Distort(Augment):
         self.fill = fill
         self.settings = {name: value for name, value in vars(self).items() if name not in ("views", "test_views")}
 
-    def vary(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        each = len(images) // len(generators)
-
-        def draw(function, *shape: int) -> torch.Tensor:  # (batch, *shape), each row from its own stream
-            return torch.cat([function(each, *shape, generator=own, device=own.device) for own in generators])
-
-        chance = draw(torch.rand, 14)
-        images = self._move(images, chance[:, :6], draw)
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        # All 14 numbers are drawn whatever is switched on, so that one setting does not change the others' numbers.
+        chance = Chance(*_draw(torch.rand, [len(images), len(Chance._fields)], generators).unbind(1))
+        if any((self.rotate, self.translate, self.scale, self.shear, self.flip, self.elastic)):
+            grid = self._affine(chance, images.shape)
+            if self.elastic:
+                grid = grid + self._elastic(images.shape, generators)
+            images = grid_sample(images, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
         if self.colour:
-            images = _blend(images, 1 + self.colour * (2 * chance[:, 6:9] - 1))
+            changes = (chance.brightness, chance.contrast, chance.saturation)
+            images = _change_color(images, *(1 + self.colour * _either_way(change) for change in changes))
         if self.noise:
-            images = images + 255 * self.noise * draw(torch.randn, *images.shape[1:])
+            images = images + 255 * self.noise * _draw(torch.randn, images.shape, generators)
         if self.erase:
-            images = images * ~self._erased(images, chance[:, 9:])
+            images = images * ~self._erased(chance, images.shape)
         return images
 
-    def _move(self, images: torch.Tensor, chance: torch.Tensor, draw) -> torch.Tensor:
-        if not any((self.rotate, self.translate, self.scale, self.shear, self.flip, self.elastic)):
-            return images
-        _, _, height, width = images.shape
-        angle, zoom, shear, right, down, _ = (2 * chance - 1).unbind(1)
-        angle = math.radians(self.rotate) * angle
-        shear = torch.tan(math.radians(self.shear) * shear)
-        zoom = 1 / (1 + self.scale * zoom)  # where a pixel comes from: the inverse of where it goes
-        mirror = 1 - 2 * (chance[:, 5] < self.flip).float()
+    def _affine(self, chance: Chance, shape: torch.Size) -> torch.Tensor:
+        """Return the point of the image that each output pixel shows, (batch, height, width, 2), for `grid_sample`.
+
+        In pixels right and down from the center, the output pixel p shows the point q = M z R S p + t of the image:
+
+            M = [m 0]    R = [cos a  -sin a]    S = [1 s]    t = [W x]
+                [0 1]        [sin a   cos a]        [0 1]        [H y]
+
+        m is -1 for mirrored images, else 1; z = 1 / (1 + change of size), since the map goes from output to image;
+        a is the angle, s the tangent of the shear's angle; W and H are width and height, x and y the shift's fractions.
+        `affine_grid` measures in half widths and heights instead: with N = diag(W / 2, H / 2), its matrix is
+        [N^-1 (M z R S) N | N^-1 t], which multiplies the entry of M z R S at the upper right by H / W, the one at the
+        lower left by W / H, and turns t into (2 x, 2 y).
+        """
+        _, _, height, width = shape
         aspect = height / width
-        cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        first = torch.stack([mirror * cos, mirror * (shear * cos - sin) * aspect, 2 * self.translate * right], 1)
-        second = torch.stack([sin / aspect, shear * sin + cos, 2 * self.translate * down], 1)
-        grid = affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
-        if self.elastic:
-            nodes = [max(2, math.ceil(side / self.smoothness)) for side in (height, width)]
-            field = interpolate(draw(torch.randn, 2, *nodes), (height, width), mode="bicubic", align_corners=True)
-            pixel = field.new_tensor([2 / width, 2 / height])
-            grid = grid + self.elastic * pixel * field.permute(0, 2, 3, 1)
-        return grid_sample(images, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
+        angle = math.radians(self.rotate) * _either_way(chance.rotate)
+        shear = torch.tan(math.radians(self.shear) * _either_way(chance.shear))
+        shrink = 1 / (1 + self.scale * _either_way(chance.scale))
+        mirror = 1 - 2 * (chance.flip < self.flip).float()
+        right, down = (2 * self.translate * _either_way(shift) for shift in (chance.right, chance.down))
+        cos, sin = shrink * angle.cos(), shrink * angle.sin()  # the entries of z R, (batch,)
+        first = torch.stack([mirror * cos, mirror * (shear * cos - sin) * aspect, right], 1)
+        second = torch.stack([sin / aspect, shear * sin + cos, down], 1)
+        matrices = torch.stack([first, second], 1)  # (batch, 2, 3)
+        return affine_grid(matrices, list(shape), align_corners=False)
 
-    def _erased(self, images: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
-        """Return where each image's rectangle lies, (batch, 1, height, width)."""
-        area = 0.02 + 0.18 * chance[:, 1]
-        ratio = torch.exp(math.log(3) * (2 * chance[:, 2] - 1))  # of its height to its width, 1/3 to 3
-        inside = (chance[:, 0] < self.erase)[:, None, None]
-        for axis, side, start in ((1, (area * ratio).sqrt(), chance[:, 3]), (2, (area / ratio).sqrt(), chance[:, 4])):
-            place = torch.arange(images.shape[axis + 1], device=images.device) / images.shape[axis + 1]
-            low = (start * (1 - side))[:, None]
-            inside = inside & ((place >= low) & (place < low + side[:, None])).unsqueeze(3 - axis)
-        return inside[:, None]
+    def _elastic(self, shape: torch.Size, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Return each pixel's displacement, interpolated between Gaussian nodes; shape and units as in `_affine`."""
+        batch, _, height, width = shape
+        nodes = [max(2, math.ceil(side / self.smoothness)) for side in (height, width)]
+        field = _draw(torch.randn, [batch, 2, *nodes], generators)
+        field = interpolate(field, (height, width), mode="bicubic", align_corners=True)
+        pixel = field.new_tensor([2 / width, 2 / height])
+        return self.elastic * pixel * field.permute(0, 2, 3, 1)
+
+    def _erased(self, chance: Chance, shape: torch.Size) -> torch.Tensor:
+        """Return a mask of each image's erased rectangle, (batch, 1, height, width); it may be empty."""
+        area = 0.02 + 0.18 * chance.area
+        ratio = torch.exp(math.log(3) * _either_way(chance.ratio))  # of its height to its width, 1/3 to 3
+        rows = _within(shape[2], (area * ratio).sqrt(), chance.top)
+        columns = _within(shape[3], (area / ratio).sqrt(), chance.left)
+        erased = chance.erase < self.erase
+        return (erased[:, None, None] & rows[:, :, None] & columns[:, None, :])[:, None]
 
 
-def _blend(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Change brightness, contrast and saturation by each image's three factors, as torchvision defines them."""
-    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+def _draw(
+    function: Callable[..., torch.Tensor], shape: Sequence[int], generators: Sequence[torch.Generator]
+) -> torch.Tensor:
+    """Draw numbers of a shape (batch, ...) by torch.rand or torch.randn, each group of images from its generator."""
+    group = shape[0] // len(generators)
+    return torch.cat([function(group, *shape[1:], generator=random, device=random.device) for random in generators])
+
+
+def _either_way(chance: torch.Tensor) -> torch.Tensor:
+    """Map 0 to 1 onto -1 to 1."""
+    return 2 * chance - 1
+
+
+def _within(length: int, size: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+    """Return which pixels of an axis lie in each image's interval, (batch, length).
+
+    Each interval has a size, as a fraction of the axis, and a start, from 0 (first pixel) to 1 (as late as it fits).
+    """
+    place = torch.arange(length, device=size.device) / length
+    low = (start * (1 - size))[:, None]
+    return (place >= low) & (place < low + size[:, None])
+
+
+def _change_color(
+    images: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor, saturation: torch.Tensor
+) -> torch.Tensor:
+    """Change brightness, contrast and saturation by factors, (batch,) each, with torchvision's definitions."""
+    brightness, contrast, saturation = (factor[:, None, None, None] for factor in (brightness, contrast, saturation))
     images = (brightness * images).clamp(0, 255)
     if images.shape[1] == 3:
         mean = rgb_to_grayscale(images).mean((1, 2, 3), keepdim=True)
@@ -159,11 +219,11 @@ class RandAugment(Augment):
     """torchvision's RandAugment (Cubuk et al. 2020), image by image, after a random flip.
 
     Args:
-        num_ops: how many of its operations an image goes through.
-        magnitude: their strength, from 0 to 30.
+        num_ops: number of operations applied to each image.
+        magnitude: strength of the operations, from 0 to 30.
         flip: probability of a horizontal flip.
-        views: as `Augment` says.
-        test_views: as `Augment` says.
+        views: see `Augment`.
+        test_views: see `Augment`.
     """
 
     def __init__(
@@ -178,12 +238,12 @@ class RandAugment(Augment):
         self.settings = {"num_ops": num_ops, "magnitude": magnitude, "flip": flip}
         self.transform = v2.Compose([v2.RandomHorizontalFlip(flip), v2.RandAugment(num_ops, magnitude)])
 
-    def vary(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        varied = []
-        for row, own in zip(images.round().byte().chunk(len(generators)), generators, strict=True):
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        augmented = []
+        for group, random in zip(images.round().byte().chunk(len(generators)), generators, strict=True):
             # torchvision draws from the global stream, and on the CPU.
-            seed = torch.randint(2**62, (), generator=own, device=own.device)
+            seed = torch.randint(2**62, (), generator=random, device=random.device)
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(seed))
-                varied += [self.transform(image) for image in row]
-        return torch.stack(varied).float()
+                augmented += [self.transform(image) for image in group]
+        return torch.stack(augmented).float()

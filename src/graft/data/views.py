@@ -12,10 +12,14 @@ from graft.seed import stream_seed
 
 
 class Views(ImageSource):
-    """Stored variations of a data set's images: number `view * images + image` is one view of one image.
+    """Augmented views of a data set's images, which the feature store reads like a data set.
 
-    The feature store takes it for a data set. A view is drawn by its image and its own number, so that every trial
-    and job finds the same ones, and more views are added to those that are there.
+    Index `view * num_images + image` is one view of one image. The index alone seeds the augmentation, so all trials
+    and jobs get the same views, and raising their number keeps the stored ones.
+
+    Args:
+        images: the data set.
+        augment: the augmentation that makes the views.
     """
 
     def __init__(self, images: Images, augment: Augment):
@@ -29,13 +33,13 @@ class Views(ImageSource):
     def fingerprint(self) -> str:
         return fingerprint(self.images.fingerprint, type(self.augment).__name__, self.augment.settings)
 
-    def numbers(self, images: torch.Tensor, views: int) -> torch.Tensor:
-        """Return the numbers of all images' first views, then of all their second ones and so on, (views * images,)."""
-        return (len(self.images.labels) * torch.arange(views)[:, None] + images).flatten()
+    def indices(self, images: torch.Tensor, num_views: int) -> torch.Tensor:
+        """Return the indices of the images' first views, then of their second ones and so on, (num_views * images,)."""
+        return (len(self.images.labels) * torch.arange(num_views)[:, None] + images).flatten()
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Make the views of these numbers, for each of some tensors of them."""
-        count = len(self.images.labels)
-        for part, pixels in zip(parts, self.images.batches([part % count for part in parts]), strict=True):
-            streams = [torch.Generator().manual_seed(stream_seed(number, "view")) for number in part.tolist()]
+        """Make views, floats from 0 to 255 (batch, channels, height, width), for each tensor of their indices."""
+        num_images = len(self.images.labels)
+        for part, pixels in zip(parts, self.images.batches([part % num_images for part in parts]), strict=True):
+            streams = [torch.Generator().manual_seed(stream_seed(index, "view")) for index in part.tolist()]
             yield self.augment(pixels, streams)

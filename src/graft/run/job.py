@@ -92,7 +92,8 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
         launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
         return read_result(folder)
     plan.warn()
-    return Job(plan, config, folder, identity, clock, pruning(cfg, folder, plan.epochs)).run()
+    pruner = "none" if cfg.sweep is None else cfg.sweep.pruner
+    return Job(plan, config, folder, identity, clock, pruning(pruner, folder, cfg.trials, plan.epochs)).run()
 
 
 def _is_single_run() -> bool:

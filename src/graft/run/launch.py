@@ -1,63 +1,62 @@
-"""Several devices for one fit: a process for each, a rank, which together run one job through Lightning's DDP.
+"""One job on several devices: `launch` starts a process for each, a rank, and the ranks train with Lightning's DDP.
 
-A job starts its ranks itself, within a sweep too, so that each job has its own and one that fails leaves the others
-alone. Lightning's own launchers do not fit: `ddp` starts rank 1 with the whole command line, which under `-m` is the
-whole sweep, and `ddp_spawn` starts processes anew for each fit and brings back weights, but no curves. Ranks that
-torchrun or srun has started run the job as they are.
+A job starts its ranks itself, within a sweep too, so that each job has its own ranks and a failed one leaves the other
+jobs alone. Lightning's launchers cannot be used: `ddp` starts rank 1 with the whole command line, which under `-m` is
+the whole sweep; `ddp_spawn` starts new processes for each fit and returns weights, but no curves. Ranks that torchrun
+or srun has started run the job as they are.
 """
 
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.plugins.environments import LightningEnvironment  # pyright: ignore[reportPrivateImportUsage]
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
-from graft.errors import GraftError, Pruned
+from graft.errors import ConfigError, Fault, GraftError, Pruned
 
-# How long ranks wait for each other: rank 0 may wait for another job's pre-training. Who dies is noticed at once.
-PATIENCE = timedelta(days=7)
-Value = TypeVar("Value")
-OURS = "GRAFT_RANK"  # the environment's mark of ranks that `launch` started
+# How long ranks wait for each other: rank 0 may wait for another job's pre-training. A dead rank is noticed at once.
+DDP_TIMEOUT = timedelta(days=7)
+RANK_VARIABLE = "GRAFT_RANK"  # environment variable of the ranks that `launch` starts
 
 
 def launched() -> bool:
-    """Return whether this process is a rank already, that `launch`, torchrun or srun has started."""
-    return OURS in os.environ or TorchElasticEnvironment.detect() or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    """Return whether this process is a rank that `launch`, torchrun or srun has started."""
+    if RANK_VARIABLE in os.environ or distributed.is_torchelastic_launched():
+        return True
+    return int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
 def strategy() -> DDPStrategy | str:
-    """Return Lightning's strategy: its DDP in a rank of ours, else its own choice, which tells how many are needed."""
-    if OURS not in os.environ:
+    """Return Lightning's strategy: DDP in a rank that `launch` started, otherwise Lightning's own choice."""
+    if RANK_VARIABLE not in os.environ:
         return "auto"
-    return DDPStrategy(timeout=PATIENCE, cluster_environment=LightningEnvironment())
+    return DDPStrategy(timeout=DDP_TIMEOUT, cluster_environment=LightningEnvironment())
 
 
 def join(trainer: pl.Trainer) -> None:
-    """Join the process group that a trainer's flags ask for, if this process is a rank.
+    """Join the process group that a trainer's flags describe, if this process is a rank.
 
     Raises:
-        GraftError: there are not as many processes or devices as the flags say.
+        GraftError: the flags describe another number of processes or devices than there are.
     """
-    asked = trainer.num_devices * trainer.num_nodes
-    started = asked
-    if TorchElasticEnvironment.detect():
-        started = int(os.environ["WORLD_SIZE"])
-    if started != asked:
+    world_size = trainer.num_devices * trainer.num_nodes
+    if distributed.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) != world_size:
         raise GraftError(
-            f"torchrun started {started} processes, but trainer.devices={trainer.num_devices} and trainer.num_nodes="
-            f"{trainer.num_nodes} ask for {asked}; try trainer=ddp trainer.devices=PROCESSES_OF_A_NODE"
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, but trainer.devices={trainer.num_devices} and "
+            f"trainer.num_nodes={trainer.num_nodes} ask for {world_size}; try trainer=ddp "
+            "trainer.devices=PROCESSES_OF_A_NODE"
         )
     if trainer.num_nodes > 1 and not launched():
         raise GraftError(
@@ -70,97 +69,129 @@ def join(trainer: pl.Trainer) -> None:
             f"trainer.devices={trainer.num_devices}, but the CPU has {cores} cores, and each process needs one; "
             f"try trainer.devices={cores}"
         )
-    if launched() and asked > 1:
+    if launched() and world_size > 1:
         trainer.strategy.setup_environment()
 
 
-def check_shares(cfg: DictConfig, number: int) -> None:
-    """Refuse batches that leave ranks without work.
-
-    Raises:
-        GraftError: there are fewer images in a batch than ranks, or than pairs of ranks where images are mixed.
-    """
-    if number == 1:
-        return
-    for key in ("batch_size", "source.batch_size"):
-        size = OmegaConf.select(cfg, key, default=number)
-        if size < number:
-            raise GraftError(
-                f"{key}={size} cannot be divided among {number} devices, each of which needs an image of every batch; "
-                f"try {key}={number}, or trainer.devices={size}"
-            )
-    for key in ("mixup", "cutmix"):
-        if cfg.regularize[key] and cfg.batch_size < 2 * number:
-            raise GraftError(
-                f"regularize.{key} mixes images of a device's part of a batch, but batch_size={cfg.batch_size} leaves "
-                f"one of {number} devices a single image; try batch_size={2 * number}"
-            )
-
-
-def launch(work: Callable[..., object], number: int, *args: Any) -> None:
-    """Run a function in several new processes, as the ranks of one group; none of them is left at the end.
+def check_shares(batch_size: int, source_batch_size: int | None, mixes: bool, world_size: int) -> None:
+    """Refuse batches that are too small to be divided among the ranks.
 
     Args:
-        work: what each rank runs; spawned processes find it by its name.
-        number: how many ranks.
-        args: what it gets.
+        batch_size: images in one batch of one trial.
+        source_batch_size: images in one batch of the pre-training; None: there is none.
+        mixes: whether images of a rank's share are mixed, which takes two.
+        world_size: number of ranks.
 
     Raises:
-        Exception: a rank's `GraftError`, or another exception for pruning, as it was raised there.
-        RuntimeError: a rank failed otherwise, with its traceback, or was killed.
+        ConfigError: a batch has fewer images than ranks, or than pairs of ranks where images are mixed.
+    """
+    faults = [
+        Fault(
+            key,
+            size,
+            f"at least {world_size}, one image for each device",
+            f"{key}={world_size}, or trainer.devices={size}",
+        )
+        for key, size in (("batch_size", batch_size), ("source.batch_size", source_batch_size))
+        if size is not None and size < world_size
+    ]
+    if not faults and mixes and world_size > 1 and batch_size < 2 * world_size:
+        enough = 2 * world_size
+        expected = f"at least {enough}, because mixup and cutmix need two images on each of {world_size} devices"
+        faults = [Fault("batch_size", batch_size, expected, f"batch_size={enough}")]
+    if faults:
+        raise ConfigError(faults)
+
+
+def launch(work: Callable[..., object], world_size: int, *args: Any) -> None:
+    """Run a function in new processes, as the ranks of one group; all have ended when this returns or raises.
+
+    Args:
+        work: runs in each rank; must be importable by its name, as spawned processes need it.
+        world_size: number of ranks.
+        args: arguments of `work`.
+
+    Raises:
+        GraftError: raised by the first rank that failed.
+        Pruned: raised by the first rank that failed.
+        RuntimeError: the first rank that failed raised another exception, whose traceback is in the message, or a rank
+            was killed.
     """
     context = multiprocessing.get_context("spawn")
     failures = context.SimpleQueue()
-    threads = max(1, torch.get_num_threads() // number)
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "WORLD_SIZE": str(number)}
+    threads = max(1, torch.get_num_threads() // world_size)
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(world_size)}
     processes = [
-        context.Process(target=_rank, args=(work, args, own, group, threads, failures)) for own in range(number)
+        context.Process(target=_run_rank, args=(work, args, rank, group, threads, failures))
+        for rank in range(world_size)
     ]
     try:
         for process in processes:
             process.start()
-        running = processes
-        while running and not any(process.exitcode for process in processes):
-            wait([process.sentinel for process in running])
-            running = [process for process in running if process.is_alive()]
-        ended = {own: process.exitcode for own, process in enumerate(processes) if process.exitcode}
+        _wait_for_failure(processes)
+        exit_codes = [process.exitcode for process in processes]  # before the others are killed
     finally:
         for process in processes:
             if process.pid is not None:
-                process.kill()  # a rank that waits for a dead one heeds no milder signal
+                process.kill()  # a rank that waits for a dead one in C++ handles no milder signal
                 process.join()
-    for own, status in ended.items():
-        if status < 0:
-            raise RuntimeError(f"rank {own} of {number} was killed by signal {-status}")
+    _raise_failure(exit_codes, failures)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _wait_for_failure(processes: Sequence[BaseProcess]) -> None:
+    """Wait until one of the processes fails, or all have ended."""
+    running = processes
+    while running and not any(process.exitcode for process in processes):
+        wait([process.sentinel for process in running])
+        running = [process for process in running if process.is_alive()]
+
+
+def _raise_failure(exit_codes: list[int | None], failures: Any) -> None:
+    """Raise the failure of a rank.
+
+    Args:
+        exit_codes: each rank's; None: it was still running when another one failed.
+        failures: queue of the ranks' failures; later ones are usually consequences of the first.
+    """
+    world_size = len(exit_codes)
+    for rank, code in enumerate(exit_codes):
+        if code is not None and code < 0:
+            raise RuntimeError(f"rank {rank} of {world_size} was killed by signal {-code}")
     if not failures.empty():
-        own, error, said = failures.get()  # the first, of which the others' are consequences
-        raise error or RuntimeError(f"rank {own} of {number} failed:\n{said}")
+        rank, error, trace = failures.get()
+        raise error or RuntimeError(f"rank {rank} of {world_size} failed:\n{trace}")
+    ended = [f"rank {rank} ended with exit status {code}" for rank, code in enumerate(exit_codes) if code]
     if ended:
-        raise RuntimeError("; ".join(f"rank {own} ended with exit status {status}" for own, status in ended.items()))
+        raise RuntimeError("; ".join(ended))
 
 
-def _rank(work: Callable, args: tuple, own: int, group: dict[str, str], threads: int, failures: Any) -> None:
+def _run_rank(work: Callable, args: tuple, rank: int, group: dict[str, str], threads: int, failures: Any) -> None:
     """Run one rank's work in its new process."""
-    os.environ |= {**group, "RANK": str(own), "LOCAL_RANK": str(own), "NODE_RANK": "0", OURS: str(own)}
-    threading.Thread(target=_follow, daemon=True).start()
+    os.environ |= {**group, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0", RANK_VARIABLE: str(rank)}
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    if own > 0:  # only rank 0 speaks; PyTorch's own libraries too write to these descriptors
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+    if rank > 0:  # only rank 0 prints; PyTorch's C++ libraries write to these descriptors, too
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
     try:
         work(*args)
     except BaseException as error:
-        own_kind = error if isinstance(error, GraftError | Pruned) else None
-        failures.put((own, own_kind, traceback.format_exc()[-10_000:]))  # what a pipe holds without a reader
+        expected = error if isinstance(error, GraftError | Pruned) else None  # others may not be picklable
+        failures.put((rank, expected, traceback.format_exc()[-10_000:]))  # fits into a pipe that nobody reads yet
         sys.stdout.flush()
-        os._exit(1)  # no waiting for others in the destructors of a group that is broken
+        os._exit(1)  # destructors of a broken process group would wait for the other ranks
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def _follow() -> None:
-    """End this process when the one that started it has ended, however it did."""
+def _end_with_parent() -> None:
+    """End this process when the process that started it has ended, even if that was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,6 +1,6 @@
-"""Hydra's launchers: what each needs, what it leaves if it fails, and what a worker does before its first job.
+"""Hydra's launchers: checks before a sweep, locks, the end after a failure, and the setup of joblib's workers.
 
-Hydra calls this before anything heavy is imported.
+Hydra calls this before anything heavy is imported: do not import torch or pandas at the top of this module.
 """
 
 import importlib.util
@@ -32,56 +32,62 @@ RAY = "hydra_plugins.hydra_ray_launcher"
 LAUNCHERS = {"joblib": JOBLIB, "submitit_slurm": SUBMITIT, "submitit_local": SUBMITIT, "ray": RAY}
 EXTRAS = {JOBLIB: "joblib", SUBMITIT: "slurm", RAY: "ray"}
 
-_held: "list[FileLock]" = []  # until this process ends: a sweep's folder, or a worker's GPU
+_locks: "list[FileLock]" = []  # held until this process ends: a sweep's folder, or a worker's GPU
 
 
 def _package(launcher: DictConfig) -> str:
     return ".".join(str(launcher.get("_target_")).split(".")[:2])
 
 
-def check_launcher(words: Sequence[str]) -> None:
-    """Refuse a launcher that is not installed, where Hydra would say that there is none of this name.
+def runs_in_this_process(launcher: DictConfig) -> bool:
+    """Return whether this is Hydra's basic launcher, which runs one job after another."""
+    return str(launcher.get("_target_")).endswith(".BasicLauncher")
+
+
+def check_launcher(arguments: Sequence[str]) -> None:
+    """Refuse a launcher that is not installed; Hydra would only say that the option does not exist.
 
     Args:
-        words: what was typed.
+        arguments: the command line.
 
     Raises:
-        GraftError: says how to install it.
+        GraftError: names the package to install.
     """
-    for word in words:
-        package = LAUNCHERS.get(word.removeprefix("hydra/launcher="))
+    for argument in arguments:
+        package = LAUNCHERS.get(argument.removeprefix("hydra/launcher="))
         if package is not None and importlib.util.find_spec(package) is None:
             name = package.removeprefix("hydra_plugins.").replace("_", "-")
-            raise GraftError(f'{word} needs {name}; try pip install -e ".[{EXTRAS[package]}]"')
+            raise GraftError(f'{argument} needs {name}; try pip install -e ".[{EXTRAS[package]}]"')
 
 
 def check_devices(config: DictConfig, jobs: Sequence[DictConfig]) -> None:
-    """Refuse jobs that need several devices each where joblib's workers see one each.
+    """Refuse jobs that need several devices under joblib, whose workers see one device each.
 
     Raises:
-        GraftError: names such a job's devices.
+        GraftError: names the devices of the first such job.
     """
     if _package(config.hydra.launcher) != JOBLIB:
         return
     for job in jobs:
         if job.trainer.get("devices", 1) != 1 or job.trainer.get("num_nodes", 1) != 1:
             raise GraftError(
-                f"hydra/launcher=joblib gives each of its jobs one device, got trainer.devices={job.trainer.devices}; "
-                "try trainer=default, or leave out hydra/launcher=joblib: jobs then run one after another"
+                f"hydra/launcher=joblib gives each job one device, got trainer.devices={job.trainer.devices}; "
+                "try trainer=default, or leave out hydra/launcher=joblib to run one job after another"
             )
 
 
 def lock_sweep_folder(folder: Path) -> None:
-    """Keep other processes from running a sweep in a folder, for as long as this one lives.
+    """Lock a sweep's folder until this process ends, so that no other process runs a sweep there.
 
     Raises:
-        GraftError: another process runs one there.
+        GraftError: another process has locked it.
     """
     if not _lock(folder / ".sweep.lock"):
         raise GraftError(f"another process is running the sweep in {folder}; wait for its end, or try another name=")
 
 
 def _lock(path: Path) -> bool:
+    """Lock a file until this process ends; return False if another process has locked it."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,25 +96,25 @@ def _lock(path: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return False
-    _held.append(lock)
+    _locks.append(lock)
     return True
 
 
 def show_so_far(config: DictConfig) -> None:
-    """Print the answer of a sweep that did not come to its end."""
+    """Print the table of a sweep that has not finished."""
     from graft.report.show import show_sweep
 
     try:
         show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
-    except GraftError as error:  # nothing has finished, or not yet what all is compared with
+    except GraftError as error:  # no job has finished, or not the baseline
         print(error, file=sys.stderr)
 
 
 @contextmanager
 def launching(config: DictConfig) -> Iterator[None]:
-    """End the program with the answer so far where a launcher fails, as when the system kills one of its workers.
+    """If the launcher fails, print the table so far and exit: the system may have killed one of its workers.
 
-    A job's own failure is the job's, and never comes here.
+    A job that fails does not raise here: its failure is written into its folder.
     """
     try:
         yield
@@ -119,45 +125,46 @@ def launching(config: DictConfig) -> Iterator[None]:
         show_so_far(config)
         reason = (str(error).strip().splitlines() or [""])[0]
         print(
-            f"the launcher failed ({type(error).__name__}: {reason}); what is finished is kept, and the same command "
-            "goes on from here",
+            f"the launcher failed ({type(error).__name__}: {reason}); finished jobs are kept, and the same command "
+            "runs the others",
             file=sys.stderr,
         )
         sys.exit(1)
 
 
 def left_running(launcher: DictConfig) -> str:
-    """Return what goes on after Ctrl-C, and how to end it."""
-    return "; jobs in SLURM's queue go on until scancel ends them" if _package(launcher) == SUBMITIT else ""
+    """Return a clause about jobs that keep running after Ctrl-C; empty if there are none."""
+    return "; jobs in SLURM's queue keep running until scancel ends them" if _package(launcher) == SUBMITIT else ""
 
 
 def enter_worker(config: DictConfig) -> None:
-    """Make a process that joblib started fit to be one of many; SLURM and Ray do this for theirs.
+    """Set up a worker process of joblib before its first job; SLURM and Ray set up theirs.
 
-    joblib itself divides the cores' threads among its workers, through OMP_NUM_THREADS and its like.
+    joblib divides the CPU's threads among its workers itself, through OMP_NUM_THREADS and similar variables.
 
     Args:
         config: a job's configuration, with `hydra`.
     """
-    if _held or config.hydra.mode is not RunMode.MULTIRUN or _package(config.hydra.launcher) != JOBLIB:
-        return  # the sweep's own process, or one that has been here before
+    if _locks or config.hydra.mode is not RunMode.MULTIRUN or _package(config.hydra.launcher) != JOBLIB:
+        return  # the sweep's own process, or a worker that is set up
     hide_bars()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches workers too; Lightning would end a fit, and go on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # workers get Ctrl-C, too; Lightning would end only a fit
     claim_gpu(Path(config.hydra.sweep.dir) / ".gpus")
 
 
 def claim_gpu(folder: Path) -> None:
-    """Let this process see one GPU only: of several, the one that the fewest other workers have.
+    """If there are several GPUs, let this process see only the one that the fewest other workers use.
 
-    By worker, not by job: CUDA reads CUDA_VISIBLE_DEVICES once, and jobs of different lengths would meet on one GPU.
+    A worker keeps its GPU for all its jobs, because CUDA reads CUDA_VISIBLE_DEVICES only once.
 
     Args:
-        folder: where the workers' claims lie, as locks that end with their process.
+        folder: where the workers' claims are: one file per GPU and place, locked while its worker lives.
     """
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = given.split(",") if given else [str(gpu) for gpu in range(torch.cuda.device_count())]
     if len(gpus) > 1:
+        # The first place of each GPU, then the second of each: the first free one is on a GPU with the fewest workers.
         claims = ((gpu, folder / f"{gpu}_{place}.lock") for place in itertools.count() for gpu in gpus)
         os.environ["CUDA_VISIBLE_DEVICES"] = next(gpu for gpu, claim in claims if _lock(claim))

@@ -4,9 +4,11 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
 from graft.config.build import build, builder
@@ -14,17 +16,24 @@ from graft.config.check import check
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec
+from graft.errors import GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.run.check_plan import check_plan
+from graft.run.launch import check_shares, join, strategy
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.trainer import join_ranks, make_trainer
-from graft.training.source import Source
+from graft.training.checkpoint import Checkpoint
+from graft.training.source import MakeTrainer, Source
 from graft.training.trials import chunks, fastest_format
 from graft.training.tune import Phase
 
 # Keys of a data set's option that say how its images are fitted to the backbone; the data set itself takes `size` only.
 PREPROCESSING = ("pixels", "pad")
+
+SET_BY_GRAFT = (
+    "max_epochs", "logger", "callbacks", "check_val_every_n_epoch", "limit_val_batches", "default_root_dir",
+    "enable_checkpointing", "enable_progress_bar", "sync_batchnorm",
+)  # fmt: skip
 
 
 def make_plan(cfg: DictConfig) -> Plan:
@@ -37,8 +46,8 @@ def make_plan(cfg: DictConfig) -> Plan:
         GraftError: the configuration does not fit itself, the data or the machine.
     """
     check(cfg)
-    trainer = functools.partial(make_trainer, build(cfg, "trainer"))
-    device, world_size = join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
+    trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
+    device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
     data, input_spec = _data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
@@ -68,6 +77,42 @@ def make_plan(cfg: DictConfig) -> Plan:
     )
     check_plan(plan)
     return plan
+
+
+def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
+    """Make a trainer.
+
+    Args:
+        make: makes it with the user's flags.
+        flags: those of one fit.
+
+    Raises:
+        GraftError: the user sets a flag that is Graft's, or Lightning refuses one.
+    """
+    taken = sorted(make.keywords.keys() & {*SET_BY_GRAFT})
+    if taken:
+        raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
+    saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
+    try:
+        return make(**flags, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None
+
+
+def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, int]:
+    """Join the process group that the trainer's flags ask for; return this process's device and the world size.
+
+    Raises:
+        GraftError: there are not as many processes or devices, or a batch has fewer images.
+    """
+    probe = trainer(max_epochs=1, logger=False)
+    join(probe)
+    world_size = probe.num_devices * probe.num_nodes
+    source_batch_size = OmegaConf.select(cfg, "source.batch_size")
+    mixes = bool(cfg.regularize.mixup or cfg.regularize.cutmix)
+    check_shares(cfg.batch_size, source_batch_size, mixes, world_size)
+    return probe.strategy.root_device, world_size
 
 
 def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:

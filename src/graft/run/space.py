@@ -1,12 +1,10 @@
-"""The space of a search: typed ranges, from `sweep.space` or typed after -m, and what is refused of them.
+"""The space of a search: `read_space` makes it from `sweep.space`, or from ranges and lists typed after -m.
 
-Hydra calls this before anything heavy is imported.
+Hydra calls this before anything heavy is imported: do not import torch here.
 """
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -15,7 +13,9 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig
 
 from graft.config.build import to_plain
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault, GraftError
+
+EXAMPLE = "{low: 1e-4, high: 1e-1, log: true}"
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Range:
     Args:
         low: the lowest.
         high: the highest.
-        log: whether equal ratios, rather than equal differences, are equally likely.
-        step: from one to the next; None for all between.
-        int: whether only whole numbers count.
+        log: whether to sample uniformly in the logarithm.
+        step: difference between neighboring values; None: any value in between.
+        int: whether values are whole numbers.
     """
 
     low: float
@@ -37,25 +37,25 @@ class Range:
     int: bool = False
 
     def value(self, number: float) -> str:
-        """Return a number as an override has it: four digits are enough between two ends, a step is kept exactly."""
+        """Return a number as an override's value: rounded to four digits, unless whole numbers or a step fix it."""
         if self.int:
             return str(round(number))
         if self.step is not None:
             return f"{number:.12g}"
         return str(min(max(float(f"{number:.4g}"), self.low), self.high))
 
-    def ends(self) -> list[str]:
-        """Return the lowest and the highest value, as overrides have them."""
+    def values_to_check(self) -> list[str]:
+        """Return the lowest and the highest value, as overrides' values."""
         return [self.value(self.low), self.value(self.high)]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values, as overrides have them."""
+    """One of several overrides' values."""
 
     values: tuple[str, ...]
 
-    def ends(self) -> list[str]:
+    def values_to_check(self) -> list[str]:
         """Return all values."""
         return list(self.values)
 
@@ -63,145 +63,146 @@ class Choice:
 Space = dict[str, Range | Choice]
 
 
-def read(config: DictConfig) -> tuple[Space, list[str]]:
-    """Read what a sweep searches.
+def read_space(config: DictConfig) -> tuple[Space, list[str]]:
+    """Read the space of a search.
 
-    Ranges typed after -m replace `sweep.space` as a whole; a key with one value is not searched.
+    If any range or list was typed after -m, those replace `sweep.space` as a whole. A key that was typed with one value
+    is not searched.
 
     Args:
         config: the sweep's configuration, with `hydra`.
 
     Returns:
-        What is searched; the overrides that all jobs share.
+        The space, and the overrides that all jobs share.
 
     Raises:
-        GraftError: names every range that cannot be.
+        GraftError: names every entry that is no range and no list.
     """
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides(list(config.hydra.overrides.task))
-    typed = [override for override in overrides if override.is_sweep_override()]
-    fixed = [override for override in overrides if not override.is_sweep_override()]
-    if typed and any(override.key_or_group.startswith("sweep.space") for override in fixed):
-        raise GraftError(f"{typed[0].input_line} replaces sweep.space; give all ranges in one of these ways")
-    taken = {override.key_or_group for override in fixed}
+    typed = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
+    shared = [override for override in overrides if not override.is_sweep_override()]
+    if typed and any(override.key_or_group.startswith("sweep.space") for override in shared):
+        first = next(iter(typed.values())).input_line
+        raise GraftError(f"{first} replaces sweep.space; try all ranges after -m, or all in sweep.space")
+    single = {override.key_or_group for override in shared}
     space: Space = {}
-    faults = []
-    for key, node in [(o.get_key_element(), o) for o in typed] or to_plain(config.sweep)["space"].items():
+    faults: list[Fault] = []
+    for key, entry in (typed or to_plain(config.sweep)["space"]).items():
+        if key.lstrip("+") in single:
+            continue
         try:
-            if key.lstrip("+").partition(".")[0] == "sweep":
-                raise ValueError("describes the sweep, and cannot be searched")
-            if key.lstrip("+") not in taken:
-                space[key] = _typed(node) if isinstance(node, Override) else _own(node)
-        except ValueError as error:
-            name = node.input_line if isinstance(node, Override) else f"sweep.space.{key}"
-            faults.append(f"{name} {error}")
-    if not faults and not space:
-        faults = ["there is nothing to search; try lr=interval(1e-4,1e-1)"]
+            space[key] = _typed(key, entry) if isinstance(entry, Override) else _configured(key, entry)
+        except ConfigError as error:
+            faults += error.faults
     if faults:
-        raise GraftError("\n".join(faults))
-    return space, [str(override.input_line) for override in fixed]
+        raise ConfigError(faults)
+    if not space:
+        raise GraftError("there is nothing to search; try lr=interval(1e-4,1e-1)")
+    return space, [str(override.input_line) for override in shared]
 
 
-def _own(node: Any) -> Range | Choice:
+def _configured(key: str, entry: Any) -> Range | Choice:
     """Read one entry of `sweep.space`.
 
     Raises:
-        ValueError: says what it must be.
+        ConfigError: it is neither a range nor a list.
     """
-    if isinstance(node, list):
-        return _choice([Transformer.str(value) for value in node])
-    example = "{low: 1e-4, high: 1e-1, log: true}"
-    if not isinstance(node, dict) or not {"low", "high"} <= node.keys():
-        raise ValueError(f"must be a list, or low and high, got {node}; try {example}")
-    unknown = sorted(str(key) for key in node.keys() - {"low", "high", "log", "step", "int"})
+    name = f"sweep.space.{key}"
+    _check_key(key, name)
+    if isinstance(entry, list):
+        return _choice(name, [Transformer.str(value) for value in entry])
+    if not isinstance(entry, dict) or not {"low", "high"} <= entry.keys():
+        raise ConfigError([Fault(name, entry, "a list, or a range with low and high", EXAMPLE)])
+    unknown = sorted(str(part) for part in entry.keys() - {"low", "high", "log", "step", "int"})
     if unknown:
-        raise ValueError(f"takes no {', '.join(unknown)}; it takes low, high, log, step, int")
-    for key, value in node.items():
-        kinds = (bool,) if key in ("log", "int") else (int, float)
-        if type(value) not in kinds and not (key == "step" and value is None):
-            wanted = "true or false" if kinds == (bool,) else "a number"
-            raise ValueError(f"must have {wanted} as {key}, got {value}; try {example}")
-    return _range(**node)
+        raise ConfigError(
+            [Fault(name, f"also {', '.join(unknown)}", "a range of low, high, log, step and int", EXAMPLE)]
+        )
+    for part, value in entry.items():
+        if part in ("log", "int"):
+            expected, valid = "true or false", type(value) is bool
+        else:
+            expected, valid = "a number", type(value) in (int, float) or (part == "step" and value is None)
+        if not valid:
+            raise ConfigError([Fault(f"{name}.{part}", value, expected, EXAMPLE)])
+    return _range(name, **entry)
 
 
-def _typed(override: Override) -> Range | Choice:
+def _typed(key: str, override: Override) -> Range | Choice:
     """Read a range or a list in Hydra's grammar.
 
     Raises:
-        ValueError: says what it must be.
+        ConfigError: it has no values.
     """
+    _check_key(key, key)
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         assert sweep.start is not None
         assert sweep.end is not None
         whole = "int" in sweep.tags or isinstance(sweep.start, int)
-        return _range(sweep.start, sweep.end, "log" in sweep.tags, int=whole)
+        return _range(key, sweep.start, sweep.end, log="log" in sweep.tags, int=whole)
+    if isinstance(sweep, RangeSweep) and sweep.step == 0:
+        raise ConfigError([Fault(key, "step 0", "a range with another step", "step 1")])
     if isinstance(sweep, ChoiceSweep | RangeSweep):
-        sweep.shuffle = False  # the order means nothing to a search, which must know its lists again
+        sweep.shuffle = False  # a search that resumes compares its lists with the earlier ones
     values: list[Any] = list(override.sweep_iterator())
     if isinstance(sweep, RangeSweep) and values:
-        whole = all(isinstance(value, int) for value in values)
         low, high = (float(f"{end:.12g}") for end in (min(values), max(values)))
-        return _range(low, high, "log" in sweep.tags, None if "log" in sweep.tags else abs(sweep.step), whole)
-    return _choice(list(override.sweep_string_iterator()))
+        log = "log" in sweep.tags
+        whole = all(isinstance(value, int) for value in values)
+        return _range(key, low, high, log=log, step=None if log else abs(sweep.step), int=whole)
+    return _choice(key, list(override.sweep_string_iterator()))
 
 
-def _range(low: float, high: float, log: bool = False, step: float | None = None, int: bool = False) -> Range:
+def _check_key(key: str, name: str) -> None:
+    if key.lstrip("+").partition(".")[0] == "sweep":
+        raise ConfigError([Fault(name, "several", "one value, because it is a setting of the search", "one of them")])
+
+
+def _range(
+    name: str, low: float, high: float, *, log: bool = False, step: float | None = None, int: bool = False
+) -> Range:
     if not float("-inf") < low <= high < float("inf"):
-        raise ValueError(f"must have low below high, got {low} and {high}; try low={high} and high={low}")
-    if log and low <= 0:
-        raise ValueError(f"must have low above 0 for log, got {low}; try low=1e-4")
-    if log and step is not None:
-        raise ValueError("must have log or step, not both; try log: true alone")
-    if step is not None and not 0 < step < float("inf"):
-        raise ValueError(f"must have step above 0, got {step}")
-    if int and any(end is not None and end != round(end) for end in (low, high, step)):
-        raise ValueError(f"must have whole numbers for int, got low {low}, high {high} and step {step or 1}")
-    if step is not None:
-        high = float(f"{low + step * ((high - low + 1e-9 * step) // step):.12g}")  # the last that a step reaches
-    return Range(low, high, log, step, int)
+        fault = Fault(name, f"low={low} and high={high}", "a range with low below high", f"low={high} and high={low}")
+    elif log and low <= 0:
+        fault = Fault(name, f"low={low}", "a range with low above 0, because log is true", "low=1e-4")
+    elif log and step is not None:
+        fault = Fault(name, f"log and step={step}", "a range with log or step, not both", "log alone")
+    elif step is not None and not 0 < step < float("inf"):
+        fault = Fault(name, f"step={step}", "a range with step above 0", "step=1, or no step")
+    elif int and any(number is not None and number != round(number) for number in (low, high, step)):
+        got = f"low={low}, high={high} and step={step or 1}"
+        fault = Fault(name, got, "a range of whole numbers, because int is true", "int=false")
+    else:
+        if step is not None:
+            high = float(f"{low + step * ((high - low + 1e-9 * step) // step):.12g}")  # the last value on a step
+        return Range(low, high, log, step, int)
+    raise ConfigError([fault])
 
 
-def _choice(values: Sequence[str]) -> Choice:
+def _choice(name: str, values: Sequence[str]) -> Choice:
     if not values:
-        raise ValueError("lists nothing to choose from")
+        raise ConfigError([Fault(name, "none", "a list of at least one value", "--help, which lists all options")])
     return Choice(tuple(dict.fromkeys(values)))
 
 
-def overrides(values: dict[str, str], fixed: Sequence[str]) -> list[str]:
-    """Return the overrides of one job: its values and what all jobs share."""
-    return [*(f"{key}={value}" for key, value in values.items()), *fixed]
+def job_overrides(values: dict[str, str], shared: Sequence[str]) -> list[str]:
+    """Return the overrides of one job: its own values, and those that all jobs share."""
+    return [*(f"{key}={value}" for key, value in values.items()), *shared]
 
 
-def ends(config: DictConfig) -> Iterator[list[str]]:
-    """Return the overrides of jobs that show whether the space can be: each range's ends, each list's values.
+def jobs_to_check(config: DictConfig) -> Iterator[list[str]]:
+    """Return the overrides of jobs that contain both ends of each range and each value of each list.
+
+    One key is varied at a time; the others have their first value.
 
     Raises:
-        GraftError: the space itself cannot be.
+        GraftError: the space itself cannot be read.
     """
-    space, fixed = read(config)
-    first = {key: part.ends()[0] for key, part in space.items()}
-    yield overrides(first, fixed)
+    space, shared = read_space(config)
+    first = {key: part.values_to_check()[0] for key, part in space.items()}
+    yield job_overrides(first, shared)
     for key, part in space.items():
-        for value in part.ends()[1:]:
-            yield overrides({**first, key: value}, fixed)
-
-
-def check_search(jobs: Sequence[DictConfig]) -> None:
-    """Refuse a search that lacks Optuna, or images to choose by.
-
-    Args:
-        jobs: the configurations at the space's ends.
-
-    Raises:
-        GraftError: says what is lacking, and where to get it.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise GraftError('sweep=optuna and sweep=random need Optuna; try pip install -e ".[optuna]"')
-    for job in jobs:
-        root = Path(job.dataset.root or ".") if str(job.dataset._target_).endswith(".ImageFolder") else None
-        if job.dataset.val_per_class == 0 and not (root and (root / "train").is_dir() and (root / "val").is_dir()):
-            raise GraftError(
-                "a search chooses by validation accuracy, since test images must choose nothing, and there are no "
-                "validation images; try dataset.val_per_class=20"
-            )
+        for value in part.values_to_check()[1:]:
+            yield job_overrides({**first, key: value}, shared)

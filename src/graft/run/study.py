@@ -1,4 +1,7 @@
-"""A search: Optuna says what to run, Hydra's launcher runs it, and the jobs' folders say what came of it."""
+"""A search: `search` runs the jobs that Optuna asks for; `Study` is Optuna's study of them, kept in a database.
+
+The space is read in graft.run.space; jobs are pruned by graft.training.prune.
+"""
 
 import json
 import logging
@@ -20,10 +23,11 @@ from graft.config.build import to_plain
 from graft.config.identity import NOT_COMPARED
 from graft.errors import GraftError
 from graft.files import write_text
-from graft.job_folder import FAILURE, PRUNED, RESULT, SEARCH
+from graft.job_folder import FAILURE, PRUNED, SEARCH, read_result
+from graft.run.check_sweep import check_job
 from graft.run.launcher import launching
-from graft.run.space import Choice, Range, overrides, read
-from graft.run.sweep import check_job, stop_on_error
+from graft.run.space import Choice, Range, job_overrides, read_space
+from graft.run.sweep import stop_on_error
 from graft.training.prune import pruner
 
 log = logging.getLogger("graft")
@@ -32,82 +36,93 @@ SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomS
 
 
 def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
-    """Run a whole search; an interrupted one goes on where it was.
+    """Run a whole search, or the rest of an interrupted one.
 
     Args:
         config: the sweep's configuration, with `hydra`.
         launcher: runs the jobs.
 
     Returns:
-        What the launcher returned.
+        The launcher's returns.
     """
     folder = Path(config.hydra.sweep.dir).absolute()
     with stop_on_error():
-        space, fixed = read(config)
+        space, shared = read_space(config)
         study = Study(config.sweep, space, folder, _compared(config))
         OmegaConf.save(config, folder / "multirun.yaml")
-        return _run(study, config, fixed, folder, launcher)
+        returns: list[JobReturn] = []
+        while batch := study.batch():
+            overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
+            returns += _run_batch(study, config, overrides, launcher)
+        return returns
 
 
-def _run(study: "Study", config: DictConfig, fixed: list[str], folder: Path, launcher: Launcher) -> list[JobReturn]:
+def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], launcher: Launcher) -> list[JobReturn]:
+    """Run the jobs of a batch that have no outcome yet, and tell the study the outcomes of all.
+
+    Args:
+        study: the study.
+        config: the sweep's configuration, with `hydra`.
+        batch: each job's overrides by trial number.
+        launcher: runs the jobs.
+
+    Returns:
+        The launcher's returns.
+    """
     loader = GlobalHydra.instance().config_loader()
+    pending: dict[Path, list[str]] = {}  # two trials with equal values share a folder, and run once
+    folders: dict[int, Path] = {}
     returns: list[JobReturn] = []
-    while batch := study.batch():
-        waiting: dict[Path, list[str]] = {}
-        folders: dict[int, Path] = {}
-        for number, values in batch.items():
-            words = overrides(values, fixed)
-            job = loader.load_sweep_config(config, words)
-            path = folders[number] = folder / job.hydra.sweep.subdir
-            check_job(job, path)
-            if path not in waiting and outcome(path) is None:
-                (path / FAILURE).unlink(missing_ok=True)
-                note = {"storage": study.url, "study": study.name, "number": number}
-                write_text(path / SEARCH, json.dumps(note) + "\n")
-                waiting[path] = words
-        if waiting:
-            with launching(config):
-                returns += launcher.launch(list(waiting.values()), initial_job_idx=min(folders))
-        for number, path in folders.items():
-            study.tell(number, outcome(path))
-            (path / SEARCH).unlink(missing_ok=True)
+    for trial_number, overrides in batch.items():
+        job = loader.load_sweep_config(config, overrides)
+        folder = folders[trial_number] = study.folder / job.hydra.sweep.subdir
+        check_job(job, folder)
+        if folder not in pending and outcome(folder) is None:
+            (folder / FAILURE).unlink(missing_ok=True)
+            note = {"storage": study.url, "study": study.name, "number": trial_number}
+            write_text(folder / SEARCH, json.dumps(note) + "\n")
+            pending[folder] = overrides
+    if pending:
+        with launching(config):
+            returns += launcher.launch(list(pending.values()), initial_job_idx=min(folders))
+    for trial_number, folder in folders.items():
+        study.tell(trial_number, outcome(folder))
+        (folder / SEARCH).unlink(missing_ok=True)
     return returns
 
 
 def outcome(folder: Path) -> float | None:
-    """Return what a job's folder says: its mean validation accuracy, NaN if it was pruned, None without either."""
-    result = folder / RESULT
-    if result.exists():
-        return fmean(
-            trial["val_accuracy"] for trial in json.loads(result.read_text())["trials"] if "error" not in trial
-        )
+    """Return a job's mean validation accuracy in [0, 1], NaN if it was pruned, None if it failed or has not run."""
+    result = read_result(folder)
+    if result is not None:
+        return fmean(trial["val_accuracy"] for trial in result["trials"] if "error" not in trial)
     return math.nan if (folder / PRUNED).exists() else None
 
 
 def _compared(config: DictConfig) -> dict[str, Any]:
-    """Return what all jobs of a search share; another value of it makes another search."""
+    """Return the part of the configuration that all jobs share; a search resumes only if it is the same."""
     cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *NOT_COMPARED)])
     return to_plain(cfg)
 
 
 class Study:
-    """Optuna's study of one sweep.
+    """Optuna's study of one sweep. A trial of the study is a job of Graft; its number is Optuna's.
 
     Args:
         settings: `sweep` of the configuration.
         space: what is searched.
         folder: the sweep's folder.
-        compared: what all jobs share.
+        compared: the configuration that all jobs share.
 
     Raises:
-        GraftError: the storage cannot be opened, or holds another search.
+        GraftError: the storage cannot be opened, or contains another search.
     """
 
     def __init__(
         self, settings: DictConfig, space: Mapping[str, Range | Choice], folder: Path, compared: dict[str, Any]
     ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.settings, self.space = settings, space
+        self.settings, self.space, self.folder = settings, space, folder
         self.url = settings.storage or f"sqlite:///{folder / 'study.db'}"
         self.name = folder.name
         try:
@@ -118,13 +133,14 @@ class Study:
                 load_if_exists=True,
                 pruner=pruner(settings.pruner),
             )
-        except Exception as error:  # of any database's driver
+        except Exception as error:  # each database's driver has its own exceptions
             reason = str(error).splitlines()[0]
             raise GraftError(f"sweep.storage={self.url} cannot be opened: {reason}; try sweep.storage=null") from None
-        self._same({**compared, "sweep.space": {key: repr(part) for key, part in space.items()}})
+        self._check_same_search({**compared, "sweep.space": {key: repr(part) for key, part in space.items()}})
         self._resume()
 
-    def _same(self, compared: dict[str, Any]) -> None:
+    def _check_same_search(self, compared: dict[str, Any]) -> None:
+        """Store the configuration of a new study, and refuse to resume a study that has another one."""
         old = self.study.user_attrs.get("compared")
         if old is None:
             self.study.set_user_attr("compared", compared)
@@ -136,15 +152,15 @@ class Study:
             )
 
     def _resume(self) -> None:
-        """Take up what was interrupted, and what failed once more."""
+        """Find interrupted trials, enqueue failed ones a second time, and count how many are left."""
         for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if trial.params.keys() != self.space.keys():  # killed while its values were drawn
+            if trial.params.keys() != self.space.keys():  # the process was killed before all values were drawn
                 self.study.tell(trial.number, state=TrialState.FAIL)
         trials = self.study.get_trials(deepcopy=False)
         self.interrupted = [trial.number for trial in trials if trial.state is TrialState.RUNNING]
-        again = {trial.user_attrs.get("again") for trial in trials}
+        repeated = {trial.user_attrs.get("again") for trial in trials}
         for trial in trials:
-            if trial.state is TrialState.FAIL and trial.number not in again:
+            if trial.state is TrialState.FAIL and trial.number not in repeated:
                 self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
         finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
         self.left = max(0, self.settings.jobs - finished)
@@ -152,34 +168,35 @@ class Study:
             log.info("%d jobs are finished already, %d are left", finished, self.left)
 
     def batch(self) -> dict[int, dict[str, str]]:
-        """Return the values of the next jobs by number; none when enough have run."""
+        """Return the overrides' values of the next jobs by trial number; none if enough jobs have run."""
         batch = {}
         for _ in range(min(self.left, self.settings.at_once)):
-            number, params = self._interrupted() if self.interrupted else self._ask()
-            batch[number] = {key: _value(part, params[key]) for key, part in self.space.items()}
+            trial_number, params = self._next_interrupted() if self.interrupted else self._ask()
+            batch[trial_number] = {key: _value(part, params[key]) for key, part in self.space.items()}
         self.left -= len(batch)
         return batch
 
-    def _interrupted(self) -> tuple[int, dict[str, Any]]:
-        number = self.interrupted.pop(0)
-        return number, self.study.get_trials(deepcopy=False)[number].params
+    def _next_interrupted(self) -> tuple[int, dict[str, Any]]:
+        trial_number = self.interrupted.pop(0)
+        return trial_number, self.study.get_trials(deepcopy=False)[trial_number].params
 
     def _ask(self) -> tuple[int, dict[str, Any]]:
-        # A sampler of its own for each job: one resumed after ten jobs goes on as one that never stopped.
+        # A new sampler for each job, seeded by the job's number: a resumed search asks for the jobs that an
+        # uninterrupted one asks for.
         seed = self.settings.seed + len(self.study.get_trials(deepcopy=False))
         arguments = {"constant_liar": True} if self.settings.sampler == "tpe" and self.settings.at_once > 1 else {}
         self.study.sampler = SAMPLERS[self.settings.sampler](seed=seed, **arguments)
         trial = self.study.ask({key: _distribution(part) for key, part in self.space.items()})
         return trial.number, trial.params
 
-    def tell(self, number: int, value: float | None) -> None:
-        """Say what came of a job: its value, NaN if it was pruned, None if it failed."""
+    def tell(self, trial_number: int, value: float | None) -> None:
+        """Tell Optuna the outcome of a job: its value, NaN if it was pruned, None if it failed."""
         if value is None:
-            self.study.tell(number, state=TrialState.FAIL)
+            self.study.tell(trial_number, state=TrialState.FAIL)
         elif math.isnan(value):
-            self.study.tell(number, state=TrialState.PRUNED)
+            self.study.tell(trial_number, state=TrialState.PRUNED)
         else:
-            self.study.tell(number, value)
+            self.study.tell(trial_number, value)
 
 
 def _distribution(part: Range | Choice) -> BaseDistribution:

@@ -36,10 +36,18 @@ class Checkpoint(callbacks.Checkpoint):
         self._loaded: dict[str, Any] | None = None
 
     def fit(self, trainer: pl.Trainer, module: TransferModule, data: TrialDataModule) -> None:
-        """Fit, from the checkpoint if there is one."""
+        """Fit, from the checkpoint if there is one of this module."""
         self._data = data
-        path = self.path if broadcast_object(self.path.exists()) else None
+        path = self.path if broadcast_object(self.path.exists() and self._is_of(module)) else None
         trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+
+    def _is_of(self, module: TransferModule) -> bool:
+        """Return whether the checkpoint names the module's weights; another version of Graft may name them otherwise.
+
+        Lightning would skip other names without a word, since loading is not strict.
+        """
+        stored = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        return set(stored) == {name for name in module.state_dict() if not name.startswith("frozen.")}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint

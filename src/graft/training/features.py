@@ -114,12 +114,12 @@ def phase_inputs(
     train = test_views = None
     if augment and augment.views:
         views = Views(images, augment)
-        train = store.features(frozen, views, views.numbers(module.train_images, augment.views))
+        train = store.features(frozen, views, views.indices(module.train_images, augment.views))
     elif augment:
         train = images.read(module.train_images)
     if augment and augment.test_views and last:
         views = Views(images, augment)
-        test_views = read(views, views.numbers(module.images, augment.test_views - 1))
+        test_views = read(views, views.indices(module.images, augment.test_views - 1))
     plain = store.features(frozen, images, module.images) if stored else images.read(module.images)
     preprocess = frozen.get_submodule("preprocess")
     assert isinstance(preprocess, Preprocess)

@@ -1,30 +1,46 @@
-"""Where Hydra looks for sweepers; it imports this at every start, so nothing but Hydra is imported here."""
+"""Graft's two sweepers, where Hydra looks for them.
+
+Hydra imports this at every start: do not import anything but Hydra at the top of this module.
+"""
 
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class GridSweeper(BasicSweeper):
-    """Hydra's own, but that a launcher's failure does not take the answer with it, and jobs are not composed twice."""
+class GridSweeper(Sweeper):
+    """Runs a job for each combination of listed values (graft.run.grid).
+
+    Args:
+        max_batch_size: how many jobs the launcher gets together; None: all.
+    """
+
+    def __init__(self, max_batch_size: int | None = None):
+        self.max_batch_size = max_batch_size
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from graft.run.grid import with_composed
+        from graft.run.launcher import runs_in_this_process
+
+        self.config, self.hydra_context = config, hydra_context
+        context = with_composed(hydra_context) if runs_in_this_process(config.hydra.launcher) else hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from graft.run.launcher import launching
+        from graft.run.grid import run_grid
 
         assert self.config is not None
-        with launching(self.config):
-            return super().sweep(arguments)
-
-    def validate_batch_is_legal(self, batch: Any) -> None:
-        """Do nothing: graft.sweep has composed and checked each job, which takes as long as running a small one."""
+        assert self.launcher is not None
+        return run_grid(self.config, self.launcher, self.max_batch_size)
 
 
 class OptunaSweeper(Sweeper):
-    """Runs the jobs that Optuna asks for, through whichever launcher is configured."""
+    """Runs the jobs that Optuna asks for, through whichever launcher is configured (graft.run.study)."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context

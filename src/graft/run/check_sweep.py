@@ -1,0 +1,158 @@
+"""The checks of a sweep, of a search and of each job, before the first job runs: `check_sweep` and `check_job`.
+
+Hydra calls this before anything heavy is imported: do not import torch or pandas here.
+"""
+
+import functools
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from graft.config.build import to_plain
+from graft.config.check import check, unused
+from graft.config.identity import check_existing_result, choices, without_hydra
+from graft.errors import GraftError
+from graft.job_folder import RESULT
+from graft.report.settings import matches, settings, unknown_baseline
+from graft.run.grid import grid
+from graft.run.launcher import check_devices
+from graft.run.space import jobs_to_check
+
+
+def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
+    """Check a sweep as a whole and each of its jobs, and make the folders that it writes into.
+
+    Args:
+        config: the sweep's configuration, with `hydra`.
+        folder: the sweep's folder.
+
+    Returns:
+        The configurations of a grid's jobs, or of a search's jobs at the ends of its ranges.
+
+    Raises:
+        GraftError: names the first fault.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise GraftError(
+            "torchrun would run the whole sweep in each of its processes; try python src/train.py -m trainer=ddp, "
+            "which starts the processes of each job"
+        )
+    if config.hydra.sweeper.get("params"):
+        raise GraftError("hydra.sweeper.params is not checked; try its keys and values after -m")
+    if (folder / RESULT).exists():
+        raise GraftError(f"{folder} holds a single job, which the sweep's table would include; try another name=")
+    jobs = _compose_jobs(config)
+    _check_common(config, jobs, folder)
+    if config.sweep is not None:
+        _check_search(jobs)
+    check_devices(config, jobs)
+    for job in jobs:
+        check_job(job, folder / job.hydra.sweep.subdir)
+    _check_baseline(config.report.baseline, jobs)
+    check_writable(folder, *{Path(job.cache) for job in jobs})
+    return jobs
+
+
+def _compose_jobs(config: DictConfig) -> list[DictConfig]:
+    """Compose the configurations of a grid's jobs, or of a search's jobs at the ends of its ranges.
+
+    Raises:
+        GraftError: a key or an option does not exist, or a value has the wrong type.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        jobs = grid(config) if config.sweep is None else jobs_to_check(config)
+        return [loader.load_sweep_config(config, overrides) for overrides in jobs]
+    except HydraException as error:
+        raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
+
+
+def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) -> None:
+    """Refuse a sweep without jobs, and keys that must be equal in all of them.
+
+    Raises:
+        GraftError: names the key.
+    """
+    if not jobs:
+        raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
+    if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
+        raise GraftError("name= cannot be swept: it is the folder of the whole sweep; try one value")
+    if any(job.sweep != config.sweep for job in jobs):
+        raise GraftError("sweep= cannot be swept: it says how jobs are chosen; try one of its options")
+
+
+def _check_search(jobs: Sequence[DictConfig]) -> None:
+    """Refuse a search without Optuna, or without validation images.
+
+    Args:
+        jobs: the configurations at the ends of the search's ranges.
+
+    Raises:
+        GraftError: names what to install, or the key to set.
+    """
+    option = jobs[0].hydra.runtime.choices.get("sweep")
+    if importlib.util.find_spec("optuna") is None:
+        raise GraftError(f'sweep={option} needs Optuna; try pip install -e ".[optuna]"')
+    for job in jobs:
+        root = Path(job.dataset.root or ".") if str(job.dataset._target_).endswith(".ImageFolder") else None
+        if job.dataset.val_per_class == 0 and not (root and (root / "train").is_dir() and (root / "val").is_dir()):
+            raise GraftError(
+                f"there are no validation images, and sweep={option} chooses jobs by validation accuracy (never by "
+                "test images); try dataset.val_per_class=20"
+            )
+
+
+def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
+    """Refuse a baseline that matches no job.
+
+    Raises:
+        GraftError: lists the keys and values in which the jobs differ.
+    """
+    if baseline is None:
+        return
+    composed = [(to_plain(without_hydra(job)), choices(job.hydra)) for job in jobs]
+    if not any(matches(baseline, chosen, config) for config, chosen in composed):
+        raise unknown_baseline(baseline, settings(composed))
+
+
+def check_job(config: DictConfig, folder: Path) -> None:
+    """Refuse a configuration that cannot run, or that would overwrite another one's result.
+
+    Raises:
+        GraftError: names its faults, or the keys in which the results differ.
+    """
+    cfg = without_hydra(config)
+    check(cfg)
+    typed = {override.partition("=")[0]: override for override in config.hydra.overrides.task}
+    for knob in unused(cfg, list(typed)):
+        _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
+    check_existing_result(to_plain(cfg), folder)
+
+
+@functools.cache  # once, not for each job of a sweep
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def check_writable(*folders: Path) -> None:
+    """Make the folders that a run writes into, and write a temporary file into each.
+
+    Raises:
+        GraftError: one of them cannot be made or written into.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise GraftError(
+                f"cannot write to {folder} ({error.strerror}); try name=, hydra.run.dir= or cache="
+            ) from None

@@ -1,0 +1,92 @@
+"""The grid sweep: `grid` lists the overrides of its jobs, `run_grid` launches them.
+
+Hydra calls this before anything heavy is imported: do not import torch here.
+"""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from graft.errors import GraftError
+from graft.run.launcher import launching
+
+# Configurations by their overrides, from their check until the launcher of this process runs them: composing one
+# takes 0.07 s (2 cores, 2026-11-26).
+_composed: dict[tuple[str, ...], DictConfig] = {}
+
+
+def grid(config: DictConfig) -> list[list[str]]:
+    """Return the overrides of each job: all combinations of the listed values; the last key varies fastest.
+
+    Args:
+        config: the sweep's configuration, with `hydra`.
+
+    Raises:
+        GraftError: a key has an interval instead of a list.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    values: dict[str, list[str]] = {}
+    for override in parser.parse_overrides(list(config.hydra.overrides.task)):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise GraftError(f"{override.input_line} is an interval, and sweep=grid needs a list; try sweep=optuna")
+    return [list(overrides) for overrides in itertools.product(*values.values())]
+
+
+def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None) -> list[list[JobReturn]]:
+    """Launch all jobs of a grid, as Hydra's basic sweeper does.
+
+    Args:
+        config: the sweep's configuration, with `hydra`.
+        launcher: runs the jobs.
+        max_batch_size: how many jobs the launcher gets together; None: all.
+
+    Returns:
+        The launcher's returns for each batch of jobs.
+    """
+    jobs = grid(config)
+    folder = Path(config.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    size = max_batch_size or len(jobs)
+    batches = []
+    with launching(config):
+        for start in range(0, len(jobs), size):
+            batch = list(launcher.launch(jobs[start : start + size], initial_job_idx=start))
+            for job in batch:
+                _ = job.return_value  # raises the exception of a failed job
+            batches.append(batch)
+    return batches
+
+
+def keep_composed(jobs: Iterable[DictConfig]) -> None:
+    """Keep composed configurations for a launcher with the context of `with_composed`."""
+    _composed.update({tuple(job.hydra.overrides.task): job for job in jobs})
+
+
+def with_composed(context: HydraContext) -> HydraContext:
+    """Return a context for Hydra's basic launcher, whose jobs are those that `keep_composed` got."""
+    return HydraContext(ComposedJobs(context.config_loader), context.callbacks)  # type: ignore[arg-type]
+
+
+class ComposedJobs:
+    """Hydra's config loader, as far as launchers use it; composes only jobs that have not been composed yet."""
+
+    def __init__(self, loader: ConfigLoader):
+        self.loader = loader
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        job = _composed.pop(tuple(sweep_overrides), None)
+        return self.loader.load_sweep_config(master_config, sweep_overrides) if job is None else job
