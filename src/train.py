@@ -1,4 +1,4 @@
-"""Run one experiment, or with -m a sweep of them; python src/train.py --help says what can be set."""
+"""Run one experiment, or with -m a sweep of them; python src/train.py --help lists the keys."""
 
 import sys
 
@@ -12,7 +12,7 @@ from graft.run.sweep import run_job, stop_on_error
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Run one job."""
-    from graft.run.job import main  # imports torch, which takes seconds: not before the configuration stands
+    from graft.run.job import main  # imports torch, which takes seconds: only after the configuration is checked
 
     run_job(main, cfg)
 

@@ -6,8 +6,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-# The room of each module that conf/ names. Configurations write the public name, graft.head.Dense, as
-# torch.optim.Adam lives in torch/optim/adam.py: a module can move without changing a result, a cache or a user's YAML.
+# The room of each module that conf/ names. Configurations write the public name, graft.head.Dense, although the class
+# is in graft/model/head.py: a module can move without changing a result, a cache or a user's YAML.
 ROOMS = {
     "augment": "data",
     "dataset": "data",

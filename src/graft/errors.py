@@ -1,14 +1,12 @@
 """Graft's exceptions: two that a user can act on, one that ends a job without being an error."""
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 class GraftError(Exception):
-    """A mistake that the user can correct; the message is all that they see.
-
-    It says what happened, what was expected and what to try, in that order.
-    """
+    """A mistake that the user can correct. The message, printed without a traceback, ends in something to try."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +16,8 @@ class Fault:
     Attributes:
         key: its key: `head.widths`.
         got: the value.
-        expected: what is allowed, as it follows "must be".
-        example: what to type instead: `head=dense512`.
+        expected: the allowed values, in words that follow "must be".
+        example: overrides to type instead: `head.widths=[512], or head=plain`.
     """
 
     key: str
@@ -28,11 +26,11 @@ class Fault:
     example: str
 
     def __str__(self) -> str:
-        return f"{self.key} must be {self.expected}, got {self.got}; try {self.example}"
+        return f"{self.key} must be {self.expected}, got {as_typed(self.got)}; try {self.example}"
 
 
 class ConfigError(GraftError):
-    """All faults of a configuration, in one message.
+    """All faults of a configuration, in one message of a line each.
 
     Args:
         faults: at least one.
@@ -43,8 +41,28 @@ class ConfigError(GraftError):
         super().__init__("\n".join(map(str, self.faults)))
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.faults,)  # by its argument: a rank's error crosses a process boundary
+        # Exceptions are pickled with their message as the argument, but this one takes faults. Ranks send theirs.
+        return type(self), (self.faults,)
 
 
 class Pruned(Exception):
     """A search's pruner ended this job, which is neither a failure nor a result."""
+
+
+def nearest(word: str, known: Iterable[str], count: int = 1, similarity: float = 0.0) -> list[str]:
+    """Return up to `count` known words, the most similar first.
+
+    Args:
+        word: the unknown word.
+        known: the words to choose from.
+        count: how many to return.
+        similarity: the least similarity, from 0 to 1 (identical).
+    """
+    return difflib.get_close_matches(word, list(known), count, similarity)
+
+
+def as_typed(value: object) -> str:
+    """Return a configuration's value as it is typed: `null`, `true`, `[1,2]`."""
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.process import environment_rank
 
-RESULT = "result.json"  # written last: a folder that has it holds a finished job
+RESULT = "result.json"  # written last: a job whose folder has it is finished
 HISTORY = "history.csv"
 FAILURE = "failure.json"  # in place of a result: why the job failed
 PRUNED = "pruned.json"  # in place of a result: when a search's pruner ended the job
@@ -25,7 +25,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def finished_result(folder: Path, identity: str) -> dict[str, Any] | None:
-    """Return a job's result if all its trials finished and its configuration and data had this identity."""
+    """Return a job's result if all its trials finished and its identity is this one; None otherwise."""
     result = read_result(folder)
     if result is None or result.get("identity") != identity:
         return None
@@ -34,7 +34,10 @@ def finished_result(folder: Path, identity: str) -> dict[str, Any] | None:
 
 @contextmanager
 def locked_job_folder(folder: Path) -> Iterator[None]:
-    """Hold a job folder's lock; of several ranks, rank 0 takes it. There is no process group yet."""
+    """Hold a job folder's lock: one process at a time runs the job, the others wait.
+
+    Of a job's ranks only rank 0 takes it. The environment tells which that is, because no process group exists yet.
+    """
     from filelock import FileLock
 
     with FileLock(folder / ".lock") if environment_rank() == 0 else nullcontext():

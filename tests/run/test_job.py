@@ -116,7 +116,7 @@ def test_every_optimizer_learns(run: Run, optimizer: str):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("+trainer.max_epochs=3", "trainer.max_epochs is set by Graft; try epochs="),
+        ("+trainer.max_epochs=3", "trainer.max_epochs must be absent, because Graft sets it, got 3; try epochs="),
         ("+trainer.foo=1", "Trainer takes no foo"),
         ("trainer.precision=foo", "Lightning refuses these trainer flags: Precision 'foo' is invalid"),
         ("trainer.accelerator=abacus", "Lightning refuses these trainer flags"),

@@ -89,22 +89,19 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["trainer.devices=64"], "trainer.devices=64, but the CPU has .* cores, .* try trainer.devices="),
         (
-            ["batch_size=1"],
-            r"batch_size must be at least 2, one image .*, got 1; try batch_size=2, or trainer.devices=1",
+            ["trainer.devices=64", "batch_size=64"],
+            "trainer.devices=64, but the CPU has .* cores, .* try trainer.devices=",
         ),
-        (["source.batch_size=1"], "source.batch_size must be at least 2, .*, got 1"),
-        (
-            ["regularize.mixup=0.2", "batch_size=3"],
-            "at least 4, because mixup and cutmix .* 2 devices, got 3; try batch_size=4",
-        ),
-        (["lr=auto"], r"trainer\.devices must be 1 with lr=auto, got 2; try trainer\.devices=1"),
-        (["head=ridge"], r"trainer\.devices must be 1 with head=ridge, .*, got 2; try trainer=default"),
+        (["batch_size=1"], "batch_size must be at least 2 with 2 devices, .*, got 1; try batch_size=2"),
+        (["source.batch_size=1"], "source.batch_size must be at least 2 with 2 devices, .*, got 1"),
+        (["regularize.mixup=0.2", "batch_size=3"], "batch_size must be at least 4 .* on 2 devices, .*=4"),
+        (["lr=auto"], "lr must be a number with several devices, .*, or trainer=default"),
+        (["head=ridge"], "trainer.devices must be 1 with head=ridge, .*; try trainer=default, or head=plain"),
         (["trainer.num_nodes=2"], "nothing has started processes on these nodes; try srun, or torchrun --nnodes=2"),
         (["trainer.strategy=ddp_spawn"], "trainer.strategy must be auto or ddp"),
         (["trainer.devices=two"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
-        (["+trainer.sync_batchnorm=false"], "trainer.sync_batchnorm is set by Graft"),
+        (["+trainer.sync_batchnorm=false"], "trainer.sync_batchnorm must be absent, because Graft sets it"),
         (["backbone=cnn5", "tune=full", "tune.batch_norm=frozen"], "batch norm that trains"),  # when it is pre-trained
     ],
 )

@@ -93,5 +93,5 @@ def test_a_fit_that_goes_on_keeps_its_rate(tmp_path: Path):
 
 
 def test_heads_that_are_fitted_have_no_rate(run: Run):
-    with pytest.raises(GraftError, match=r"lr must be a number with head=ridge, .*, got auto; try lr=0.001"):
+    with pytest.raises(GraftError, match=r"lr must be a number with head=ridge, .*; try lr=0.001, or head=plain"):
         run("head=ridge", "lr=auto")

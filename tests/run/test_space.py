@@ -143,7 +143,7 @@ def test_a_search_needs_optuna_and_m(
 def test_a_folder_of_validation_images_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for part in ("train", "test"):
         (tmp_path / part).mkdir()
-    config = sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}")
+    config = sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
     with pytest.raises(SystemExit):
         SweepCallback().on_multirun_start(config)
     assert "there are no validation images" in capsys.readouterr().err

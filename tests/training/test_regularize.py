@@ -154,13 +154,13 @@ def test_every_regularizer_changes_the_result(run: Run, tmp_path: Path):
     ("overrides", "message"),
     [
         (("regularize.label_smoothing=1",), r"regularize.label_smoothing must be in \[0, 1\), got 1"),
-        (("regularize.clip=0",), "regularize.clip must be null or above 0, got 0; try regularize.clip=1.0"),
+        (("regularize.clip=0",), "regularize.clip must be null or a number above 0, got 0; try regularize.clip=1.0"),
         (("regularize.mixup=-1",), "regularize.mixup must be from 0 to 100, got -1"),
         (("regularize.ema=1",), "regularize.ema must be"),
-        (("regularize.mixup=1", "batch_size=1"), "regularize.mixup mixes images of one batch, got batch_size=1"),
-        (("regularize.cutmix=1",), r"regularize\.cutmix must be 0 on stored features without height and width"),
-        (("regularize.l2_sp=1",), r"regularize\.l2_sp must be 0 unless .*, got 1.*; try tune=full with source=big"),
-        (("regularize.l2_sp=1", "source=scratch"), r"regularize\.l2_sp must be 0 unless stages with a source"),
+        (("regularize.mixup=1", "batch_size=1"), "batch_size must be at least 2 with regularize.mixup .*, got 1"),
+        (("regularize.cutmix=1",), "regularize.cutmix must be 0 .* no height and width, got 1"),
+        (("regularize.l2_sp=1",), "regularize.l2_sp must be 0 .*, got 1; try .*, or tune=full with source=big"),
+        (("regularize.l2_sp=1", "source=scratch"), "regularize.l2_sp must be 0 unless stages"),
         (("class_weights=some",), "class_weights must be null or balanced, got some"),
     ],
 )

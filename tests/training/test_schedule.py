@@ -90,7 +90,7 @@ def test_jobs_follow_a_schedule_alone_as_in_the_stack(run: Run):
     ("overrides", "message"),
     [
         (("schedule.warmup=1",), r"schedule.warmup must be in \[0, 1\), got 1"),
-        (("schedule=step", "schedule.step_size=100"), "schedule.step_size=100 with epochs=100 never changes"),
+        (("schedule=step", "schedule.step_size=100"), "schedule.step_size must be below epochs=100, .*, got 100"),
         (("schedule=one_cycle", "schedule.anneal_strategy=x"), "schedule.anneal_strategy must be cos or linear"),
     ],
 )

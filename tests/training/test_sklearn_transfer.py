@@ -88,10 +88,10 @@ def test_a_job_with_a_solved_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("head=ridge", "tune=full"), r"tune\.thaw must be 0 with head=ridge, .*, got 2; try tune=frozen"),
-        (("head=logistic", "source=scratch"), r"tune\.thaw must be 0 with head=logistic"),
-        (("head=ridge", "augment=digits", "regularize.ema=0.9"), r"(?s)try augment=none.*try regularize=default"),
-        (("head=ridge", "backbone.keep=0"), r"backbone\.keep must be at least 1 with head=ridge"),
+        (("head=ridge", "tune=full"), "tune.thaw must be 0 with head=ridge.*try tune=frozen, or head=plain"),
+        (("head=logistic", "source=scratch"), "source must be .* with head=logistic"),
+        (("head=ridge", "augment=digits", "regularize.ema=0.9"), "(?s)try augment=none, .*try regularize.ema=0"),
+        (("head=ridge", "backbone.keep=0"), "backbone.keep must be above 0 with head=ridge"),
     ],
 )
 def test_what_cannot_be_solved_is_refused(run: Run, overrides: tuple[str, ...], message: str):

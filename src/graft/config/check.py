@@ -1,97 +1,98 @@
-"""The check of a configuration as a whole, before anything runs: its values, their combinations, knobs without effect.
+"""The check of a configuration as a whole, before anything runs: its keys, its values, and their combinations.
 
-Nothing heavy is imported here, so that an impossible value answers at once.
+Do not import torch here: `--help` must answer in under a second.
 """
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from graft.config.combinations import combinations
 from graft.config.knobs import Knobs
 from graft.config.rules import RULES
-from graft.errors import GraftError
+from graft.config.values import Undecided, Values
+from graft.errors import ConfigError, Fault, nearest
 
-KEYS = [knob.name for knob in fields(Knobs)]  # what +key= would add is read by nothing
+KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
+
+# Keys without effect on heads that scikit-learn fits, and where no stage is thawed.
+STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
+THAWED = ("tune.lr_decay", "tune.batch_norm")
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse impossible values and combinations, all in one message.
+    """Refuse unknown keys, impossible values and impossible combinations.
 
     Raises:
-        GraftError: names every fault with its key, its value and what would be allowed.
+        ConfigError: has all faults; combinations with a faulty value are not judged.
     """
-    faults = [
-        f"there is no key {key}{_nearest(str(key))}; --help lists them all" for key in cfg if str(key) not in KEYS
-    ]
-    for key, rule in RULES.items():
-        group, _, leaf = key.rpartition(".")
-        node = OmegaConf.select(cfg, group) if group else cfg
-        if node is None or leaf not in list(node):  # a missing value, ???, would not be `in node`
-            continue  # this group's option has no such key
-        if group and "${" in str(node._get_node(leaf)):
-            continue  # a knob's value, which is reported under the knob's name
-        missing = OmegaConf.is_missing(node, leaf)
-        value = "nothing" if missing else node[leaf]
-        value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if missing or not rule.holds(value):
-            faults.append(f"{key} must be {rule.expected}, got {value}; try {key}={rule.example}")
-    if not faults:
-        faults = _combinations(cfg)
+    faults = [*_unknown_keys(cfg), *_impossible_values(cfg)]
+    faults += combinations(Values(cfg, {fault.key for fault in faults}))
     if faults:
-        raise GraftError("\n".join(faults))
+        raise ConfigError(faults)
 
 
-def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    return f"; try {near[0]}=" if near else ""
+def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
+    for key in map(str, cfg):
+        if key not in KEYS:
+            near = nearest(key, KEYS, similarity=0.6)
+            yield Fault(key, f"{key}={cfg[key]}", "a key that --help lists", f"{near[0]}=" if near else "--help")
 
 
-def _combinations(cfg: DictConfig) -> list[str]:
-    """Return what is wrong with values that are each possible alone."""
-    faults = []
-    big, small = ({str(item) for item in _listed(classes)} for classes in (cfg.dataset.big, cfg.dataset.small))
-    both = big if cfg.dataset.small == "all" else big & small
-    if both:
-        faults.append(
-            f"dataset.big and dataset.small share the classes {', '.join(sorted(both))}; a class is in one split only"
-        )
-    if _is(cfg.source, "Scratch") and cfg.tune.thaw == 0 and cfg.backbone.keep != 0:
-        faults.append("tune=frozen with source=scratch freezes random weights; try tune=auto, or source=big")
-    for key in ("mixup", "cutmix"):
-        if cfg.regularize[key] and cfg.batch_size == 1:
-            faults.append(f"regularize.{key} mixes images of one batch, got batch_size=1; try batch_size=4")
-    if _is(cfg.schedule, "step") and cfg.schedule.step_size >= cfg.epochs:
-        faults.append(
-            f"schedule.step_size={cfg.schedule.step_size} with epochs={cfg.epochs} never changes the learning rate; "
-            f"try schedule.step_size={max(1, cfg.epochs // 3)}, or schedule=constant"
-        )
-    return faults
+def _impossible_values(cfg: DictConfig) -> Iterator[Fault]:
+    values = dict(_values(cfg))
+    for key, rule in RULES.items():
+        if key in values and not rule.allows(values[key]):
+            got = "nothing" if values[key] is MISSING else values[key]
+            yield Fault(key, got, rule.expected, f"{key}={rule.example}")
 
 
-def _is(option: DictConfig, *names: str) -> bool:
-    """Return whether an option builds one of these classes or functions; it is not imported for that."""
-    return str(option._target_).rpartition(".")[2] in names
+MISSING = object()  # the value of a key that has to be typed: dataset.root=???
 
 
-def _listed(classes: ListConfig | str) -> Sequence:
-    return [] if isinstance(classes, str) else classes
+def _values(node: DictConfig, group: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key that has a rule and its plain value.
+
+    A group's copy of a knob (`dropout: ${dropout}`) is left out: its faults are reported under the knob's name.
+    """
+    for name in map(str, node):
+        key = f"{group}.{name}" if group else name
+        if OmegaConf.is_missing(node, name):
+            yield key, MISSING
+        elif group and _is_copy(node, name):
+            continue
+        elif key in RULES:
+            value = node[name]
+            yield key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        elif isinstance(node[name], DictConfig):
+            yield from _values(node[name], key)
 
 
-SOLVED = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")  # without effect on heads that are solved
-THAWED = ("tune.lr_decay", "tune.batch_norm")  # without effect where no stage is
+def _is_copy(node: DictConfig, name: str) -> bool:
+    if OmegaConf.is_interpolation(node, name):
+        return True
+    value = node[name]
+    return isinstance(value, ListConfig) and any(OmegaConf.is_interpolation(value, i) for i in range(len(value)))
 
 
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
-    """Return which knobs of those that were typed have no effect on this configuration."""
-    solved = _is(cfg.head, "Ridge", "Logistic")
-    frozen = cfg.tune.thaw == 0 or (cfg.tune.thaw == "auto" and not _is(cfg.source, "Scratch"))
+    """Return which of the typed knobs have no effect on a configuration that `check` accepts."""
+    values = Values(cfg)
+    head, frozen = values.sklearn_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
     return [
         knob
         for knob in knobs
-        if (solved and knob.split(".")[0] in SOLVED)
+        if (head and knob.split(".")[0] in STEPS)
         or (frozen and knob in THAWED)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]
+
+
+def _all_frozen(values: Values) -> bool:
+    try:
+        return values.num_thawed()[-1] == 0
+    except Undecided:
+        return False

@@ -14,8 +14,8 @@ from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.job_folder import read_result
 
-# Part of every job's identity and of the names of stored pre-trainings. Raise it only with a change that alters
-# results: it makes every finished job unfinished and every stored pre-training unused.
+# Part of every job's identity and of every stored pre-training's name. Raise it only with a change that alters
+# results: all finished jobs then run again, and all pre-trainings too.
 RESULTS_VERSION = "0.1.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
@@ -24,10 +24,10 @@ NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
 
 
 def job_identity(config: Mapping[str, Any], images: str) -> str:
-    """Return what a job is recognized by.
+    """Return a job's identity: two runs with the same one have the same results, except for rounding errors.
 
     Args:
-        config: its plain configuration.
+        config: the job's plain configuration.
         images: the fingerprint of its data set's images.
     """
     return fingerprint(json.dumps(result_config(config), sort_keys=True), images, RESULTS_VERSION)[:24]
@@ -35,7 +35,7 @@ def job_identity(config: Mapping[str, Any], images: str) -> str:
 
 def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a job's plain configuration that affects its results."""
-    flags = config.get("trainer", {})  # absent from some results of older versions
+    flags = config.get("trainer", {})  # results of older versions may lack it
     trainer = {key: value for key, value in flags.items() if key not in NOT_COMPARED_TRAINER}
     return {key: value for key, value in config.items() if key not in NOT_COMPARED} | {"trainer": trainer}
 
@@ -75,9 +75,9 @@ def check_existing_result(config: Mapping[str, Any], folder: Path) -> None:
     """
     existing = read_result(folder)
     if existing is None or "config" not in existing:
-        return  # no result, or a damaged one, which is computed again
+        return  # no result, or a damaged one: the job runs
     old, new = leaves(result_config(existing["config"])), leaves(result_config(config))
-    # Results of older versions lack keys that were added later: those are not compared.
+    # Keys that were added after an old result was written are not compared.
     changed = [key for key in new if key in old and old[key] != new[key]]
     if changed:
         raise GraftError(

@@ -1,199 +1,232 @@
-"""Rules: what each of a configuration's values must be; check.py holds a configuration against them.
+"""Rules: the values that each key of a configuration may have. check.py applies them.
 
-Nothing heavy is imported here, so that an impossible value answers at once.
+Do not import torch here: `--help` must answer in under a second.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
+
+from graft.errors import as_typed
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a key's value must be, in words and as a test."""
+    """The values that a key may have.
+
+    Attributes:
+        expected: these values in words, as they follow "must be".
+        allows: whether a value is one of them.
+        example: one of them, as it is typed.
+    """
 
     expected: str
-    holds: Callable[[Any], bool]
+    allows: Callable[[Any], bool]
     example: str
 
 
-def whole(low: int, example: int, *others: str | None) -> Rule:
-    """Return the rule of a whole number of at least `low`, or one of some other values."""
-    words = ["null" if other is None else other for other in others]
-    expected = " or ".join([*words, f"a whole number of at least {low}"])
-    return Rule(expected, lambda value: value in others or (type(value) is int and value >= low), str(example))
+def whole(low: int, example: int) -> Rule:
+    """Return the rule of a whole number of at least `low`; True, which equals 1, is none."""
+    return Rule(f"a whole number of at least {low}", lambda value: type(value) is int and value >= low, str(example))
 
 
-def _fraction(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+def number(low: float, high: float, example: float, closed: str = "both") -> Rule:
+    """Return the rule of a number in an interval; NaN and booleans are in none.
+
+    Args:
+        low: its lower end.
+        high: its upper end.
+        example: one of its numbers.
+        closed: which ends belong to it: `both`, `left`, `right` or `neither`.
+    """
+    left, right = closed in ("both", "left"), closed in ("both", "right")
+
+    def allows(value: Any) -> bool:
+        if type(value) not in (int, float):
+            return False
+        return (value >= low if left else value > low) and (value <= high if right else value < high)
+
+    if high == inf:
+        expected = f"a {'' if right else 'finite '}number {'of at least' if left else 'above'} {low}"
+    elif left and right:
+        expected = f"from {low} to {high}"
+    else:
+        expected = f"in {'[' if left else '('}{low}, {high}{']' if right else ')'}"
+    return Rule(expected, allows, str(example))
 
 
-def within(low: float, high: float, example: float) -> Rule:
-    """Return the rule of a number between two, or at one of them."""
+def text(expected: str, example: str, pattern: str = ".+") -> Rule:
+    """Return the rule of a text that a regular expression matches as a whole."""
+    return Rule(expected, lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None, example)
+
+
+def list_of(
+    expected: str, example: str, item: Rule | None = None, least: int = 1, most: float = inf, distinct: bool = False
+) -> Rule:
+    """Return the rule of a list of `least` to `most` items, each of which `item` allows; None allows any."""
+
+    def allows(value: Any) -> bool:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            return False
+        if distinct and len({str(each) for each in value}) < len(value):
+            return False
+        return item is None or all(map(item.allows, value))
+
+    return Rule(expected, allows, example)
+
+
+def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
+    """Return the rule of one of several values, or of what one of several rules allows.
+
+    Args:
+        alternatives: values and rules; the example is the first rule's, or else the first value that is not null.
+        expected: as `Rule` has it; by default the words of all alternatives.
+    """
+    rules = [each if isinstance(each, Rule) else _exactly(each) for each in alternatives]
+    words = [rule.expected for rule in rules]
+    given = [each.example for each in alternatives if isinstance(each, Rule)]
+    examples = given or [rule.example for rule in rules if rule.example != "null"]
     return Rule(
-        f"from {low} to {high}",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
-        str(example),
+        expected or f"{', '.join(words[:-1])}{',' if len(words) > 2 and given else ''} or {words[-1]}",
+        lambda value: any(rule.allows(value) for rule in rules),
+        next(iter(examples), "null"),
     )
 
 
-def _one_of(*values: str) -> Rule:
-    return Rule(f"{', '.join(values[:-1])} or {values[-1]}", lambda value: value in values, values[0])
+def _exactly(allowed: str | bool | None) -> Rule:
+    word = as_typed(allowed)
+    return Rule(word, lambda value: type(value) is type(allowed) and value == allowed, word)
 
 
-RATE = Rule(
-    "auto or a number above 0",
-    lambda value: value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0),
-    "0.001",
-)
-FRACTION = Rule("in [0, 1)", lambda value: isinstance(value, int | float) and 0 <= value < 1, "0.5")
-
-
-def _path(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _classes(value: Any) -> bool:
-    return isinstance(value, list) and len({str(item) for item in value}) == len(value)
-
-
-def _devices(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) > 0 and all(type(number) is int and number >= 0 for number in value)
-    return value == "auto" or (type(value) is int and value >= 1)
-
-
-def _stages(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _all_stages(values: list) -> bool:
-    return len(values) > 0 and all(map(_stages, values))
-
-
-def _reference(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return value is None
-    if value.keys() != {"low", "high", "source"} or not all(_fraction(value[end]) for end in ("low", "high")):
+def _is_reference(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"low", "high", "source"}:
         return False
-    return value["low"] <= value["high"]
+    return UNIT.allows(value["low"]) and UNIT.allows(value["high"]) and value["low"] <= value["high"]
 
 
-RULES = {
+def _under(group: str, rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    return {f"{group}.{key}": rule for key, rule in rules.items()}
+
+
+FLAG = one_of(True, False)
+UNIT = number(0, 1, 0.1)
+FRACTION = number(0, 1, 0.5, closed="left")
+POSITIVE = number(0, inf, 0.001, closed="neither")
+NOT_NEGATIVE = number(0, inf, 0.01, closed="left")
+LEARNING_RATE = one_of("auto", POSITIVE)
+
+HEAD = {
+    "dropout": FRACTION,
+    "input_dropout": FRACTION,
+    "widths": list_of("a list of positive whole numbers", "[512]", whole(1, 512)),
+}
+OPTIMIZER = {
+    "lr": LEARNING_RATE,
+    "betas": list_of("a list of two numbers in [0, 1)", "[0.9,0.999]", FRACTION, least=2, most=2),
+    "eps": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "momentum": UNIT,
+    "alpha": UNIT,
+}
+SCHEDULE = {
+    "warmup": FRACTION,
+    "eta_min": UNIT,
+    "step_size": whole(1, 30),
+    "gamma": UNIT,
+    "pct_start": number(0, 1, 0.3, closed="neither"),
+    "div_factor": number(1, 1_000_000, 25),
+    "final_div_factor": number(1, 1_000_000_000_000, 10000),
+    "anneal_strategy": one_of("cos", "linear"),
+}
+
+RULES: dict[str, Rule] = {
     "seed": whole(0, 0),
     "trials": whole(1, 15),
-    "trials_at_once": whole(1, 5, "auto"),
+    "trials_at_once": one_of("auto", whole(1, 5)),
     "epochs": whole(1, 100),
     "batch_size": whole(1, 4),
     "dropout": FRACTION,
     "width": whole(1, 512),
-    "lr": RATE,
-    "optimizer.lr": RATE,
+    "lr": LEARNING_RATE,
     "val_every": whole(1, 10),
-    "resume": Rule("null, true or false", lambda value: value is None or isinstance(value, bool), "true"),
-    "class_weights": Rule("null or balanced", lambda value: value in (None, "balanced"), "balanced"),
-    "dataset.root": Rule("the path of a folder", lambda value: value is None or _path(value), "DIR"),
-    "dataset.big": Rule(
-        "rest or a list of different classes", lambda value: value == "rest" or _classes(value), "[0,2,4,6,8]"
+    "resume": one_of(None, True, False),
+    "class_weights": one_of(None, "balanced"),
+    "reference": Rule(
+        "null or low and high (fractions of 1) and their source",
+        lambda value: value is None or _is_reference(value),
+        "{low: 0.84, high: 0.873, source: paper}",
     ),
-    "dataset.small": Rule(
-        "all or a list of two or more different classes",
-        lambda value: value == "all" or (_classes(value) and len(value) > 1),
-        "[1,3,5,7,9]",
+    "report.baseline": one_of(
+        None, text("the key and value of one of the jobs", "source:scratch", r"[\w.]+:[^+]+(\+[\w.]+:[^+]+)*")
     ),
-    "dataset.draw": _one_of("stratified", "first"),
+    "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),
+    "dataset.download": FLAG,
+    "dataset.big": one_of("rest", list_of("a list of different classes", "[0,2,4,6,8]", least=0, distinct=True)),
+    "dataset.small": one_of("all", list_of("a list of two or more different classes", "[1,3]", least=2, distinct=True)),
+    "dataset.draw": one_of("stratified", "first"),
     "dataset.small_per_class": whole(1, 20),
-    "dataset.small_total": whole(1, 100, None),
+    "dataset.small_total": one_of(None, whole(1, 100)),
     "dataset.val_per_class": whole(0, 10),
-    "dataset.test_per_class": whole(1, 250, None),
-    "dataset.pixels": _one_of("weights", "unit", "byte"),
+    "dataset.test_per_class": one_of(None, whole(1, 250)),
+    "dataset.pixels": one_of("weights", "unit", "byte"),
     "dataset.pad": whole(0, 2),
-    "dataset.size": whole(1, 32, None),
-    "dataset.skip_unreadable": Rule("true or false", lambda value: isinstance(value, bool), "true"),
-    "backbone.keep": whole(0, 2, None),
-    "backbone.model": Rule("a network's name in its library", _path, "resnet18"),
-    "backbone.pool": _one_of("average", "flatten"),
+    "dataset.size": one_of(None, whole(1, 32)),
+    "dataset.skip_unreadable": FLAG,
+    "backbone.keep": one_of(None, whole(0, 2)),
+    "backbone.model": text("a network's name in its library", "resnet18"),
+    "backbone.pool": one_of("average", "flatten"),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
     "source.seed": whole(0, 0),
-    "source.head.dropout": FRACTION,
-    "source.path": Rule("the path of a file", lambda value: _path(value), "FILE"),
-    "source.weights": Rule("null or a name", lambda value: value is None or isinstance(value, str), "IMAGENET1K_V1"),
-    "head.dropout": FRACTION,
-    "head.input_dropout": FRACTION,
-    "head.widths": Rule(
-        "a list of positive whole numbers",
-        lambda value: isinstance(value, list) and len(value) > 0 and all(type(w) is int and w > 0 for w in value),
-        "[512]",
-    ),
-    "schedule.warmup": FRACTION,
-    "schedule.eta_min": within(0, 1, 0.0),
-    "schedule.step_size": whole(1, 30),
-    "schedule.gamma": within(0, 1, 0.1),
-    "schedule.pct_start": Rule("in (0, 1)", lambda value: isinstance(value, float) and 0 < value < 1, "0.3"),
-    "schedule.div_factor": within(1, 1e6, 25),
-    "schedule.final_div_factor": within(1, 1e12, 10000),
-    "schedule.anneal_strategy": _one_of("cos", "linear"),
-    "augment.rotate": within(0, 180, 15),
-    "augment.translate": within(0, 1, 0.1),
-    "augment.scale": within(0, 0.9, 0.15),
-    "augment.shear": within(0, 80, 10),
-    "augment.flip": within(0, 1, 0.5),
-    "augment.elastic": within(0, 100, 0.7),
-    "augment.smoothness": whole(1, 7),
-    "augment.colour": within(0, 1, 0.3),
-    "augment.noise": within(0, 1, 0.05),
-    "augment.erase": within(0, 1, 0.25),
-    "augment.fill": _one_of("zeros", "border", "reflection"),
-    "augment.num_ops": whole(1, 2),
-    "augment.magnitude": within(0, 30, 9),
-    "augment.views": whole(2, 8, None),
-    "augment.test_views": whole(2, 4, None),
-    "regularize.label_smoothing": FRACTION,
-    "regularize.clip": Rule(
-        "null or above 0", lambda value: value is None or (isinstance(value, int | float) and value > 0), "1.0"
-    ),
-    "regularize.mixup": within(0, 100, 0.2),
-    "regularize.cutmix": within(0, 100, 1.0),
-    "regularize.ema": FRACTION,
-    "regularize.l2_sp": within(0, 1000, 0.01),
-    "tune.thaw": Rule(
-        "auto, all, a whole number of at least 0 or with tune=thaw a list of them",
-        lambda value: value in ("auto", "all") or _stages(value) or (isinstance(value, list) and _all_stages(value)),
-        "1",
-    ),
+    **_under("source.head", HEAD),
+    **_under("source.optimizer", {**OPTIMIZER, "lr": POSITIVE}),
+    "source.path": text("the path of a file", "FILE"),
+    "source.weights": one_of(None, text("a name", "IMAGENET1K_V1")),
+    **_under("head", HEAD),
+    "tune.thaw": one_of("auto", "all", whole(0, 1), list_of("with tune=thaw a list of them", "[1,2]", whole(0, 1))),
     "tune.epochs": whole(1, 20),
-    "tune.lr": RATE,
-    "tune.batch_norm": _one_of("train", "frozen"),
-    "tune.lr_decay": Rule("in (0, 1]", lambda value: isinstance(value, int | float) and 0 < value <= 1, "0.5"),
-    "trainer.gradient_clip_val": Rule(
-        "absent: Lightning would clip all trials by their common norm, regularize.clip each by its own",
-        lambda value: value is None,
-        "null",
+    "tune.lr": LEARNING_RATE,
+    "tune.lr_decay": number(0, 1, 0.5, closed="right"),
+    "tune.batch_norm": one_of("train", "frozen"),
+    **_under("tune.optimizer", OPTIMIZER),
+    **_under("tune.schedule", SCHEDULE),
+    **_under("optimizer", OPTIMIZER),
+    **_under("schedule", SCHEDULE),
+    "augment.rotate": number(0, 180, 15),
+    "augment.translate": UNIT,
+    "augment.scale": number(0, 0.9, 0.15),
+    "augment.shear": number(0, 80, 10),
+    "augment.flip": number(0, 1, 0.5),
+    "augment.elastic": number(0, 100, 0.7),
+    "augment.smoothness": whole(1, 7),
+    "augment.colour": number(0, 1, 0.3),
+    "augment.noise": number(0, 1, 0.05),
+    "augment.erase": number(0, 1, 0.25),
+    "augment.fill": one_of("zeros", "border", "reflection"),
+    "augment.num_ops": whole(1, 2),
+    "augment.magnitude": number(0, 30, 9),
+    "augment.views": one_of(None, whole(2, 8)),
+    "augment.test_views": one_of(None, whole(2, 4)),
+    "regularize.label_smoothing": number(0, 1, 0.1, closed="left"),
+    "regularize.clip": one_of(None, number(0, inf, 1.0, closed="right")),
+    "regularize.mixup": number(0, 100, 0.2),
+    "regularize.cutmix": number(0, 100, 1.0),
+    "regularize.ema": number(0, 1, 0.99, closed="left"),
+    "regularize.l2_sp": number(0, 1000, 0.01),
+    "trainer.devices": one_of("auto", whole(1, 2), list_of("a list of GPUs' numbers", "[0,1]", whole(0, 0))),
+    "trainer.num_nodes": whole(1, 1),
+    "trainer.strategy": one_of("auto", "ddp", expected="auto or ddp: each job starts its own processes"),
+    "trainer.accumulate_grad_batches": whole(1, 1),
+    "trainer.num_sanity_val_steps": whole(-1, 0),
+    "trainer.gradient_clip_val": one_of(
+        None, expected="null: it would clip all trials by their common norm, regularize.clip clips each by its own"
     ),
-    "report.baseline": Rule(
-        "null, or the key and value of one of the jobs",
-        lambda value: value is None or all(re.fullmatch(r"[\w.]+:.+", part) for part in value.split("+")),
-        "source:scratch",
-    ),
-    "reference": Rule(
-        "null, or low and high (fractions of 1) and their source",
-        _reference,
-        "{low: 0.84, high: 0.873, source: paper}",
-    ),
-    "sweep.sampler": _one_of("tpe", "random"),
-    "sweep.pruner": _one_of("median", "halving", "hyperband", "none"),
+    "sweep.sampler": one_of("tpe", "random"),
+    "sweep.pruner": one_of("median", "halving", "hyperband", "none"),
     "sweep.jobs": whole(1, 20),
     "sweep.at_once": whole(1, 1),
     "sweep.seed": whole(0, 0),
-    "sweep.storage": Rule("null or an SQLAlchemy URL", lambda value: value is None or _path(value), "sqlite:///FILE"),
-    "trainer.devices": Rule("auto, a whole number of at least 1, or a list of GPUs' numbers", _devices, "2"),
-    "trainer.num_nodes": whole(1, 1),
-    "trainer.strategy": Rule(
-        "auto or ddp: each job starts its own processes, and joins them in Lightning's ddp",
-        lambda value: value in ("auto", "ddp"),
-        "ddp",
-    ),
-    "trainer.accumulate_grad_batches": whole(1, 1),
+    "sweep.storage": one_of(None, text("an SQLAlchemy URL", "sqlite:///FILE")),
 }

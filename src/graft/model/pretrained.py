@@ -1,6 +1,5 @@
 """Published weights: what a library offers for a network, and the pixels that they were trained on."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from enum import Enum, EnumType
 from typing import Any, Protocol
@@ -8,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from graft.data.preprocess import PretrainedInput
-from graft.errors import GraftError
+from graft.errors import GraftError, nearest
 
 
 class PretrainedWeights(Protocol):
@@ -59,7 +58,7 @@ class TorchvisionWeights:
 
 def unknown(key: str, value: str, known: Sequence[str]) -> str:
     """Say that a key names nothing known, and what comes nearest."""
-    nearest = difflib.get_close_matches(value, known, 3, 0) or list(known[:1])
-    listed = ", ".join(known if len(known) <= 12 else nearest)
+    near = nearest(value, known, 3)
+    listed = ", ".join(known if len(known) <= 12 else near)
     expected = f"one of {listed}" if len(known) <= 12 else f"one of {len(known):,} names, such as {listed}"
-    return f"{key} must be {expected}, got {value}; try {key}={nearest[0]}"
+    return f"{key} must be {expected}, got {value}; try {key}={near[0]}"

@@ -1,0 +1,200 @@
+"""Combinations: values that are possible each, but not together, as far as the configuration alone shows it.
+
+The data and the models show more, such as the number of stages under `backbone.keep=null`; they check that themselves.
+
+Do not import torch here: `--help` must answer in under a second.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from math import inf
+
+from graft.config.values import Undecided, Values
+from graft.errors import Fault, as_typed
+
+TRAINER_FLAGS = (  # set by Graft
+    "callbacks",
+    "check_val_every_n_epoch",
+    "default_root_dir",
+    "enable_checkpointing",
+    "enable_progress_bar",
+    "limit_val_batches",
+    "logger",
+    "max_epochs",
+    "sync_batchnorm",
+)
+
+
+def combinations(values: Values) -> list[Fault]:
+    """Return the faults of all combinations that can be judged."""
+    faults: list[Fault] = []
+    for find in FINDERS:
+        with suppress(Undecided):
+            for fault in find(values):  # one by one: what is found before a faulty value stays
+                faults.append(fault)
+    return faults
+
+
+def _class_in_both_splits(values: Values) -> Iterator[Fault]:
+    big, small = values.get("dataset.big"), values.get("dataset.small")
+    if not isinstance(big, list):
+        return  # the rest: by definition not in the small split
+    shared = {str(each) for each in (big if small == "all" else small)} & {str(each) for each in big}
+    if shared:
+        others = [each for each in big if str(each) not in shared]
+        expected = f"without classes of dataset.small={as_typed(small)}, because a class is in one split only"
+        without = "" if others else " with source=scratch"
+        yield Fault("dataset.big", big, expected, f"dataset.big={as_typed(others)}{without}")
+
+
+def _nothing_to_pretrain_on(values: Values) -> Iterator[Fault]:
+    big, small = values.get("dataset.big"), values.get("dataset.small")
+    if values.target("source") == "Big" and (big == [] or (big == "rest" and small == "all")):
+        expected = f"at least one class with source=big and dataset.small={as_typed(small)}"
+        yield Fault("dataset.big", big, expected, "source=scratch")
+
+
+def _random_weights_frozen(values: Values) -> Iterator[Fault]:
+    if values.source_is_trained():
+        return
+    kept = values.num_kept()
+    if values.staged():
+        expected = "big, imagenet or file with tune=thaw, whose first phase freezes all stages"
+        yield Fault("source", "scratch", expected, "tune=full, or source=big")
+        return
+    thawed = values.num_thawed()[0]
+    if kept and (thawed == 0 or thawed < kept < inf):
+        expected = "auto or all with source=scratch, because frozen stages would keep random weights"
+        yield Fault("tune.thaw", values.get("tune.thaw"), expected, "tune=auto, or source=big")
+    if values.get("tune.batch_norm") == "frozen":
+        expected = "train with source=scratch, whose batch norm has no trained statistics"
+        yield Fault("tune.batch_norm", "frozen", expected, "tune.batch_norm=train")
+
+
+def _thawed_stages(values: Values) -> Iterator[Fault]:
+    thaw, counts, kept = values.get("tune.thaw"), values.num_thawed(), values.num_kept()
+    if values.staged() and kept == 0:
+        yield Fault(
+            "backbone.keep", 0, "above 0 with tune=thaw, which thaws kept stages", "backbone.keep=1, or tune=full"
+        )
+    elif max(counts) > kept:
+        yield Fault("tune.thaw", thaw, f"at most {kept}, the kept stages (backbone.keep)", "tune.thaw=all")
+    elif not values.staged() and isinstance(thaw, list):
+        yield Fault("tune.thaw", thaw, "one number; only tune=thaw takes a list", f"tune.thaw={thaw[-1]}, or tune=thaw")
+    elif values.staged() and any(now <= before for before, now in zip([0, *counts], counts, strict=False)):
+        expected = "above 0 with tune=thaw, and each number of a list above the one before"
+        yield Fault("tune.thaw", thaw, expected, "tune.thaw=1, or tune=frozen")
+
+
+def _one_device_only(values: Values) -> Iterator[Fault]:
+    if values.world_size() == 1:
+        return
+    for key in values.automatic_rates():
+        expected = "a number with several devices, among which the range test cannot be divided"
+        yield Fault(key, "auto", expected, f"{key}=0.001, or trainer=default")
+    views = values.get("augment.test_views")
+    if views:
+        expected = "null with several devices, among which the final evaluation is not divided"
+        yield Fault("augment.test_views", views, expected, "augment.test_views=null, or trainer=default")
+
+
+def _batch_too_small(values: Values) -> Iterator[Fault]:
+    world_size = values.world_size()
+    devices = f"{world_size} devices" if world_size > 1 else "one device"
+    mixing = [f"regularize.{key}" for key in ("mixup", "cutmix") if values.get(f"regularize.{key}")]
+    for key in ("batch_size", "source.batch_size"):
+        size, least, expected = values.get(key), world_size, f"with {devices}, each of which needs an image"
+        if mixing and key == "batch_size":
+            least = 2 * world_size
+            expected = f"with {' and '.join(mixing)} on {devices}, because pairs of a device's images are mixed"
+        if size is not None and size < least:
+            yield Fault(key, size, f"at least {least} {expected}", f"{key}={least}")
+
+
+def _schedule_without_step(values: Values) -> Iterator[Fault]:
+    if values.target("schedule") != "step":
+        return
+    step_size, epochs = values.get("schedule.step_size"), values.get("epochs")
+    if step_size >= epochs:
+        smaller = f"schedule.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
+        expected = f"below epochs={epochs}, or the learning rate never changes"
+        yield Fault("schedule.step_size", step_size, expected, f"{smaller}schedule=constant")
+
+
+def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:
+    l2_sp = values.get("regularize.l2_sp")
+    if l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_thawed()[-1]):
+        expected = "0 unless stages with trained weights are thawed, which it pulls towards these weights"
+        thawed = ", or tune=full with source=big" if values.num_kept() else ""
+        yield Fault("regularize.l2_sp", l2_sp, expected, f"regularize.l2_sp=0{thawed}")
+
+
+def _cutmix_of_features(values: Values) -> Iterator[Fault]:
+    cutmix, views = values.get("regularize.cutmix"), values.get("augment.views")
+    stored = values.target("augment") == "none" or views
+    if cutmix and stored and values.num_kept() and (values.staged() or values.num_thawed()[0] == 0):
+        expected = "0 where the head trains on stored features, which have no height and width"
+        yield Fault(
+            "regularize.cutmix", cutmix, expected, "regularize.cutmix=0 with regularize.mixup=0.2, or tune=full"
+        )
+
+
+def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
+    views = values.get("augment.views")
+    if views and values.num_thawed()[-1] >= values.num_kept():
+        expected = "null if all stages train, because it stores the outputs of frozen stages"
+        yield Fault("augment.views", views, expected, "augment.views=null")
+
+
+def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
+    head = values.sklearn_head()
+    if head is None:
+        return
+    why = f"with head={head}, which is fitted to stored features"
+    if values.num_kept() == 0:
+        yield Fault("backbone.keep", 0, f"above 0 {why}", "backbone.keep=null, or head=plain")
+    elif values.get("tune.thaw") == "auto" and not values.source_is_trained():
+        yield Fault("source", "scratch", f"big, imagenet or file {why}", "source=big, or head=plain")
+    elif values.num_thawed()[-1]:
+        yield Fault("tune.thaw", values.get("tune.thaw"), f"0 {why}", "tune=frozen, or head=plain")
+
+
+def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
+    head = values.sklearn_head()
+    if head is None:
+        return
+    why = f"with head={head}, which is fitted at once"
+    if values.target("augment") != "none":
+        yield Fault("augment", values.target("augment"), f"none {why}", "augment=none, or head=plain")
+    if values.world_size() > 1:
+        yield Fault("trainer.devices", values.get("trainer.devices"), f"1 {why}", "trainer=default, or head=plain")
+    for key in values.automatic_rates():
+        yield Fault(key, "auto", f"a number {why}", f"{key}=0.001, or head=plain")
+    for key in ("label_smoothing", "clip", "mixup", "cutmix", "ema", "l2_sp"):
+        value, off = values.get(f"regularize.{key}"), "null" if key == "clip" else "0"
+        if value:
+            yield Fault(f"regularize.{key}", value, f"{off} {why}", f"regularize.{key}={off}, or head=plain")
+
+
+def _trainer_flags(values: Values) -> Iterator[Fault]:
+    for flag, value in values.get("trainer").items():
+        if flag in TRAINER_FLAGS:
+            expected = "absent, because Graft sets it"
+            yield Fault(f"trainer.{flag}", value, expected, "epochs=, val_every= or test_curve= instead")
+
+
+FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
+    _class_in_both_splits,
+    _nothing_to_pretrain_on,
+    _random_weights_frozen,
+    _thawed_stages,
+    _one_device_only,
+    _batch_too_small,
+    _schedule_without_step,
+    _l2_sp_without_stages,
+    _cutmix_of_features,
+    _views_without_frozen_stages,
+    _sklearn_head_without_frozen_stages,
+    _sklearn_head_without_steps,
+    _trainer_flags,
+)

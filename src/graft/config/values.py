@@ -1,0 +1,85 @@
+"""A configuration's values, and what follows from them, as checks of the configuration read them.
+
+Do not import torch here: `--help` must answer in under a second.
+"""
+
+from collections.abc import Collection
+from math import inf
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+
+class Undecided(Exception):
+    """A combination depends on a value that is faulty itself, or on a class that Graft does not know."""
+
+
+class Values:
+    """The values of a configuration on which combinations depend.
+
+    Args:
+        cfg: the composed configuration.
+        faulty: the keys whose values are faulty themselves.
+    """
+
+    def __init__(self, cfg: DictConfig, faulty: Collection[str] = ()):
+        self._cfg, self._faulty = cfg, faulty
+
+    def get(self, key: str) -> Any:
+        """Return a key's plain value; None if the chosen option has no such key.
+
+        Raises:
+            Undecided: the value is faulty.
+        """
+        if key in self._faulty:
+            raise Undecided(key)
+        value = OmegaConf.select(self._cfg, key)
+        return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+    def target(self, group: str) -> str:
+        """Return the name of the class or function that a group's option builds; it is not imported."""
+        return str(self.get(f"{group}._target_")).rpartition(".")[2]
+
+    def source_is_trained(self) -> bool:
+        """Return whether the source gives the backbone trained weights."""
+        if self.target("source") not in ("Scratch", "Big", "ImageNet", "File"):
+            raise Undecided("source")
+        return self.target("source") != "Scratch"
+
+    def num_kept(self) -> float:
+        """Return how many stages the backbone keeps; infinity: all that it has."""
+        keep = self.get("backbone.keep")
+        return inf if keep is None else keep
+
+    def num_thawed(self) -> list[float]:
+        """Return how many stages each number of `tune.thaw` thaws; infinity: all that the backbone has."""
+        if self.target("tune") not in ("Tune", "Thaw"):
+            raise Undecided("tune")
+        thaw = self.get("tune.thaw")
+        return [self._count(each) for each in (thaw if isinstance(thaw, list) else [thaw])]
+
+    def _count(self, thaw: int | str) -> float:
+        if thaw == "auto":
+            return 0 if self.source_is_trained() else self.num_kept()
+        return self.num_kept() if thaw == "all" else float(thaw)
+
+    def staged(self) -> bool:
+        """Return whether a first phase trains the head alone."""
+        return self.target("tune") == "Thaw"
+
+    def world_size(self) -> int:
+        """Return the least number of processes: `trainer.devices=auto` may find several devices."""
+        devices = self.get("trainer.devices")
+        per_node = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
+        return per_node * (self.get("trainer.num_nodes") or 1)
+
+    def automatic_rates(self) -> list[str]:
+        """Return the keys of the learning rates that a range test is to find."""
+        own_rate = self.get("optimizer.lr") not in (None, self.get("lr"))
+        keys = ["optimizer.lr" if own_rate else "lr", *(["tune.lr"] if self.staged() else [])]
+        return [key for key in keys if self.get(key) == "auto"]
+
+    def sklearn_head(self) -> str | None:
+        """Return the name of a head that scikit-learn fits to stored features; None for other heads."""
+        head = self.target("head")
+        return head.lower() if head in ("Ridge", "Logistic") else None

@@ -1,0 +1,163 @@
+"""Combinations that the configuration alone shows to be impossible, and possible ones beside them."""
+
+from collections.abc import Callable
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from graft.config.check import check
+from graft.config.combinations import combinations
+from graft.config.values import Values
+from graft.errors import ConfigError
+
+Configure = Callable[..., DictConfig]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "expected"),
+    [
+        ("dataset.small=[1,2]", "dataset.big", "without classes of dataset.small=[1,2]"),
+        ("dataset.small=all", "dataset.big", "without classes of dataset.small=all"),
+        ("dataset=cifar10 dataset.small=[dog,ship]", "dataset.big", "without classes of dataset.small=[dog,ship]"),
+        ("dataset.big=[]", "dataset.big", "at least one class with source=big"),
+        (
+            "dataset=image_folder dataset.root=DIR",
+            "dataset.big",
+            "at least one class with source=big and dataset.small=all",
+        ),
+        ("source=scratch tune=frozen", "tune.thaw", "auto or all with source=scratch"),
+        ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
+        ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),
+        ("source=scratch tune.batch_norm=frozen", "tune.batch_norm", "train with source=scratch"),
+        ("tune.thaw=3 backbone.keep=2", "tune.thaw", "at most 2, the kept stages"),
+        ("tune=thaw backbone.keep=2 tune.thaw=[1,3]", "tune.thaw", "at most 2, the kept stages (backbone.keep)"),
+        ("tune.thaw=[1,2]", "tune.thaw", "one number; only tune=thaw takes a list"),
+        ("tune=thaw tune.thaw=[2,1]", "tune.thaw", "above 0 with tune=thaw, and each number of a list above"),
+        ("tune=thaw tune.thaw=[2,2]", "tune.thaw", "above 0 with tune=thaw, and each number of a list above"),
+        ("tune=thaw tune.thaw=0", "tune.thaw", "above 0 with tune=thaw"),
+        ("tune=thaw tune.thaw=auto", "tune.thaw", "above 0 with tune=thaw"),
+        ("tune=thaw backbone.keep=0", "backbone.keep", "above 0 with tune=thaw"),
+        ("trainer=ddp trainer.devices=2 lr=auto", "lr", "a number with several devices"),
+        ("trainer=ddp trainer.devices=2 optimizer.lr=auto", "optimizer.lr", "a number with several devices"),
+        ("trainer=ddp trainer.devices=2 tune=thaw tune.lr=auto", "tune.lr", "a number with several devices"),
+        ("trainer.num_nodes=2 lr=auto", "lr", "a number with several devices"),
+        (
+            "trainer=ddp trainer.devices=2 augment=digits augment.test_views=2",
+            "augment.test_views",
+            "null with several devices",
+        ),
+        ("trainer=ddp trainer.devices=2 batch_size=1", "batch_size", "at least 2 with 2 devices"),
+        ("trainer.devices=[0,3,5] batch_size=2", "batch_size", "at least 3 with 3 devices"),
+        ("trainer=ddp trainer.devices=2 trainer.num_nodes=3", "batch_size", "at least 6 with 6 devices"),
+        ("trainer.devices=auto trainer.num_nodes=5", "batch_size", "at least 5 with 5 devices"),
+        ("trainer=ddp trainer.devices=2 source.batch_size=1", "source.batch_size", "at least 2 with 2 devices"),
+        ("regularize.mixup=1 batch_size=1", "batch_size", "at least 2 with regularize.mixup on one device"),
+        (
+            "regularize.mixup=1 trainer=ddp trainer.devices=2 batch_size=3",
+            "batch_size",
+            "at least 4 with regularize.mixup on 2 devices",
+        ),
+        ("schedule=step epochs=30", "schedule.step_size", "below epochs=30"),
+        ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
+        ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are thawed"),
+        ("regularize.l2_sp=1 source=scratch", "regularize.l2_sp", "0 unless stages with trained weights are thawed"),
+        (
+            "regularize.l2_sp=1 tune=full backbone.keep=0",
+            "regularize.l2_sp",
+            "0 unless stages with trained weights are thawed",
+        ),
+        ("regularize.cutmix=1", "regularize.cutmix", "0 where the head trains on stored features"),
+        ("regularize.cutmix=1 tune=thaw", "regularize.cutmix", "0 where the head trains on stored features"),
+        (
+            "regularize.cutmix=1 augment=digits augment.views=2",
+            "regularize.cutmix",
+            "0 where the head trains on stored features",
+        ),
+        ("augment=digits augment.views=2 tune=full", "augment.views", "null if all stages train"),
+        ("augment=digits augment.views=2 source=scratch", "augment.views", "null if all stages train"),
+        (
+            "augment=digits augment.views=2 tune=thaw backbone.keep=2 tune.thaw=[1,2]",
+            "augment.views",
+            "null if all stages train",
+        ),
+        ("augment=digits augment.views=2 backbone.keep=0", "augment.views", "null if all stages train"),
+        ("head=ridge tune=full", "tune.thaw", "0 with head=ridge, which is fitted to stored features"),
+        ("head=logistic tune=thaw", "tune.thaw", "0 with head=logistic"),
+        ("head=logistic source=scratch", "source", "big, imagenet or file with head=logistic"),
+        ("head=ridge backbone.keep=0", "backbone.keep", "above 0 with head=ridge"),
+        ("head=ridge augment=digits", "augment", "none with head=ridge"),
+        ("head=ridge regularize.ema=0.9", "regularize.ema", "0 with head=ridge"),
+        ("head=ridge regularize.clip=1", "regularize.clip", "null with head=ridge"),
+        ("head=ridge lr=auto", "lr", "a number with head=ridge, which is fitted at once"),
+        ("head=ridge trainer=ddp trainer.devices=2", "trainer.devices", "1 with head=ridge"),
+        ("+trainer.max_epochs=3", "trainer.max_epochs", "absent, because Graft sets it"),
+        ("+trainer.callbacks=null", "trainer.callbacks", "absent, because Graft sets it"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str, key: str, expected: str):
+    cfg = configure(*overrides.split())
+    with pytest.raises(ConfigError) as error:
+        check(cfg)
+    (fault,) = error.value.faults
+    assert fault.key == key
+    assert fault.expected.startswith(expected)
+    found = OmegaConf.select(cfg, key)
+    assert OmegaConf.is_config(found) or fault.got == found
+    if "absent" in expected:
+        return
+    for example in fault.example.split(", or "):  # each is typed instead of what was typed for its key or group
+        examples = example.split(" with ")
+        keys = tuple(f"{each.partition('=')[0]}{end}" for each in examples for end in ("=", "."))
+        kept = [each for each in overrides.split() if not each.startswith(keys)]
+        remaining = combinations(Values(configure(*kept, *examples)))
+        assert key not in [fault.key for fault in remaining], example
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "dataset.big=rest dataset.small=[1,2]",
+        "dataset.big=[] source=scratch",
+        "source=scratch tune=full",
+        "source=scratch tune.thaw=2 backbone.keep=2",
+        "source=scratch tune.thaw=2",  # only the backbone tells how many stages there are
+        "source=scratch tune=frozen backbone.keep=0",
+        "tune=full tune.batch_norm=frozen",
+        "tune=thaw backbone.keep=2 tune.thaw=[1,2]",
+        "tune=thaw backbone.keep=2 tune.thaw=all",
+        "tune=thaw tune.thaw=[1,7]",
+        "trainer=ddp trainer.devices=2 batch_size=2 source.batch_size=2",
+        "trainer=ddp trainer.devices=2 augment=digits",
+        "trainer.devices=[3] lr=auto",
+        "trainer=ddp lr=auto",  # only the machine tells how many devices there are
+        "trainer=ddp trainer.devices=2 regularize.mixup=1",
+        "schedule=step epochs=31",
+        "regularize.l2_sp=1 tune=full",
+        "regularize.l2_sp=1 tune=thaw",
+        "regularize.cutmix=1 augment=digits",
+        "regularize.cutmix=1 tune.thaw=1",
+        "regularize.cutmix=1 source=scratch",
+        "regularize.cutmix=1 backbone.keep=0",
+        "augment=digits augment.views=2",
+        "augment=digits augment.views=2 tune=thaw backbone.keep=2 tune.thaw=1",
+        "head=ridge",
+        "head=ridge tune=frozen optimizer.lr=0.1",
+        "+trainer.deterministic=true",
+    ],
+)
+def test_what_can_go_together_is_not_refused(configure: Configure, overrides: str):
+    check(configure(*overrides.split()))
+
+
+def test_a_head_that_scikit_learn_fits_names_all_that_it_cannot_use(configure: Configure):
+    with pytest.raises(ConfigError) as error:
+        check(configure("head=ridge", "tune=full", "augment=digits", "regularize.ema=0.9", "regularize.clip=1"))
+    keys = [fault.key for fault in error.value.faults]
+    assert keys == ["tune.thaw", "augment", "regularize.clip", "regularize.ema"]
+
+
+@pytest.mark.parametrize("group", ["source", "tune"])
+def test_classes_that_graft_does_not_know_are_not_judged(configure: Configure, group: str):
+    check(configure(f"{group}._target_=mine.Own", "regularize.l2_sp=1", "head=ridge", "regularize.l2_sp=0"))
+    check(configure(f"{group}._target_=mine.Own", "regularize.cutmix=1"))
+    check(configure(f"{group}._target_=mine.Own", "augment=digits", "augment.views=2"))
