@@ -1,7 +1,7 @@
 import torch
 
 from graft.data.augment import Distort
-from graft.data.loader import AugmentedLoader, Share, StoredViewsLoader, TestTimeViewsLoader, TrainLoader, TrialLoader
+from graft.data.loader import AugmentedLoader, EvaluationViewsLoader, Share, StoredViewsLoader, TrainLoader, TrialLoader
 
 INPUTS = torch.arange(40.0)[:, None]
 LABELS = torch.arange(40) % 4
@@ -80,7 +80,7 @@ def test_images_are_augmented_anew_in_each_epoch_by_the_trial_s_own_numbers():
 def test_test_time_views_follow_their_images():
     loader = TrialLoader("test", INPUTS, LABELS, ROWS[:1], 6)
     views = torch.cat([1000 + INPUTS, 2000 + INPUTS])
-    (first, *_) = viewed = list(TestTimeViewsLoader(loader, views))
+    (first, *_) = viewed = list(EvaluationViewsLoader(loader, views))
     assert first.split == "test_views"
     assert first.inputs[0, :, 0].tolist() == [0, 1, 1000, 1001, 2000, 2001]
     assert sum(batch.labels.shape[1] for batch in viewed) == 10

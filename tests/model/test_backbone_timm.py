@@ -47,16 +47,16 @@ def test_features_are_timm_s(model: str, size: int, stages: int):
 
 
 def test_a_network_without_layer_groups_is_one_stage_and_says_so(caplog: pytest.LogCaptureFixture):
-    backbone_timm._starts.cache_clear()
+    backbone_timm.stage_starts.cache_clear()
     with caplog.at_level("INFO", "graft"):
         backbone = Timm(Preprocess([3, 224, 224]), "poolformer_s12")
         Timm(Preprocess([3, 224, 224]), "poolformer_s12")
     assert len(backbone.stages) == 1
-    assert caplog.messages == ["timm's poolformer_s12 cannot be cut into stages: it is one"]
+    assert caplog.messages == ["timm's poolformer_s12 cannot be split into stages: it is one"]
 
 
 def test_whether_the_cut_is_known_does_not_show_in_the_weights():
-    backbone_timm._starts.cache_clear()
+    backbone_timm.stage_starts.cache_clear()
     first, second = (
         (torch.manual_seed(0), Timm(Preprocess([3, 64, 64]), "mobilenetv3_small_050"))[1].state_dict() for _ in range(2)
     )
@@ -106,7 +106,9 @@ def test_an_impossible_download_says_what_to_do(tmp_path: Path, monkeypatch: pyt
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(GraftError, match=r"resnet18\.a1_in1k cannot be had \(no route to host\); try source=file"):
+    with pytest.raises(
+        GraftError, match=r"resnet18\.a1_in1k cannot be downloaded \(no route to host\); try source=file"
+    ):
         ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
 
 

@@ -58,7 +58,7 @@ def test_a_family_that_is_not_cut_is_one_stage_and_says_so(caplog: pytest.LogCap
     with caplog.at_level("INFO", "graft"):
         backbone = Torchvision(Preprocess([3, 32, 32]), "mnasnet0_5").eval()
     assert len(backbone.stages) == 1
-    assert "MNASNet is not cut into stages" in caplog.text
+    assert "MNASNet is not split into stages" in caplog.text
     assert isinstance(backbone.stages[0].classifier, nn.Identity)
     assert backbone.num_features() == 1280
 

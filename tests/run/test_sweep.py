@@ -160,7 +160,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 
 
 def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_resumes(train: Train, tmp_path: Path):
-    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=20", "source.epochs=1", "name=sweep")
+    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=100", "source.epochs=1", "name=sweep")
     process = start(tmp_path, *words)
     finished = tmp_path / "outputs/sweep/dropout=0/result.json"
     until = time.monotonic() + 120

@@ -33,7 +33,7 @@ def features(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("balanced", [False, True])
 def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, balanced: bool):
     x, y = features(classes)
-    weight, bias = Ridge.solve(x, y, balanced)
+    weight, bias = Ridge.fit(x, y, balanced)
     model = make_pipeline(
         StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight="balanced" if balanced else None)
     ).fit(x.double().numpy(), y.numpy())
@@ -46,7 +46,7 @@ def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, balanced
 @pytest.mark.parametrize("classes", [2, 3])
 def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
     x, y = features(classes)
-    weight, bias = Logistic.solve(x, y)
+    weight, bias = Logistic.fit(x, y)
     z = StandardScaler().fit_transform(x.double().numpy())
     models = [LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6) for strength in STRENGTHS]
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -57,12 +57,12 @@ def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
 
 def test_logistic_needs_no_folds_for_single_images():
     x, _ = features(2)
-    weight, bias = Logistic.solve(x[:3], torch.arange(3))
+    weight, bias = Logistic.fit(x[:3], torch.arange(3))
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
-def test_a_job_with_a_solved_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
+def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
     assert {trial["epoch"] for trial in result["trials"]} == {1}
     assert result["accuracy"]["min"] > 0.6
@@ -94,6 +94,6 @@ def test_a_job_with_a_solved_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
         (("head=ridge", "backbone.keep=0"), "backbone.keep must be above 0 with head=ridge"),
     ],
 )
-def test_what_cannot_be_solved_is_refused(run: Run, overrides: tuple[str, ...], message: str):
+def test_heads_that_cannot_be_fitted_are_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)

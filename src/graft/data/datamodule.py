@@ -16,9 +16,9 @@ from graft.data.images import ImageStream
 from graft.data.loader import (
     AugmentedLoader,
     Batch,
+    EvaluationViewsLoader,
     Share,
     StoredViewsLoader,
-    TestTimeViewsLoader,
     TrainLoader,
     TrialLoader,
 )
@@ -152,7 +152,7 @@ class TrialDataModule(pl.LightningDataModule):
         assert self.inputs is not None
         loaders = [self._evaluation(split) for split in ("val", "test") if self.rows[split].numel()]
         views = self.inputs.test_views
-        return loaders if views is None else [*loaders, *(TestTimeViewsLoader(loader, views) for loader in loaders)]
+        return loaders if views is None else [*loaders, *(EvaluationViewsLoader(loader, views) for loader in loaders)]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch._replace(inputs=batch.inputs.to(device), labels=batch.labels.to(device))

@@ -206,7 +206,7 @@ class StoredViewsLoader(TrainLoader):
         return rows % len(self.labels)
 
 
-class TestTimeViewsLoader(TrialLoader):
+class EvaluationViewsLoader(TrialLoader):
     """Batches of test-time augmentation: each holds its images, then their first views, then their second ones.
 
     Args:

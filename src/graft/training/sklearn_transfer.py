@@ -42,7 +42,7 @@ class SklearnTransfer(TransferModule):
     def on_train_start(self) -> None:
         weights = self.stack.weights()
         for trial, (features, labels) in enumerate(self.examples):
-            weight, bias = self.head_class.solve(features, labels, self.balanced)
+            weight, bias = self.head_class.fit(features, labels, self.balanced)
             weights["head.0.weight"][trial].copy_(weight)
             weights["head.0.bias"][trial].copy_(bias)
 
