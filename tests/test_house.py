@@ -1,5 +1,6 @@
 """The rooms of src/graft: imports go down only, no file is in a circle, and public names lead to their modules."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -149,3 +150,71 @@ def test_reports_need_no_torch(tmp_path: Path):
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["False"]
+
+
+# Their parameters are keys of the configuration, which each user may set.
+FORCED = {"graft/data/augment.py:Distort", "graft/data/dataset.py:Dataset"}
+
+
+def branches(function: ast.AST) -> int:
+    """Count the points at which a function branches: if, for, while, except, and, or, and an if in an expression."""
+    count = 0
+    for node in ast.walk(function):
+        if isinstance(node, ast.If | ast.IfExp | ast.For | ast.While | ast.ExceptHandler | ast.match_case):
+            count += 1
+        elif isinstance(node, ast.comprehension):
+            count += len(node.ifs)
+        elif isinstance(node, ast.BoolOp):
+            count += len(node.values) - 1
+    return count
+
+
+def large_functions(path: Path, name: str) -> list[str]:
+    """Return the functions of a file that have too many lines (without their docstring), branches or parameters."""
+    tree = ast.parse(path.read_text())
+    owners = {
+        function: f"{name}:{owner.name}"
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef)
+        for function in owner.body
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False) or ""
+            lines = (node.end_lineno or 0) - node.lineno + 1 - len(docstring.splitlines())
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            parameters = [name for name in names if name not in ("self", "cls")]
+            forced = node.name == "__init__" and owners.get(node) in FORCED
+            if lines > 40 or branches(node) > 12 or (len(parameters) > 7 and not forced):
+                found.append(f"{name}:{node.name}")
+    return found
+
+
+def test_functions_stay_small(tmp_path: Path):
+    for path in SOURCE.rglob("*.py"):
+        assert large_functions(path, str(path.relative_to(SOURCE))) == []
+    planted = tmp_path / "planted.py"
+    planted.write_text("def many(a, b, c, d, e, f, g, h): ...\n\n\ndef branching(x):\n" + "    x = x or 1\n" * 13)
+    assert large_functions(planted, "planted") == ["planted:many", "planted:branching"]
+
+
+def test_nothing_private_of_a_library_is_imported():
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [part for alias in node.names for part in alias.name.split(".")]
+            else:
+                continue
+            private = [name for name in names if name.startswith("_") and not name.startswith("__")]
+            assert not private, f"{path} imports {private}"
+
+
+def test_only_run_and_config_read_a_configuration():
+    for name in imports(SOURCE):
+        if room(name) not in ("config", "run"):
+            path = SOURCE / name.replace(".", "/")
+            text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+            assert "DictConfig" not in text, name
