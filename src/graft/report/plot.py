@@ -159,8 +159,8 @@ def draw_effects(path: Path, effects: pandas.DataFrame, measure: str) -> None:
     """
     keys = list(effects.groupby("key", sort=False))
     figure = Figure(figsize=(max(7.5, 3.2 * len(keys)), 3.8), layout="constrained")
-    bar = "; bar: 95 % interval of the difference to the key's best" if any(effects["difference_low"].notna()) else ""
-    figure.suptitle(f"Main effects: means over the other keys{bar}")
+    bar = "; bar: 95 % interval of the difference to the best" if any(effects["difference_low"].notna()) else ""
+    figure.suptitle(f"Main effects: means over the other keys{bar}", fontsize="medium")
     panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
     for axes, (key, rows) in zip(panels, keys, strict=True):
         mean = 100 * rows["mean"]
