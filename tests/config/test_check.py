@@ -138,3 +138,10 @@ def test_knobs_of_thawed_stages_have_no_effect_where_none_is(configure: Configur
 def test_a_class_that_graft_does_not_know_is_not_said_to_have_no_effect(configure: Configure):
     assert unused(configure("tune._target_=mine.Own"), ["tune.lr_decay"]) == []
     assert unused(configure("source._target_=mine.Own"), ["tune.lr_decay"]) == []
+
+
+def test_faults_of_several_jobs_are_listed_once(configure: Callable[..., DictConfig]):
+    jobs = [configure("dropout=1.5", "epochs=0"), configure("dropout=1.5", "width=-1")]
+    with pytest.raises(ConfigError) as error:
+        check(*jobs)
+    assert [fault.key for fault in error.value.faults] == ["epochs", "dropout", "width"]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError
 from graft.run.make_plan import make_plan
 
@@ -43,3 +44,8 @@ def test_cutmix_is_refused_on_tokens_before_training(configure: Configure):
     overrides = ("backbone=torchvision", "backbone.model=vit_b_16", "dataset.size=224", "source=big", "tune.thaw=1")
     with pytest.raises(ConfigError, match=r"regularize\.cutmix must be 0 on stored features without height and width"):
         make_plan(configure(*overrides, "regularize.cutmix=1", "trials=1"))
+
+
+def test_keys_of_preprocessing_may_be_left_out(configure: Configure):
+    plan = make_plan(configure("~dataset.pixels", "~dataset.pad", "trials=1"))
+    assert plan.input_spec == InputSpec()

@@ -22,16 +22,23 @@ STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
 THAWED = ("tune.lr_decay", "tune.batch_norm")
 
 
-def check(cfg: DictConfig) -> None:
+def check(*configs: DictConfig) -> None:
     """Refuse unknown keys, impossible values and impossible combinations.
+
+    Args:
+        configs: one for each job; a fault that several have is listed once.
 
     Raises:
         ConfigError: has all faults; combinations with a faulty value are not judged.
     """
-    faults = [*_unknown_keys(cfg), *_impossible_values(cfg)]
-    faults += combinations(Values(cfg, {fault.key for fault in faults}))
+    faults = {str(fault): fault for cfg in configs for fault in _find_faults(cfg)}
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError(faults.values())
+
+
+def _find_faults(cfg: DictConfig) -> list[Fault]:
+    faults = [*_unknown_keys(cfg), *_impossible_values(cfg)]
+    return [*faults, *combinations(Values(cfg, {fault.key for fault in faults}))]
 
 
 def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:

@@ -36,8 +36,8 @@ class Inputs:
         plain: inputs of the data module's `images`, (images, ...), or a stream of them.
         stored: whether `plain` are the frozen stages' outputs.
         shape: of one image's input to the first layer that trains.
-        train: of its `train_images`, if augmentation gives these inputs of their own: images, or all their first
-            stored views, then all second ones and so on; None: they are among `plain`.
+        train: inputs of the augmented training images, `train_images`: images, or stored views ordered view by view;
+            None: training uses `plain`.
         test_views: views of its `images` for test-time augmentation, in the same order; None: there are none.
     """
 
@@ -129,7 +129,7 @@ class TrialDataModule(pl.LightningDataModule):
         return [(self.inputs.plain[rows], self.labels[rows]) for rows in self.rows["train"]]
 
     def train_dataloader(self) -> TrainLoader:
-        """Return the training batches; further calls return the same loader, whose random streams go on."""
+        """Return the training batches: the same loader in each call, so its random streams continue across epochs."""
         if self._train_loader is None:
             self._train_loader = self._make_train_loader()
         return self._train_loader

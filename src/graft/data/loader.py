@@ -90,8 +90,8 @@ class TrialLoader:
         # A rank without an image of its own gets one of another rank, which it does not count.
         taken = [slice(start, max(end, start + 1)) for start, end in shares]
         read = _read(self.inputs, [rows[:, part] for part in taken])
-        for (start, end), (own_start, own_end), part, inputs in zip(self.bounds, shares, taken, read, strict=True):
-            count = own_end - own_start
+        for (start, end), (share_start, share_end), part, inputs in zip(self.bounds, shares, taken, read, strict=True):
+            count = share_end - share_start
             weight = self.share.world_size * count / (end - start)
             inputs = self.augmented(inputs).unflatten(0, rows[:, part].shape)
             yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight)
@@ -110,7 +110,7 @@ class TrialLoader:
 
 
 class TrainLoader(TrialLoader):
-    """Batches of training, in an order that is each trial's own and new in each epoch.
+    """Batches of training, shuffled separately for each trial and epoch.
 
     Args:
         inputs: as `TrialLoader` has them, like `labels`, `rows`, `batch_size`, `stored` and `share`.
@@ -141,7 +141,7 @@ class TrainLoader(TrialLoader):
 
 
 class AugmentedLoader(TrainLoader):
-    """Batches of images that are augmented at each step, by random numbers that are each trial's own.
+    """Batches of images that are augmented at each step with each trial's random stream.
 
     Args:
         augment: the augmentation; the other arguments are those of `TrainLoader`, of images.
@@ -159,7 +159,7 @@ class AugmentedLoader(TrainLoader):
     ):
         super().__init__(inputs, labels, rows, batch_size, seeds, share=share)
         self.augment = augment
-        # Ranks augment different images: with the same random numbers these would be augmented alike.
+        # Each rank needs its own random stream: otherwise the ranks' images would get the same augmentations.
         purpose = "augment" if not self.share.rank else f"augment on rank {self.share.rank}"
         self.augmenters = [generator(seed, purpose, inputs.device) for seed in seeds]
 

@@ -47,7 +47,7 @@ class Backbone(nn.Module):
     Images, bytes (batch, channels, height, width), become features, (batch, features).
 
     Args:
-        preprocess: fits the images to the first stage.
+        preprocess: prepares the images for the first stage.
         stages: the network's parts, in order; each is kept, frozen or thawed as a whole.
         keep: how many leading stages stay; None keeps all of them.
         pool: maps the last kept stage's output to features: `flatten`, `average` over positions, or a module.

@@ -30,7 +30,7 @@ class Timm(Backbone):
     averaged over its positions.
 
     Args:
-        preprocess: fits the images to the network.
+        preprocess: prepares the images for the network.
         model: the name in timm, with or without the tag of its weights: `resnet18.a1_in1k`.
         keep: how many leading stages stay; None keeps all of them.
 
@@ -114,7 +114,7 @@ class PackageWeights:
         with torch.device("meta"):
             expected = timm().create_model("tf_efficientnet_lite0").state_dict()
         if [value.shape for value in found.values()] != [value.shape for value in expected.values()]:
-            raise GraftError(f"{path} does not fit timm {timm().__version__}; try pip install -U timm")
+            raise GraftError(f"{path} does not match timm {timm().__version__}; try pip install -U timm")
         return dict(zip(expected, found.values(), strict=True))
 
 

@@ -32,7 +32,7 @@ class Torchvision(Backbone):
     class token. With fewer stages, the last one's output is averaged over its positions.
 
     Args:
-        preprocess: fits the images to the network.
+        preprocess: prepares the images for the network.
         model: the name in torchvision, `resnet18`.
         keep: how many leading stages stay; None keeps all of them.
 

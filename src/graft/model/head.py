@@ -53,7 +53,7 @@ class SklearnHead(nn.Sequential):
     """One output layer that scikit-learn fits to all features and labels of a trial, instead of training.
 
     Attributes:
-        is_fitted: whether a head is fitted so.
+        is_fitted: True: scikit-learn fits this head.
     """
 
     is_fitted = True

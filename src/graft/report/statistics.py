@@ -147,7 +147,7 @@ def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Differen
 
     p-values have Holm's correction (Scandinavian Journal of Statistics 6, 1979) for the number m of pairs with
     enough common trials, intervals have Bonferroni's, so that all m hold simultaneously with 95 % probability.
-    Bonferroni's intervals are slightly wider than Holm's test is strict: one may include 0 although p < 5 %.
+    Bonferroni is more conservative than Holm: an interval may include 0 although p < 5 %.
     """
     per_trial = [
         np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)

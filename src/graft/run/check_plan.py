@@ -1,4 +1,8 @@
-"""The check of a plan: combinations that only the built data set, backbone and trainer show to be impossible."""
+"""The check of a plan: combinations that only the built data set, backbone and trainer show to be impossible.
+
+config/combinations.py refuses most of them earlier; these remain for trainer.devices=auto, backbone.keep=null and
+classes of the user's own.
+"""
 
 from collections.abc import Iterator
 
@@ -51,7 +55,7 @@ def _regularized(plan: Plan) -> Iterator[Fault]:
 
 
 def _fitted(plan: Plan) -> Iterator[Fault]:
-    """Return the faults of heads that scikit-learn fits, once, on the stored features of images as they are."""
+    """Return why scikit-learn cannot fit the head: it needs stored features of unaugmented images."""
     head = f"with head={type(plan.head()).__name__.lower()}, which is fitted on stored features"
     num_thawed = plan.num_kept - plan.phases[-1].phase.frozen_stages
     if num_thawed:

@@ -38,7 +38,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         The configurations of a grid's jobs, or of a search's jobs at the ends of its ranges.
 
     Raises:
-        GraftError: names the first fault.
+        GraftError: names the first fault of the sweep as a whole, or all faults of all its jobs.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise GraftError(
@@ -54,8 +54,9 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     if config.sweep is not None:
         _check_search(jobs)
     check_devices(config, jobs)
+    check(*(without_hydra(job) for job in jobs))
     for job in jobs:
-        check_job(job, folder / job.hydra.sweep.subdir)
+        check_folder(job, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, jobs)
     check_writable(folder, *{Path(job.cache) for job in jobs})
     return jobs
@@ -129,8 +130,17 @@ def check_job(config: DictConfig, folder: Path) -> None:
     Raises:
         GraftError: names its faults, or the keys in which the results differ.
     """
+    check(without_hydra(config))
+    check_folder(config, folder)
+
+
+def check_folder(config: DictConfig, folder: Path) -> None:
+    """Warn of typed keys without effect, and refuse to overwrite another configuration's result.
+
+    Raises:
+        GraftError: names the keys in which the results differ.
+    """
     cfg = without_hydra(config)
-    check(cfg)
     typed = {override.partition("=")[0]: override for override in config.hydra.overrides.task}
     for knob in unused(cfg, list(typed)):
         _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")

@@ -11,7 +11,7 @@ import torch
 from graft.training.logger import band, curves
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
-# Splits of the final evaluation, and what their metrics' names begin with; views replace the images alone.
+# Prefix of each final split's metrics; test-time augmentation overrides the plain result.
 FINAL_SPLITS = {"test": "", "val": "val_", "test_views": "", "val_views": "val_"}
 
 

@@ -90,7 +90,10 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
         return finished
     if plan.world_size > 1 and not launched():
         launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
-        return read_result(folder)
+        result = read_result(folder)
+        if result is None:
+            raise GraftError(f"{folder}/result.json is damaged; run the same command again")
+        return result
     plan.warn()
     pruner = "none" if cfg.sweep is None else cfg.sweep.pruner
     return Job(plan, config, folder, identity, clock, pruning(pruner, folder, cfg.trials, plan.epochs)).run()

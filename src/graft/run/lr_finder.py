@@ -29,7 +29,8 @@ def find_lr(run: PhaseRun, path: Path) -> float:
     """Return the learning rate that all trials of a job share in one phase.
 
     Lightning's own finder gives all parameter groups one rate and tests a single fit; here stages keep the ratios of
-    their rates, and the trials of all chunks count. The networks are built anew: nothing of the test stays in them.
+    their rates, and the trials of all chunks count. The test trains separate copies of the networks; training starts
+    from unchanged ones.
 
     Args:
         run: the phase.

@@ -27,13 +27,8 @@ from graft.training.source import MakeTrainer, Source
 from graft.training.trials import chunks, fastest_format
 from graft.training.tune import Phase
 
-# Keys of a data set's option that say how its images are fitted to the backbone; the data set itself takes `size` only.
+# Keys of a data set's option for preparing its images; the data set itself takes `size` only.
 PREPROCESSING = ("pixels", "pad")
-
-SET_BY_GRAFT = (
-    "max_epochs", "logger", "callbacks", "check_val_every_n_epoch", "limit_val_batches", "default_root_dir",
-    "enable_checkpointing", "enable_progress_bar", "sync_batchnorm",
-)  # fmt: skip
 
 
 def make_plan(cfg: DictConfig) -> Plan:
@@ -87,11 +82,8 @@ def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
         flags: those of one fit.
 
     Raises:
-        GraftError: the user sets a flag that is Graft's, or Lightning refuses one.
+        GraftError: Lightning refuses a flag.
     """
-    taken = sorted(make.keywords.keys() & {*SET_BY_GRAFT})
-    if taken:
-        raise GraftError(f"trainer.{taken[0]} is set by Graft; try epochs=, val_every= or test_curve= instead")
     saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
     try:
         return make(**flags, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
@@ -116,11 +108,11 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
 
 
 def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
-    """Return the data set, and how its images are fitted to the weights, whose pixels the source knows."""
+    """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
     model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
     published = functools.partial(get_object(cfg.backbone._target_).published, **model)
-    option = cfg.dataset
-    input_spec = InputSpec(option.pixels, option.pad, option.size, source.trained_on(published))
+    given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
+    input_spec = InputSpec(**given, trained=source.trained_on(published))
     return build(cfg, "dataset", leave_out=PREPROCESSING, size=input_spec.scaled.size), input_spec
 
 

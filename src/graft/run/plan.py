@@ -58,7 +58,7 @@ class Plan:
         world_size: number of processes that the trainer's flags ask for.
         source: where the backbone's weights come from.
         data: the data set.
-        input_spec: how its images are fitted to the backbone.
+        input_spec: how its images are prepared for the backbone.
         preprocess: the module that does it.
         backbone: makes a backbone with random weights.
         num_kept: number of stages that the backbone keeps.
@@ -75,9 +75,9 @@ class Plan:
 
         >>> from pathlib import Path
         >>> from hydra import compose, initialize_config_dir
+        >>> from graft.run.make_plan import make_plan
         >>> with initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base="1.3"):
         ...     cfg = compose("train", ["name=example", "trials=2", "epochs=3", "source=scratch"])
-        >>> from graft.run.make_plan import make_plan
         >>> plan = make_plan(cfg)
         >>> [(planned.phase.frozen_stages, planned.phase.epochs, planned.chunks) for planned in plan.phases]
         [(0, 3, [range(0, 2)])]
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def augmented_each_step(self) -> bool:
-        """Whether training batches are images, augmented anew at each step, rather than stored features."""
+        """Whether training batches are images augmented at each step, rather than stored features."""
         return self.augment is not None and not self.augment.views
 
     @property

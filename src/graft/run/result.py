@@ -22,7 +22,7 @@ from graft.job_folder import FAILURE, HISTORY, RESULT
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 
-MAX_OWN_BYTES = 2**20  # of frozen weights that each job's folder may hold; larger ones lie once in the cache
+MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
 StateDict = dict[str, torch.Tensor]
 
 
@@ -45,7 +45,7 @@ class Clock:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove what an earlier run of the job would mix with this one: curves, its failure, half-written files."""
+    """Remove the files of an earlier run: curves, failure, incomplete files."""
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     (folder / FAILURE).unlink(missing_ok=True)
     remove_leftovers(folder)
@@ -65,7 +65,7 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Graft, Python and the libraries that decide the numbers."""
+    """Return the versions of Graft, Python and the libraries that affect results."""
     libraries = ("torch", "torchvision", "pytorch-lightning", "hydra-core")
     return {
         "graft": graft.__version__,
@@ -121,7 +121,7 @@ def write_model(
         return
     shared = {f"frozen.{name}": value for name, value in frozen.state_dict().items()}
     elsewhere = None
-    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_OWN_BYTES:
+    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
         elsewhere = Path(config["cache"]).absolute() / "frozen" / f"{fingerprint(shared)[:24]}.safetensors"
         if not elsewhere.exists():
             write_tensors(elsewhere, shared)

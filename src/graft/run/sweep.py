@@ -20,10 +20,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.errors import GraftError
 from graft.job_folder import FAILURE
-from graft.run.check_sweep import check_job, check_sweep, check_writable
-from graft.run.grid import keep_composed
 from graft.run.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
 
 log = logging.getLogger("graft")
@@ -38,6 +37,8 @@ class SweepCallback(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from graft.run.check_sweep import check_job, check_writable  # a mistyped key must answer without it
+
         _stop_on_interrupt(lambda: None)
         with stop_on_error():
             if config.sweep is not None:
@@ -50,6 +51,9 @@ class SweepCallback(Callback):
             check_writable(folder, Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from graft.run.check_sweep import check_sweep
+        from graft.run.grid import keep_composed
+
         folder = Path(config.hydra.sweep.dir)
         with stop_on_error():
             # Resolves ${typed:} now: workers of Ray and SLURM get this configuration, but not the command line.

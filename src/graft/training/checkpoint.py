@@ -42,9 +42,9 @@ class Checkpoint(callbacks.Checkpoint):
         trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
 
     def _is_of(self, module: TransferModule) -> bool:
-        """Return whether the checkpoint names the module's weights; another version of Graft may name them otherwise.
+        """Return whether the checkpoint names the module's weights; another version of Graft may use other names.
 
-        Lightning would skip other names without a word, since loading is not strict.
+        Non-strict loading would ignore other names silently.
         """
         stored = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
         return set(stored) == {name for name in module.state_dict() if not name.startswith("frozen.")}
@@ -56,15 +56,15 @@ class Checkpoint(callbacks.Checkpoint):
         self._written = time.monotonic()
         if self._loaded is None:
             return
-        own = self._loaded["ranks"][rank() % len(self._loaded["ranks"])]
-        for generator, state in zip(self._generators(), own["generators"], strict=True):
+        rank_state = self._loaded["ranks"][rank() % len(self._loaded["ranks"])]
+        for generator, state in zip(self._generators(), rank_state["generators"], strict=True):
             generator.set_state(state)
         objective = getattr(pl_module, "objective", None)
         if objective is not None:
-            objective.load_state_dict({**self._loaded["objective"], "mix": own["mix"]})
-        torch.set_rng_state(own["random"])
-        if torch.cuda.is_available() and own["random_cuda"]:
-            torch.cuda.set_rng_state_all(own["random_cuda"])
+            objective.load_state_dict({**self._loaded["objective"], "mix": rank_state["mix"]})
+        torch.set_rng_state(rank_state["random"])
+        if torch.cuda.is_available() and rank_state["random_cuda"]:
+            torch.cuda.set_rng_state_all(rank_state["random_cuda"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         elapsed = time.monotonic() - self._written
@@ -87,7 +87,7 @@ class Checkpoint(callbacks.Checkpoint):
         weights, objective = checkpoint["state_dict"], getattr(pl_module, "objective", None)
         checkpoint["state_dict"] = {name: weights[name] for name in weights if not name.startswith("frozen.")}
         state = objective.state_dict() if objective is not None else {}
-        own = {  # differs between ranks: each draws for its own images
+        rank_state = {  # differs between ranks: each draws for its own images
             "generators": [generator.get_state() for generator in self._generators()],
             "mix": state.get("mix"),
             "random": torch.get_rng_state(),
@@ -96,13 +96,13 @@ class Checkpoint(callbacks.Checkpoint):
         checkpoint["graft"] = {
             "history": pl_module.history,
             "objective": state,
-            "ranks": all_gather_object(own),
+            "ranks": all_gather_object(rank_state),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         self._loaded = checkpoint["graft"]
         pl_module.history = checkpoint["graft"]["history"]
-        log.info("going on after epoch %d of %s", checkpoint["epoch"] + 1, trainer.max_epochs)
+        log.info("resuming after epoch %d of %s", checkpoint["epoch"] + 1, trainer.max_epochs)
 
     def remove(self) -> None:
         """Remove the checkpoint, once the result of its fit is stored."""

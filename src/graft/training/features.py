@@ -18,7 +18,7 @@ from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 # Images in one batch: on 2 cores VGG-16 takes 7.5 s for 5,174 images of 32x32, and 11.6 s in batches of 1,024.
 FEATURE_BATCH_SIZE = 64
 FEATURE_BATCH_SIZE_GPU = 512
-BACKBONES_IN_MEMORY = 4  # whose features stay in memory for the next job
+BACKBONES_IN_MEMORY = 4  # number of backbones with features in memory, for the next job
 
 Features = tuple[torch.Tensor, torch.Tensor]  # sorted image indices, (images,), and their features, (images, ...)
 
@@ -132,7 +132,7 @@ def _read(folder: Path) -> Features | None:
     for path in sorted(folder.glob("*.safetensors")):
         part = read_tensors(path)
         if part is None:
-            path.unlink()  # damaged: its features are missing, and computed again
+            path.unlink()  # damaged: its features are recomputed
         else:
             stored = _merge(stored, (part["images"], part["features"]))
     return stored

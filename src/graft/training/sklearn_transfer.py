@@ -48,4 +48,4 @@ class SklearnTransfer(TransferModule):
 
     @torch.no_grad()
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
-        self._evaluate(batch)
+        self.evaluate(batch)

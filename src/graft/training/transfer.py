@@ -119,7 +119,7 @@ class TransferModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         if self.objective is None:
-            losses = self._evaluate(batch)
+            losses = self.evaluate(batch)
         else:
             inputs, pairing = self.objective.mix(batch.inputs)
             logits = self(batch._replace(inputs=inputs))
@@ -129,12 +129,12 @@ class TransferModule(pl.LightningModule):
         return losses.mean(1).sum() * batch.weight
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch)
+        self.evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch)
+        self.evaluate(batch)
 
-    def _evaluate(self, batch: Batch) -> torch.Tensor:
+    def evaluate(self, batch: Batch) -> torch.Tensor:
         """Record a batch's losses and predictions; return each image's loss, (trials, batch)."""
         logits, labels = self(batch), batch.labels
         if logits.shape[1] > labels.shape[1]:  # test-time augmentation: average the views' probabilities

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from graft.errors import GraftError
+from graft.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Phase:
     epochs: int | None = None
     lr: float | str | None = None
     optimizer: Callable[..., Any] | None = None
-    schedule: Callable[..., Any] | None = None
+    schedule: Schedule | None = None
     batch_norm: str = "train"
 
 
@@ -88,7 +89,7 @@ class Thaw(Tune):
         epochs: int,
         lr: float | str,
         optimizer: Callable[..., Any],
-        schedule: Callable[..., Any] | None = None,
+        schedule: Schedule | None = None,
         lr_decay: float = 1.0,
         batch_norm: str = "frozen",
     ):
