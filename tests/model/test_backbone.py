@@ -9,6 +9,7 @@ from conftest import ROOT
 from torch import nn
 
 from graft.config.build import build
+from graft.data.loader import Batch
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.model.backbone import CNN, CNN4, CNN5, VGG16
@@ -128,6 +129,7 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
         torch.randint(0, 256, (1, 2, 3, size, size), dtype=torch.uint8),
         torch.tensor([[1, 1]]),
     )  # unlike ones would cancel in a bias
+    batch = Batch(pixels, labels, stored=False)
     backbone = build(cfg, "backbone", preprocess=Preprocess([3, size, size]))
     num_features = backbone.num_features()
     for frozen in range(backbone.keep + 1):
@@ -138,11 +140,11 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
         before = {name: value.clone() for name, value in front.state_dict().items()}
         start = [parameter.clone() for parameter in network.parameters()]
         assert front.eval()(pixels[0]).shape[1:] == backbone.output_shape(frozen)
-        nn.functional.cross_entropy(transfer(pixels, stored=False)[0], labels[0]).backward()
+        nn.functional.cross_entropy(transfer(batch)[0], labels[0]).backward()
         optimizer.step()
         assert any(not torch.equal(old, new) for old, new in zip(start, network.parameters(), strict=True))
         assert all(torch.equal(value, before[name]) for name, value in front.state_dict().items())
         with torch.no_grad():
-            predicted = transfer.eval()(pixels, stored=False).softmax(-1)
+            predicted = transfer.eval()(batch).softmax(-1)
         assert predicted.shape == (1, 2, 2)
         assert predicted.isfinite().all()

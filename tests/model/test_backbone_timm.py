@@ -23,6 +23,11 @@ timm = pytest.importorskip("timm")
         ("tf_efficientnet_lite0", 64, 8),
         ("mobilenetv3_small_050", 64, 7),
         ("vit_tiny_patch16_224", 224, 5),
+        ("test_vit", 160, 7),  # takes images of any size
+        ("test_vit", 192, 7),  # not the size of its position grid
+        ("test_vit2", 224, 5),
+        pytest.param("beit_base_patch16_224", 224, 1, marks=pytest.mark.slow),  # no VisionTransformer
+        pytest.param("xcit_nano_12_p16_224", 224, 1, marks=pytest.mark.slow),
         pytest.param("convnext_atto", 64, 5, marks=pytest.mark.slow),
         pytest.param("swin_tiny_patch4_window7_224", 224, 5, marks=pytest.mark.slow),
         pytest.param("densenet121", 64, 5, marks=pytest.mark.slow),

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +163,11 @@ def stage_starts(model: str) -> tuple[str, ...]:
 
 def _layer_groups(network: Any) -> tuple[str, ...]:
     """Return the first module of each of timm's layer groups; none without groups, or if they are not in order."""
-    from timm.models import group_parameters
-
     # timm numbers parameters of no group like a last group: one that surely is in no group shows this number.
     network.register_parameter("ungrouped", nn.Parameter(torch.empty(0)))
     try:
-        groups: Any = group_parameters(network, network.group_matcher(coarse=True), reverse=True)  # number by name
+        matcher = network.group_matcher(coarse=True)
+        groups = timm().models.group_parameters(network, matcher, reverse=True)  # number by name
     except Exception:  # a network without groups says so in different ways
         return ()
     finally:
@@ -186,7 +186,7 @@ def _stages(network: Any, starts: tuple[str, ...]) -> list[nn.Module]:
     if not starts:
         return [network]
     parts = units(network)
-    if not hasattr(network, "patch_embed") or not hasattr(network, "pos_embed") or "norm" not in parts:
+    if not isinstance(network, timm().models.VisionTransformer):
         return stages(parts, starts)
     embedding = PatchEmbedding(network)
     names = [name for name in parts if name not in dict(embedding.named_children())]
@@ -205,30 +205,33 @@ class PatchEmbedding(nn.Module):
         network: the ViT.
     """
 
-    cls_token: nn.Parameter | None
-    reg_token: nn.Parameter | None
-    pos_embed: nn.Parameter
-    patch_embed: nn.Module
-    pos_drop: nn.Module
-    patch_drop: nn.Module
-    norm_pre: nn.Module
-
     def __init__(self, network: Any):
         super().__init__()
-        for name in ("cls_token", "reg_token", "pos_embed"):
-            self.register_parameter(name, getattr(network, name, None))
-        for name in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
-            self.add_module(name, getattr(network, name, nn.Identity()))
-        self.patches_only = network.no_embed_class  # whether the prefix tokens have no positions
+        self.cls_token, self.reg_token, self.pos_embed = network.cls_token, network.reg_token, network.pos_embed
+        self.patch_embed, self.pos_drop = network.patch_embed, network.pos_drop
+        self.patch_drop, self.norm_pre = network.patch_drop, network.norm_pre
+        # Of the prefix tokens (class token, registers) either all have a position or none has.
+        self.num_prefix_positions = 0 if network.no_embed_class else network.num_prefix_tokens
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.patch_embed(images)  # (batch, patches, features)
+        tokens, positions = self.patch_embed(images), self.pos_embed  # tokens: (batch, patches, features)
+        if tokens.dim() == 4:  # (batch, height, width, features), from a network that takes images of any size
+            positions = self._resized(positions, tokens.shape[1:3])
+            tokens = tokens.flatten(1, 2)
+        if positions is not None and not self.num_prefix_positions:
+            tokens = tokens + positions
         prefix = [token.expand(len(tokens), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
-        if self.patches_only:
-            tokens = torch.cat([*prefix, tokens + self.pos_embed], dim=1)
-        else:
-            tokens = torch.cat([*prefix, tokens], dim=1) + self.pos_embed
+        tokens = torch.cat([*prefix, tokens], dim=1)
+        if positions is not None and self.num_prefix_positions:
+            tokens = tokens + positions
         return self.norm_pre(self.patch_drop(self.pos_drop(tokens)))
+
+    def _resized(self, positions: torch.Tensor | None, grid: Sequence[int]) -> torch.Tensor | None:
+        """Interpolate the patches' positions to a grid of this height and width."""
+        if positions is None:
+            return None
+        old_grid = self.patch_embed.grid_size
+        return timm().layers.resample_abs_pos_embed(positions, list(grid), old_grid, self.num_prefix_positions)
 
 
 class TokenPool(nn.Module):
@@ -239,9 +242,7 @@ class TokenPool(nn.Module):
         self.kind, self.prefix = pool, prefix
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        from timm.layers import global_pool_nlc  # pyright: ignore[reportPrivateImportUsage]
-
-        return global_pool_nlc(tokens, self.kind, self.prefix)
+        return timm().layers.global_pool_nlc(tokens, self.kind, self.prefix)
 
     def extra_repr(self) -> str:
         return f"{self.kind}, prefix={self.prefix}"
