@@ -36,7 +36,7 @@ def finished_result(folder: Path, identity: str) -> dict[str, Any] | None:
 def locked_job_folder(folder: Path) -> Iterator[None]:
     """Hold a job folder's lock: one process at a time runs the job, the others wait.
 
-    Of a job's ranks only rank 0 takes it. The environment tells which that is, because no process group exists yet.
+    Only rank 0 of a job's ranks takes it. The rank is read from the environment, because there is no process group yet.
     """
     from filelock import FileLock
 

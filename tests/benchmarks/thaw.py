@@ -39,7 +39,7 @@ def fit(cfg: DictConfig, stored: bool, epochs: int = 3) -> tuple[float, list[flo
     front, stages = backbone.split(planned.phase.frozen_stages)
     networks = [plan.network(cfg.seed, planned.phase, stages)]
     store = FeatureStore(Path(cfg.cache), plan.device)
-    module = plan.split.with_inputs(phase_inputs(plan.split, front, stored, store, last=True))
+    module = plan.datamodule.with_inputs(phase_inputs(plan.datamodule, front, stored, store, last=True))
     front.to(memory_format=torch.channels_last)  # as for extracting features: faster
     transfer = plan.transfer(planned, front, networks, module)
     seconds = Seconds(time.process_time)

@@ -86,8 +86,8 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["trainer.devices=true"], "trainer.devices must be"),
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be null: it would clip all trials by"),
-        (["+colour=blue"], "colour must be a key that --help lists, got colour=blue; try --help"),
-        (["+droput=0.5"], "droput must be a key that --help lists, got droput=0.5; try dropout="),
+        (["+colour=blue"], "colour must be left out, because there is no such key, got blue; try --help"),
+        (["+droput=0.5"], "droput must be left out, because there is no such key, got 0.5; try dropout="),
     ],
 )
 def test_impossible_values_are_named_with_a_way_out(configure: Configure, overrides: list[str], message: str):
@@ -130,8 +130,8 @@ def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
 @pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])
 def test_knobs_of_thawed_stages_have_no_effect_where_none_is(configure: Configure, options: list[str]):
     knobs = ["tune.lr_decay", "tune.batch_norm"]
-    thaws = options[-1] in ("tune.thaw=1", "tune=thaw")
-    assert unused(configure(*options), ["tune.thaw", *knobs]) == ([] if thaws else knobs)
+    unfreezes = options[-1] in ("tune.thaw=1", "tune=thaw")
+    assert unused(configure(*options), ["tune.thaw", *knobs]) == ([] if unfreezes else knobs)
     assert unused(configure("source=scratch"), knobs) == []
 
 
@@ -145,3 +145,13 @@ def test_faults_of_several_jobs_are_listed_once(configure: Callable[..., DictCon
     with pytest.raises(ConfigError) as error:
         check(*jobs)
     assert [fault.key for fault in error.value.faults] == ["epochs", "dropout", "width"]
+
+
+def test_devices_that_only_the_machine_shows_are_judged_like_typed_ones(configure: Callable[..., DictConfig]):
+    cfg = configure("trainer.devices=auto", "batch_size=1", "lr=auto", "augment=digits", "augment.test_views=2")
+    check(cfg)  # one device at least
+    with pytest.raises(ConfigError) as error:
+        check(cfg, world_size=2)
+    assert sorted(fault.key for fault in error.value.faults) == ["augment.test_views", "batch_size", "lr"]
+    with pytest.raises(ConfigError, match=r"trainer\.devices must be 1 with head=ridge, .*, got auto"):
+        check(configure("trainer.devices=auto", "head=ridge"), world_size=2)

@@ -59,12 +59,12 @@ Configure = Callable[..., DictConfig]
         ),
         ("schedule=step epochs=30", "schedule.step_size", "below epochs=30"),
         ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
-        ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are thawed"),
-        ("regularize.l2_sp=1 source=scratch", "regularize.l2_sp", "0 unless stages with trained weights are thawed"),
+        ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
+        ("regularize.l2_sp=1 source=scratch", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
         (
             "regularize.l2_sp=1 tune=full backbone.keep=0",
             "regularize.l2_sp",
-            "0 unless stages with trained weights are thawed",
+            "0 unless stages with trained weights are unfrozen",
         ),
         ("regularize.cutmix=1", "regularize.cutmix", "0 where the head trains on stored features"),
         ("regularize.cutmix=1 tune=thaw", "regularize.cutmix", "0 where the head trains on stored features"),
@@ -90,8 +90,8 @@ Configure = Callable[..., DictConfig]
         ("head=ridge regularize.clip=1", "regularize.clip", "null with head=ridge"),
         ("head=ridge lr=auto", "lr", "a number with head=ridge, which is fitted at once"),
         ("head=ridge trainer=ddp trainer.devices=2", "trainer.devices", "1 with head=ridge"),
-        ("+trainer.max_epochs=3", "trainer.max_epochs", "absent, because Graft sets it"),
-        ("+trainer.callbacks=null", "trainer.callbacks", "absent, because Graft sets it"),
+        ("+trainer.max_epochs=3", "trainer.max_epochs", "left out, because Graft sets it"),
+        ("+trainer.callbacks=null", "trainer.callbacks", "left out, because Graft sets it"),
     ],
 )
 def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str, key: str, expected: str):

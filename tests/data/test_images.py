@@ -161,7 +161,9 @@ def test_validation_and_test_folders_are_used_as_such(root: Path):
     assert torch.equal(val, data.sample(1)[1])
     assert SmallDataModule(data, [0, 1], 4).rows["val"].shape == (2, 10)
     assert len(folder(root, test_per_class=3).test) == 6
-    with pytest.raises(GraftError, match=r"val_per_class=2, but the data have 10 validation images of their own"):
+    with pytest.raises(
+        GraftError, match=r"val_per_class must be 0 for data with validation images of their own, here 10, got 2"
+    ):
         folder(root, val_per_class=2)
-    with pytest.raises(GraftError, match=r"test_per_class=8, but class one has 7 test images"):
+    with pytest.raises(GraftError, match=r"test_per_class must be at most 7, the test images of class one, got 8"):
         folder(root, test_per_class=8)

@@ -32,6 +32,6 @@ def test_weights_that_cannot_be_downloaded_are_refused_with_the_way_out(monkeypa
 
 
 def test_of_many_names_the_nearest_are_listed():
-    message = unknown("backbone.model", "resnet81", [f"net{number}" for number in range(20)] + ["resnet18"])
+    message = str(unknown("backbone.model", "resnet81", [f"net{number}" for number in range(20)] + ["resnet18"]))
     assert message.startswith("backbone.model must be one of 21 names, such as resnet18")
     assert message.endswith("got resnet81; try backbone.model=resnet18")

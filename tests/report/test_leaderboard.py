@@ -29,7 +29,7 @@ SIMILAR = [0.79, 0.82, 0.81, 0.84, 0.83, 0.84]
 def test_jobs_are_ranked_by_their_mean_and_marked_by_their_difference_to_the_best():
     few = record("source=few", WORSE[:3])
     board = rank_jobs([record("source=low", WORSE), few, record("source=high", BETTER), record("source=mid", SIMILAR)])
-    assert (board.order, board.metric, board.measure) == (BY_TEST, "accuracy", "test accuracy")
+    assert (board.order, board.metric, board.metric_name) == (BY_TEST, "accuracy", "test accuracy")
     assert [job.label for job in board.records] == ["high", "mid", "low", "few"]
     assert list(board.table["rank"]) == [1, 2, 3, 4]
     assert list(board.table["standing"]) == ["best", "not distinguishable", "worse", "fewer than 6 common trials"]
@@ -41,7 +41,7 @@ def test_jobs_are_ranked_by_their_mean_and_marked_by_their_difference_to_the_bes
 def test_validation_accuracy_ranks_if_every_job_has_it():
     overfits, validated = with_validation("a", [0.9] * 2, [0.6] * 2), with_validation("b", [0.8] * 2, [0.7] * 2)
     board = rank_jobs([overfits, validated])
-    assert (board.order, board.measure) == (BY_VALIDATION, "validation accuracy")
+    assert (board.order, board.metric_name) == (BY_VALIDATION, "validation accuracy")
     assert [job.name for job in board.records] == ["b", "a"]
     assert list(cells(table_rows(board.table)[0], short=True)) == [
         "rank", "job", "validation", "lowest-highest", "test", "to the best", "p",

@@ -134,7 +134,7 @@ def test_a_process_that_waited_for_a_folder_does_not_overwrite_its_result(config
     folder.mkdir()
     job.main(configure(*TINY), folder, resume=False)
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    with pytest.raises(GraftError, match="holds the result of another configuration"):
+    with pytest.raises(GraftError, match="has the result of another configuration"):
         job.main(configure(*TINY, "lr=0.1"), folder, resume=False)
     assert before == {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 

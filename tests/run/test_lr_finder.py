@@ -79,10 +79,10 @@ def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
 def test_each_phase_finds_its_own_rate(run: Run):
     settings = (*QUICK, "source.epochs=1", "tune=thaw", "tune.epochs=1")
     found = run(*settings, "lr=auto", "tune.lr=auto", name="auto")
-    head, thawed = found["lr"]
-    assert head != thawed
-    typed = run(*settings, f"lr={head}", f"tune.lr={thawed}", name="typed")
-    assert typed["lr"] == [head, thawed]
+    head, unfrozen = found["lr"]
+    assert head != unfrozen
+    typed = run(*settings, f"lr={head}", f"tune.lr={unfrozen}", name="typed")
+    assert typed["lr"] == [head, unfrozen]
     assert typed["trials"] == found["trials"]
 
 

@@ -13,11 +13,16 @@ Configure = Callable[..., DictConfig]
 
 def test_phases_take_the_job_s_settings_where_they_have_none(configure: Configure):
     plan = make_plan(configure("tune=thaw", "tune.epochs=3", "tune.lr=0.0002", "epochs=5", "lr=0.01", "trials=2"))
-    head, thawed = plan.phases
+    head, unfrozen = plan.phases
     assert (head.phase.epochs, head.phase.lr, head.phase.frozen_stages, head.first_epoch) == (5, 0.01, 2, 0)
-    assert (thawed.phase.epochs, thawed.phase.lr, thawed.phase.frozen_stages, thawed.first_epoch) == (3, 2e-4, 1, 5)
+    assert (unfrozen.phase.epochs, unfrozen.phase.lr, unfrozen.phase.frozen_stages, unfrozen.first_epoch) == (
+        3,
+        2e-4,
+        1,
+        5,
+    )
     assert plan.epochs == 8
-    assert (head.input_shape, thawed.input_shape) == ((1600,), (32, 13, 13))
+    assert (head.input_shape, unfrozen.input_shape) == ((1600,), (32, 13, 13))
 
 
 def test_images_are_fitted_to_the_weights(configure: Configure):

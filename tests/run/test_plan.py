@@ -14,6 +14,6 @@ def test_thawed_kernels_lie_in_memory_as_is_faster_for_their_maps(
     plan = make_plan(configure("backbone=vgg16", "tune=thaw", "trials=1", f"dataset.size={size}"))
     planned = plan.phases[1]
     frozen, stages = plan.backbone().split(planned.phase.frozen_stages)
-    transfer = plan.transfer(planned, frozen, [plan.network(0, planned.phase, stages)], plan.split)
+    transfer = plan.transfer(planned, frozen, [plan.network(0, planned.phase, stages)], plan.datamodule)
     kernels = [value for value in transfer.stack.named().values() if value.dim() == 4]
     assert [kernel.is_contiguous(memory_format=order) for kernel in kernels] == [True] * 3

@@ -158,4 +158,4 @@ def test_another_result_is_refused(hydra: None, tmp_path: Path, capsys: pytest.C
     (tmp_path / "s" / "study.db").unlink()
     with pytest.raises(SystemExit):
         run(tmp_path / "s", "sweep.jobs=1", job=other)
-    assert "holds the result of another configuration" in capsys.readouterr().err
+    assert "has the result of another configuration" in capsys.readouterr().err

@@ -130,10 +130,10 @@ def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: 
     (tmp_path / "outputs/mine").mkdir(parents=True)
     (tmp_path / "outputs/mine/result.json").write_text("{}")
     done = train("-m", "dropout=0,0.5", "name=mine")
-    assert (done.returncode, "holds a single job" in done.stderr) == (1, True)
+    assert (done.returncode, "has a single job" in done.stderr) == (1, True)
     (tmp_path / "outputs/mine/result.json").rename(tmp_path / "outputs/mine/multirun.yaml")
     done = train("dropout=0", "name=mine")
-    assert (done.returncode, "holds a sweep" in done.stderr) == (1, True)
+    assert (done.returncode, "has a sweep" in done.stderr) == (1, True)
 
 
 def test_each_job_is_composed_once_and_checked_as_it_then_runs(

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault, nearest
 
 
 def build(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:
-        GraftError: a key that the target does not take.
+        ConfigError: names the keys that the target does not take.
     """
     option = {key: value for key, value in to_plain(cfg[group]).items() if key not in leave_out}
     target = get_object(option["_target_"])
@@ -43,10 +43,10 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         unknown = sorted(arguments - parameters.keys())
         if unknown:
-            raise GraftError(
-                f"{option['_target_']} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}; "
-                f"leave it out, or try ~{group}.{unknown[0]} where an experiment sets it"
-            )
+            few = len(parameters) <= 12
+            listed = ", ".join(parameters) if few else f"such as {', '.join(nearest(unknown[0], parameters, 3))}"
+            expected = f"an argument of {option['_target_']} ({listed})"
+            raise ConfigError(Fault(f"{group}.{key}", option.get(key), expected, f"~{group}.{key}") for key in unknown)
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
     made = instantiate({**option, "_partial_": True}, _convert_="all")
     return functools.partial(made, **kwargs) if kwargs else made

@@ -17,35 +17,37 @@ from graft.errors import ConfigError, Fault, nearest
 
 KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
 
-# Keys without effect on heads that scikit-learn fits, and where no stage is thawed.
+# Keys without effect on heads that scikit-learn fits, and where no stage is unfrozen.
 STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
-THAWED = ("tune.lr_decay", "tune.batch_norm")
+UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
 
 
-def check(*configs: DictConfig) -> None:
+def check(*configs: DictConfig, world_size: int | None = None) -> None:
     """Refuse unknown keys, impossible values and impossible combinations.
 
     Args:
         configs: one for each job; a fault that several have is listed once.
+        world_size: number of processes; None: as far as the configurations show it.
 
     Raises:
         ConfigError: has all faults; combinations with a faulty value are not judged.
     """
-    faults = {str(fault): fault for cfg in configs for fault in _find_faults(cfg)}
+    faults = {str(fault): fault for cfg in configs for fault in _find_faults(cfg, world_size)}
     if faults:
         raise ConfigError(faults.values())
 
 
-def _find_faults(cfg: DictConfig) -> list[Fault]:
+def _find_faults(cfg: DictConfig, world_size: int | None) -> list[Fault]:
     faults = [*_unknown_keys(cfg), *_impossible_values(cfg)]
-    return [*faults, *combinations(Values(cfg, {fault.key for fault in faults}))]
+    return [*faults, *combinations(Values(cfg, {fault.key for fault in faults}, world_size))]
 
 
 def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
     for key in map(str, cfg):
         if key not in KEYS:
             near = nearest(key, KEYS, similarity=0.6)
-            yield Fault(key, f"{key}={cfg[key]}", "a key that --help lists", f"{near[0]}=" if near else "--help")
+            expected, example = "left out, because there is no such key", f"{near[0]}=" if near else "--help"
+            yield Fault(key, cfg[key], expected, example)
 
 
 def _impossible_values(cfg: DictConfig) -> Iterator[Fault]:
@@ -93,13 +95,13 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         knob
         for knob in knobs
         if (head and knob.split(".")[0] in STEPS)
-        or (frozen and knob in THAWED)
+        or (frozen and knob in UNFROZEN)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]
 
 
 def _all_frozen(values: Values) -> bool:
     try:
-        return values.num_thawed()[-1] == 0
+        return values.num_unfrozen()[-1] == 0
     except Undecided:
         return False

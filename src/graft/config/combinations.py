@@ -1,4 +1,4 @@
-"""Combinations: values that are possible each, but not together, as far as the configuration alone shows it.
+"""Combinations: values that are each allowed, but not together, as far as the configuration alone shows it.
 
 The data and the models show more, such as the number of stages under `backbone.keep=null`; they check that themselves.
 
@@ -12,17 +12,17 @@ from math import inf
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
-TRAINER_FLAGS = (  # set by Graft
-    "callbacks",
-    "check_val_every_n_epoch",
-    "default_root_dir",
-    "enable_checkpointing",
-    "enable_progress_bar",
-    "limit_val_batches",
-    "logger",
-    "max_epochs",
-    "sync_batchnorm",
-)
+TRAINER_FLAGS = {  # set by Graft, and what to type instead; None: nothing
+    "callbacks": None,
+    "check_val_every_n_epoch": "val_every=10",
+    "default_root_dir": "name=NAME",
+    "enable_checkpointing": "resume=false",
+    "enable_progress_bar": None,
+    "limit_val_batches": "test_curve=false, or dataset.val_per_class=0",
+    "logger": None,
+    "max_epochs": "epochs=10",
+    "sync_batchnorm": None,
+}
 
 
 def combinations(values: Values) -> list[Fault]:
@@ -62,8 +62,8 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
         expected = "big, imagenet or file with tune=thaw, whose first phase freezes all stages"
         yield Fault("source", "scratch", expected, "tune=full, or source=big")
         return
-    thawed = values.num_thawed()[0]
-    if kept and (thawed == 0 or thawed < kept < inf):
+    unfrozen = values.num_unfrozen()[0]
+    if kept and (unfrozen == 0 or unfrozen < kept < inf):
         expected = "auto or all with source=scratch, because frozen stages would keep random weights"
         yield Fault("tune.thaw", values.get("tune.thaw"), expected, "tune=auto, or source=big")
     if values.get("tune.batch_norm") == "frozen":
@@ -71,11 +71,11 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
         yield Fault("tune.batch_norm", "frozen", expected, "tune.batch_norm=train")
 
 
-def _thawed_stages(values: Values) -> Iterator[Fault]:
-    thaw, counts, kept = values.get("tune.thaw"), values.num_thawed(), values.num_kept()
+def _unfrozen_stages(values: Values) -> Iterator[Fault]:
+    thaw, counts, kept = values.get("tune.thaw"), values.num_unfrozen(), values.num_kept()
     if values.staged() and kept == 0:
         yield Fault(
-            "backbone.keep", 0, "above 0 with tune=thaw, which thaws kept stages", "backbone.keep=1, or tune=full"
+            "backbone.keep", 0, "above 0 with tune=thaw, which unfreezes kept stages", "backbone.keep=1, or tune=full"
         )
     elif max(counts) > kept:
         yield Fault("tune.thaw", thaw, f"at most {kept}, the kept stages (backbone.keep)", "tune.thaw=all")
@@ -90,11 +90,11 @@ def _one_device_only(values: Values) -> Iterator[Fault]:
     if values.world_size() == 1:
         return
     for key in values.automatic_rates():
-        expected = "a number with several devices, among which the range test cannot be divided"
+        expected = "a number with several devices, because the range test runs on one"
         yield Fault(key, "auto", expected, f"{key}=0.001, or trainer=default")
     views = values.get("augment.test_views")
     if views:
-        expected = "null with several devices, among which the final evaluation is not divided"
+        expected = "null with several devices, because test-time augmentation runs on one"
         yield Fault("augment.test_views", views, expected, "augment.test_views=null, or trainer=default")
 
 
@@ -123,16 +123,16 @@ def _schedule_without_step(values: Values) -> Iterator[Fault]:
 
 def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:
     l2_sp = values.get("regularize.l2_sp")
-    if l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_thawed()[-1]):
-        expected = "0 unless stages with trained weights are thawed, which it pulls towards these weights"
-        thawed = ", or tune=full with source=big" if values.num_kept() else ""
-        yield Fault("regularize.l2_sp", l2_sp, expected, f"regularize.l2_sp=0{thawed}")
+    if l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_unfrozen()[-1]):
+        expected = "0 unless stages with trained weights are unfrozen, which it pulls towards these weights"
+        unfrozen = ", or tune=full with source=big" if values.num_kept() else ""
+        yield Fault("regularize.l2_sp", l2_sp, expected, f"regularize.l2_sp=0{unfrozen}")
 
 
 def _cutmix_of_features(values: Values) -> Iterator[Fault]:
     cutmix, views = values.get("regularize.cutmix"), values.get("augment.views")
     stored = values.target("augment") == "none" or views
-    if cutmix and stored and values.num_kept() and (values.staged() or values.num_thawed()[0] == 0):
+    if cutmix and stored and values.num_kept() and (values.staged() or values.num_unfrozen()[0] == 0):
         expected = "0 where the head trains on stored features, which have no height and width"
         yield Fault(
             "regularize.cutmix", cutmix, expected, "regularize.cutmix=0 with regularize.mixup=0.2, or tune=full"
@@ -141,7 +141,7 @@ def _cutmix_of_features(values: Values) -> Iterator[Fault]:
 
 def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
     views = values.get("augment.views")
-    if views and values.num_thawed()[-1] >= values.num_kept():
+    if views and values.num_unfrozen()[-1] >= values.num_kept():
         expected = "null if all stages train, because it stores the outputs of frozen stages"
         yield Fault("augment.views", views, expected, "augment.views=null")
 
@@ -155,7 +155,7 @@ def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
         yield Fault("backbone.keep", 0, f"above 0 {why}", "backbone.keep=null, or head=plain")
     elif values.get("tune.thaw") == "auto" and not values.source_is_trained():
         yield Fault("source", "scratch", f"big, imagenet or file {why}", "source=big, or head=plain")
-    elif values.num_thawed()[-1]:
+    elif values.num_unfrozen()[-1]:
         yield Fault("tune.thaw", values.get("tune.thaw"), f"0 {why}", "tune=frozen, or head=plain")
 
 
@@ -179,15 +179,14 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
 def _trainer_flags(values: Values) -> Iterator[Fault]:
     for flag, value in values.get("trainer").items():
         if flag in TRAINER_FLAGS:
-            expected = "absent, because Graft sets it"
-            yield Fault(f"trainer.{flag}", value, expected, "epochs=, val_every= or test_curve= instead")
+            yield Fault(f"trainer.{flag}", value, "left out, because Graft sets it", TRAINER_FLAGS[flag] or f"~trainer.{flag}")
 
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _class_in_both_splits,
     _nothing_to_pretrain_on,
     _random_weights_frozen,
-    _thawed_stages,
+    _unfrozen_stages,
     _one_device_only,
     _batch_too_small,
     _schedule_without_step,

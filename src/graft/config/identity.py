@@ -81,6 +81,6 @@ def check_existing_result(config: Mapping[str, Any], folder: Path) -> None:
     changed = [key for key in new if key in old and old[key] != new[key]]
     if changed:
         raise GraftError(
-            f"{folder} holds the result of another configuration ({', '.join(changed)} differ); "
+            f"{folder} has the result of another configuration ({', '.join(changed)} differ); "
             "try another name=, or remove that folder"
         )

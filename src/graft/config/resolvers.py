@@ -40,8 +40,8 @@ def job_folder_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
     """
     # Hydra rewrites what was typed: test_curve=False, report.baseline=source\\:scratch.
     shared = {word.lower() for word in typed}
-    own = [override for override in overrides if override.replace("\\", "").lower() not in shared]
-    return folder_name("_".join(own or [override for override in overrides if override.startswith("experiment=")]))
+    per_job = [override for override in overrides if override.replace("\\", "").lower() not in shared]
+    return folder_name("_".join(per_job or [override for override in overrides if override.startswith("experiment=")]))
 
 
 def _typed() -> list[str]:

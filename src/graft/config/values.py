@@ -20,10 +20,11 @@ class Values:
     Args:
         cfg: the composed configuration.
         faulty: the keys whose values are faulty themselves.
+        world_size: number of processes; None: not known yet.
     """
 
-    def __init__(self, cfg: DictConfig, faulty: Collection[str] = ()):
-        self._cfg, self._faulty = cfg, faulty
+    def __init__(self, cfg: DictConfig, faulty: Collection[str] = (), world_size: int | None = None):
+        self._cfg, self._faulty, self._world_size = cfg, faulty, world_size
 
     def get(self, key: str) -> Any:
         """Return a key's plain value; None if the chosen option has no such key.
@@ -51,8 +52,8 @@ class Values:
         keep = self.get("backbone.keep")
         return inf if keep is None else keep
 
-    def num_thawed(self) -> list[float]:
-        """Return how many stages each number of `tune.thaw` thaws; infinity: all that the backbone has."""
+    def num_unfrozen(self) -> list[float]:
+        """Return how many stages each number of `tune.thaw` unfreezes; infinity: all that the backbone has."""
         if self.target("tune") not in ("Tune", "Thaw"):
             raise Undecided("tune")
         thaw = self.get("tune.thaw")
@@ -68,7 +69,9 @@ class Values:
         return self.target("tune") == "Thaw"
 
     def world_size(self) -> int:
-        """Return the least number of processes: `trainer.devices=auto` may find several devices."""
+        """Return the number of processes; the least one until it is known: `trainer.devices=auto` may find several."""
+        if self._world_size is not None:
+            return self._world_size
         devices = self.get("trainer.devices")
         per_node = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
         return per_node * (self.get("trainer.num_nodes") or 1)

@@ -8,7 +8,7 @@ import torch
 from graft.data import load
 from graft.data.images import Images
 from graft.data.load import Where
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault
 from graft.seed import generator
 
 
@@ -34,7 +34,7 @@ class Dataset(ABC):
         skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
 
     Raises:
-        GraftError: the data lack a class, or have fewer images than asked for.
+        ConfigError: the data lack a class, or have fewer images than asked for.
     """
 
     def __init__(
@@ -60,10 +60,8 @@ class Dataset(ABC):
         self.big = torch.nonzero(torch.isin(images.labels, self.big_classes) & ~images.test & ~images.val).flatten()
         self.val = torch.nonzero(torch.isin(images.labels, self.small_classes) & images.val).flatten()
         if len(self.val) and val_per_class:
-            raise GraftError(
-                f"dataset.val_per_class={val_per_class}, but the data have {len(self.val):,} validation images of "
-                "their own; try dataset.val_per_class=0"
-            )
+            expected = f"0 for data with validation images of their own, here {len(self.val):,}"
+            raise _shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
         self.pool, self.test = self._hold_out_test(test_per_class)
         self.counts = self._counts(small_per_class, small_total)
 
@@ -102,7 +100,9 @@ class Dataset(ABC):
             elif isinstance(wanted, int) and 0 <= wanted < len(names):
                 labels.append(wanted)
             else:
-                raise GraftError(f"dataset.{split}: unknown class {wanted}; the data have {', '.join(names)}")
+                raise _shortage(
+                    split, wanted, f"of the data's classes, {', '.join(names)}", f"dataset.{split}=[{names[0]}]"
+                )
         return torch.tensor(labels)
 
     def _hold_out_test(self, per_class: int | None) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -115,17 +115,16 @@ class Dataset(ABC):
             if images.test.any():
                 given = torch.nonzero(of_class & images.test).flatten()
                 if len(given) < (per_class or 1):
-                    raise GraftError(
-                        f"dataset.test_per_class={per_class or 'null'}, but class {name} has {len(given)} test images"
-                    )
+                    expected = f"at most {len(given)}, the test images of class {name}"
+                    example = f"dataset.test_per_class={len(given)}" if given.numel() else f"without class {name}"
+                    raise _shortage("test_per_class", per_class, expected, example)
                 held_out = given if per_class is None else _divide(given, per_class)[0]
             else:
                 count = max(1, len(train) // 5) if per_class is None else per_class
                 if count >= len(train):
-                    raise GraftError(
-                        f"dataset.test_per_class={per_class or 'null'} leaves nothing to train on: class {name} has "
-                        f"{len(train)} images"
-                    )
+                    expected = f"below {len(train)}, the images of class {name}, or none is left to train on"
+                    example = f"dataset.test_per_class={len(train) - 1}" if len(train) > 1 else f"without class {name}"
+                    raise _shortage("test_per_class", per_class, expected, example)
                 held_out, train = _divide(train, count)
             pool.append(train)
             test.append(held_out)
@@ -141,20 +140,28 @@ class Dataset(ABC):
         else:
             first = torch.cat(self.pool).sort().values[:total]
             counts = [int(torch.isin(pool, first).sum()) for pool in self.pool]
-        wanted = f"dataset.small_per_class={per_class}" if total is None else f"dataset.small_total={total}"
-        for pool, count, name in zip(self.pool, counts, self.class_names, strict=True):
-            if count == 0:
-                raise GraftError(
-                    f"{wanted} with this draw leaves class {name} without images; try dataset.draw=stratified"
-                )
-            if count + self.val_per_class > len(pool):
-                raise GraftError(
-                    f"{wanted} and dataset.val_per_class={self.val_per_class} ask for {count + self.val_per_class} "
-                    f"images of class {name}, but there are {len(pool)} to draw from"
-                )
+        if total is not None and 0 in counts:
+            expected = f"enough for an image of class {self.class_names[counts.index(0)]} with this dataset.draw"
+            raise _shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
+        available = [len(pool) - self.val_per_class for pool in self.pool]
+        validated = f" besides dataset.val_per_class={self.val_per_class}" if self.val_per_class else ""
+        for count, most, name in zip(counts, available, self.class_names, strict=True):
+            if count > most:
+                least = max(1, min(available))
+                if total is None:
+                    expected = f"at most {most}, the images to draw from class {name}{validated}"
+                    raise _shortage("small_per_class", per_class, expected, f"dataset.small_per_class={least}")
+                expected = f"at most {most} from class {name}, its images to draw from{validated}, not {count}"
+                raise _shortage("small_total", total, expected, f"dataset.small_total={least * num_classes}")
         if total is not None and sum(counts) < total:
-            raise GraftError(f"{wanted}, but there are {sum(counts)} images to draw from")
+            expected = f"at most {sum(counts)}, the images to draw from"
+            raise _shortage("small_total", total, expected, f"dataset.small_total={sum(counts)}")
         return counts
+
+
+def _shortage(key: str, got: object, expected: str, example: str) -> ConfigError:
+    """Return the error that the data have less than a key asks for."""
+    return ConfigError([Fault(f"dataset.{key}", got, expected, example)])
 
 
 def _divide(indices: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -113,8 +113,13 @@ class TrainLoader(TrialLoader):
     """Batches of training, shuffled separately for each trial and epoch.
 
     Args:
-        inputs: as `TrialLoader` has them, like `labels`, `rows`, `batch_size`, `stored` and `share`.
+        inputs: as in `TrialLoader`.
+        labels: as in `TrialLoader`.
+        rows: as in `TrialLoader`.
+        batch_size: as in `TrialLoader`.
         seeds: one for each trial's order.
+        stored: as in `TrialLoader`.
+        share: as in `TrialLoader`.
     """
 
     def __init__(

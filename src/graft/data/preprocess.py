@@ -17,13 +17,13 @@ NORMALIZATION = {  # values of `dataset.pixels`: mean and std that normalize pix
 
 @dataclass(frozen=True)
 class PretrainedInput:
-    """The input that weights were trained on: pixels from 0 to 1, less their mean, divided by their std.
+    """The input that weights were trained on: pixels from 0 to 1, minus `mean`, divided by `std`.
 
     Attributes:
         size: height and width of the images; None: any.
         mean: one number for each channel, or one for all.
         std: one number for each channel, or one for all.
-        interpolation: of the images' resizing, `bilinear` or `bicubic`.
+        interpolation: how images were resized, `bilinear` or `bicubic`.
     """
 
     size: int | None

@@ -1,6 +1,5 @@
-"""Backbones: an ordered list of stages; a transfer keeps the leading ones, and freezes or thaws each of them."""
+"""Backbones: an ordered list of stages; a transfer keeps the leading ones, and freezes or unfreezes each of them."""
 
-import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -11,11 +10,11 @@ from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
 from graft.data.preprocess import Preprocess
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import activation as make_activation
 from graft.model.layers import conv
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
-from graft.model.stages import Weights, common_prefix
+from graft.model.stages import Weights, common_prefix, on_meta, output_shape
 
 
 class Average(nn.Module):
@@ -48,8 +47,8 @@ class Backbone(nn.Module):
 
     Args:
         preprocess: prepares the images for the first stage.
-        stages: the network's parts, in order; each is kept, frozen or thawed as a whole.
-        keep: how many leading stages stay; None keeps all of them.
+        stages: the network's parts, in order; each is kept, frozen or unfrozen as a whole.
+        keep: how many leading stages stay; None: all.
         pool: maps the last kept stage's output to features: `flatten`, `average` over positions, or a module.
         model: the network's name in its library.
 
@@ -59,7 +58,7 @@ class Backbone(nn.Module):
         default_input_size: height and width of the images that the network was designed for; it may take no others.
 
     Raises:
-        GraftError: `keep` exceeds the number of stages.
+        ConfigError: `keep` exceeds the number of stages.
     """
 
     prefix = ""
@@ -77,7 +76,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.model = model
         if keep is not None and not 0 <= keep <= len(stages):
-            raise GraftError(f"backbone.keep must be from 0 to {len(stages)}, the stages of {self.label}, got {keep}")
+            expected = f"from 0 to {len(stages)}, the stages of {self.label}"
+            raise ConfigError([Fault("backbone.keep", keep, expected, f"backbone.keep={len(stages)}")])
         self.keep = len(stages) if keep is None else keep
         self.preprocess = preprocess
         self.stages = nn.ModuleList(stages)
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
         stages = list(self.stages[:num_frozen])
         if num_frozen == self.keep:
             stages.append(self.pool)
-        return _output_shape(_on_meta(stages), self.preprocess.output_shape)
+        return output_shape(on_meta(stages), self.preprocess.output_shape)
 
     def num_features(self) -> int:
         """Return the length of the features.
@@ -125,9 +125,9 @@ class Backbone(nn.Module):
         Raises:
             GraftError: the kept stages take images of other sizes.
         """
-        network = _on_meta([*self.stages[: self.keep], self.pool])
+        network = on_meta([*self.stages[: self.keep], self.pool])
         try:
-            return _output_shape(network, self.preprocess.output_shape)[0]
+            return output_shape(network, self.preprocess.output_shape)[0]
         except (RuntimeError, AssertionError):  # the maps became empty, or a library checks the size
             raise GraftError(self._expected_size(network)) from None
 
@@ -137,7 +137,7 @@ class Backbone(nn.Module):
 
         def takes(side: int) -> bool:
             try:
-                return bool(_output_shape(network, (channels, side, side)))
+                return bool(output_shape(network, (channels, side, side)))
             except (RuntimeError, AssertionError):
                 return False
 
@@ -166,17 +166,6 @@ class Backbone(nn.Module):
         named = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         without_head = {name: value for name, value in named.items() if not name.startswith(self.head)}
         return {to_own.get(name, name): value for name, value in without_head.items()}
-
-
-def _on_meta(stages: Sequence[nn.Module]) -> nn.Module:
-    """Return a copy of the stages, in evaluation mode, that computes shapes without data."""
-    return nn.Sequential(*copy.deepcopy(list(stages))).to("meta").eval()
-
-
-def _output_shape(network: nn.Module, image: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of one image's output, of a network on the meta device."""
-    with torch.device("meta"), torch.no_grad():
-        return tuple(network(torch.empty(1, *image)).shape[1:])
 
 
 class CNN(Backbone):

@@ -74,7 +74,7 @@ class TimmWeights:
             tagged = timm().list_models(f"{architecture}.*", pretrained=True)
             tags = ["DEFAULT", *(name.partition(".")[2] for name in tagged)]
             if weights not in tags:
-                raise GraftError(unknown("source.weights", weights, tags))
+                raise unknown("source.weights", weights, tags)
             self.model = f"{architecture}.{weights}"
 
     def trained_on(self) -> PretrainedInput:
@@ -98,7 +98,7 @@ class PackageWeights:
 
     def __init__(self, weights: str):
         if weights != "DEFAULT":
-            raise GraftError(unknown("source.weights", weights, ["DEFAULT"]))
+            raise unknown("source.weights", weights, ["DEFAULT"])
 
     def trained_on(self) -> PretrainedInput:
         return TimmWeights("tf_efficientnet_lite0", "DEFAULT").trained_on()
@@ -136,7 +136,7 @@ def timm() -> Any:
 def _known(model: str) -> str:
     architectures, tagged = timm().list_models(), timm().list_pretrained()
     if model not in tagged and model not in architectures:
-        raise GraftError(unknown("backbone.model", model, tagged if "." in model else architectures))
+        raise unknown("backbone.model", model, tagged if "." in model else architectures)
     return model
 
 

@@ -11,7 +11,6 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 from graft.data.preprocess import Preprocess
-from graft.errors import GraftError
 from graft.model.backbone import Average, Backbone
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights, unknown
 from graft.model.stages import evenly, has_weights, stages, units
@@ -59,7 +58,7 @@ class Torchvision(Backbone):
 def _known(model: str) -> str:
     names = models.list_models(module=models)
     if model not in names:
-        raise GraftError(unknown("backbone.model", model, names))
+        raise unknown("backbone.model", model, names)
     return model
 
 

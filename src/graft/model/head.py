@@ -53,10 +53,10 @@ class SklearnHead(nn.Sequential):
     """One output layer that scikit-learn fits to all features and labels of a trial, instead of training.
 
     Attributes:
-        is_fitted: True: scikit-learn fits this head.
+        uses_sklearn: True: scikit-learn fits this head.
     """
 
-    is_fitted = True
+    uses_sklearn = True
 
     def __init__(self, num_features: int, num_classes: int):
         super().__init__(linear(num_features, num_classes))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from graft.data.preprocess import PretrainedInput
-from graft.errors import GraftError, nearest
+from graft.errors import ConfigError, Fault, GraftError, nearest
 
 
 class PretrainedWeights(Protocol):
@@ -36,7 +36,7 @@ class TorchvisionWeights:
     def __init__(self, enum: EnumType, weights: str):
         names = list(enum.__members__)
         if weights not in names:
-            raise GraftError(unknown("source.weights", weights, names))
+            raise unknown("source.weights", weights, names)
         self.weights: Any = enum[weights]
         assert isinstance(self.weights, Enum)
 
@@ -56,9 +56,9 @@ class TorchvisionWeights:
             ) from None
 
 
-def unknown(key: str, value: str, known: Sequence[str]) -> str:
-    """Return the message that a key names something unknown, with the nearest known names."""
+def unknown(key: str, value: str, known: Sequence[str]) -> ConfigError:
+    """Return the error that a key names something unknown, with the nearest known names."""
     near = nearest(value, known, 3)
     listed = ", ".join(known if len(known) <= 12 else near)
     expected = f"one of {listed}" if len(known) <= 12 else f"one of {len(known):,} names, such as {listed}"
-    return f"{key} must be {expected}, got {value}; try {key}={near[0]}"
+    return ConfigError([Fault(key, value, expected, f"{key}={near[0]}")])

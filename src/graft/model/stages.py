@@ -73,7 +73,7 @@ def computes_the_same(network: nn.Module, parts: Sequence[nn.Module], pool: nn.M
     names = {name for name, _ in network.state_dict().items()}
     if names != set(itertools.chain.from_iterable(part.state_dict() for part in parts)):
         return False
-    network, moved = copy.deepcopy(
+    network, staged = copy.deepcopy(
         (network, nn.Sequential(*parts, pool))
     )  # in one call: the copies still share their weights
     with torch.no_grad():
@@ -82,7 +82,7 @@ def computes_the_same(network: nn.Module, parts: Sequence[nn.Module], pool: nn.M
         image = torch.rand(1, 3, size, size, generator=numbers)
         expected = network.eval()(image)
         try:
-            found = moved.eval()(image)
+            found = staged.eval()(image)
         except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError, IndexError):
             return False  # blocks refuse unexpected inputs in different ways
     return torch.equal(found, expected)
@@ -102,3 +102,14 @@ def common_prefix(names: Mapping[str, object], known: set[str]) -> str:
     for found in before():
         counts[found] = counts.get(found, 0) + 1
     return max(counts, key=lambda found: counts[found], default="")
+
+
+def on_meta(stages: Sequence[nn.Module]) -> nn.Module:
+    """Return a copy of the stages, in evaluation mode, that computes shapes without data."""
+    return nn.Sequential(*copy.deepcopy(list(stages))).to("meta").eval()
+
+
+def output_shape(network: nn.Module, image: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one image's output, of a network on the meta device."""
+    with torch.device("meta"), torch.no_grad():
+        return tuple(network(torch.empty(1, *image)).shape[1:])

@@ -39,7 +39,7 @@ class Leaderboard:
     baseline: str = ""
 
     @property
-    def measure(self) -> str:
+    def metric_name(self) -> str:
         return "validation accuracy" if self.metric == "val_accuracy" else "test accuracy"
 
 

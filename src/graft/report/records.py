@@ -45,7 +45,7 @@ class Record:
 
 
 @dataclass
-class Failed:
+class FailedJob:
     """A job of which no trial finished."""
 
     name: str
@@ -53,7 +53,7 @@ class Failed:
 
 
 @dataclass
-class Pruned:
+class PrunedJob:
     """A job that a search's pruner ended."""
 
     name: str
@@ -61,7 +61,7 @@ class Pruned:
 
 
 @dataclass
-class Damaged:
+class DamagedFile:
     """A file that cannot be read."""
 
     name: str
@@ -102,7 +102,7 @@ def read_records(folders: Sequence[Path]) -> Records:
     }
     root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
     jobs = [_read(path, root) for path in paths]
-    failed = {job.name: job.reason for job in jobs if isinstance(job, Failed)}
+    failed = {job.name: job.reason for job in jobs if isinstance(job, FailedJob)}
     # A job that ran twice may have left two files: a failure counts more than a result, a result more than a pruning.
     finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
     names = {record.name for record in finished}
@@ -110,27 +110,27 @@ def read_records(folders: Sequence[Path]) -> Records:
     return Records(
         finished,
         failed | _failed_trials(finished),
-        {job.name: job.reason for job in jobs if isinstance(job, Damaged)},
-        {job.name: job.note for job in jobs if isinstance(job, Pruned) and job.name not in names},
+        {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)},
+        {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
     )
 
 
-def _read(path: Path, root: Path) -> Record | Failed | Pruned | Damaged:
+def _read(path: Path, root: Path) -> Record | FailedJob | PrunedJob | DamagedFile:
     """Read one file that a job has left; `read_result` would not say why a file is damaged."""
     folder = path.parent
     name = folder.name if folder == root else str(folder.relative_to(root))
     try:
         content = json.loads(path.read_text())
         if path.name == FAILURE:
-            return Failed(name, str(content["error"]))
+            return FailedJob(name, str(content["error"]))
         if path.name == PRUNED:
             accuracy = 100 * content["val_accuracy"]
-            return Pruned(name, f"at epoch {content['epoch']}, validation accuracy {accuracy:.1f} %")
+            return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy:.1f} %")
         _check_result(content)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        return Damaged(f"{name}/{path.name}", str(error) or type(error).__name__)
+        return DamagedFile(f"{name}/{path.name}", str(error) or type(error).__name__)
     record = Record(name, content, folder)
-    return record if record.accuracies() else Failed(name, "none of its trials finished")
+    return record if record.accuracies() else FailedJob(name, "none of its trials finished")
 
 
 def _check_result(result: object) -> None:

@@ -180,17 +180,17 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
 
 def _draw(board: Leaderboard, effects: Effects, output: Path) -> None:
     """Draw all pictures that the jobs allow."""
-    draw_ranges(output / "leaderboard.png", _compared_accuracies(board), board.order, board.measure)
+    draw_ranges(output / "leaderboard.png", _compared_accuracies(board), board.order, board.metric_name)
     _draw_curves(board, output)
     if board.comparison is None:
         return
     differences = board.comparison.differences
     if any(len(difference.per_trial) for difference in differences.values()):
-        draw_differences(output / "differences.png", board.comparison.best, differences, board.measure)
+        draw_differences(output / "differences.png", board.comparison.best, differences, board.metric_name)
     if len(effects.main):
-        draw_effects(output / "effects.png", effects.main, board.measure)
+        draw_effects(output / "effects.png", effects.main, board.metric_name)
     if effects.budget:
-        draw_budget(output / "budget.png", effects.curves, BUDGETS[effects.budget], board.measure)
+        draw_budget(output / "budget.png", effects.curves, BUDGETS[effects.budget], board.metric_name)
 
 
 def _compared_accuracies(board: Leaderboard) -> pandas.DataFrame:

@@ -7,12 +7,12 @@ Notation, for two configurations a and b and the trials k = 1 ... n that both fi
     t = D / S                                paired t-test: Student's t with n - 1 degrees of freedom gives p
     D +- S * t(1 - LEVEL / (2 m), n - 1)     its interval, for m tested pairs (Bonferroni); t(q, f) is a quantile
 
-Trial k draws the same images under every configuration, so the easiness of a draw is in both a_k and b_k and cancels
-in d_k. For m pairs with p-values sorted p_(1) <= ... <= p_(m), Holm's correction is
+Trial k draws the same images under every configuration: an easy draw raises both a_k and b_k, and cancels in d_k.
+For m pairs with p-values sorted p_(1) <= ... <= p_(m), Holm's correction is
 
     p'_(i) = min(1, max over j <= i of (m + 1 - j) p_(j))
 
-and a difference is significant if p' < LEVEL: of all equal pairs, one is called different in at most 5 % of sweeps.
+and a difference is significant if p' < LEVEL: where all pairs are equal, at most 5 % of sweeps call any pair different.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """The check of a plan: combinations that only the built data set, backbone and trainer show to be impossible.
 
-config/combinations.py refuses most of them earlier; these remain for trainer.devices=auto, backbone.keep=null and
-classes of the user's own.
+config/combinations.py refuses most of them earlier; these remain for backbone.keep=null and classes of the
+user's own.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,13 @@ def check_plan(plan: Plan) -> None:
     Raises:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
-    faults = [*_shared_among_devices(plan), *_augmented(plan), *_regularized(plan)]
-    if plan.fits_head:
+    faults = [*_augmented(plan), *_regularized(plan)]
+    if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
         raise ConfigError(faults)
     if plan.world_size > 1:
         _check_batch_norms(plan)
-
-
-def _shared_among_devices(plan: Plan) -> Iterator[Fault]:
-    single = {
-        "lr=auto": any(planned.phase.lr == "auto" for planned in plan.phases),
-        "augment.test_views": plan.augment is not None and bool(plan.augment.test_views),
-    }
-    for key, used in single.items():
-        if used and plan.world_size > 1:
-            yield Fault("trainer.devices", plan.world_size, f"1 with {key}", "trainer.devices=1")
 
 
 def _augmented(plan: Plan) -> Iterator[Fault]:
@@ -57,9 +47,9 @@ def _regularized(plan: Plan) -> Iterator[Fault]:
 def _fitted(plan: Plan) -> Iterator[Fault]:
     """Return why scikit-learn cannot fit the head: it needs stored features of unaugmented images."""
     head = f"with head={type(plan.head()).__name__.lower()}, which is fitted on stored features"
-    num_thawed = plan.num_kept - plan.phases[-1].phase.frozen_stages
-    if num_thawed:
-        yield Fault("tune.thaw", num_thawed, f"0 {head}", "tune=frozen")
+    num_unfrozen = plan.num_kept - plan.phases[-1].phase.frozen_stages
+    if num_unfrozen:
+        yield Fault("tune.thaw", num_unfrozen, f"0 {head}", "tune=frozen")
     if not plan.num_kept:
         yield Fault("backbone.keep", 0, f"at least 1 {head}", "backbone.keep=null")
     if plan.augment is not None:
@@ -74,10 +64,10 @@ def _fitted(plan: Plan) -> Iterator[Fault]:
 
 def _check_batch_norms(plan: Plan) -> None:
     """Refuse batch norm that trains but cannot be synchronized: in pre-training, and in the phase with most stages."""
+    backbone, last = plan.backbone(), plan.phases[-1].phase
     if plan.source.pretrains:
-        check_batch_norm(plan.backbone(), plan.device, plan.world_size)
-    last = plan.phases[-1].phase
-    stages = plan.backbone().split(last.frozen_stages)[1]
+        check_batch_norm(backbone, plan.device, plan.world_size)
+    stages = backbone.split(last.frozen_stages)[1]
     if last.batch_norm == "frozen":
         freeze_batch_norm_stats(stages)
     check_batch_norm(stages, plan.device, plan.world_size)

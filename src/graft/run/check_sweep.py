@@ -48,15 +48,16 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     if config.hydra.sweeper.get("params"):
         raise GraftError("hydra.sweeper.params is not checked; try its keys and values after -m")
     if (folder / RESULT).exists():
-        raise GraftError(f"{folder} holds a single job, which the sweep's table would include; try another name=")
+        raise GraftError(f"{folder} has a single job, which the sweep's table would include; try another name=")
     jobs = _compose_jobs(config)
     _check_common(config, jobs, folder)
     if config.sweep is not None:
         _check_search(jobs)
     check_devices(config, jobs)
-    check(*(without_hydra(job) for job in jobs))
-    for job in jobs:
-        check_folder(job, folder / job.hydra.sweep.subdir)
+    configs = [without_hydra(job) for job in jobs]
+    check(*configs)
+    for job, cfg in zip(jobs, configs, strict=True):
+        _check_folder(cfg, job.hydra.overrides.task, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, jobs)
     check_writable(folder, *{Path(job.cache) for job in jobs})
     return jobs
@@ -130,18 +131,18 @@ def check_job(config: DictConfig, folder: Path) -> None:
     Raises:
         GraftError: names its faults, or the keys in which the results differ.
     """
-    check(without_hydra(config))
-    check_folder(config, folder)
+    cfg = without_hydra(config)
+    check(cfg)
+    _check_folder(cfg, config.hydra.overrides.task, folder)
 
 
-def check_folder(config: DictConfig, folder: Path) -> None:
+def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
     """Warn of typed keys without effect, and refuse to overwrite another configuration's result.
 
     Raises:
         GraftError: names the keys in which the results differ.
     """
-    cfg = without_hydra(config)
-    typed = {override.partition("=")[0]: override for override in config.hydra.overrides.task}
+    typed = {override.partition("=")[0]: override for override in overrides}
     for knob in unused(cfg, list(typed)):
         _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
     check_existing_result(to_plain(cfg), folder)

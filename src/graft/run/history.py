@@ -24,7 +24,7 @@ class JobHistory:
     def add(self, trials: range, history: Mapping[tuple[str, str, int], torch.Tensor]) -> None:
         """Add the history of the trials that one fit has trained."""
         for key, values in history.items():
-            # Six decimals: what single precision holds, without its noise.
+            # Six decimals: the precision of a 32-bit float, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
             self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
 

@@ -14,13 +14,13 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
-from torch import nn
 
 from graft.config.build import to_plain
 from graft.config.identity import check_existing_result, choices, job_identity
 from graft.errors import GraftError, Pruned
 from graft.job_folder import FAILURE, finished_result, locked_job_folder, read_result
 from graft.model.backbone import Backbone
+from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show import show_curves, show_job
@@ -29,7 +29,7 @@ from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
-from graft.run.phase import PhaseRun, StateDict
+from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, clear_folder, kept_trials, versions, write_model, write_result
 from graft.seed import seeded
@@ -136,7 +136,7 @@ class Job:
     identity: str
     clock: Clock
     callbacks: list[pl.Callback]
-    learned: dict[int, StateDict] = field(default_factory=dict)
+    learned: dict[int, Weights] = field(default_factory=dict)
     history: JobHistory = field(default_factory=JobHistory)
     lr: list[float | str | None] = field(default_factory=list)
     redraw: bool = False
@@ -148,10 +148,11 @@ class Job:
         example = self._example(backbone)
         if rank() == 0:
             clear_folder(self.folder)
-        frozen = [self._run_phase(planned, backbone, store) for planned in self.plan.phases][-1]
+        for planned in self.plan.phases:
+            self._run_phase(planned, backbone, store)
         if rank() > 0:
             return None
-        content = self._finish(frozen, parameter_counts(example))
+        content = self._finish(example)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return content
 
@@ -173,20 +174,21 @@ class Job:
             log.info("%s", ModelSummary(example, max_depth=2))
         return example
 
-    def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> nn.Sequential:
-        """Train all trials in one phase; return preprocessing and the phase's frozen stages."""
+    def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> None:
+        """Train all trials in one phase."""
         num_frozen, last = planned.phase.frozen_stages, planned.index == len(self.plan.phases) - 1
         frozen, stages = backbone.split(num_frozen)
         # Done even if all features are stored, so that cached and uncached runs give equal results.
         frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with self.clock("features"):
-            inputs = phase_inputs(self.plan.split, frozen, num_frozen > 0, store, last)
-        run = PhaseRun(self.plan, planned, self.plan.split.with_inputs(inputs), frozen, stages, self.learned)
+            inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last)
+        run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
         checkpoints = self.folder / "checkpoints"
         if planned.phase.lr == "auto":
             with self.clock("train"):
-                run = run.with_lr(find_lr(run, checkpoints / f"{self.identity}_phase_{planned.index + 1}_lr.json"))
-        if not self.plan.fits_head:
+                path = checkpoints / f"{self.identity}_phase_{planned.index + 1}_lr.json"
+                run = run.with_settings(lr=find_lr(run, path))
+        if not self.plan.uses_sklearn:
             self.lr.append(run.planned.phase.lr)
         purpose = f"dropout {planned.index}" if planned.index else "dropout"
         for trials in planned.chunks:
@@ -200,7 +202,6 @@ class Job:
                     with self.clock("test"):
                         fit.test()
             self._add(trials, fit.transfer)
-        return frozen
 
     def _add(self, trials: range, transfer: TransferModule) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
@@ -209,8 +210,11 @@ class Job:
         for position, trial in enumerate(trials):
             self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
-    def _finish(self, frozen: nn.Module, parameters: dict[str, int]) -> dict[str, Any]:
+    def _finish(self, example: SingleTrial) -> dict[str, Any]:
         """Write the job's files; return the content of `result.json`.
+
+        Args:
+            example: a trial's model of the last phase, with the frozen part that all trials share.
 
         Raises:
             GraftError: all trials failed.
@@ -223,16 +227,16 @@ class Job:
             smaller = "" if lr == "auto" else f"={lr / 10:g}"
             raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
         if self.redraw:
-            self.history.draw(self.folder, ("train", *plan.split.curves))
+            self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         kept = kept_trials(self.config["keep_weights"], results, self.history)
-        write_model(self.folder, plan, self.config, frozen, {trial: self.learned[trial] for trial in kept})
+        write_model(self.folder, plan, self.config, example.frozen, {trial: self.learned[trial] for trial in kept})
         content = {
             "config": self.config,
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": results,
             "lr": self.lr,
             "accuracy": summary(finished),
-            "parameters": parameters,
+            "parameters": parameter_counts(example),
             "seconds": self.clock.seconds(),
             "reference": self.config["reference"],
             "images": plan.image_counts,

@@ -2,8 +2,9 @@
 
 A job starts its ranks itself, within a sweep too, so that each job has its own ranks and a failed one leaves the other
 jobs alone. Lightning's launchers cannot be used: `ddp` starts rank 1 with the whole command line, which under `-m` is
-the whole sweep; `ddp_spawn` starts new processes for each fit and returns weights, but no curves. Ranks that torchrun
-or srun has started run the job as they are.
+the whole sweep; `ddp_spawn` starts new processes for each fit and returns weights, but no curves. The start and join of
+`torch.multiprocessing` raise a rank's error as a text, and a GraftError must stay one. Ranks that torchrun or srun has
+started run the job as they are.
 """
 
 import multiprocessing
@@ -24,7 +25,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment  # pyrig
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
-from graft.errors import ConfigError, Fault, GraftError, Pruned
+from graft.errors import GraftError, Pruned
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. A dead rank is noticed at once.
 DDP_TIMEOUT = timedelta(days=7)
@@ -71,36 +72,6 @@ def join(trainer: pl.Trainer) -> None:
         )
     if launched() and world_size > 1:
         trainer.strategy.setup_environment()
-
-
-def check_shares(batch_size: int, source_batch_size: int | None, mixes: bool, world_size: int) -> None:
-    """Refuse batches that are too small to be divided among the ranks.
-
-    Args:
-        batch_size: images in one batch of one trial.
-        source_batch_size: images in one batch of the pre-training; None: there is none.
-        mixes: whether images of a rank's share are mixed, which takes two.
-        world_size: number of ranks.
-
-    Raises:
-        ConfigError: a batch has fewer images than ranks, or than pairs of ranks where images are mixed.
-    """
-    faults = [
-        Fault(
-            key,
-            size,
-            f"at least {world_size}, one image for each device",
-            f"{key}={world_size}, or trainer.devices={size}",
-        )
-        for key, size in (("batch_size", batch_size), ("source.batch_size", source_batch_size))
-        if size is not None and size < world_size
-    ]
-    if not faults and mixes and world_size > 1 and batch_size < 2 * world_size:
-        enough = 2 * world_size
-        expected = f"at least {enough}, because mixup and cutmix need two images on each of {world_size} devices"
-        faults = [Fault("batch_size", batch_size, expected, f"batch_size={enough}")]
-    if faults:
-        raise ConfigError(faults)
 
 
 def launch(work: Callable[..., object], world_size: int, *args: Any) -> None:

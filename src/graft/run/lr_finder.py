@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +71,15 @@ def suggest_lr(losses: np.ndarray) -> float:
 
 def _losses(run: PhaseRun, trials: range) -> np.ndarray:
     """Return the trials' summed losses at each step of a fit whose rates rise, (steps,)."""
-    module, losses = run.module.chunk(trials), _Losses()
-    planned = replace(run.planned, phase=replace(run.planned.phase, lr=LOWEST, schedule=_rise))
-    transfer = run.plan.transfer(planned, run.frozen, run.networks(trials), module)
+    datamodule, losses = run.datamodule.chunk(trials), _Losses()
+    test = run.with_settings(lr=LOWEST, schedule=_rise)
+    transfer = run.plan.transfer(test.planned, run.frozen, run.networks(trials), datamodule)
     callbacks = [Freeze(), Progress("lr=auto"), losses]
     trainer = run.plan.trainer(
         max_epochs=STEPS, max_steps=STEPS, logger=False, callbacks=callbacks, limit_val_batches=0
     )
-    with seeded(module.seeds[0], f"range test {planned.index}"):
-        trainer.fit(transfer, datamodule=module)
+    with seeded(datamodule.seeds[0], f"range test {run.planned.index}"):
+        trainer.fit(transfer, datamodule=datamodule)
     found = torch.stack(losses.steps).double().cpu().numpy()
     return np.pad(found, (0, STEPS - len(found)), constant_values=np.nan)  # a fit ends early where all losses are NaN
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
@@ -20,7 +20,7 @@ from graft.errors import GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.run.check_plan import check_plan
-from graft.run.launch import check_shares, join, strategy
+from graft.run.launch import join, strategy
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import MakeTrainer, Source
@@ -38,7 +38,7 @@ def make_plan(cfg: DictConfig) -> Plan:
         cfg: the composed configuration.
 
     Raises:
-        GraftError: the configuration does not fit itself, the data or the machine.
+        GraftError: the configuration contradicts itself, the data or the machine.
     """
     check(cfg)
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
@@ -50,8 +50,8 @@ def make_plan(cfg: DictConfig) -> Plan:
     example = backbone()
     sizes = {"num_features": example.num_features(), "num_classes": len(data.small_classes)}
     head: Callable[[], nn.Module] = builder(cfg, "head", **sizes)
-    fits_head = getattr(get_object(cfg.head._target_), "is_fitted", False)
-    phases = _phases(cfg, example.keep, source.trained, fits_head)
+    uses_sklearn = getattr(get_object(cfg.head._target_), "uses_sklearn", False)
+    phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
     plan = Plan(
         trainer=trainer,
         device=device,
@@ -63,12 +63,12 @@ def make_plan(cfg: DictConfig) -> Plan:
         backbone=backbone,
         num_kept=example.keep,
         head=head,
-        fits_head=fits_head,
+        uses_sklearn=uses_sklearn,
         phases=_planned(cfg, phases, example, head, device),
-        split=_split(cfg, data),
+        datamodule=_split(cfg, data),
         regularize=build(cfg, "regularize"),
         class_weights=cfg.class_weights,
-        val_every=1 if fits_head else cfg.val_every,
+        val_every=1 if uses_sklearn else cfg.val_every,
     )
     check_plan(plan)
     return plan
@@ -96,14 +96,12 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
     """Join the process group that the trainer's flags ask for; return this process's device and the world size.
 
     Raises:
-        GraftError: there are not as many processes or devices, or a batch has fewer images.
+        GraftError: there are not as many processes or devices, or the job cannot be divided among them.
     """
     probe = trainer(max_epochs=1, logger=False)
     join(probe)
     world_size = probe.num_devices * probe.num_nodes
-    source_batch_size = OmegaConf.select(cfg, "source.batch_size")
-    mixes = bool(cfg.regularize.mixup or cfg.regularize.cutmix)
-    check_shares(cfg.batch_size, source_batch_size, mixes, world_size)
+    check(cfg, world_size=world_size)  # again: trainer.devices=auto may have found several devices
     return probe.strategy.root_device, world_size
 
 
@@ -121,13 +119,13 @@ def _split(cfg: DictConfig, data: Dataset) -> SmallDataModule:
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"))
 
 
-def _phases(cfg: DictConfig, num_kept: int, trained: bool, fits_head: bool) -> list[Phase]:
+def _phases(cfg: DictConfig, num_kept: int, trained: bool, uses_sklearn: bool) -> list[Phase]:
     """Return the phases, with the job's settings where a phase has none of its own."""
     optimizer, schedule = build(cfg, "optimizer"), build(cfg, "schedule")
     return [
         replace(
             phase,
-            epochs=1 if fits_head else phase.epochs or cfg.epochs,
+            epochs=1 if uses_sklearn else phase.epochs or cfg.epochs,
             lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
             optimizer=phase.optimizer or optimizer,
             schedule=phase.schedule or schedule,

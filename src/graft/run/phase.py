@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import nn
 
 from graft.data.datamodule import SmallDataModule
+from graft.model.stages import Weights
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
 from graft.training.tune import Freeze
-
-StateDict = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,16 @@ class Fit:
 
     trainer: pl.Trainer
     transfer: TransferModule
-    module: SmallDataModule
+    datamodule: SmallDataModule
     checkpoint: Checkpoint
 
     def train(self) -> None:
         """Train for the phase's epochs, from the fit's checkpoint if there is one."""
-        self.checkpoint.fit(self.trainer, self.transfer, self.module)
+        self.checkpoint.fit(self.trainer, self.transfer, self.datamodule)
 
     def test(self) -> None:
         """Test the trained networks."""
-        self.trainer.test(self.transfer, datamodule=self.module, verbose=False)
+        self.trainer.test(self.transfer, datamodule=self.datamodule, verbose=False)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class PhaseRun:
     Attributes:
         plan: the job's.
         planned: the phase.
-        module: all trials' inputs in this phase.
+        datamodule: all trials' inputs in this phase.
         frozen: preprocessing and frozen stages.
         stages: the stages that train, with their source's weights.
         learned: state dicts of the trials' networks after the earlier phases, by trial.
@@ -52,14 +51,14 @@ class PhaseRun:
 
     plan: Plan
     planned: PlannedPhase
-    module: SmallDataModule
+    datamodule: SmallDataModule
     frozen: nn.Module
     stages: nn.Module
-    learned: dict[int, StateDict]
+    learned: dict[int, Weights]
 
-    def with_lr(self, lr: float) -> "PhaseRun":
-        """Return the phase with another learning rate."""
-        return replace(self, planned=replace(self.planned, phase=replace(self.planned.phase, lr=lr)))
+    def with_settings(self, **settings: Any) -> "PhaseRun":
+        """Return the phase with other settings, `lr` or `schedule` as `Phase` has them."""
+        return replace(self, planned=replace(self.planned, phase=replace(self.planned.phase, **settings)))
 
     def networks(self, trials: range) -> list[nn.Module]:
         """Return some trials' networks at the start of the phase, with what they learned in earlier ones."""
@@ -77,8 +76,8 @@ class PhaseRun:
             identity: the job's, which names its checkpoints.
             callbacks: further callbacks.
         """
-        plan, module, number = self.plan, self.module.chunk(trials), self.planned.index + 1
-        transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), module)
+        plan, datamodule, number = self.plan, self.datamodule.chunk(trials), self.planned.index + 1
+        transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), datamodule)
         in_chunks = any(len(planned.chunks) > 1 for planned in plan.phases)
         name = f"trials_{trials.start}-{trials.stop - 1}"
         path = folder / "checkpoints" / f"{identity}_phase_{number}_{name}.ckpt"
@@ -88,10 +87,10 @@ class PhaseRun:
         version = f"tensorboard/{name}" if in_chunks else "tensorboard"
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,
-            logger=curves(folder, version, ("train", *module.curves)),
+            logger=curves(folder, version, ("train", *datamodule.curves)),
             callbacks=[Freeze(), progress, *plan.regularize.callbacks(), *callbacks, checkpoint],
             check_val_every_n_epoch=plan.val_every,
-            limit_val_batches=1.0 if module.curves else 0,
+            limit_val_batches=1.0 if datamodule.curves else 0,
             default_root_dir=folder,
         )
-        return Fit(trainer, transfer, module, checkpoint)
+        return Fit(trainer, transfer, datamodule, checkpoint)

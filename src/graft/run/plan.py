@@ -63,9 +63,9 @@ class Plan:
         backbone: makes a backbone with random weights.
         num_kept: number of stages that the backbone keeps.
         head: makes a head.
-        fits_head: whether scikit-learn fits the heads, instead of training.
+        uses_sklearn: whether scikit-learn fits the heads, instead of training.
         phases: the phases in their order.
-        split: each trial's images.
+        datamodule: each trial's images.
         regularize: the regularizers.
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
@@ -81,7 +81,7 @@ class Plan:
         >>> plan = make_plan(cfg)
         >>> [(planned.phase.frozen_stages, planned.phase.epochs, planned.chunks) for planned in plan.phases]
         [(0, 3, [range(0, 2)])]
-        >>> plan.split.rows["train"].shape  # (trials, images)
+        >>> plan.datamodule.rows["train"].shape  # (trials, images)
         torch.Size([2, 100])
     """
 
@@ -95,9 +95,9 @@ class Plan:
     backbone: Callable[[], Backbone]
     num_kept: int
     head: Callable[[], nn.Module]
-    fits_head: bool
+    uses_sklearn: bool
     phases: list[PlannedPhase]
-    split: SmallDataModule
+    datamodule: SmallDataModule
     regularize: Regularize
     class_weights: str | None
     val_every: int
@@ -105,12 +105,12 @@ class Plan:
     @property
     def seeds(self) -> list[int]:
         """One for each trial."""
-        return self.split.seeds
+        return self.datamodule.seeds
 
     @property
     def augment(self) -> Augment | None:
         """The augmentation of the training images."""
-        return self.split.augment
+        return self.datamodule.augment
 
     @property
     def augmented_each_step(self) -> bool:
@@ -120,7 +120,7 @@ class Plan:
     @property
     def image_counts(self) -> dict[str, int]:
         """Number of images of the big split, and of a trial's training, validation and test images."""
-        small, val = (self.split.rows[split].shape[1] for split in ("train", "val"))
+        small, val = (self.datamodule.rows[split].shape[1] for split in ("train", "val"))
         return {"big": len(self.data.big), "small": small, "val": val, "test": len(self.data.test)}
 
     @property
@@ -134,20 +134,20 @@ class Plan:
         Args:
             seed: the trial's.
             phase: the phase.
-            stages: its thawed stages with their source's weights; from scratch each trial has its own.
+            stages: its unfrozen stages with their source's weights; from scratch each trial has its own.
         """
         if not self.source.trained:
             with seeded(seed, "backbone"):
                 stages = self.backbone().split(phase.frozen_stages)[1]
         # An earlier phase may have frozen these stages and changed their memory format for a single network.
-        thawed = copy.deepcopy(stages).requires_grad_(True).train().to(memory_format=torch.contiguous_format)
+        unfrozen = copy.deepcopy(stages).requires_grad_(True).train().to(memory_format=torch.contiguous_format)
         if phase.batch_norm == "frozen":
-            freeze_batch_norm_stats(thawed)
+            freeze_batch_norm_stats(unfrozen)
         with seeded(seed, "head"):
-            return nn.Sequential(OrderedDict(stages=thawed, head=self.head()))
+            return nn.Sequential(OrderedDict(stages=unfrozen, head=self.head()))
 
     def transfer(
-        self, planned: PlannedPhase, frozen: nn.Module, networks: list[nn.Module], module: SmallDataModule
+        self, planned: PlannedPhase, frozen: nn.Module, networks: list[nn.Module], datamodule: SmallDataModule
     ) -> TransferModule:
         """Return the Lightning module of some trials in one phase.
 
@@ -155,26 +155,26 @@ class Plan:
             planned: the phase.
             frozen: preprocessing and frozen stages.
             networks: one for each of these trials.
-            module: these trials' images.
+            datamodule: these trials' images.
         """
-        if self.fits_head:
+        if self.uses_sklearn:
             balanced = self.class_weights is not None
-            return SklearnTransfer(frozen, networks, planned.phase, module.train_examples(), balanced)
+            return SklearnTransfer(frozen, networks, planned.phase, datamodule.train_examples(), balanced)
         return TransferModule(
             frozen,
             [synchronized(network) for network in networks],
             planned.phase,
-            self.objective(module),
+            self.objective(datamodule),
             planned.first_epoch,
             planned.memory_format,
         )
 
-    def objective(self, module: SmallDataModule) -> Objective | None:
+    def objective(self, datamodule: SmallDataModule) -> Objective | None:
         """Return the loss of these trials' training steps; None for the plain cross-entropy."""
         if self.class_weights is None and self.regularize == Regularize(ema=self.regularize.ema):
             return None
-        weights = module.class_weights().to(self.device) if self.class_weights else None
-        return Objective(self.regularize, module.seeds, weights)
+        weights = datamodule.class_weights().to(self.device) if self.class_weights else None
+        return Objective(self.regularize, datamodule.seeds, weights)
 
     def warn(self) -> None:
         """Warn if images are scaled differently from the weights' training images; no later output would show it."""

@@ -19,11 +19,11 @@ import graft
 from graft.config.identity import result_config
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT
+from graft.model.stages import Weights
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
-StateDict = dict[str, torch.Tensor]
 
 
 class Clock:
@@ -104,7 +104,7 @@ def kept_trials(keep: str, results: Sequence[dict[str, Any]], history: JobHistor
 
 
 def write_model(
-    folder: Path, plan: Plan, config: dict[str, Any], frozen: nn.Module, learned: dict[int, StateDict]
+    folder: Path, plan: Plan, config: dict[str, Any], frozen: nn.Module, learned: dict[int, Weights]
 ) -> None:
     """Write the files that a prediction needs; a large frozen part is stored once for all jobs, in the cache.
 

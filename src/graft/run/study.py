@@ -147,7 +147,7 @@ class Study:
         elif old != compared:
             changed = [key for key in sorted(old.keys() | compared.keys()) if old.get(key) != compared.get(key)]
             raise GraftError(
-                f"{self.url} holds a search called {self.name} with other settings ({', '.join(changed)} differ); "
+                f"{self.url} has a search called {self.name} with other settings ({', '.join(changed)} differ); "
                 "try another name="
             )
 

@@ -46,7 +46,7 @@ class SweepCallback(Callback):
                 raise GraftError(f"sweep={option} needs -m; try python src/train.py -m sweep={option}")
             folder = Path(config.hydra.run.dir)
             if (folder / "multirun.yaml").exists():
-                raise GraftError(f"{folder} holds a sweep, whose table would include this job; try another name=")
+                raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
             check_job(config, folder)
             check_writable(folder, Path(config.cache))
 

@@ -32,22 +32,22 @@ class Checkpoint(callbacks.Checkpoint):
 
     def __init__(self, path: Path, last: bool = False):
         self.path, self.last = path, last
-        self._data: TrialDataModule | None = None
+        self._datamodule: TrialDataModule | None = None
         self._loaded: dict[str, Any] | None = None
 
-    def fit(self, trainer: pl.Trainer, module: TransferModule, data: TrialDataModule) -> None:
-        """Fit, from the checkpoint if there is one of this module."""
-        self._data = data
-        path = self.path if broadcast_object(self.path.exists() and self._is_of(module)) else None
-        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    def fit(self, trainer: pl.Trainer, transfer: TransferModule, datamodule: TrialDataModule) -> None:
+        """Fit, from the checkpoint if there is one of this Lightning module."""
+        self._datamodule = datamodule
+        path = self.path if broadcast_object(self.path.exists() and self._is_of(transfer)) else None
+        trainer.fit(transfer, datamodule=datamodule, ckpt_path=path, weights_only=True)
 
-    def _is_of(self, module: TransferModule) -> bool:
-        """Return whether the checkpoint names the module's weights; another version of Graft may use other names.
+    def _is_of(self, transfer: TransferModule) -> bool:
+        """Return whether the checkpoint has this module's weights; another version of Graft may name them otherwise.
 
         Non-strict loading would ignore other names silently.
         """
         stored = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-        return set(stored) == {name for name in module.state_dict() if not name.startswith("frozen.")}
+        return set(stored) == {name for name in transfer.state_dict() if not name.startswith("frozen.")}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint
@@ -109,5 +109,5 @@ class Checkpoint(callbacks.Checkpoint):
         self.path.unlink(missing_ok=True)
 
     def _generators(self) -> list[torch.Generator]:
-        assert self._data is not None
-        return self._data.train_dataloader().generators
+        assert self._datamodule is not None
+        return self._datamodule.train_dataloader().generators

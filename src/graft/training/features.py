@@ -95,18 +95,18 @@ class FeatureStore:
 
 
 def phase_inputs(
-    module: TrialDataModule, frozen: nn.Sequential, stored: bool, store: FeatureStore, last: bool
+    datamodule: TrialDataModule, frozen: nn.Sequential, stored: bool, store: FeatureStore, last: bool
 ) -> Inputs:
     """Return the inputs of one phase: images, or the frozen stages' outputs for them.
 
     Args:
-        module: the images, and their augmentation.
+        datamodule: the images, and their augmentation.
         frozen: preprocessing, a `Preprocess`, and frozen stages.
         stored: whether any stage is frozen: then the inputs are the outputs of `frozen`, else images.
         store: where features are stored.
         last: whether this is the last phase, which alone is tested, with test-time augmentation.
     """
-    images, augment = module.data.images, module.augment
+    images, augment = datamodule.data.images, datamodule.augment
 
     def read(source: ImageSource, indices: torch.Tensor) -> torch.Tensor | ImageStream:
         return store.features(frozen, source, indices) if stored else ImageStream(source, indices)
@@ -114,13 +114,13 @@ def phase_inputs(
     train = test_views = None
     if augment and augment.views:
         views = Views(images, augment)
-        train = store.features(frozen, views, views.indices(module.train_images, augment.views))
+        train = store.features(frozen, views, views.indices(datamodule.train_images, augment.views))
     elif augment:
-        train = images.read(module.train_images)
+        train = images.read(datamodule.train_images)
     if augment and augment.test_views and last:
         views = Views(images, augment)
-        test_views = read(views, views.indices(module.images, augment.test_views - 1))
-    plain = store.features(frozen, images, module.images) if stored else images.read(module.images)
+        test_views = read(views, views.indices(datamodule.images, augment.test_views - 1))
+    plain = store.features(frozen, images, datamodule.images) if stored else images.read(datamodule.images)
     preprocess = frozen.get_submodule("preprocess")
     assert isinstance(preprocess, Preprocess)
     shape = plain.shape[1:] if stored else preprocess.output_shape

@@ -26,8 +26,8 @@ class Regularize:
         mixup: alpha of the Beta distribution of mixing shares (Zhang et al. 2018); 0: off.
         cutmix: alpha of the Beta distribution of pasted rectangles' areas (Yun et al. 2019); 0: off.
         ema: decay of the exponential moving average of the weights, which is evaluated and kept; 0: off.
-        l2_sp: strength of the pull of thawed stages towards their initial weights (Li et al. 2018): l2_sp / 2 times the
-            squared distance is added to the loss; 0: off.
+        l2_sp: strength of the pull of unfrozen stages towards their initial weights (Li et al. 2018): l2_sp / 2 times
+            the squared distance is added to the loss; 0: off.
     """
 
     label_smoothing: float = 0.0
@@ -70,7 +70,7 @@ class Objective:
         self._mix: Mix | None = None
         if regularize.mixup or regularize.cutmix:
             self._mix = Mix(regularize.mixup, regularize.cutmix, seeds)
-        self._initial: dict[str, torch.Tensor] = {}  # of L2-SP: the thawed stages' weights before the first step
+        self._initial: dict[str, torch.Tensor] = {}  # of L2-SP: the unfrozen stages' weights before the first step
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a fit needs to resume: L2-SP's initial weights and the random states of mixing."""

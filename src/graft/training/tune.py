@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import nn
 
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault
 from graft.training.schedule import Schedule
 
 
@@ -57,13 +57,11 @@ class Tune:
             trained: whether a source gives them weights.
 
         Raises:
-            GraftError: fewer stages are kept than are to train, or random weights would be frozen.
+            ConfigError: fewer stages are kept than are to train, or random weights would be frozen.
         """
         if self.batch_norm == "frozen" and not trained:
-            raise GraftError(
-                "tune.batch_norm=frozen keeps the statistics of trained weights, and source=scratch has none; "
-                "try tune.batch_norm=train"
-            )
+            expected = "train with source=scratch, whose batch norm has no trained statistics"
+            raise ConfigError([Fault("tune.batch_norm", "frozen", expected, "tune.batch_norm=train")])
         frozen_stages = _frozen_stages(self.thaw, num_kept, trained)
         return [Phase(frozen_stages, self.lr_decay, batch_norm=self.batch_norm)]
 
@@ -94,7 +92,7 @@ class Thaw(Tune):
         batch_norm: str = "frozen",
     ):
         super().__init__("auto", lr_decay, batch_norm)
-        self.num_thawed = [thaw] if isinstance(thaw, int | str) else list(thaw)
+        self.num_unfrozen = [thaw] if isinstance(thaw, int | str) else list(thaw)
         self.epochs, self.lr, self.optimizer, self.schedule = epochs, lr, optimizer, schedule
 
     def phases(self, num_kept: int, trained: bool) -> list[Phase]:
@@ -105,14 +103,13 @@ class Thaw(Tune):
             trained: whether a source gives them weights.
 
         Raises:
-            GraftError: fewer stages are kept than are to train, a phase unfreezes no stage, or random weights would be
+            ConfigError: fewer stages are kept than are to train, a phase unfreezes no stage, or random weights would be
                 frozen.
         """
-        frozen = [_frozen_stages(thaw, num_kept, trained) for thaw in self.num_thawed]
+        frozen = [_frozen_stages(thaw, num_kept, trained) for thaw in self.num_unfrozen]
         if any(now >= before for before, now in zip([num_kept, *frozen], frozen, strict=False)):
-            raise GraftError(
-                f"each phase must unfreeze more stages than the one before, got tune.thaw={self.num_thawed}"
-            )
+            expected = "above 0, and each number of a list above the one before"
+            raise ConfigError([Fault("tune.thaw", self.num_unfrozen, expected, "tune.thaw=1")])
         head = Phase(_frozen_stages(0, num_kept, trained))
         last = Phase(num_kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule, self.batch_norm)
         return [head, *(replace(last, frozen_stages=frozen_stages) for frozen_stages in frozen)]
@@ -120,17 +117,14 @@ class Thaw(Tune):
 
 def _frozen_stages(thaw: int | str, num_kept: int, trained: bool) -> int:
     """Return how many leading stages stay frozen if the last `thaw` of the kept ones train."""
-    num_thawed = {"all": num_kept, "auto": 0 if trained else num_kept}.get(str(thaw), thaw)
-    if not isinstance(num_thawed, int) or not 0 <= num_thawed <= num_kept:
-        raise GraftError(
-            f"tune.thaw must be auto, all or from 0 to {num_kept}, the number of kept stages, got {num_thawed}"
-        )
-    if num_thawed < num_kept and not trained:
-        raise GraftError(
-            f"tune.thaw={num_thawed} freezes stages with random weights (source=scratch); "
-            "try tune=full, or source=big for trained weights"
-        )
-    return num_kept - num_thawed
+    num_unfrozen = {"all": num_kept, "auto": 0 if trained else num_kept}.get(str(thaw), thaw)
+    if not isinstance(num_unfrozen, int) or not 0 <= num_unfrozen <= num_kept:
+        expected = f"auto, all or from 0 to {num_kept}, the number of kept stages"
+        raise ConfigError([Fault("tune.thaw", num_unfrozen, expected, "tune.thaw=all")])
+    if num_unfrozen < num_kept and not trained:
+        expected = "auto or all with source=scratch, because frozen stages would keep random weights"
+        raise ConfigError([Fault("tune.thaw", num_unfrozen, expected, "tune=full, or source=big")])
+    return num_kept - num_unfrozen
 
 
 class Freeze(pl.Callback):
