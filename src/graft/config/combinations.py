@@ -179,7 +179,9 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
 def _trainer_flags(values: Values) -> Iterator[Fault]:
     for flag, value in values.get("trainer").items():
         if flag in TRAINER_FLAGS:
-            yield Fault(f"trainer.{flag}", value, "left out, because Graft sets it", TRAINER_FLAGS[flag] or f"~trainer.{flag}")
+            yield Fault(
+                f"trainer.{flag}", value, "left out, because Graft sets it", TRAINER_FLAGS[flag] or f"~trainer.{flag}"
+            )
 
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (

@@ -1,0 +1,67 @@
+"""Contents of files: digests, remembered by path, size, times and inode, so that unchanged files are read only once."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from graft.files import write_text
+
+SETTLED_NS = 2 * 10**9  # file systems' clocks tick: a file changed less than this before it was read may change unseen
+
+
+def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
+    """Return the digests of files' bytes: equal digests mean equal contents, wherever the files are.
+
+    Args:
+        paths: the files.
+        memo: JSON file of known digests, read and extended; processes may share it. None: every file is read.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    known = _read(memo)
+    states = [_state(path) for path in paths]
+    names = [str(path.absolute()) for path in paths]
+    found = [_remembered(known.get(name), state) for name, state in zip(names, states, strict=True)]
+    missing = [position for position, digest in enumerate(found) if digest is None]
+    if missing:
+        started = time.time_ns()
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for position, digest in zip(missing, threads.map(_digest, [paths[each] for each in missing]), strict=True):
+                found[position] = digest
+                _, mtime, ctime, _ = states[position]
+                if max(mtime, ctime) < started - SETTLED_NS:
+                    known[names[position]] = [*states[position], digest]
+        if memo is not None:
+            memo.parent.mkdir(parents=True, exist_ok=True)
+            write_text(memo, json.dumps(known))
+    return [digest for digest in found if digest is not None]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def _state(path: Path) -> list[int]:
+    """Return what changes with a file's contents: its size, times of modification and of change, and inode."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _remembered(entry: object, state: list[int]) -> str | None:
+    if isinstance(entry, list) and len(entry) == len(state) + 1 and entry[:-1] == state:
+        return str(entry[-1])
+    return None
+
+
+def _read(memo: Path | None) -> dict[str, list]:
+    try:
+        known = json.loads(memo.read_text()) if memo else {}
+    except (OSError, ValueError):  # missing or damaged: only a memo
+        return {}
+    return known if isinstance(known, dict) else {}
