@@ -1,4 +1,4 @@
-"""Image files that Pillow cannot write, written byte by byte: 16-bit color PNGs, and TIFFs of every type of number."""
+"""Image files that Pillow cannot write, byte by byte: PNGs of 2, 4 and 16 bits, TIFFs of every type of number."""
 
 import struct
 import zlib
@@ -9,19 +9,24 @@ import numpy as np
 PNG_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 
 
-def write_png16(path: Path, values: np.ndarray, transparent: tuple[int, ...] = ()) -> Path:
-    """Write values, (height, width, channels), as a PNG of 16 bits a channel.
+def write_png(path: Path, values: np.ndarray, transparent: tuple[int, ...] = (), bits: int = 16) -> Path:
+    """Write values, (height, width, channels), as a PNG.
 
     Args:
         path: the file.
         values: gray or RGB, with or without alpha.
         transparent: the one color that is transparent, as the chunk tRNS says.
+        bits: of each channel, 16; or of gray, 2 or 4.
     """
     height, width, channels = values.shape
     content = b"\x89PNG\r\n\x1a\n"
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    packed = values.astype(">u2")
+    if bits < 16:  # several pixels in a byte, the first in its upper bits
+        each = (values.astype(np.uint8).reshape(height, width, 1) >> np.arange(bits - 1, -1, -1)) & 1
+        packed = np.packbits(each.reshape(height, -1), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
     for name, data in (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, PNG_COLOR_TYPES[channels], 0, 0, 0)),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, PNG_COLOR_TYPES[channels], 0, 0, 0)),
         (b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)),
         (b"IDAT", zlib.compress(rows)),
         (b"IEND", b""),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
-from pixel_files import write_png16, write_tiff
+from pixel_files import write_png, write_tiff
 
 from graft.data import decode as module
 from graft.data.decode import Header, decode, header, named, pixel_limit
@@ -273,4 +273,13 @@ def test_ten_names_are_listed(tmp_path: Path):
 def test_the_upper_bits_of_transparent_16_bit_color_are_seen(tmp_path: Path):
     values = np.full((2, 2, 4), 65535)
     values[0, 0] = (60000, 0, 0, 0)
-    assert (seen(write_png16(tmp_path / "image.png", values)) == 255).all()
+    assert (seen(write_png(tmp_path / "image.png", values)) == 255).all()
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_transparent_shade_of_a_few_bits_is_white(tmp_path: Path, bits: int):
+    values = np.arange(2**bits)[None, :, None]
+    path = write_png(tmp_path / "image.png", values, transparent=(1,), bits=bits)
+    expected = values[0, :, 0] * 255 // (2**bits - 1)
+    expected[1] = 255
+    assert seen(path)[0, :, 0].tolist() == expected.tolist()

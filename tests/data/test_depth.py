@@ -1,3 +1,4 @@
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pixel_files import write_png16, write_tiff
+from pixel_files import write_png, write_tiff
 
 from graft.data.decode import Header, decode, header
 from graft.data.depth import Deep, White, find_white
@@ -24,7 +25,7 @@ def in_pillow(suffix: str, **options: str) -> Write:
 
 # By name: what writes whole numbers, (height, width, 1); the most bits.
 CONTAINERS: dict[str, tuple[Write, int]] = {
-    "16-bit PNG": (lambda path, values: write_png16(path.with_suffix(".png"), values), 16),
+    "16-bit PNG": (lambda path, values: write_png(path.with_suffix(".png"), values), 16),
     "Pillow's PNG": (in_pillow(".png"), 16),
     "Pillow's TIFF": (in_pillow(".tif"), 16),
     "compressed TIFF": (in_pillow(".tif", compression="tiff_lzw"), 16),
@@ -157,7 +158,7 @@ def test_a_transparent_color_of_16_bits_is_white(tmp_path: Path, color: tuple[in
     values = np.full((1, 2, len(color)), 65535)
     values[0, 0] = color
     values[0, 1] = [each + 256 for each in color]
-    write_png16(tmp_path / "image.png", values, transparent=color)
+    write_png(tmp_path / "image.png", values, transparent=color)
     found = read(tmp_path, 16)
     assert found[0, 0].tolist() == [255] * len(color)
     assert found[0, 1] == pytest.approx(values[0, 1] / 257, abs=1)
@@ -177,7 +178,7 @@ def test_16_bits_of_several_channels_are_read_at_their_upper_8(tmp_path: Path, c
     if channels in (2, 4):
         values[..., -1] = 65535  # opaque
     path = tmp_path / f"image.{suffix}"
-    write_tiff(path, values, photometric=2) if suffix == "tif" else write_png16(path, values)
+    write_tiff(path, values, photometric=2) if suffix == "tif" else write_png(path, values)
     colors = values[..., : 1 if channels == 2 else 3]
     found = header(path)
     assert isinstance(found, Header)
@@ -194,3 +195,43 @@ def test_separate_planes_of_16_bits_which_pillow_misreads_are_refused(tmp_path: 
     bytes_ = values.astype(np.uint8)
     assert isinstance(header(write_tiff(tmp_path / "bytes.tif", bytes_, photometric=2, planes=2)), Header)
     assert np.array_equal(decode(tmp_path / "bytes.tif", (3, 3, 4)).permute(1, 2, 0), bytes_)
+
+
+def test_a_bitmap_of_5_6_and_5_bits_is_not_deep(tmp_path: Path):
+    head = struct.pack("<2sIHHI", b"BM", 70, 0, 0, 66) + struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    content = struct.pack("<III", 0xF800, 0x07E0, 0x001F) + struct.pack("<HH", 0xF800, 0x001F)
+    (tmp_path / "image.bmp").write_bytes(head + content)
+    assert header(tmp_path / "image.bmp") == Header(1, 2, color=True)
+    assert decode(tmp_path / "image.bmp", (3, 1, 2))[:, 0].T.tolist() == [[255, 0, 0], [0, 0, 255]]
+
+
+def test_16_bits_of_an_sgi_are_noticed(tmp_path: Path):
+    Image.new("RGB", (3, 2), (9, 8, 7)).save(tmp_path / "image.sgi", bpc=2)
+    found = header(tmp_path / "image.sgi")
+    assert isinstance(found, Header)
+    assert found.deep == Deep("coarse", 9 * 256 + 255)
+
+
+@pytest.mark.parametrize(("end", "refused"), [(4095, False), (65535, True)])
+def test_color_of_a_ppm_is_scaled_by_its_own_range_but_not_where_that_is_too_large(
+    tmp_path: Path, end: int, refused: bool
+):
+    values = np.array([[[0, 1000, 4095], [2000, 3000, 4000]]], ">u2")
+    (tmp_path / "image.ppm").write_bytes(b"P6 2 1 %d\n" % end + values.tobytes())
+    assert np.abs(read(tmp_path) - values * 255.0 / end).max() <= 1
+    found = header(tmp_path / "image.ppm")
+    assert isinstance(found, Header)
+    assert found.deep is not None
+    assert (find_white([found.deep], "auto").whole < 65535) is refused
+
+
+def test_signed_numbers_of_fits_do_not_wrap(tmp_path: Path):
+    cards = {"SIMPLE": "T", "BITPIX": 16, "NAXIS": 2, "NAXIS1": 3, "NAXIS2": 1}
+    head = "".join(f"{name:<8}= {value:>20}".ljust(80) for name, value in cards.items()) + "END"
+    for values in ([0, 1000, 4095], [0, 5, -1]):
+        content = head.encode().ljust(2880) + np.array(values, ">i2").tobytes().ljust(2880, b"\0")
+        (tmp_path / "image.fits").write_bytes(content)
+        if min(values) < 0:
+            assert "negative values, down to -1" in str(header(tmp_path / "image.fits"))
+        else:
+            assert read(tmp_path)[0, :, 0].tolist() == [0, 62, 255]

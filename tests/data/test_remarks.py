@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pixel_files import write_png16, write_tiff
+from pixel_files import write_png, write_tiff
 
 from graft.data.class_folders import list_folder
 from graft.data.decode import Reading
@@ -88,12 +88,12 @@ def test_color_of_16_bits_is_refused_unless_it_fills_them(tmp_path: Path):
     values = np.random.default_rng(0).integers(0, 4096, (2, 3, 3))
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
-    write_png16(tmp_path / "cat" / "1.png", values)
+    write_png(tmp_path / "cat" / "1.png", values)
     write_tiff(tmp_path / "dog" / "1.tif", values.astype(np.uint16), photometric=2)
     with pytest.raises(GraftError, match=r"2 files .* 4,095 is white: cat/1.png, dog/1.tif; convert them to 8 bits"):
         read(tmp_path)
     assert np.array_equal(read(tmp_path, bits=16), [values >> 8] * 2)
-    write_png16(tmp_path / "cat" / "1.png", values * 16)
+    write_png(tmp_path / "cat" / "1.png", values * 16)
     list_folder.cache_clear()
     assert np.array_equal(read(tmp_path)[0], values >> 4)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from graft.data.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, to_bytes
+from graft.data.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
 from graft.errors import GraftError
 
 # Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
@@ -27,6 +27,7 @@ DECODER_VERSION = 2
 GRAY_MODES = ("1", "L", "LA", "La", "F")  # Pillow's modes without color, besides those of whole numbers: I, I;16, ...
 ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
 ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are previews and layers of the same picture
+SHADES = {"L;2": 85, "L;4": 17}  # PNG's grays of few bits: the distance of two shades
 MAX_NAMES = 10  # files that a message names
 
 
@@ -165,12 +166,20 @@ def decode(path: Path, shape: tuple[int, int, int], fit: str = "crop", white: Wh
             scaled.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
             upright = ImageOps.exif_transpose(scaled)
         else:
-            if kind == "coarse" and isinstance(image.info.get("transparency"), tuple):
-                image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
+            _scale_transparent_color(image)
             upright = ImageOps.exif_transpose(image)
     flat = _on_white(upright).convert("RGB" if channels == 3 else "L")
     pixels = torch.from_numpy(np.array(_fitted(flat, (width, height), fit)))
     return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]
+
+
+def _scale_transparent_color(image: Image.Image) -> None:
+    """Scale the one color that is transparent in a PNG to bytes, as Pillow scales its pixels."""
+    color, layout = image.info.get("transparency"), raw_mode(image)
+    if layout in SHADES and isinstance(color, int):
+        image.info["transparency"] = color * SHADES[layout]
+    elif layout == "RGB;16B" and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

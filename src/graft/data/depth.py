@@ -3,6 +3,7 @@
 What is white is a unit, not a statistic: it is found once from all files, training and test images alike.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,9 +52,24 @@ def deep_kind(image: Image.Image) -> str | None:
         return "real"
     if image.mode.startswith("I") or SIGNED in tags.get(SAMPLE_FORMAT, ()):
         return "whole"
-    if ";16" in str(getattr(image, "tile", [])[:1]) or max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
+    codec, layout = _codec(image)
+    deep_ppm = image.format == "PPM" and isinstance(layout[-1], int) and layout[-1] > 255  # the end of its range
+    deep_layout = codec == "SGI16" or re.search(";16[BLN]", str(layout[0]))  # while ;16 alone is 5, 6 and 5 bits
+    if deep_ppm or deep_layout or max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
         return "coarse"
     return None
+
+
+def raw_mode(image: Image.Image) -> str:
+    """Return how the pixels of an opened image are laid out in its file, `RGB;16B`; unknown once they are loaded."""
+    return str(_codec(image)[1][0])
+
+
+def _codec(image: Image.Image) -> tuple[str, tuple]:
+    """Return the name of an opened image's decoder, and its arguments, of which the first is the layout."""
+    for name, _, _, arguments in getattr(image, "tile", ()):
+        return name, arguments if isinstance(arguments, tuple) and arguments else (arguments,)
+    return "", ("",)
 
 
 def measure(image: Image.Image, kind: str) -> Deep:
@@ -108,6 +124,8 @@ def _values(image: Image.Image) -> np.ndarray:
     unsigned = tags.get(BITS_PER_SAMPLE) == (32,) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
     if values.dtype == np.uint8:
         values = values.view(np.int8)
+    elif values.dtype == np.uint16 and image.format == "FITS":
+        values = values.view(np.int16)
     elif values.dtype == np.int32 and unsigned:
         values = values.view(np.uint32)
     return values.astype(np.float64)
