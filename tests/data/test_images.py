@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -42,7 +43,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list to which each file that this process decodes is added."""
     decoded: list[Path] = []
     decode = images.decode
-    monkeypatch.setattr(images, "decode", lambda path, shape: (decoded.append(path), decode(path, shape))[1])
+    monkeypatch.setattr(images, "decode", lambda path, *how: (decoded.append(path), decode(path, *how))[1])
     return decoded
 
 
@@ -112,7 +113,9 @@ def test_a_file_that_cannot_be_decoded_is_named_before_training(root: Path, memo
     Image.fromarray(noise.numpy()).save(path)
     path.write_bytes(path.read_bytes()[:-200])
     found = limited(folder(root), memory_limit=memory_limit, workers_from=workers_from)
-    with pytest.raises(GraftError, match=r"1 of the 80 files.*: one/00.jpg; repair .*skip_unreadable=true"):
+    with pytest.raises(
+        GraftError, match=r"1 of the 80 files.*: one/00.jpg \(image file is truncated .*; repair .*skip_unreadable=true"
+    ):
         found.read(torch.arange(80))
     assert len(folder(root, skip_unreadable=True).images.labels) == 79
 
@@ -144,6 +147,75 @@ def test_the_fingerprint_changes_with_the_size(root: Path):
     assert found == {folder(root).images.fingerprint, folder(root, size=20).images.fingerprint}
     assert len(found) == 2
     assert isinstance(folder(root).images, ImageFiles)
+
+
+@pytest.mark.parametrize(
+    ("option", "differ"), [({"fit": "pad"}, True), ({"bits": 12}, True), ({"max_pixels": 10**9}, False)]
+)
+def test_the_fingerprint_changes_with_what_changes_the_pixels(root: Path, option: dict, differ: bool):
+    values = np.random.default_rng(0).integers(0, 1000, (20, 28), dtype=np.uint16)
+    Image.fromarray(values).save(root / "one" / "deep.png")
+    found = {folder(root, size=28, **each).images.fingerprint for each in ({}, option)}
+    assert len(found) == 1 + differ
+
+
+def test_another_version_of_the_decoder_makes_features_anew(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    decoded = decodings(monkeypatch)
+    store = FeatureStore(tmp_path / "store", torch.device("cpu"))
+    for version, expected in (
+        (images.DECODER_VERSION, 30),
+        (images.DECODER_VERSION, 30),
+        (images.DECODER_VERSION + 1, 60),
+    ):
+        monkeypatch.setattr(images, "DECODER_VERSION", version)
+        image_folder.cache_clear()
+        found = limited(folder(root), memory_limit=1000)
+        store.features(torch.nn.Sequential(InputSpec().preprocess(found.shape)), found, torch.arange(30))
+        assert len(decoded) == expected
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_photos_of_one_shape_keep_their_sides_unless_they_are_cropped(tmp_path: Path, fit: str):
+    photo = np.full((30, 60), 10, dtype=np.uint8)
+    photo[:, :10] = photo[:, -10:] = 250  # what a crop of the middle loses
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.fromarray(photo).save(tmp_path / name / f"{number}.png")
+    for size in (24, 48):  # smaller and larger than the photos
+        data = folder(tmp_path, small_per_class=1, size=size, fit=fit)
+        pixels = data.images.read(torch.arange(1))
+        assert isinstance(pixels, torch.Tensor)
+        seen = InputSpec("byte", size=size).preprocess(data.images.shape)(pixels)[0, 0].numpy()
+        short, left = round(size / 2), (size - round(size / 2)) // 2
+        whole, inner = (
+            Image.fromarray(photo).resize(each, Image.Resampling.BILINEAR) for each in ((size, size), (size, short))
+        )
+        expected = {
+            "squash": np.asarray(whole),
+            "pad": np.pad(np.asarray(inner), ((left, size - short - left), (0, 0))),
+        }
+        assert seen.shape == (size, size)
+        assert np.abs(seen - expected.get(fit, np.full((size, size), 10))).max() <= 1
+
+
+@pytest.mark.parametrize("memory_limit", [1000, 10**9])
+@pytest.mark.parametrize("workers_from", [0, 10**9])
+def test_pictures_above_pillow_s_limit_are_read_where_a_key_allows_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, memory_limit: int, workers_from: int
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(
+        GraftError, match=r"80 of the 80 files.*00.png \(784 pixels, above the limit of 200; dataset.max_pix"
+    ):
+        folder(root)
+    found = limited(folder(root, max_pixels=784), memory_limit=memory_limit, workers_from=workers_from)
+    for batch in found.batches([torch.arange(80)]):
+        assert batch.any(-1).any(-1).all()
+    with pytest.raises(GraftError, match="80 of the 80 files"):
+        folder(root)
 
 
 def test_validation_and_test_folders_are_used_as_such(root: Path):

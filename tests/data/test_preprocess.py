@@ -72,6 +72,12 @@ def test_settings_are_in_the_representation_that_names_stored_features():
     assert repr(Preprocess(**same.settings)) == repr(same)
 
 
+def test_another_version_of_preprocessing_has_another_representation(monkeypatch: pytest.MonkeyPatch):
+    before = repr(Preprocess([1, 28, 28]))
+    monkeypatch.setattr("graft.data.preprocess.PREPROCESS_VERSION", 2)
+    assert before != repr(Preprocess([1, 28, 28])) == repr(Preprocess([1, 28, 28]))
+
+
 @pytest.mark.parametrize(
     ("spec", "warned"),
     [

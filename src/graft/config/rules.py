@@ -174,6 +174,11 @@ RULES: dict[str, Rule] = {
     "dataset.pad": whole(0, 2),
     "dataset.size": one_of(None, whole(1, 32)),
     "dataset.skip_unreadable": FLAG,
+    "dataset.fit": one_of("crop", "squash", "pad"),
+    "dataset.bits": one_of(
+        "auto", Rule("a whole number from 1 to 32", lambda bits: type(bits) is int and 0 < bits <= 32, "12")
+    ),
+    "dataset.max_pixels": one_of(None, whole(1, 400_000_000)),
     "backbone.keep": one_of(None, whole(0, 2)),
     "backbone.model": text("a network's name in its library", "resnet18"),
     "backbone.pool": one_of("average", "flatten"),

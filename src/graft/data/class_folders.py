@@ -1,4 +1,4 @@
-"""Class folders: listing image files, reading their headers, decoding them, finding those that cannot be decoded."""
+"""Class folders: listing image files, reading their headers, finding those that cannot be decoded."""
 
 import functools
 import logging
@@ -9,29 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
+from graft.data.decode import Header, failure, header, header_if_decodable, named, pixel_limit, unreadable_error
 from graft.errors import GraftError
 from graft.files import fingerprint
 
 log = logging.getLogger("graft")
 
-GRAY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")  # Pillow's modes without color
-ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
 PARTS = ("train", "val", "test")
-MAX_NAMES = 10  # unreadable files that a message names
 
 Result = TypeVar("Result")
-
-
-class Header(NamedTuple):
-    """What a file's header says of its image, upright."""
-
-    height: int
-    width: int
-    color: bool
 
 
 class ImageFile(NamedTuple):
@@ -78,12 +66,12 @@ class Folder:
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
-        decodable = zip(self.paths, _on_threads(_decodable, self.paths), strict=True)
-        return _unreadable_error(self.root, len(self.paths), [path for path, fine in decodable if not fine])
+        failures = zip(self.paths, _on_threads(failure, self.paths), strict=True)
+        return unreadable_error(self.root, len(self.paths), {path: reason for path, reason in failures if reason})
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool) -> Folder:
+def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None) -> Folder:
     """List the class folders under a root, or under its folders `train`, `val` and `test`.
 
     Raises:
@@ -99,13 +87,14 @@ def list_folder(root: str, skip_unreadable: bool) -> Folder:
             "DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
     paths = [path for path, *_ in found]
-    headers = _on_threads(_header_if_decodable if skip_unreadable else _header, paths)
-    unreadable = [path for path, header in zip(paths, headers, strict=True) if header is None]
+    with pixel_limit(max_pixels):
+        headers = _on_threads(header_if_decodable if skip_unreadable else header, paths)
+    unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
     if unreadable and not skip_unreadable:
-        raise _unreadable_error(where, len(paths), unreadable)
+        raise unreadable_error(where, len(paths), unreadable)
     if unreadable:
-        log.warning("skipped %d unreadable files: %s", len(unreadable), _names(where, unreadable))
-    files = (ImageFile(*file, header) for file, header in zip(found, headers, strict=True) if header is not None)
+        log.warning("skipped %d unreadable files: %s", len(unreadable), named(where, unreadable))
+    files = (ImageFile(*file, read) for file, read in zip(found, headers, strict=True) if isinstance(read, Header))
     return Folder(where, tuple(files))
 
 
@@ -130,61 +119,3 @@ def _subfolders(folder: Path) -> list[Path]:
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(function, paths))
-
-
-def _header(path: Path) -> Header | None:
-    """Return a file's header, or None if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if image.getexif().get(ORIENTATION, 1) >= 5:
-                width, height = height, width
-            return Header(height, width, image.mode not in GRAY_MODES)
-    except Exception:  # Pillow's exceptions for broken files depend on the format
-        return None
-
-
-def _header_if_decodable(path: Path) -> Header | None:
-    return _header(path) if _decodable(path) else None
-
-
-def _decodable(path: Path) -> bool:
-    try:
-        decode(path, (3, 8, 8))
-    except Exception:
-        return False
-    return True
-
-
-def _unreadable_error(root: Path, num_files: int, unreadable: Sequence[Path]) -> GraftError:
-    return GraftError(
-        f"{len(unreadable)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
-        f"{_names(root, unreadable)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
-    )
-
-
-def _names(root: Path, paths: Sequence[Path]) -> str:
-    """Return the first few paths, relative to the root, and the number of the others."""
-    names = ", ".join(str(path.relative_to(root)) for path in paths[:MAX_NAMES])
-    return names if len(paths) <= MAX_NAMES else f"{names} and {len(paths) - MAX_NAMES} more"
-
-
-def decode(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Decode an image, upright, resized and center-cropped to a shape, (channels, height, width), as bytes.
-
-    Raises:
-        Exception: the file cannot be decoded; Pillow's exceptions depend on the format.
-    """
-    channels, height, width = shape
-    with Image.open(path) as image:
-        image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "F":
-            raise ValueError("floating-point pixels have no defined range")
-        if upright.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion keeps the lower 8
-            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        upright = upright.convert("RGB" if channels == 3 else "L")
-        if upright.size != (width, height):
-            upright = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(upright))
-    return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from graft.data import load
+from graft.data.decode import Reading
 from graft.data.images import Images
 from graft.data.load import Where
 from graft.errors import ConfigError, Fault
@@ -32,6 +33,9 @@ class Dataset(ABC):
         size: height and width at which image files of different shapes are read; None: they must have one shape.
         download: whether to fetch missing files.
         skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
+        fit: how image files of different shapes become square: `crop`, `squash` or `pad`.
+        bits: of image files with more than 8 bits a channel; `auto`: as many as their largest value needs.
+        max_pixels: the most pixels of an image file; None: Pillow's limit.
 
     Raises:
         ConfigError: the data lack a class, or have fewer images than asked for.
@@ -50,8 +54,11 @@ class Dataset(ABC):
         size: int | None = None,
         download: bool = False,
         skip_unreadable: bool = False,
+        fit: str = "crop",
+        bits: int | str = "auto",
+        max_pixels: int | None = None,
     ):
-        self.images = images = self.load(Where(root, download, skip_unreadable, size))
+        self.images = images = self.load(Where(root, download, skip_unreadable, size, Reading(fit, bits, max_pixels)))
         self.small_classes = self._labels("small", images.classes if small == "all" else small)
         rest = [name for label, name in enumerate(images.classes) if label not in self.small_classes]
         self.big_classes = self._labels("big", rest if big == "rest" else big)
@@ -219,4 +226,4 @@ class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
     def load(self, where: Where) -> Images:
-        return load.image_folder(str(where.root), where.skip_unreadable, where.size)
+        return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading)

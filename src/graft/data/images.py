@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from graft.data.class_folders import Folder, decode
+from graft.data.class_folders import Folder
+from graft.data.decode import DECODER_VERSION, Reading, decode, pixel_limit
+from graft.data.depth import White, find_white
 from graft.errors import GraftError
 from graft.files import fingerprint
 
@@ -109,6 +111,7 @@ class ImageFiles(Images):
     Args:
         folder: the files.
         size: height and width of the decoded images, if the files are larger or differ in shape; None: the files' own.
+        reading: how the files are read.
         memory_limit: largest size of all decoded images, in bytes, that is kept in memory.
         workers_from: size of the decoded images of one reading, in bytes, from which worker processes decode them.
 
@@ -118,6 +121,7 @@ class ImageFiles(Images):
 
     folder: Folder
     size: int | None
+    reading: Reading
     memory_limit: int = MEMORY_LIMIT
     workers_from: int = WORKERS_FROM
 
@@ -133,12 +137,18 @@ class ImageFiles(Images):
     @property
     def shape(self) -> tuple[int, int, int]:
         (height, width), *others = self.folder.shapes
-        if self.size is not None and (others or min(height, width) > self.size):
+        squared = self.reading.fit != "crop" and height != width  # else preprocessing would crop them
+        if self.size is not None and (others or squared or min(height, width) > self.size):
             height = width = self.size
         return 3 if self.folder.color else 1, height, width
 
     def _contents(self) -> tuple:
-        return self.folder.identity, self.shape
+        return self.folder.identity, self.shape, DECODER_VERSION, self.reading.fit, self.white
+
+    @functools.cached_property
+    def white(self) -> White:
+        """The values that are white in files with more than 8 bits a channel."""
+        return find_white([file.header.deep for file in self.folder.files if file.header.deep], self.reading.bits)
 
     @functools.cached_property
     def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,10 +183,11 @@ class ImageFiles(Images):
         """Decode images, (batch, channels, height, width), for each tensor of indices, (batch,)."""
         many = sum(len(part) for part in parts) * math.prod(self.shape) >= self.workers_from
         workers = min(torch.get_num_threads(), 16) if many else 0  # this job's cores: launchers divide the machine's
-        decoder = _Decoder(self.folder.paths, self.shape)
+        decoder = _Decoder(self.folder.paths, self.shape, self.reading, self.white)
         for pixels, failed in DataLoader(decoder, batch_size=None, sampler=parts, num_workers=workers):  # type: ignore[arg-type]
             if failed:
-                raise self.folder.decoding_error()
+                with pixel_limit(self.reading.max_pixels):
+                    raise self.folder.decoding_error()
             yield pixels
 
 
@@ -186,14 +197,15 @@ class _Decoder(torch.utils.data.Dataset):
     It does not raise: a DataLoader's worker would wrap the exception into another one.
     """
 
-    def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int]):
-        self.paths, self.shape = paths, shape
+    def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int], reading: Reading, white: White):
+        self.paths, self.shape, self.reading, self.white = paths, shape, reading, white
 
     def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, bool]:
         pixels = torch.zeros(len(indices), *self.shape, dtype=torch.uint8)
         try:
-            for row, index in enumerate(indices.tolist()):
-                pixels[row] = decode(self.paths[index], self.shape)
+            with pixel_limit(self.reading.max_pixels):
+                for row, index in enumerate(indices.tolist()):
+                    pixels[row] = decode(self.paths[index], self.shape, self.reading.fit, self.white)
         except Exception:  # Pillow's exceptions for broken files depend on the format
             return pixels, True
         return pixels, False

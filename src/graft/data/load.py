@@ -10,7 +10,9 @@ import torch
 from torchvision import datasets
 
 from graft.data.class_folders import list_folder
+from graft.data.decode import Reading
 from graft.data.images import ImageFiles, Images, InMemoryImages
+from graft.data.remarks import remark
 from graft.errors import GraftError
 
 DIGITS = tuple("0123456789")
@@ -24,6 +26,7 @@ class Where:
     download: bool
     skip_unreadable: bool
     size: int | None
+    reading: Reading
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
@@ -70,10 +73,12 @@ def torchvision(name: str, root: str, download: bool) -> Images:
 
 
 @functools.lru_cache(maxsize=2)
-def image_folder(root: str, skip_unreadable: bool, size: int | None) -> Images:
+def image_folder(root: str, skip_unreadable: bool, size: int | None, reading: Reading) -> Images:
     """Return the images in class folders; the classes are the folders' names, in alphabetical order."""
-    folder = list_folder(root, skip_unreadable)
+    folder = list_folder(root, skip_unreadable, reading.max_pixels)
     classes = sorted({file.class_name for file in folder.files})
     labels = torch.tensor([classes.index(file.class_name) for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
-    return ImageFiles(labels, test, val, tuple(classes), folder, size)
+    files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading)
+    remark(folder, size, reading, files.white)
+    return files

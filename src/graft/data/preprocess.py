@@ -9,6 +9,10 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
+# Raise it, and RESULTS_VERSION in config/identity.py, with every change of `Preprocess.forward` that alters its output:
+# it is part of the names of stored features and pre-trainings, from 2 on, so that those of version 1 keep theirs.
+PREPROCESS_VERSION = 1
+
 NORMALIZATION = {  # values of `dataset.pixels`: mean and std that normalize pixels from 0 to 1
     "unit": ((0.0,), (1.0,)),  # to 0 to 1
     "byte": ((0.0,), (1 / 255,)),  # to 0 to 255
@@ -111,7 +115,8 @@ class Preprocess(nn.Module):
         return (pixels.expand(-1, self.output_shape[0], -1, -1) - self.shift) / self.scale
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        version = {"version": PREPROCESS_VERSION} if PREPROCESS_VERSION > 1 else {}
+        return ", ".join(f"{name}={value}" for name, value in {**self.settings, **version}.items())
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
 
 def versions() -> dict[str, str]:
     """Return the versions of Graft, Python and the libraries that affect results."""
-    libraries = ("torch", "torchvision", "pytorch-lightning", "hydra-core")
+    libraries = ("torch", "torchvision", "pillow", "pytorch-lightning", "hydra-core")
     return {
         "graft": graft.__version__,
         "python": platform.python_version(),

@@ -1,0 +1,207 @@
+"""Decoding: from an image file to bytes, so that what a person sees is what is learned.
+
+Whatever the file's mode is, its picture is upright, on white paper where it is transparent, and gray or RGB. Values of
+more than 8 bits are scaled as `depth` says. Of several frames or pages the first is read. Color profiles are ignored.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from graft.data.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
+from graft.errors import GraftError
+
+# Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
+# it with every change here or in depth.py that alters a decoded byte. Pillow's own version is no part of it: an upgrade
+# may round a JPEG differently, which is not worth running every finished job again; result.json names the version.
+DECODER_VERSION = 2
+
+GRAY_MODES = ("1", "L", "LA", "La", "F")  # Pillow's modes without color, besides those of whole numbers: I, I;16, ...
+ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
+ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are previews and layers of the same picture
+SHADES = {"L;2": 85, "L;4": 17}  # PNG's grays of few bits: the distance of two shades
+MAX_NAMES = 10  # files that a message names
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read.
+
+    Attributes:
+        fit: how a picture becomes square: `crop` its center, `squash` it, or `pad` it with black.
+        bits: of files with more than 8 bits a channel, as `find_white` takes them.
+        max_pixels: the most pixels of a picture; None: Pillow's limit.
+    """
+
+    fit: str = "crop"
+    bits: int | str = "auto"
+    max_pixels: int | None = None
+
+
+class Header(NamedTuple):
+    """What a file's header says of its image, upright.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        color: whether it has color.
+        several: whether it has several frames or pages.
+        deep: what it contains, if it has more than 8 bits a channel; for this it is decoded.
+    """
+
+    height: int
+    width: int
+    color: bool
+    several: bool = False
+    deep: Deep | None = None
+
+
+@contextmanager
+def pixel_limit(max_pixels: int | None) -> Iterator[None]:
+    """Let Pillow open pictures of up to so many pixels; None: its own limit. The limit is the whole process's."""
+    if max_pixels is None:
+        yield
+        return
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns above this, and refuses above twice as many
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    # Given a name instead of a file, Pillow maps some TIFFs into memory, and misreads those that are to be turned.
+    with path.open("rb") as file, Image.open(file) as image:
+        yield image
+
+
+def header(path: Path) -> Header | str:
+    """Return a file's header, or why it cannot be read."""
+    try:
+        with _opened(path) as image:
+            kind, color = deep_kind(image), not (image.mode in GRAY_MODES or image.mode.startswith("I"))
+            several = getattr(image, "is_animated", False) and image.format not in ONE_PICTURE
+            deep = measure(image, kind) if kind else None
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            if turned and image.format == "TIFF":
+                image.load()  # Pillow turns it itself
+            width, height = reversed(image.size) if turned and image.format != "TIFF" else image.size
+            return Header(height, width, color, several, deep)
+    except Exception as error:  # Pillow's exceptions for broken files depend on the format
+        return _reason(path, error)
+
+
+def header_if_decodable(path: Path) -> Header | str:
+    """Decode a file, and return its header, or why it cannot be decoded."""
+    return failure(path) or header(path)
+
+
+def failure(path: Path) -> str | None:
+    """Return why a file cannot be decoded; None: it can."""
+    try:
+        decode(path, (3, 8, 8))
+    except Exception as error:
+        return _reason(path, error)
+    return None
+
+
+def unreadable_error(root: Path, num_files: int, reasons: Mapping[Path, str]) -> GraftError:
+    """Return the error that names unreadable files, with their reasons."""
+    return GraftError(
+        f"{len(reasons)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
+        f"{named(root, reasons)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
+    )
+
+
+def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
+    """Return the first few paths, relative to the root, with their reasons if they have any, and how many more."""
+    reasons = [f" ({paths[path]})" if isinstance(paths, Mapping) else "" for path in paths]
+    names = [f"{path.relative_to(root)}{reason}" for path, reason in zip(paths, reasons, strict=True)]
+    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        pixels, limit = map(int, re.findall(r"\d+", str(error))[:2])
+        return f"{pixels:,} pixels, above the limit of {limit:,}; dataset.max_pixels={pixels} allows it"
+    if isinstance(error, OSError) and error.strerror:  # the operating system's, such as a lack of permission
+        return error.strerror
+    if path.stat().st_size == 0:
+        return "empty file"
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is no image that Pillow reads"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def decode(path: Path, shape: tuple[int, int, int], fit: str = "crop", white: White = SIXTEEN_BITS) -> torch.Tensor:
+    """Decode an image, upright, as bytes of a shape, (channels, height, width).
+
+    Args:
+        path: the file.
+        shape: of the result.
+        fit: how another shape becomes this one, as `Reading` has it.
+        white: the values that become 255 in files with more than 8 bits a channel.
+
+    Raises:
+        Exception: the file cannot be decoded; Pillow's exceptions depend on the format.
+    """
+    channels, height, width = shape
+    with _opened(path) as image:
+        image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
+        kind = deep_kind(image)
+        if kind in ("whole", "real"):
+            scaled = to_bytes(image, kind, white)
+            scaled.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+            upright = ImageOps.exif_transpose(scaled)
+        else:
+            _scale_transparent_color(image)
+            upright = ImageOps.exif_transpose(image)
+    flat = _on_white(upright).convert("RGB" if channels == 3 else "L")
+    pixels = torch.from_numpy(np.array(_fitted(flat, (width, height), fit)))
+    return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]
+
+
+def _scale_transparent_color(image: Image.Image) -> None:
+    """Scale the one color that is transparent in a PNG to bytes, as Pillow scales its pixels."""
+    color, layout = image.info.get("transparency"), raw_mode(image)
+    if layout in SHADES and isinstance(color, int):
+        image.info["transparency"] = color * SHADES[layout]
+    elif layout == "RGB;16B" and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lay a picture on white paper, so that the hidden color of transparent pixels is not seen."""
+    if image.mode == "La":  # alpha is multiplied in; Pillow converts this mode to LA only
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """Return a picture at a size, (width, height)."""
+    if image.size == size:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    if fit == "squash":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))  # a line stays a line
+    padded = Image.new(image.mode, size)  # black
+    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return padded

@@ -1,0 +1,73 @@
+"""Remarks on a folder's files: what reading them assumes, loses, or cannot do."""
+
+import logging
+
+from graft.data.class_folders import Folder
+from graft.data.decode import Reading, named
+from graft.data.depth import SIXTEEN_BITS, Deep, White
+from graft.errors import GraftError
+
+log = logging.getLogger("graft")
+
+DARK = 1 / 8  # of what is white: pictures without a value above it look black
+
+
+def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> None:
+    """Log what is white in files with more than 8 bits a channel, and warn of pictures that are read in part.
+
+    Args:
+        folder: the files.
+        size: height and width to which other shapes are brought; None: all files have one shape, which they keep.
+        reading: how they are read.
+        white: the values that are white in files with more than 8 bits a channel.
+
+    Raises:
+        GraftError: some files cannot be scaled as the others are.
+    """
+    deep = [file.header.deep for file in folder.files if file.header.deep]
+    _refuse_coarse(folder, deep, white)
+    whole, real = ([found.peak for found in deep if (found.kind == "real") is is_real] for is_real in (False, True))
+    if whole:
+        bits = max(1, int(max(whole)).bit_length())
+        _remark_on_white("more than 8 bits a channel", whole, white.whole, f"try dataset.bits={bits}")
+    if real:
+        _remark_on_white("floating-point pixels", real, white.real, "scale them from 0 to 1")
+    several = [file.path for file in folder.files if file.header.several]
+    if several:
+        log.warning(
+            "only the first of several frames or pages is read in %d files: %s",
+            len(several),
+            named(folder.root, several),
+        )
+    sides = {file.path: sorted((file.header.height, file.header.width)) for file in folder.files}
+    narrow = [path for path, (short, long) in sides.items() if 2 * short < long]
+    if narrow and size and reading.fit == "crop":
+        log.warning(
+            "dataset.fit=crop cuts off more than half of %s of %s pictures: %s; try dataset.fit=pad, or squash",
+            f"{len(narrow):,}", f"{len(sides):,}", named(folder.root, narrow),
+        )  # fmt: skip
+
+
+def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:
+    coarse = [file.path for file in folder.files if file.header.deep and file.header.deep.kind == "coarse"]
+    if coarse and white.whole < SIXTEEN_BITS.whole:
+        raise GraftError(
+            f"{len(coarse)} files under dataset.root={folder.root} have 16 bits in each of several channels, of which "
+            f"only the upper 8 can be read, but {_number(white.whole)} is white: {named(folder.root, coarse)}; "
+            "convert them to 8 bits, or try dataset.bits=16"
+        )
+
+
+def _remark_on_white(contents: str, peaks: list[float], white: float, cure: str) -> None:
+    peak = _number(max(peaks))
+    of_white = f"their largest value is {peak}, and {_number(white)} is white"
+    log.info("files with %s (%s): %s", contents, f"{len(peaks):,}", of_white)
+    above = sum(each > white for each in peaks)
+    if above:
+        log.warning("values above white are cut off in %d of %d such files; try dataset.bits=auto", above, len(peaks))
+    elif max(peaks) < DARK * white:
+        log.warning("such files look black, because %s; %s", of_white, cure)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
