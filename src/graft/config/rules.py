@@ -20,16 +20,19 @@ class Rule:
         expected: these values in words, as they follow "must be".
         allows: whether a value is one of them.
         example: one of them, as it is typed.
+        numbers: int or float, if its numbers mean the same in either way: 1 and 1.0; None: they may not.
     """
 
     expected: str
     allows: Callable[[Any], bool]
     example: str
+    numbers: type | None = None
 
 
 def whole(low: int, example: int) -> Rule:
     """Return the rule of a whole number of at least `low`; True, which equals 1, is none."""
-    return Rule(f"a whole number of at least {low}", lambda value: type(value) is int and value >= low, str(example))
+    expected = f"a whole number of at least {low}"
+    return Rule(expected, lambda value: type(value) is int and value >= low, str(example), int)
 
 
 def number(low: float, high: float, example: float, closed: str = "both") -> Rule:
@@ -54,7 +57,7 @@ def number(low: float, high: float, example: float, closed: str = "both") -> Rul
         expected = f"from {low} to {high}"
     else:
         expected = f"in {'[' if left else '('}{low}, {high}{']' if right else ')'}"
-    return Rule(expected, allows, str(example))
+    return Rule(expected, allows, str(example), type(example))
 
 
 def text(expected: str, example: str, pattern: str = ".+") -> Rule:
@@ -74,7 +77,7 @@ def list_of(
             return False
         return item is None or all(map(item.allows, value))
 
-    return Rule(expected, allows, example)
+    return Rule(expected, allows, example, item and item.numbers)
 
 
 def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
@@ -87,17 +90,26 @@ def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
     rules = [each if isinstance(each, Rule) else _exactly(each) for each in alternatives]
     words = [rule.expected for rule in rules]
     given = [each.example for each in alternatives if isinstance(each, Rule)]
+    kinds = {rule.numbers for rule in rules if rule.numbers}
     examples = given or [rule.example for rule in rules if rule.example != "null"]
     return Rule(
         expected or f"{', '.join(words[:-1])}{',' if len(words) > 2 and given else ''} or {words[-1]}",
         lambda value: any(rule.allows(value) for rule in rules),
         next(iter(examples), "null"),
+        kinds.pop() if len(kinds) == 1 else None,  # 1 image is not the fraction 1.0 of all
     )
 
 
 def _exactly(allowed: str | bool | None) -> Rule:
     word = as_typed(allowed)
     return Rule(word, lambda value: type(value) is type(allowed) and value == allowed, word)
+
+
+def _is_inside(value: Any) -> bool:
+    """Return whether a text names a folder, or a folder in a folder, without a way out."""
+    if not isinstance(value, str) or not value.isprintable() or value.startswith("~"):
+        return False
+    return all(part.strip() not in ("", ".", "..") for part in value.split("/"))
 
 
 def _is_reference(value: Any) -> bool:
@@ -142,6 +154,10 @@ SCHEDULE = {
 }
 
 RULES: dict[str, Rule] = {
+    "name": Rule(
+        "the name of a folder inside outputs/", _is_inside, "first, or hydra.run.dir=DIR for any other folder"
+    ),
+    "cache": text("the path of a folder, without ~", "outputs/cache", r"[^~\s].*"),
     "seed": whole(0, 0),
     "trials": whole(1, 15),
     "trials_at_once": one_of("auto", whole(1, 5)),

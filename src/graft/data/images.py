@@ -56,6 +56,11 @@ class Images(ImageSource):
     def fingerprint(self) -> str:
         return fingerprint(self._contents(), self.labels, self.test, self.val, self.classes)
 
+    @functools.cached_property
+    def originals(self) -> str:
+        """The identity of the images as they are stored: it is the same at whatever size they are read."""
+        return self.fingerprint
+
     @abstractmethod
     def _contents(self) -> object:
         """Return the pixels, or anything that changes with them, for the fingerprint."""
@@ -139,6 +144,10 @@ class ImageFiles(Images):
 
     def _contents(self) -> tuple:
         return self.folder.identity, self.shape
+
+    @functools.cached_property
+    def originals(self) -> str:
+        return fingerprint(self.folder.identity, self.labels, self.test, self.val, self.classes)
 
     @functools.cached_property
     def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:
