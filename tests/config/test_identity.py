@@ -1,6 +1,8 @@
 """What identifies jobs and pre-trainings. The literals were recorded at 7345b70, before modules moved into rooms."""
 
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,13 +10,21 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
-from graft.config.identity import check_existing_result, choices, job_identity, leaves, result_config, without_hydra
+from graft.config.identity import (
+    check_existing_result,
+    choices,
+    file_digests,
+    job_identity,
+    result_config,
+    without_hydra,
+)
 from graft.errors import GraftError
 from graft.run.make_plan import make_plan
 from graft.seed import seeded
 from graft.training.source import Big
 
 Configure = Callable[..., DictConfig]
+DIGITS = tuple("0123456789")
 
 
 @pytest.mark.parametrize(
@@ -82,10 +92,6 @@ def test_hydra_s_part_is_left_out_and_its_choices_are_read():
     assert list(choices(cfg.hydra).items()) == [("head", "dense"), ("tune", "auto")]
 
 
-def test_leaves_are_values_by_dotted_keys():
-    assert leaves({"a": 1, "b": {"c": [2], "d": {"e": None}}, "f": {}}) == {"a": 1, "b.c": [2], "b.d.e": None}
-
-
 def test_a_damaged_result_is_no_other_configuration_s(configure: Configure, tmp_path: Path):
     config = to_plain(configure())
     check_existing_result(config, tmp_path)
@@ -104,3 +110,135 @@ def test_a_key_that_an_older_result_does_not_know_is_no_difference(configure: Co
     (tmp_path / "result.json").write_text(json.dumps({"config": old}))
     with pytest.raises(GraftError, match=r"another configuration \(head\._target_ differ\)"):
         check_existing_result(to_plain(cfg), tmp_path)
+
+
+def written(folder: Path, config: dict, **contents: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps({"config": config, "contents": contents}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key"),
+    [
+        ([], ["+optimizer.amsgrad=true"], "optimizer.amsgrad"),
+        (["+optimizer.amsgrad=true"], [], "optimizer.amsgrad"),
+        ([], ["~optimizer.fused"], "optimizer.fused"),
+        (["~optimizer.fused"], [], "optimizer.fused"),
+        ([], ["+trainer.max_steps=5"], "trainer.max_steps"),
+        (["+trainer.max_steps=5"], [], "trainer.max_steps"),
+        ([], ["+source.optimizer.weight_decay=0.1"], "source.optimizer.weight_decay"),
+        ([], ["+source.head.input_dropout=0.5"], "source.head.input_dropout"),
+    ],
+)
+def test_a_key_that_only_one_of_two_configurations_has_is_a_difference(
+    configure: Configure, tmp_path: Path, first: list[str], second: list[str], key: str
+):
+    folder = written(tmp_path / "x", to_plain(configure(*first)))
+    with pytest.raises(GraftError, match=rf"another configuration \({re.escape(key)} differ\)"):
+        check_existing_result(
+            to_plain(configure(*second)), folder, [word.lstrip("+~").split("=")[0] for word in second]
+        )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["+optimizer.amsgrad=false"], []),
+        ([], ["+optimizer.amsgrad=false"]),
+        (["dropout=0.50"], ["dropout=0.5"]),
+        (["lr=1e-3"], ["lr=0.001"]),
+        (["lr=1"], ["lr=1.0"]),
+        (["regularize.mixup=1"], ["regularize.mixup=1.0"]),
+        (["regularize.ema=0"], ["regularize.ema=0.0"]),
+        (["augment=digits", "augment.rotate=15.0"], ["augment=digits"]),
+        (["head=dense", "head.widths=[512]"], ["head=dense", "head.widths=[ 512 ]"]),
+        (["optimizer.betas=[0,0.999]"], ["optimizer.betas=[0.0,0.999]"]),
+        (["dataset.small=[1,3]", "dataset.big=[0]"], ["dataset.small=['1', '3']", "dataset.big=['0']"]),
+        (["trainer.accelerator=cpu"], []),
+    ],
+)
+def test_one_configuration_is_one_job_however_it_was_typed(
+    configure: Configure, tmp_path: Path, first: list[str], second: list[str]
+):
+    one, other = to_plain(configure(*first)), to_plain(configure(*second))
+    check_existing_result(other, written(tmp_path / "x", one, classes=DIGITS))
+    if "amsgrad" not in "".join([*first, *second]):
+        assert job_identity(one, "images", DIGITS) == job_identity(other, "images", DIGITS)
+
+
+def test_a_whole_number_and_a_fraction_of_batches_stay_two_jobs(configure: Configure):
+    one, share = (to_plain(configure(f"+trainer.limit_train_batches={limit}")) for limit in ("1", "1.0"))
+    assert job_identity(one, "images") != job_identity(share, "images")
+
+
+def test_classes_are_the_same_by_name_and_by_number(configure: Configure, tmp_path: Path):
+    classes = ["bird", "cat", "dog"]
+    named, numbered, other = (
+        to_plain(configure("dataset=image_folder", "dataset.root=x", f"dataset.small={small}"))
+        for small in ("[cat,dog]", "[1,2]", "[dog,cat]")
+    )
+    assert job_identity(named, "images", classes) == job_identity(numbered, "images", classes)
+    assert job_identity(named, "images", classes) != job_identity(other, "images", classes)
+    check_existing_result(numbered, written(tmp_path / "x", named, classes=classes))
+    with pytest.raises(GraftError, match=r"dataset\.small differ"):
+        check_existing_result(other, tmp_path / "x")
+
+
+def test_a_file_is_its_content_whatever_its_name(configure: Configure, tmp_path: Path):
+    for name, content in (("a", b"one"), ("copy", b"one"), ("b", b"two")):
+        (tmp_path / name).write_bytes(content)
+
+    def at(name: str) -> dict:
+        return to_plain(configure("source=file", f"source.path={tmp_path}/{name}"))
+
+    def identity(name: str) -> str:
+        return job_identity(at(name), "images", (), file_digests(at(name)))
+
+    first = identity("a")
+    assert file_digests(at("a")) == {"source.path": hashlib.blake2b(b"one").hexdigest()[:32]}
+    assert file_digests(at("nowhere")) == {}
+    assert identity("copy") == first != identity("b")
+    folder = written(tmp_path / "x", at("a"), files=file_digests(at("a")))
+    check_existing_result(at("copy"), folder)
+    with pytest.raises(GraftError, match=r"source\.path differ"):
+        check_existing_result(at("b"), folder)
+    (tmp_path / "a").write_bytes(b"two")
+    check_existing_result(at("a"), folder)  # no other configuration, but another job: it runs again
+    assert identity("a") == identity("b") != first
+
+
+def test_a_file_that_cannot_be_read_is_named(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "w").touch()
+    monkeypatch.setattr("graft.content._digest", lambda path: path.open("rb" if path.name != "w" else "x"))
+    with pytest.raises(GraftError, match=r"/w cannot be read \(File exists\); try a copy"):
+        file_digests(to_plain(configure("source=file", f"source.path={tmp_path}/w")))
+
+
+def test_a_data_set_is_its_images_wherever_they_are(configure: Configure, tmp_path: Path):
+    def at(root: Path | str, *words: str) -> dict:
+        return to_plain(configure("dataset=image_folder", f"dataset.root={root}", *words))
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = at(tmp_path / "one"), at(tmp_path / "two")
+    assert job_identity(one, "images") == job_identity(two, "images") != job_identity(one, "others")
+    folder = written(tmp_path / "x", one, images="images")
+    check_existing_result(two, folder, images="images")
+    for images in ("others", None):  # not read yet, and the old folder still exists: another data set
+        with pytest.raises(GraftError, match=r"dataset\.root differ"):
+            check_existing_result(two, folder, images=images)
+    (tmp_path / "one").rmdir()
+    check_existing_result(two, folder)  # it may have moved: its images decide
+    with pytest.raises(GraftError, match=r"dataset\.root differ"):
+        check_existing_result(two, folder, images="others")
+    with pytest.raises(GraftError, match=r"dataset\.root differ"):
+        check_existing_result(two, written(tmp_path / "old", one), images="images")  # of an older version
+
+
+def test_torchvision_s_data_sets_are_their_images_too(configure: Configure):
+    default, moved, offline = (
+        to_plain(configure("dataset=mnist", *words)) for words in ([], ["dataset.root=x"], ["dataset.download=false"])
+    )
+    assert len({job_identity(each, "images") for each in (default, moved, offline)}) == 1
+    assert job_identity(default, "images") == "f4a2b278cfdd5b13286bce26"  # as at 7345b70

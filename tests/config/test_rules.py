@@ -7,7 +7,8 @@ import yaml
 from conftest import ROOT
 from omegaconf import OmegaConf
 
-from graft.config.rules import RULES, list_of, number, one_of, text, whole
+from graft.config.constraints import list_of, number, one_of, text, whole
+from graft.config.rules import RULES
 
 OPTIONS = [path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "hydra")]
 
@@ -86,3 +87,30 @@ def test_the_example_is_the_first_rule_s_or_the_first_value_that_is_not_null():
     assert one_of("auto", whole(1, 5), whole(2, 7)).example == "5"
     assert one_of(None, True, False).example == "true"
     assert one_of(None, expected="absent").example == "null"
+
+
+@pytest.mark.parametrize("name", ["first", "a/b", "dropout=0,0.5_[1]", "два слова", "a..b", "..a", "x" * 300])
+def test_a_name_is_a_folder_inside_outputs(name: str):
+    assert RULES["name"].allows(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "../evil", "../../evil", "a/../../b", "a/..", "/abs", "//x", "a//b", "a/", "./a", "~/x", "~",
+     "a\nb", "a\tb", "a\x00b", "a/ /b", "a\u2028b", None, 3],
+)  # fmt: skip
+def test_a_name_that_leads_out_of_outputs_is_refused(name: object):
+    assert not RULES["name"].allows(name)
+
+
+def test_a_cache_has_a_name_and_no_tilde():
+    assert all(map(RULES["cache"].allows, ("outputs/cache", "/tmp/x", "../c", "my cache", ".")))
+    assert not any(map(RULES["cache"].allows, ("", " ", "~/cache", "~", None)))
+
+
+def test_numbers_have_one_form_only_where_both_forms_mean_the_same():
+    assert [RULES[key].numbers for key in ("lr", "epochs", "regularize.clip", "augment.rotate", "optimizer.betas")] == [
+        float, int, float, int, float,
+    ]  # fmt: skip
+    assert one_of(whole(1, 5), number(0, 1, 0.5), "all").numbers is None  # 1 image, 1.0 of all
+    assert text("a name", "x").numbers is None

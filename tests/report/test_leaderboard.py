@@ -64,6 +64,30 @@ def test_jobs_that_cannot_be_compared_keep_their_order():
     assert [line["verdict"] for line in lines] == ["within", ""]
 
 
+@pytest.mark.parametrize(
+    ("images", "small", "compared"),
+    [
+        (("one", "two"), ("[1, 3]", "[1, 3]"), False),  # two folders of equal size
+        (("one", "one"), ("[cat, dog]", "[0, 1]"), True),  # one, its classes named and numbered
+        (("one", None), ("[1, 3]", "[1, 3]"), True),  # a result of an older version does not tell its images
+        (("one", None), ("[1, 3]", "[1, 5]"), False),
+        ((None, None), ("[1, 3]", "[1, 3]"), True),
+    ],
+)
+def test_jobs_are_paired_if_their_test_images_are_the_same(
+    images: tuple[str | None, ...], small: tuple[str, ...], compared: bool
+):
+    jobs = [
+        record(f"head={name}", WORSE, images={"test": 10}, config={"dataset": {"small": classes}}, contents=contents)
+        for name, classes, contents in zip(
+            ("a", "b"), small, [each and {"tested_on": each} for each in images], strict=True
+        )
+    ]
+    board = rank_jobs(jobs)
+    assert (board.comparison is not None) is compared
+    assert board.order == (BY_TEST if compared else DIFFERENT_IMAGES)
+
+
 def test_no_jobs_are_no_table():
     assert rank_jobs([]).table.empty
 

@@ -96,3 +96,26 @@ def test_labels_are_unique(tmp_path: Path):
 def test_a_missing_folder_is_refused(tmp_path: Path):
     with pytest.raises(GraftError, match=r"there is no folder .*no; try outputs"):
         read_records([tmp_path / "no"])
+
+
+def job(root: str, dropout: float, **result: object) -> dict:
+    config = {"dataset": {"_target_": "graft.dataset.ImageFolder", "root": root}, "dropout": dropout}
+    return {"trials": trials(0.5), "config": config, "choices": {"dataset": "image_folder"}, **result}
+
+
+def test_labels_name_the_roots_of_different_images(tmp_path: Path):
+    for root in ("/one", "/two"):
+        for dropout in (0.0, 0.5):
+            write(tmp_path / f"{root[1:]}_{dropout}" / "result.json", job(root, dropout, contents={"tested_on": root}))
+    records = read_records([tmp_path]).finished
+    assert {record.label for record in records} == {
+        "root /one, without dropout", "dropout 0.5, root /one", "root /two, without dropout", "dropout 0.5, root /two",
+    }  # fmt: skip
+    assert {record.tested_on for record in records} == {"/one", "/two"}
+
+
+@pytest.mark.parametrize("contents", [{"tested_on": "same"}, None, {}, "damaged", {"tested_on": 3}])
+def test_labels_leave_out_where_the_same_images_are(tmp_path: Path, contents: object):
+    for root, dropout in (("/one", 0.0), ("/elsewhere", 0.5)):
+        write(tmp_path / root[1:] / "result.json", job(root, dropout, contents=contents))
+    assert {record.label for record in read_records([tmp_path]).finished} == {"no dropout", "dropout 0.5"}

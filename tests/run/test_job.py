@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from plain_loop import by_hand, frozen_network, scratch_network, trained
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from graft.data.dataset import MNIST5k
+from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
+from graft.model.backbone import CNN
 from graft.model.head import Dense, Plain
 
 Run = Callable[..., dict]
@@ -131,3 +135,56 @@ def test_trainer_flags_that_cannot_be_are_refused(run: Run, tmp_path: Path, flag
 def test_a_trainer_flag_may_end_the_training_early(run: Run):
     result = run(*QUICK, "trials=2", "epochs=5", "+trainer.max_steps=50")
     assert {trial["epoch"] for trial in result["trials"]} == {2}
+
+
+def test_a_file_under_another_name_is_found_and_another_file_under_its_name_runs_again(run: Run, tmp_path: Path):
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        save_file(CNN(Preprocess([1, 28, 28])).state_dict(), tmp_path / f"{name}.safetensors")
+    (tmp_path / "copy.safetensors").write_bytes((tmp_path / "one.safetensors").read_bytes())
+    words = ("trials=1", "epochs=1", "source=file", "source.path={}/{}.safetensors")
+
+    def at(name: str) -> dict:
+        return run(*words[:-1], words[-1].format(tmp_path, name), resume=True)
+
+    one = at("one")
+    assert at("copy") == one  # found, with the configuration that made it
+    (tmp_path / "one.safetensors").write_bytes((tmp_path / "two.safetensors").read_bytes())
+    two = at("one")
+    assert two["identity"] != one["identity"]
+    assert two["trials"] != one["trials"]
+    assert at("two") == two
+    assert two["contents"]["files"]["source.path"] != one["contents"]["files"]["source.path"]
+    assert (two["contents"]["images"], two["contents"]["classes"]) == (one["contents"]["images"], list("0123456789"))
+    expected = run(*words[:-1], words[-1].format(tmp_path, "two"), f"cache={tmp_path}/other", name="fresh")
+    assert two["trials"] == expected["trials"]
+
+
+def test_a_data_set_that_was_copied_is_found_and_another_one_is_not_overwritten(run: Run, tmp_path: Path):
+    for root, shift in (("one", 0), ("two", 40)):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / root / name).mkdir(parents=True)
+            for index in range(6):
+                pixels = np.random.default_rng([label, index]).integers(0, 100, (16, 16), dtype=np.uint8) + shift
+                Image.fromarray(pixels).save(tmp_path / root / name / f"{index}.png")
+    words = ("dataset=image_folder", "source=scratch", "dataset.size=16", "dataset.small_per_class=2", "trials=1")
+
+    def at(root: str, name: str = "job") -> dict:
+        return run(*words, "backbone.keep=0", "epochs=1", f"dataset.root={tmp_path}/{root}", name=name, resume=True)
+
+    one = at("one")
+    with pytest.raises(GraftError, match=r"another configuration \(dataset\.root differ\)"):
+        at("two")
+    assert at("one") == one
+    other = at("two", name="other")
+    assert one["contents"]["tested_on"] != other["contents"]["tested_on"]
+    smaller = run(*words, "backbone.keep=0", "epochs=1", f"dataset.root={tmp_path}/one", "dataset.size=8", name="small")
+    assert smaller["contents"]["images"] != one["contents"]["images"]
+    assert smaller["contents"]["tested_on"] == one["contents"]["tested_on"]  # at another size: the same images, paired
+
+
+def test_a_pre_training_that_diverges_leaves_no_trace_in_the_cache(run: Run, tmp_path: Path):
+    with pytest.raises(GraftError, match=r"pre-training diverged: .* try source\.optimizer\.lr=0\.001"):
+        run("trials=1", "epochs=1", "source.optimizer.lr=1e12")
+    assert {path.suffix for path in (tmp_path / "cache").rglob("*.*")} == {".lock"}
+    assert not (tmp_path / "job/result.json").exists()

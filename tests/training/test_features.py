@@ -8,6 +8,8 @@ from torch import nn
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
+from graft.errors import GraftError
+from graft.files import write_tensors
 from graft.model.backbone import CNN
 from graft.training import features
 from graft.training.features import FeatureStore
@@ -118,3 +120,36 @@ def test_batch_norm_in_the_frozen_part_keeps_its_statistics(digits: MNIST5k, tmp
     before = frozen[1].running_mean.clone()  # type: ignore[union-attr]
     FeatureStore(tmp_path, CPU).features(frozen, digits.images, WANTED)
     assert torch.equal(frozen[1].running_mean, before)  # type: ignore[arg-type]
+
+
+class Faulty(nn.Module):
+    """Divides by the images' mean: the features of black images are NaN."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean = pixels.float().mean((2, 3))
+        return mean / mean
+
+
+def test_features_that_are_not_finite_are_never_stored(digits: MNIST5k, tmp_path: Path):
+    dark = pixels(digits).clone()
+    dark[[110, 120]] = 0
+    assert isinstance(digits.images, InMemoryImages)
+    images = replace(digits.images, pixels=dark)
+    store = FeatureStore(tmp_path, CPU, "cnn with weights W and dataset.pixels=unit")
+    message = r"2 of 60 images .* NaN or infinite \(cnn with weights W and dataset.pixels=unit\); they are not stored"
+    for _ in range(2):
+        with pytest.raises(GraftError, match=message):
+            store.features(Faulty(), images, WANTED)
+        assert not list(tmp_path.rglob("*.safetensors"))
+        assert not features._memory
+    assert store.features(Faulty(), images, WANTED[:5]).eq(1).all()
+
+
+def test_stored_features_that_are_not_finite_are_computed_again(digits: MNIST5k, tmp_path: Path):
+    store = FeatureStore(tmp_path, CPU)
+    first = store.features(Counting(), digits.images, WANTED)
+    (path,) = tmp_path.rglob("*.safetensors")
+    write_tensors(path, {"images": WANTED, "features": first * float("inf")})  # as an older version left them
+    features._memory.clear()
+    assert torch.equal(store.features(Counting(), digits.images, WANTED), first)
+    assert Counting.images == 120

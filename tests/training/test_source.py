@@ -12,13 +12,18 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from graft.data.datamodule import TrialDataModule
 from graft.data.dataset import MNIST5k
+from graft.data.loader import Batch
 from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
+from graft.files import write_tensors
 from graft.model.backbone import CNN, VGG16
 from graft.model.backbone_torchvision import Torchvision
 from graft.model.head import Plain
+from graft.training.checkpoint import Checkpoint
 from graft.training.source import Big, File, ImageNet, Scratch
+from graft.training.transfer import TransferModule
 
 make_trainer = functools.partial(
     pl.Trainer,
@@ -263,6 +268,74 @@ def test_a_damaged_file_is_trained_again_to_the_same_weights(tmp_path: Path, fit
 def test_an_empty_big_split_is_refused(tmp_path: Path):
     with pytest.raises(GraftError, match=r"dataset\.big, which is empty; try source=scratch"):
         big().weights(make_cnn, MNIST5k(big=[], small=[1, 3], test_per_class=9), make_trainer, tmp_path)
+
+
+@pytest.mark.parametrize("lr", [1e12, 1e30, float("inf")])
+def test_a_pre_training_that_diverges_names_its_own_rate_and_stores_nothing(tmp_path: Path, lr: float):
+    source = big(epochs=3, lr=lr)
+    for _ in range(2):  # the second time finds nothing of the first
+        with pytest.raises(GraftError) as error:
+            source.weights(make_cnn, few_digits(), make_trainer, tmp_path)
+        assert "the pre-training diverged: its loss or weights became NaN or infinite in epoch" in str(error.value)
+        assert f"source.optimizer.lr={lr:g} is too large, try source.optimizer.lr=0.001" in str(error.value)
+    assert [path.suffix for path in (tmp_path / "pretrained").iterdir()] == [".lock"]
+    assert big().weights(make_cnn, few_digits(), make_trainer, tmp_path) is not None
+
+
+def test_a_pre_training_whose_last_step_breaks_the_weights_stores_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fit = Checkpoint.fit
+
+    def broken(self: Checkpoint, trainer: pl.Trainer, transfer: TransferModule, module: TrialDataModule) -> None:
+        fit(self, trainer, transfer, module)
+        with torch.no_grad():
+            next(transfer.stack.parameters()).view(-1)[0] = float("inf")
+
+    monkeypatch.setattr(Checkpoint, "fit", broken)
+    with pytest.raises(GraftError, match="diverged"):
+        big().weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_stored_pre_training_of_nan_is_trained_again(tmp_path: Path, fits: list[int]):
+    big().weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    (path,) = (tmp_path / "pretrained").glob("*.safetensors")
+    poisoned = {name: value * float("nan") for name, value in CNN(DIGIT).state_dict().items()}
+    write_tensors(path, poisoned)  # as an older version left it
+    found = big().weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    assert all(value.isfinite().all() for value in found.values())
+    assert len(fits) == 2
+
+
+@pytest.mark.parametrize("limit", [{"max_steps": 3}, {"max_time": {"seconds": 0}}])
+def test_a_pre_training_that_was_cut_short_is_not_used(tmp_path: Path, limit: dict):
+    with pytest.raises(GraftError, match=r"the pre-training ended after \d of 8 steps.*; try"):
+        big(epochs=2).weights(make_cnn, few_digits(), functools.partial(make_trainer, **limit), tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_an_interrupted_pre_training_goes_on_from_its_last_whole_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    expected = big(epochs=3).weights(make_cnn, few_digits(), make_trainer, tmp_path / "whole")
+    monkeypatch.setattr("graft.training.checkpoint.CHECKPOINT_SECONDS", 0.0)
+    step = TransferModule.training_step
+
+    def interrupted(self: TransferModule, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 1 and batch_idx == 1:
+            raise SystemExit(130)  # as after Ctrl-C
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TransferModule, "training_step", interrupted)
+    with pytest.raises(SystemExit):
+        big(epochs=3).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    monkeypatch.setattr(TransferModule, "training_step", step)
+    assert {path.suffix for path in (tmp_path / "pretrained").iterdir()} == {".ckpt", ".lock"}
+    found = big(epochs=3).weights(make_cnn, few_digits(), make_trainer, tmp_path)
+    assert expected is not None
+    assert found is not None
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert {path.suffix for path in (tmp_path / "pretrained").iterdir()} == {".lock", ".safetensors"}
 
 
 def _pretrain(cache: Path, start, fits) -> None:

@@ -4,12 +4,17 @@ Do not import torch here: `--help` must answer in under a second.
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.differences import differences
+from graft.config.one_form import changed, in_one_form, leaves, without_places
+from graft.content import digests
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.job_folder import read_result
@@ -23,14 +28,58 @@ NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
 
 
-def job_identity(config: Mapping[str, Any], images: str) -> str:
+@dataclass(frozen=True)
+class Contents:
+    """What a job was made from, besides its configuration.
+
+    Attributes:
+        images: the fingerprint of the data set's images.
+        tested_on: a text that is equal for jobs with the same test images, at whatever size they are read.
+        classes: the names of the data set's classes.
+        files: digests of the files that the configuration names, by key.
+    """
+
+    images: str
+    tested_on: str
+    classes: list[str]
+    files: dict[str, str]
+
+
+def job_identity(
+    config: Mapping[str, Any], images: str, classes: Sequence[str] = (), files: Mapping[str, str] | None = None
+) -> str:
     """Return a job's identity: two runs with the same one have the same results, except for rounding errors.
 
     Args:
         config: the job's plain configuration.
-        images: the fingerprint of its data set's images.
+        images: the fingerprint of its data set's images; where they are does not count.
+        classes: the names of the data set's classes.
+        files: digests of the files that the configuration names, by key; they count instead of the paths.
     """
-    return fingerprint(json.dumps(result_config(config), sort_keys=True), images, RESULTS_VERSION)[:24]
+    digests_by_key = files or {}
+    compared = without_places(in_one_form(result_config(config), classes))
+    compared = changed(compared, lambda key, value: digests_by_key.get(key, value))
+    return fingerprint(json.dumps(compared, sort_keys=True), images, RESULTS_VERSION)[:24]
+
+
+def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of the files that a plain configuration names, by dotted key: `source.path`.
+
+    Raises:
+        GraftError: one of them cannot be read.
+    """
+    named = {
+        key: Path(value).expanduser() for key, value in leaves(result_config(config)).items() if _names_file(value)
+    }
+    try:
+        found = digests(list(named.values()), Path(config["cache"]) / "files.json")
+    except OSError as error:
+        raise GraftError(f"{error.filename} cannot be read ({error.strerror}); try a copy that you may read") from None
+    return dict(zip(named, found, strict=True))
+
+
+def _names_file(value: Any) -> bool:
+    return isinstance(value, str) and os.path.isfile(os.path.expanduser(value))
 
 
 def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,20 +104,18 @@ def choices(hydra: Any) -> dict[str, str]:
     }
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten a nested configuration: values by dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def check_existing_result(config: Mapping[str, Any], folder: Path) -> None:
+def check_existing_result(
+    config: Mapping[str, Any], folder: Path, typed: Collection[str] = (), images: str | None = None
+) -> None:
     """Refuse to overwrite the result of another configuration.
+
+    A file or a data set that was moved or copied is the same one, so that paths count only if contents differ.
 
     Args:
         config: the job's plain configuration.
         folder: the job's folder.
+        typed: the dotted keys that were typed.
+        images: the fingerprint of its data set's images; None: they are not read yet.
 
     Raises:
         GraftError: names the folder and the keys that differ.
@@ -76,11 +123,25 @@ def check_existing_result(config: Mapping[str, Any], folder: Path) -> None:
     existing = read_result(folder)
     if existing is None or "config" not in existing:
         return  # no result, or a damaged one: the job runs
-    old, new = leaves(result_config(existing["config"])), leaves(result_config(config))
-    # Keys that were added after an old result was written are not compared.
-    changed = [key for key in new if key in old and old[key] != new[key]]
-    if changed:
+    contents = existing.get("contents") or {}  # results of older versions have none
+    old, new = (in_one_form(result_config(each), contents.get("classes", ())) for each in (existing["config"], config))
+    found = differences(old, new, typed)
+    if "dataset.root" in found and _moved(old["dataset"]["root"], contents.get("images"), images):
+        found.remove("dataset.root")
+    files = contents.get("files") or {}
+    if not files.keys().isdisjoint(found):
+        now = file_digests(config)
+        found = [key for key in found if key not in files or files[key] != now.get(key)]
+    found = [key for key in found if key != "dataset.download"]
+    if found:
         raise GraftError(
-            f"{folder} has the result of another configuration ({', '.join(changed)} differ); "
+            f"{folder} has the result of another configuration ({', '.join(found)} differ); "
             "try another name=, or remove that folder"
         )
+
+
+def _moved(old_root: str | None, old_images: str | None, images: str | None) -> bool:
+    """Return whether another root may have the same images; until they are read, the old one must be gone for that."""
+    if old_images is None or old_root is None:
+        return False
+    return not os.path.exists(old_root) if images is None else images == old_images

@@ -3,101 +3,18 @@
 Do not import torch here: `--help` must answer in under a second.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from graft.errors import as_typed
+from graft.config.constraints import Rule, list_of, number, one_of, text, whole
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The values that a key may have.
-
-    Attributes:
-        expected: these values in words, as they follow "must be".
-        allows: whether a value is one of them.
-        example: one of them, as it is typed.
-    """
-
-    expected: str
-    allows: Callable[[Any], bool]
-    example: str
-
-
-def whole(low: int, example: int) -> Rule:
-    """Return the rule of a whole number of at least `low`; True, which equals 1, is none."""
-    return Rule(f"a whole number of at least {low}", lambda value: type(value) is int and value >= low, str(example))
-
-
-def number(low: float, high: float, example: float, closed: str = "both") -> Rule:
-    """Return the rule of a number in an interval; NaN and booleans are in none.
-
-    Args:
-        low: its lower end.
-        high: its upper end.
-        example: one of its numbers.
-        closed: which ends belong to it: `both`, `left`, `right` or `neither`.
-    """
-    left, right = closed in ("both", "left"), closed in ("both", "right")
-
-    def allows(value: Any) -> bool:
-        if type(value) not in (int, float):
-            return False
-        return (value >= low if left else value > low) and (value <= high if right else value < high)
-
-    if high == inf:
-        expected = f"a {'' if right else 'finite '}number {'of at least' if left else 'above'} {low}"
-    elif left and right:
-        expected = f"from {low} to {high}"
-    else:
-        expected = f"in {'[' if left else '('}{low}, {high}{']' if right else ')'}"
-    return Rule(expected, allows, str(example))
-
-
-def text(expected: str, example: str, pattern: str = ".+") -> Rule:
-    """Return the rule of a text that a regular expression matches as a whole."""
-    return Rule(expected, lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None, example)
-
-
-def list_of(
-    expected: str, example: str, item: Rule | None = None, least: int = 1, most: float = inf, distinct: bool = False
-) -> Rule:
-    """Return the rule of a list of `least` to `most` items, each of which `item` allows; None allows any."""
-
-    def allows(value: Any) -> bool:
-        if not isinstance(value, list) or not least <= len(value) <= most:
-            return False
-        if distinct and len({str(each) for each in value}) < len(value):
-            return False
-        return item is None or all(map(item.allows, value))
-
-    return Rule(expected, allows, example)
-
-
-def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
-    """Return the rule of one of several values, or of what one of several rules allows.
-
-    Args:
-        alternatives: values and rules; the example is the first rule's, or else the first value that is not null.
-        expected: as `Rule` has it; by default the words of all alternatives.
-    """
-    rules = [each if isinstance(each, Rule) else _exactly(each) for each in alternatives]
-    words = [rule.expected for rule in rules]
-    given = [each.example for each in alternatives if isinstance(each, Rule)]
-    examples = given or [rule.example for rule in rules if rule.example != "null"]
-    return Rule(
-        expected or f"{', '.join(words[:-1])}{',' if len(words) > 2 and given else ''} or {words[-1]}",
-        lambda value: any(rule.allows(value) for rule in rules),
-        next(iter(examples), "null"),
-    )
-
-
-def _exactly(allowed: str | bool | None) -> Rule:
-    word = as_typed(allowed)
-    return Rule(word, lambda value: type(value) is type(allowed) and value == allowed, word)
+def _is_inside(value: Any) -> bool:
+    """Return whether a text names a folder, or a folder in a folder, without a way out."""
+    if not isinstance(value, str) or not value.isprintable() or value.startswith("~"):
+        return False
+    return all(part.strip() not in ("", ".", "..") for part in value.split("/"))
 
 
 def _is_reference(value: Any) -> bool:
@@ -142,6 +59,10 @@ SCHEDULE = {
 }
 
 RULES: dict[str, Rule] = {
+    "name": Rule(
+        "the name of a folder inside outputs/", _is_inside, "first, or hydra.run.dir=DIR for any other folder"
+    ),
+    "cache": text("the path of a folder, without ~", "outputs/cache", r"[^~\s].*"),
     "seed": whole(0, 0),
     "trials": whole(1, 15),
     "trials_at_once": one_of("auto", whole(1, 5)),

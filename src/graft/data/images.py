@@ -58,6 +58,11 @@ class Images(ImageSource):
     def fingerprint(self) -> str:
         return fingerprint(self._contents(), self.labels, self.test, self.val, self.classes)
 
+    @functools.cached_property
+    def originals(self) -> str:
+        """The identity of the images as they are stored: it is the same at whatever size they are read."""
+        return self.fingerprint
+
     @abstractmethod
     def _contents(self) -> object:
         """Return the pixels, or anything that changes with them, for the fingerprint."""
@@ -149,6 +154,10 @@ class ImageFiles(Images):
     def white(self) -> White:
         """The values that are white in files with more than 8 bits a channel."""
         return find_white([file.header.deep for file in self.folder.files if file.header.deep], self.reading.bits)
+
+    @functools.cached_property
+    def originals(self) -> str:
+        return fingerprint(self.folder.identity, self.labels, self.test, self.val, self.classes)
 
     @functools.cached_property
     def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,12 +2,17 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
 Weights = dict[str, torch.Tensor]
+
+
+def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Return whether no value is NaN or infinite."""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def units(network: nn.Module) -> dict[str, nn.Module]:

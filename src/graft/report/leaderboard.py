@@ -82,15 +82,20 @@ def _validated(records: Sequence[Record]) -> bool:
 
 def _not_comparable(records: Sequence[Record]) -> str | None:
     """Return why jobs cannot be ranked; None if they can."""
-    if len({_tested_on(record) for record in records}) > 1:
+    tested_on = {record.tested_on for record in records}
+    settings = {_test_settings(record) for record in records} if None in tested_on else set()
+    if len(tested_on - {None}) > 1 or len(settings) > 1:
         return DIFFERENT_IMAGES
     if len({str(record.result.get("reference")) for record in records}) > 1:
         return DIFFERENT_RANGES
     return None
 
 
-def _tested_on(record: Record) -> str:
-    """Return a text that is equal for jobs with the same test images; the data set's folder does not count."""
+def _test_settings(record: Record) -> str:
+    """Return what tells test images apart where a result of an older version does not name them.
+
+    The data set's folder does not count: it may be elsewhere on another machine.
+    """
     dataset = record.config.get("dataset") or {}
     count = (record.result.get("images") or {}).get("test")
     return str([count, *(dataset.get(key) for key in ("_target_", "small", "test_per_class"))])

@@ -38,6 +38,13 @@ class Record:
     def config(self) -> dict:
         return self.result.get("config") or {}
 
+    @property
+    def tested_on(self) -> str | None:
+        """Text that is equal for jobs with the same test images; None in results of older versions."""
+        contents = self.result.get("contents")
+        tested_on = contents.get("tested_on") if isinstance(contents, dict) else None
+        return tested_on if isinstance(tested_on, str) else None
+
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies by seed; a trial whose loss became NaN has none."""
         values = {trial["seed"]: trial.get(metric) for trial in self.result["trials"]}
@@ -159,7 +166,7 @@ def _failed_trials(records: Sequence[Record]) -> dict[str, str]:
 def _set_labels(records: Sequence[Record]) -> None:
     """Set each job's choices, its values of the swept keys, and its label."""
     known = [known_choices(record.result, Path(record.name).name) for record in records]
-    configs = [record.config for record in records]
+    configs = _told_apart_by_root(records)
     choices = complete_choices(list(zip(configs, known, strict=True)))
     settings = swept_settings(list(zip(configs, choices, strict=True)))
     labels = [label(setting) for setting in settings]
@@ -168,6 +175,21 @@ def _set_labels(records: Sequence[Record]) -> None:
         record.label = words or record.name
         if words and labels.count(words) > 1:
             record.label += f" ({record.name})"
+
+
+def _told_apart_by_root(records: Sequence[Record]) -> list[dict]:
+    """Return the configurations, with the data set's folder only if the jobs were tested on different images.
+
+    The same images may be elsewhere on another machine. Results of older versions do not tell their images.
+    """
+    if len({record.tested_on for record in records if record.tested_on}) > 1:
+        return [record.config for record in records]
+    return [
+        {**record.config, "dataset": {key: value for key, value in record.config["dataset"].items() if key != "root"}}
+        if isinstance(record.config.get("dataset"), dict)
+        else record.config
+        for record in records
+    ]
 
 
 def _is_finite(value: object) -> bool:

@@ -6,12 +6,10 @@ Do not import torch or pandas here: a sweep's baseline is checked before its fir
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from graft.config.identity import leaves
+from graft.config.one_form import leaves
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
-IGNORED = re.compile(
-    r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.(root|download))(\.|$)"
-)
+IGNORED = re.compile(r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.download)(\.|$)")
 
 Setting = dict[str, str]  # a job's values of the swept keys, as texts
 Job = tuple[Mapping, Mapping[str, str]]  # a job's configuration, and its choices: the option of each group

@@ -5,9 +5,11 @@ Hydra calls this before anything heavy is imported: do not import torch or panda
 
 import functools
 import importlib.util
+import json
 import os
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import check_existing_result, choices, without_hydra
+from graft.config.one_form import in_one_form
 from graft.errors import GraftError
 from graft.job_folder import RESULT
 from graft.report.baseline import matches_baseline, unknown_baseline
@@ -56,11 +59,37 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
+    _check_distinct(jobs, configs)
     for job, cfg in zip(jobs, configs, strict=True):
         _check_folder(cfg, job.hydra.overrides.task, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, jobs)
     check_writable(folder, *{Path(job.cache) for job in jobs})
     return jobs
+
+
+def _check_distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig]) -> None:
+    """Warn of jobs with equal configurations, and refuse two different jobs in one folder.
+
+    Raises:
+        GraftError: names both jobs.
+    """
+    by_folder: dict[str, tuple[str, str]] = {}
+    by_content: dict[str, str] = {}
+    shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
+    for job, cfg in zip(jobs, configs, strict=True):
+        words = list(job.hydra.overrides.task)
+        typed = " ".join([word for word in words if word not in shared] or words)
+        content = json.dumps(in_one_form(to_plain(cfg)), sort_keys=True)
+        folder = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
+        other, others = by_folder.setdefault(folder, (typed, content))
+        if others != content:
+            raise GraftError(
+                f"{job.hydra.sweep.subdir} would be the folder of two jobs, {other} and {typed}; try them one by one, "
+                "each with another name="
+            )
+        first = by_content.setdefault(content, typed)
+        if first != typed or other is not typed:
+            _warn(f"{first} and {typed} are one configuration, and their results are equal: leave one of them out")
 
 
 def _compose_jobs(config: DictConfig) -> list[DictConfig]:
@@ -145,7 +174,7 @@ def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> No
     typed = {override.partition("=")[0]: override for override in overrides}
     for knob in unused(cfg, list(typed)):
         _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
-    check_existing_result(to_plain(cfg), folder)
+    check_existing_result(to_plain(cfg), folder, {key.lstrip("+~") for key in typed})
 
 
 @functools.cache  # once, not for each job of a sweep
@@ -166,5 +195,6 @@ def check_writable(*folders: Path) -> None:
                 pass
         except OSError as error:
             raise GraftError(
-                f"cannot write to {folder} ({error.strerror}); try name=, hydra.run.dir= or cache="
+                f"cannot write to {folder} ({error.strerror}), seen from {Path.cwd()}; try another working directory, "
+                "or hydra.run.dir=DIR and cache=DIR"
             ) from None

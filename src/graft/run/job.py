@@ -3,7 +3,7 @@
 import gc
 import logging
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from graft.config.build import to_plain
-from graft.config.identity import check_existing_result, choices, job_identity
+from graft.config.identity import Contents, check_existing_result, choices
 from graft.errors import GraftError, Pruned
 from graft.job_folder import FAILURE, finished_result, locked_job_folder, read_result
 from graft.model.backbone import Backbone
@@ -82,9 +82,8 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     prepare_for_training()
     plan = make_plan(cfg)
     config = to_plain(cfg)
-    identity = job_identity(config, plan.data.images.fingerprint)
-    finished = finished_result(folder, identity) if resume else None
-    if finished is not None:
+    identity, contents = plan.identify(config)
+    if resume and (finished := finished_result(folder, identity)) is not None:
         (folder / FAILURE).unlink(missing_ok=True)
         log.info("%s is finished", folder.name)
         return finished
@@ -94,9 +93,10 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
         if result is None:
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
+    check_existing_result(config, folder, images=contents.images)  # again: another root may have other images
     plan.warn()
-    pruner = "none" if cfg.sweep is None else cfg.sweep.pruner
-    return Job(plan, config, folder, identity, clock, pruning(pruner, folder, cfg.trials, plan.epochs)).run()
+    callbacks = pruning("none" if cfg.sweep is None else cfg.sweep.pruner, folder, cfg.trials, plan.epochs)
+    return Job(plan, config, folder, identity, contents, clock, callbacks).run()
 
 
 def _is_single_run() -> bool:
@@ -121,7 +121,8 @@ class Job:
         plan: everything that its configuration names.
         config: its plain configuration.
         folder: the folder that its files are written into.
-        identity: its identity, from its configuration and data.
+        identity: its identity, from its configuration and contents.
+        contents: what it is made from.
         clock: measures its parts.
         callbacks: further callbacks of each fit.
         learned: what each trial's network has learned in the phases so far, by trial.
@@ -134,6 +135,7 @@ class Job:
     config: dict[str, Any]
     folder: Path
     identity: str
+    contents: Contents
     clock: Clock
     callbacks: list[pl.Callback]
     learned: dict[int, Weights] = field(default_factory=dict)
@@ -144,7 +146,7 @@ class Job:
     def run(self) -> dict[str, Any] | None:
         """Run all phases; return the content of `result.json`, None on ranks other than 0."""
         backbone = self._pretrained_backbone()
-        store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device)
+        store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, self.plan.origin(self.config))
         example = self._example(backbone)
         if rank() == 0:
             clear_folder(self.folder)
@@ -242,6 +244,7 @@ class Job:
             "images": plan.image_counts,
             "versions": versions(),
             "identity": self.identity,
+            "contents": asdict(self.contents),
         }
         write_result(self.folder, self.history, content)
         return content

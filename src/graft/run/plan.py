@@ -5,14 +5,17 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from graft.config.identity import Contents, file_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec, Preprocess
+from graft.files import fingerprint
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.seed import seeded
@@ -122,6 +125,19 @@ class Plan:
         """Number of images of the big split, and of a trial's training, validation and test images."""
         small, val = (self.datamodule.rows[split].shape[1] for split in ("train", "val"))
         return {"big": len(self.data.big), "small": small, "val": val, "test": len(self.data.test)}
+
+    def identify(self, config: dict[str, Any]) -> tuple[str, Contents]:
+        """Return the job's identity, and what it is made from besides its plain configuration."""
+        images, files = self.data.images, file_digests(config)
+        tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes)[:24]
+        contents = Contents(images.fingerprint, tested_on, list(images.classes), files)
+        return job_identity(config, images.fingerprint, images.classes, files), contents
+
+    def origin(self, config: dict[str, Any]) -> str:
+        """Return in words where the frozen stages' outputs come from: backbone, weights and pixels."""
+        source = config["source"]
+        weights = source.get("path") or source.get("weights") or type(self.source).__name__.lower()
+        return f"{self.backbone().label} with weights {weights} and dataset.pixels={self.input_spec.pixels}"
 
     @property
     def epochs(self) -> int:

@@ -11,6 +11,7 @@ from graft.data.datamodule import Inputs, TrialDataModule
 from graft.data.images import ImageSource, ImageStream
 from graft.data.preprocess import Preprocess
 from graft.data.views import Views
+from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.process import hidden_bars
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
@@ -35,6 +36,7 @@ class FeatureStore:
     Args:
         folder: folder of the store; processes may share it.
         device: device to compute on.
+        origin: the backbone, its weights and its pixels in words, for the error about features that are not finite.
 
     Example:
         >>> import tempfile
@@ -50,8 +52,8 @@ class FeatureStore:
         1
     """
 
-    def __init__(self, folder: Path, device: torch.device):
-        self.folder, self.device = folder, device
+    def __init__(self, folder: Path, device: torch.device, origin: str = "these stages"):
+        self.folder, self.device, self.origin = folder, device, origin
 
     def features(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
         """Return the frozen stages' output for these images, (indices, ...), computing only the missing ones.
@@ -60,6 +62,9 @@ class FeatureStore:
             frozen: preprocessing and frozen stages.
             images: the data set, or views of it.
             indices: sorted indices of the images, (indices,).
+
+        Raises:
+            GraftError: features are NaN or infinite; none of these images' features are stored.
         """
         name = fingerprint(frozen, frozen.state_dict(), images.fingerprint, self.device.type)[:24]
         if missing(indices, _memory.get(name)).numel():
@@ -79,12 +84,21 @@ class FeatureStore:
         absent = missing(indices, stored)
         if absent.numel():
             new = absent, self._extract(frozen, images, absent)
+            self._check_finite(new[1])
             if rank() == 0:
                 path = folder / f"{fingerprint(absent)[:16]}.safetensors"
                 write_tensors(path, {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
         assert stored is not None
         return stored
+
+    def _check_finite(self, features: torch.Tensor) -> None:
+        faulty = int((~features.isfinite().flatten(1).all(1)).sum())
+        if faulty:
+            raise GraftError(
+                f"{faulty:,} of {len(features):,} images have features that are NaN or infinite ({self.origin}); "
+                "they are not stored; try other weights, or another dataset.pixels="
+            )
 
     def _extract(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
         """Compute features, the images divided among the ranks."""
@@ -131,8 +145,8 @@ def _read(folder: Path) -> Features | None:
     stored = None
     for path in sorted(folder.glob("*.safetensors")):
         part = read_tensors(path)
-        if part is None:
-            path.unlink()  # damaged: its features are recomputed
+        if part is None or not part["features"].isfinite().all():
+            path.unlink()  # damaged, or from a version that stored them: its features are recomputed
         else:
             stored = _merge(stored, (part["images"], part["features"]))
     return stored

@@ -1,6 +1,7 @@
 """Sources: where the backbone's weights come from."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from graft.files import fingerprint, read_tensors
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import synchronized
 from graft.model.pretrained import WeightsLookup
-from graft.model.stages import Weights
+from graft.model.stages import Weights, all_finite
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
@@ -182,13 +183,15 @@ class Big(Source):
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):  # other processes wait, then load
                 stored = broadcast_object(read_tensors(path) if rank() == 0 else None)
-                if stored is not None:
+                if stored is not None and all_finite(stored.values()):
                     return stored
                 seed_rank(self.seed, "pretrain")
                 checkpoint = Checkpoint(path.with_suffix(".ckpt"))
                 trainer = make_trainer(**flags, callbacks=[Freeze(), Progress("pre-train"), checkpoint])
-                weights = self._pretrain(network, data, trainer, checkpoint, path)
+                accuracy = self._pretrain(network, data, trainer, checkpoint)
+                weights = network.state_dict()
                 if rank() == 0:
+                    write_weights(path, weights, network.preprocess.pixels, accuracy)
                     checkpoint.remove()
                 return broadcast_object(weights)
 
@@ -201,10 +204,12 @@ class Big(Source):
         images = (data.images.fingerprint, data.big, data.big_classes)
         return f"{network.label.lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
 
-    def _pretrain(
-        self, network: Backbone, data: Dataset, trainer: pl.Trainer, checkpoint: Checkpoint, path: Path
-    ) -> Weights:
-        """Train the network on the big split and write its weights."""
+    def _pretrain(self, network: Backbone, data: Dataset, trainer: pl.Trainer, checkpoint: Checkpoint) -> float:
+        """Train the network on the big split; return its training accuracy, in [0, 1].
+
+        Raises:
+            GraftError: the training diverged, or ended before its last epoch.
+        """
         start = time.perf_counter()
         frozen, stages = network.split(0)  # preprocessing alone; all stages
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
@@ -213,14 +218,29 @@ class Big(Source):
         transfer = TransferModule(frozen, [synchronized(whole)], Phase(frozen_stages=0, optimizer=self.optimizer))
         checkpoint.fit(trainer, transfer, module.with_inputs(inputs.to(trainer.strategy.root_device)))
         whole.load_state_dict(transfer.stack.trial(0))  # sets the network's weights, too: `stages` are its own
-        *_, accuracy = transfer.history.values()  # the last epoch's, of one trial
-        if rank() == 0:
-            write_weights(path, network.state_dict(), network.preprocess.pixels, accuracy.item())
+        losses = [values for (_, metric, _), values in transfer.history.items() if metric == "loss"]
+        if not all_finite([*losses, *network.state_dict().values()]):
+            checkpoint.remove()  # by all ranks, so that none resumes from it
+            raise self._diverged(len(losses))
+        planned = self.epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        if trainer.global_step < planned:
+            raise GraftError(
+                f"the pre-training ended after {trainer.global_step:,} of {planned:,} steps, by a limit of the "
+                "trainer: its weights are not used; try a smaller source.epochs, or no limit"
+            )
+        accuracy = transfer.history["train", "accuracy", self.epochs].item()
         log.info(
             "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)",
-            f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy.item(),
+            f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy,
         )  # fmt: skip
-        return network.state_dict()
+        return accuracy
+
+    def _diverged(self, epoch: int) -> GraftError:
+        lr = getattr(self.optimizer, "keywords", {}).get("lr", 0.01)
+        return GraftError(
+            f"the pre-training diverged: its loss or weights became NaN or infinite in epoch {epoch}; nothing is "
+            f"stored; source.optimizer.lr={lr:g} is too large, try source.optimizer.lr={min(lr / 10, 0.001):g}"
+        )
 
 
 def _describe(partial: Callable) -> str:

@@ -1,0 +1,63 @@
+"""Differences of two configurations in what they mean: a missing key has its target's default.
+
+Import targets only inside functions: `--help` must answer in under a second.
+"""
+
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from hydra.utils import get_object
+
+from graft.config.one_form import leaves
+
+MISSING = object()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collection[str] = ()) -> list[str]:
+    """Return the dotted keys in which two plain configurations differ.
+
+    A key that only one of them has is no difference if its value is the default of the class or function that the
+    other one builds. A key without such a default that only the new one has is none either, unless it was typed:
+    it came into Graft's options after the old configuration was written.
+
+    Args:
+        old: the configuration of a result.
+        new: the one that is to run.
+        typed: the dotted keys that were typed for the new one.
+    """
+    was, now = leaves(old), leaves(new)
+    both = [key for key in now if key in was and was[key] != now[key]]
+    added = [key for key in now if key not in was and not _means_nothing(key, now[key], old, key not in typed)]
+    removed = [key for key in was if key not in now and not _means_nothing(key, was[key], new, False)]
+    return [*both, *added, *removed]
+
+
+def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bool) -> bool:
+    """Return whether a configuration that lacks a key means the same as one with this value.
+
+    Args:
+        key: the key.
+        value: its value in the other configuration.
+        lacking: the configuration that lacks it.
+        unknown: the answer if nothing tells the value that it stands for.
+    """
+    group, _, name = key.rpartition(".")
+    node: Any = lacking
+    for part in group.split(".") if group else ():
+        node = node.get(part) if isinstance(node, Mapping) else None
+    if not group or not isinstance(node, Mapping) or "_target_" not in node:
+        return unknown
+    default = _default(node["_target_"], name)
+    return unknown if default is MISSING else value == default
+
+
+def _default(target: str, name: str) -> Any:
+    """Return the default of a target's parameter; `MISSING` if there is none."""
+    try:
+        parameter = inspect.signature(get_object(target)).parameters[name]
+    except Exception:  # a class that is gone, or takes any argument: whatever importing it raises
+        return MISSING
+    if parameter.default is inspect.Parameter.empty:
+        return MISSING
+    return list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
