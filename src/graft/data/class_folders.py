@@ -3,7 +3,8 @@
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from graft.content import digests
+from graft.data.layout import PARTS, FoundFile, Layout, names, read_layout, reasons
 from graft.errors import GraftError
 from graft.files import fingerprint
 
@@ -20,8 +23,7 @@ log = logging.getLogger("graft")
 
 GRAY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")  # Pillow's modes without color
 ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
-PARTS = ("train", "val", "test")
-MAX_NAMES = 10  # unreadable files that a message names
+MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 Result = TypeVar("Result")
 
@@ -50,10 +52,14 @@ class Folder:
     Attributes:
         root: the folder.
         files: its image files by part, class and name. Without folders for the parts all of them are `train`.
+        digests: of their contents, in the same order.
+        ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
     """
 
     root: Path
     files: tuple[ImageFile, ...]
+    digests: tuple[str, ...]
+    ignored: dict[str, int]
 
     @functools.cached_property
     def paths(self) -> list[Path]:
@@ -72,9 +78,9 @@ class Folder:
 
     @functools.cached_property
     def identity(self) -> str:
-        """A name that changes when a file is added, removed, renamed, rewritten or touched."""
-        stats = [(str(file.path.relative_to(self.root)), file.path.stat()) for file in self.files]
-        return fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        """A name that follows from the files' relative names and contents, wherever the folder is."""
+        relative = (os.fsencode(path.relative_to(self.root).as_posix()) for path in self.paths)
+        return fingerprint(list(zip(relative, self.digests, strict=True)))
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
@@ -83,48 +89,88 @@ class Folder:
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool) -> Folder:
-    """List the class folders under a root, or under its folders `train`, `val` and `test`.
+def list_folder(root: str, skip_unreadable: bool, memo: Path | None = None) -> Folder:
+    """List the class folders under a root, or under its folders for the parts, and say which files are ignored.
+
+    Args:
+        root: the folder.
+        skip_unreadable: whether to leave out files that cannot be decoded.
+        memo: file of known digests, as `content.digests` has it.
 
     Raises:
-        GraftError: there are no class folders with images, or there are unreadable files that are not to be skipped.
+        GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
+            unreadable files that are not to be skipped.
     """
     where = Path(root).expanduser()
     if not where.is_dir():
-        raise GraftError(f"dataset.root={root} is not a folder; it should contain a folder of images for each class")
-    found = list(_image_files(where))
+        wrong = "is a file, not a folder; unpack it if it is an archive" if where.exists() else "is not a folder"
+        raise GraftError(f"dataset.root={root} {wrong}; it should contain a folder of images for each class")
+    layout = read_layout(where)
+    found = [file for file in layout.files if not file.reason]
+    ignored = [file.reason for file in layout.files if file.reason]
     if not found:
         raise GraftError(
-            f"dataset.root={root} has no folders with images; expected DIR/<class>/<image>, or "
-            "DIR/train/<class>/<image> next to DIR/test or DIR/val"
+            f"dataset.root={root} has no folders with images{_ignored_words(ignored)}; expected DIR/<class>/<image>, "
+            "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
-    paths = [path for path, *_ in found]
+    files = _readable(where, found, skip_unreadable)
+    _check_classes(where, files, layout)
+    ignored += ["unreadable"] * (len(found) - len(files))
+    counts = Counter(file.class_name for file in files)
+    log.info("%s images of %s%s", f"{len(files):,}", _classes_words(counts), _ignored_words(ignored))
+    return Folder(where, files, tuple(digests([file.path for file in files], memo)), dict(Counter(ignored)))
+
+
+def _readable(root: Path, found: Sequence[FoundFile], skip_unreadable: bool) -> tuple[ImageFile, ...]:
+    """Return the files with their headers, without those that cannot be read and are to be skipped."""
+    paths = [file.path for file in found]
     headers = _on_threads(_header_if_decodable if skip_unreadable else _header, paths)
     unreadable = [path for path, header in zip(paths, headers, strict=True) if header is None]
     if unreadable and not skip_unreadable:
-        raise _unreadable_error(where, len(paths), unreadable)
+        raise _unreadable_error(root, len(paths), unreadable)
     if unreadable:
-        log.warning("skipped %d unreadable files: %s", len(unreadable), _names(where, unreadable))
-    files = (ImageFile(*file, header) for file, header in zip(found, headers, strict=True) if header is not None)
-    return Folder(where, tuple(files))
+        log.warning("skipped %d unreadable files: %s", len(unreadable), names(root, unreadable))
+    return tuple(
+        ImageFile(file.path, file.class_name, file.part, header)
+        for file, header in zip(found, headers, strict=True)
+        if header is not None
+    )
 
 
-def _image_files(root: Path) -> Iterator[tuple[Path, str, str]]:
-    """Find the path, class and part of each image file."""
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    names = {folder.name for folder in _subfolders(root)}
-    # Classes, too, may be named `train` or `test`; as parts these have no other folders beside them.
-    has_parts = "train" in names and len(names) > 1 and names <= set(PARTS)
-    parts = {part: root / part for part in PARTS if part in names} if has_parts else {"train": root}
-    for part, where in parts.items():
-        for folder in _subfolders(where):
-            for path in sorted(folder.iterdir()):
-                if path.suffix.lower() in suffixes and not path.name.startswith("."):
-                    yield path, folder.name, part
+def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
+    """Refuse classes without images, or without images to train on."""
+    found = {part: {file.class_name for file in files if file.part == part} for part in PARTS}
+    empty = [name for name in layout.classes if not any(name in classes for classes in found.values())]
+    if empty:
+        held = {name: [file.reason for file in layout.files if file.class_name == name] for name in empty}
+        words = ", ".join(f"{name} ({_held_words(held[name])})" for name in empty)
+        raise GraftError(
+            f"classes without a readable image under dataset.root={root}: {words}; add images, convert them or "
+            "install the package that reads them, or remove the folder"
+        )
+    untrained = sorted((found["val"] | found["test"]) - found["train"])
+    if untrained:
+        raise GraftError(
+            f"classes without training images under dataset.root={root}: {', '.join(untrained)}; training images' "
+            f"classes are {', '.join(sorted(found['train']))}: rename the folders that differ, or remove them"
+        )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _held_words(held: Sequence[str]) -> str:
+    """Return in words what a class folder without readable images contains."""
+    return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
+
+
+def _ignored_words(ignored: Sequence[str]) -> str:
+    files = "1 file" if len(ignored) == 1 else f"{len(ignored):,} files"
+    return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
+
+
+def _classes_words(counts: Counter[str]) -> str:
+    """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
+    each = [f"{count:,}" for _, count in sorted(counts.items())]
+    least, most = min(counts.values()), max(counts.values())
+    return f"{len(counts)} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
@@ -159,14 +205,8 @@ def _decodable(path: Path) -> bool:
 def _unreadable_error(root: Path, num_files: int, unreadable: Sequence[Path]) -> GraftError:
     return GraftError(
         f"{len(unreadable)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
-        f"{_names(root, unreadable)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
+        f"{names(root, unreadable)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
     )
-
-
-def _names(root: Path, paths: Sequence[Path]) -> str:
-    """Return the first few paths, relative to the root, and the number of the others."""
-    names = ", ".join(str(path.relative_to(root)) for path in paths[:MAX_NAMES])
-    return names if len(paths) <= MAX_NAMES else f"{names} and {len(paths) - MAX_NAMES} more"
 
 
 def decode(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
