@@ -177,6 +177,20 @@ def test_classes_that_training_lacks_are_refused(write: Write, tmp_path: Path):
         list_folder(str(tmp_path), False)
 
 
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [(["Testing/cat/"], "an empty folder"), (["Testing/cat/1.heic"], r"1 .heic \(pip install pillow-heif\)")],
+)
+def test_a_part_that_would_vanish_is_refused(write: Write, tmp_path: Path, files: list[str], held: str):
+    for name in ("train/cat/1.png", "train/dog/1.png"):
+        write(name)
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    with pytest.raises(GraftError, match=rf"the folder Testing under .* has no readable images \({held}\); add"):
+        list_folder(str(tmp_path), False)
+
+
 def test_an_archive_is_no_folder(tmp_path: Path):
     (tmp_path / "photos.zip").touch()
     with pytest.raises(GraftError, match=r"photos.zip is a file, not a folder; unpack it"):

@@ -15,7 +15,7 @@ import torchvision
 from folders import write_classes
 
 from graft.data import load
-from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST
+from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST, ImageFolder
 from graft.data.images import InMemoryImages
 from graft.errors import GraftError
 
@@ -161,3 +161,11 @@ def test_a_folder_above_the_class_folders_is_refused_with_the_one_below(tmp_path
     write_classes(tmp_path, **inside)
     with pytest.raises(GraftError, match=rf"one class only, photos; .*, or try dataset.root={tmp_path}/photos if its"):
         load.image_folder(str(tmp_path), False, None)
+
+
+def test_the_user_s_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_classes(tmp_path / "photos", cat=3, dog=3)
+    assert ImageFolder(big=[], small="all", root="~/photos", small_per_class=1).class_names == ["cat", "dog"]
+    write_mnist(tmp_path / "data" / "MNIST" / "raw")
+    check_images(MNIST(big=[], small=[3, 7], root="~/data", small_per_class=1))

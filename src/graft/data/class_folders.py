@@ -138,8 +138,15 @@ def _readable(root: Path, found: Sequence[FoundFile], skip_unreadable: bool) -> 
 
 
 def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
-    """Refuse classes without images, or without images to train on."""
+    """Refuse parts and classes without images, and classes without images to train on."""
     found = {part: {file.class_name for file in files if file.part == part} for part in PARTS}
+    for part, folder in layout.parts.items():
+        if not found[part]:
+            held = [file.reason for file in layout.files if file.part == part]
+            raise GraftError(
+                f"the folder {names(root, [folder])} under dataset.root={root} has no readable images "
+                f"({_held_words(held)}); add or convert them, or remove it"
+            )
     empty = [name for name in layout.classes if not any(name in classes for classes in found.values())]
     if empty:
         held = {name: [file.reason for file in layout.files if file.class_name == name] for name in empty}

@@ -47,10 +47,11 @@ class FoundFile(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """All files below a root, hidden ones left out, and the names of all class folders, with images or without."""
+    """All files below a root, hidden ones left out; all class folders' names, with images or without; the parts."""
 
     files: list[FoundFile]
     classes: list[str]
+    parts: dict[str, Path]
 
 
 def read_layout(root: Path) -> Layout:
@@ -73,12 +74,13 @@ def read_layout(root: Path) -> Layout:
             for path in _files_below(folder):
                 reason = "" if _is_picture(path) else _suffix(path)
                 files.append(FoundFile(path, folder.name, part, reason))
-    if parts:
-        others = [folder for folder in _subfolders(root) if folder not in parts.values()]
-        for folder in others:
-            files += [FoundFile(path, "", "", f"in {folder.name}/") for path in _files_below(folder)]
-        _name_others(root, parts, others)
-    return Layout(files, sorted(classes))
+    others = [folder for folder in _subfolders(root) if folder not in parts.values()] if parts else []
+    for folder in others:
+        files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in _files_below(folder)]
+    if others:
+        used = _listed(list(parts.values()))
+        log.warning("ignored %s beside %s under dataset.root=%s", _listed(others), used, shown(root))
+    return Layout(files, sorted(classes), parts)
 
 
 def reasons(ignored: Iterable[str]) -> str:
@@ -173,15 +175,8 @@ def _check_class_folder(root: Path, folder: Path) -> None:
     if {"train"} < {_part(each) for each in parts}:
         raise GraftError(
             f"the class folder {names(root, [folder])} contains {_listed(parts)}; expected the parts outside, "
-            f"DIR/train/{folder.name} and DIR/test/{folder.name}"
+            f"DIR/train/{folder.name} and DIR/test/{folder.name}; or try dataset.root={folder}"
         )
-
-
-def _name_others(root: Path, parts: dict[str, Path], others: Sequence[Path]) -> None:
-    """Warn of the folders beside those of the parts, which are ignored."""
-    if others:
-        used = _listed(list(parts.values()))
-        log.warning("ignored %s beside %s under dataset.root=%s", _listed(others), used, shown(root))
 
 
 def _loose(path: Path) -> FoundFile:
