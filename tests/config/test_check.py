@@ -36,6 +36,11 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["dataset.draw=random"], "dataset.draw must be stratified or first, got random"),
         (["dataset.small_per_class=0"], "dataset.small_per_class must be a whole number of at least 1, got 0"),
         (["dataset.small_per_class=ten"], "dataset.small_per_class must be"),
+        (
+            [*FOLDER, "dataset.root=DIR", "dataset.duplicates=merge"],
+            "dataset.duplicates must be drop or keep, got merge",
+        ),
+        ([*FOLDER, "dataset.root=DIR", "dataset.short=true"], "dataset.short must be refuse or use, got true"),
         (["dataset.small_total=0"], "dataset.small_total must be null or a whole number"),
         (["dataset.val_per_class=-1"], "dataset.val_per_class must be"),
         (["dataset.small=[1]"], "dataset.small must be all or a list of two or more different classes, got [1]"),

@@ -25,6 +25,7 @@ Configure = Callable[..., DictConfig]
             "dataset.big",
             "at least one class with source=big and dataset.small=all",
         ),
+        ("dataset.small_per_class=null", "dataset.small_per_class", "a number without dataset.small_total"),
         ("source=scratch tune=frozen", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),
@@ -118,6 +119,7 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
     [
         "dataset.big=rest dataset.small=[1,2]",
         "dataset.big=[] source=scratch",
+        "dataset.small_per_class=null dataset.small_total=40",
         "source=scratch tune=full",
         "source=scratch tune.thaw=2 backbone.keep=2",
         "source=scratch tune.thaw=2",  # only the backbone tells how many stages there are

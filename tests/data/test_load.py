@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from folders import write_classes
 
 from graft.data import load
-from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST
+from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST, ImageFolder
+from graft.data.decode import Reading
 from graft.data.images import InMemoryImages
 from graft.errors import GraftError
 
@@ -147,3 +149,24 @@ def test_without_download_missing_files_are_refused(tmp_path: Path, name: str):
     with pytest.raises(GraftError, match=rf"no {name} under dataset.root=.*, and dataset.download=false \(Dataset not"):
         load.torchvision(name, str(tmp_path), False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_class_folder_is_refused(tmp_path: Path):
+    write_classes(tmp_path, photos=3)
+    with pytest.raises(GraftError, match=r"one class only, photos; add a folder of images for each other class$"):
+        load.image_folder(str(tmp_path), False, None, Reading())
+
+
+@pytest.mark.parametrize("inside", [{"photos_cat": 2, "photos_dog": 2}, {"photos_train_cat": 2}])
+def test_a_folder_above_the_class_folders_is_refused_with_the_one_below(tmp_path: Path, inside: dict[str, int]):
+    write_classes(tmp_path, **inside)
+    with pytest.raises(GraftError, match=rf"one class only, photos; .*, or try dataset.root={tmp_path}/photos if its"):
+        load.image_folder(str(tmp_path), False, None, Reading())
+
+
+def test_the_user_s_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_classes(tmp_path / "photos", cat=3, dog=3)
+    assert ImageFolder(big=[], small="all", root="~/photos", small_per_class=1).class_names == ["cat", "dog"]
+    write_mnist(tmp_path / "data" / "MNIST" / "raw")
+    check_images(MNIST(big=[], small=[3, 7], root="~/data", small_per_class=1))

@@ -133,6 +133,6 @@ def test_pictures_of_which_more_than_half_is_cut_off_are_said(
 def test_pictures_that_keep_their_one_shape_lose_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     write(tmp_path, np.zeros((2, 4, 50), dtype=np.uint8))
     assert read(tmp_path).shape == (2, 4, 50, 1)
-    assert caplog.text == ""
+    assert "WARNING" not in caplog.text
     read(tmp_path, size=32)  # preprocessing crops them
     assert "more than half of 2 of 2 pictures" in caplog.text

@@ -128,6 +128,23 @@ def test_one_job_names_its_published_range(tmp_path: Path, capsys: pytest.Captur
     assert "published range    54.0 to 56.0 % (a paper): within" in capsys.readouterr().out
 
 
+def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "row", [0.9, 0.92])
+    result = json.loads((tmp_path / "row" / "result.json").read_text())
+    for trial, value in zip(result["trials"], (0.6, 0.7), strict=True):
+        trial["balanced_accuracy"] = value
+    result["trials"].append({"seed": 2, "accuracy": None, "balanced_accuracy": None, "error": "the loss became NaN"})
+    for test, shown in (({"cat": 9, "dog": 9}, False), ({"cat": 90, "dog": 9}, True)):
+        result["images"] |= {"found": 99, "used": 97, "ignored": {".heic": 2}, "by_class": {"test": test}}
+        show_job(result, tmp_path)
+        printed = capsys.readouterr().out
+        assert ("balanced accuracy  65.0 %, classes of equal weight" in printed) is shown
+        assert "images             big 1, small 1, val 0, test 1\n" in re.sub(" +\n", "\n", printed)
+        assert "ignored files      2 .heic" in printed
+
+
 def grid(folder: Path, trials: int = 10, budgets: tuple[int, ...] = (20,)) -> None:
     """Write jobs of source x dropout (x budget), where big is 5 points better and dropout does nothing."""
     random = np.random.default_rng(1)

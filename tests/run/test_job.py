@@ -1,5 +1,7 @@
 """Whole jobs, against loops of plain PyTorch."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from graft.data.class_folders import list_folder
 from graft.data.dataset import MNIST5k
+from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
@@ -188,3 +192,59 @@ def test_a_pre_training_that_diverges_leaves_no_trace_in_the_cache(run: Run, tmp
         run("trials=1", "epochs=1", "source.optimizer.lr=1e12")
     assert {path.suffix for path in (tmp_path / "cache").rglob("*.*")} == {".lock"}
     assert not (tmp_path / "job/result.json").exists()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Write class folders with 20 noisy pictures each, dark cats and bright dogs, as files of equal size."""
+    random = np.random.default_rng(0)
+    for name, level in (("cat", 50), ("dog", 150)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(level, level + 100, (8, 8), dtype=np.uint8)
+            path = tmp_path / "photos" / name / f"{number:02}.bmp"
+            Image.fromarray(pixels).save(path)
+            os.utime(path, (time.time() - 3600, time.time() - 3600))
+    return tmp_path / "photos"
+
+
+FOLDER = (
+    "dataset=image_folder",
+    "dataset.small_per_class=5",
+    "backbone.keep=1",
+    "source=scratch",
+    "trials=2",
+    "epochs=1",
+)
+
+
+def test_a_result_accounts_for_every_file(run: Run, photos: Path, tmp_path: Path):
+    (photos / "cat" / "phone.heic").touch()
+    (photos / "dog" / "99.bmp").write_bytes((photos / "dog" / "00.bmp").read_bytes())
+    images = run(*FOLDER, f"dataset.root={photos}")["images"]
+    assert (tmp_path / "cache" / "digests.json").exists()
+    assert (images["found"], images["used"]) == (42, 40)
+    assert images["ignored"] == {".heic": 1, "equal to another file": 1}
+    assert images["duplicates"] == {"other_part": 0, "same_part": 1, "two_classes": 0}
+    assert images["by_class"]["small"] == {"cat": 5, "dog": 5}
+    assert images["test"] == sum(images["by_class"]["test"].values())
+
+
+def test_a_finished_job_runs_again_if_contents_have_changed_and_not_if_only_times_have(run: Run, photos: Path):
+    def again() -> dict:
+        list_folder.cache_clear()  # as in a new process
+        image_folder.cache_clear()
+        return run(*FOLDER, f"dataset.root={photos}", resume=True)
+
+    first = again()
+    for path in photos.rglob("*.bmp"):
+        path.touch()
+    assert again() == first
+    contents = {path: (path.read_bytes(), path.stat()) for path in photos.rglob("*.bmp")}
+    for path, (_, stat) in contents.items():
+        other = photos / ("dog" if path.parent.name == "cat" else "cat") / path.name
+        path.write_bytes(contents[other][0])
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    swapped = again()
+    assert swapped["identity"] != first["identity"]
+    assert swapped["trials"] != first["trials"]

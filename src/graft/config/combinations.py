@@ -47,6 +47,13 @@ def _class_in_both_splits(values: Values) -> Iterator[Fault]:
         yield Fault("dataset.big", big, expected, f"dataset.big={as_typed(others)}{without}")
 
 
+def _no_number_of_images(values: Values) -> Iterator[Fault]:
+    key = "dataset.small_per_class"
+    given = "small_per_class" in values.get("dataset")  # a data set of the user's own may have no such key
+    if given and values.get(key) is None and values.get("dataset.small_total") is None:
+        yield Fault(key, None, "a number without dataset.small_total", f"{key}=20")
+
+
 def _nothing_to_pretrain_on(values: Values) -> Iterator[Fault]:
     big, small = values.get("dataset.big"), values.get("dataset.small")
     if values.target("source") == "Big" and (big == [] or (big == "rest" and small == "all")):
@@ -186,6 +193,7 @@ def _trainer_flags(values: Values) -> Iterator[Fault]:
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _class_in_both_splits,
+    _no_number_of_images,
     _nothing_to_pretrain_on,
     _random_weights_frozen,
     _unfrozen_stages,

@@ -87,7 +87,7 @@ RULES: dict[str, Rule] = {
     "dataset.big": one_of("rest", list_of("a list of different classes", "[0,2,4,6,8]", least=0, distinct=True)),
     "dataset.small": one_of("all", list_of("a list of two or more different classes", "[1,3]", least=2, distinct=True)),
     "dataset.draw": one_of("stratified", "first"),
-    "dataset.small_per_class": whole(1, 20),
+    "dataset.small_per_class": one_of(None, whole(1, 20), expected="a whole number of at least 1"),
     "dataset.small_total": one_of(None, whole(1, 100)),
     "dataset.val_per_class": whole(0, 10),
     "dataset.test_per_class": one_of(None, whole(1, 250)),
@@ -100,6 +100,8 @@ RULES: dict[str, Rule] = {
         "auto", Rule("a whole number from 1 to 32", lambda bits: type(bits) is int and 0 < bits <= 32, "12")
     ),
     "dataset.max_pixels": one_of(None, whole(1, 400_000_000)),
+    "dataset.duplicates": one_of("drop", "keep"),
+    "dataset.short": one_of("refuse", "use"),
     "backbone.keep": one_of(None, whole(0, 2)),
     "backbone.model": text("a network's name in its library", "resnet18"),
     "backbone.pool": one_of("average", "flatten"),

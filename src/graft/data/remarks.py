@@ -3,8 +3,9 @@
 import logging
 
 from graft.data.class_folders import Folder
-from graft.data.decode import Reading, named
+from graft.data.decode import Reading
 from graft.data.depth import SIXTEEN_BITS, Deep, White
+from graft.data.layout import named
 from graft.errors import GraftError
 
 log = logging.getLogger("graft")

@@ -39,6 +39,9 @@ def show_job(result: dict, folder: Path) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     mean = f"{percent(accuracy['mean'])} %, mean of {count_trials(len(result['trials']))}"
     table.add_row("test accuracy", mean, style="bold")
+    if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
+        values = [trial["balanced_accuracy"] for trial in result["trials"] if "error" not in trial]
+        table.add_row("balanced accuracy", f"{percent(sum(values) / len(values))} %, classes of equal weight")
     table.add_row("lowest to highest", f"{percent(accuracy['min'])} to {percent(accuracy['max'])} %")
     interval = "needs two trials"
     if accuracy["ci95"] is not None:
@@ -49,7 +52,9 @@ def show_job(result: dict, folder: Path) -> None:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
         compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
         table.add_row("published range", compared)
-    table.add_row("images", ", ".join(f"{split} {count:,}" for split, count in images.items()))
+    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in ("big", "small", "val", "test")))
+    if images.get("ignored"):
+        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
     console = _console()

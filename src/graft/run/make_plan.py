@@ -111,7 +111,8 @@ def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     published = functools.partial(get_object(cfg.backbone._target_).published, **model)
     given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
     input_spec = InputSpec(**given, trained=source.trained_on(published))
-    return build(cfg, "dataset", leave_out=PREPROCESSING, size=input_spec.scaled.size), input_spec
+    known = {"size": input_spec.scaled.size, "cache": cfg.cache}
+    return build(cfg, "dataset", leave_out=PREPROCESSING, **known), input_spec
 
 
 def _split(cfg: DictConfig, data: Dataset) -> SmallDataModule:

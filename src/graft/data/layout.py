@@ -1,0 +1,245 @@
+"""The layout of a folder of images: each file's class and part, or why it is ignored."""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from graft.errors import GraftError
+
+log = logging.getLogger("graft")
+
+PARTS = ("train", "val", "test")
+# Folders of parts, in upper or lower case: train, Training, valid, dev, Testing, test_set, val-images.
+PART_NAME = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev)|(?P<test>test(?:ing)?)|(?P<eval>eval(?:uation)?))"
+    r"(?:[ _-]?(?:set|data|dataset|images|split))?",
+    re.IGNORECASE,
+)
+SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # left by Windows and macOS
+SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"}  # thumbnails and deleted files
+PACKAGES = {  # that add formats to Pillow
+    **dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif"),
+    **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
+    ".jxl": "pillow-jxl-plugin",
+}
+MAX_NAMES = 10  # files or folders that a message names
+
+with suppress(ImportError):  # unlike the other packages, this one does not register itself
+    import pillow_heif  # pyright: ignore[reportMissingImports]
+
+    pillow_heif.register_heif_opener()
+
+
+class FoundFile(NamedTuple):
+    """A file below the root: its class and part, empty if it belongs to none, and why it is ignored, empty if not."""
+
+    path: Path
+    class_name: str
+    part: str
+    reason: str
+
+
+class Layout(NamedTuple):
+    """All files below a root, hidden ones left out; all class folders' names, with images or without; the parts."""
+
+    files: list[FoundFile]
+    classes: list[str]
+    parts: dict[str, Path]
+
+
+def read_layout(root: Path) -> Layout:
+    """Find the class folders of a root, or of its folders for the parts, and all files.
+
+    A class folder's images may lie at any depth; links to folders are followed, each folder is read once for a class.
+    Hidden files, and those that operating systems leave in folders, are left out.
+
+    Raises:
+        GraftError: the layout has no clear meaning, or a folder cannot be read.
+    """
+    parts = _parts(root)
+    files = [_loose(path) for path in _files_in(root)]
+    classes: dict[str, None] = {}
+    for part, where in (parts or {"train": root}).items():
+        files += [_loose(path) for path in (_files_in(where) if parts else [])]
+        for folder in _subfolders(where):
+            _check_class_folder(root, folder)
+            classes[folder.name] = None
+            for path in _files_below(folder):
+                reason = "" if _is_picture(path) else _suffix(path)
+                files.append(FoundFile(path, folder.name, part, reason))
+    others = [folder for folder in _subfolders(root) if folder not in parts.values()] if parts else []
+    for folder in others:
+        files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in _files_below(folder)]
+    if others:
+        used = _listed(list(parts.values()))
+        log.warning("ignored %s beside %s under dataset.root=%s", _listed(others), used, shown(root))
+    return Layout(files, sorted(classes), parts)
+
+
+def reasons(ignored: Iterable[str]) -> str:
+    """Return counted reasons in words: 12 .heic (pip install pillow-heif), 3 in masks/."""
+    return ", ".join(
+        f"{count:,} {reason}" + (f" (pip install {PACKAGES[reason]})" if reason in PACKAGES else "")
+        for reason, count in sorted(Counter(ignored).items())
+    )
+
+
+def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
+    """Return the first few paths, relative to the root, with their reasons if they have any, and how many more."""
+    reasons = [f" ({paths[path]})" if isinstance(paths, Mapping) else "" for path in paths]
+    names = [f"{shown(path.relative_to(root))}{reason}" for path, reason in zip(paths, reasons, strict=True)]
+    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
+
+
+def shown(path: Path | str) -> str:
+    """Return a name that can be printed, even if it is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """Return the folders of the parts; none if the root itself contains the class folders.
+
+    A part's folder has a part's name and contains class folders; so classes, too, may be called `train` or `test`.
+
+    Raises:
+        GraftError: two folders are the same part, or there is no folder for training.
+    """
+    named = [folder for folder in _subfolders(root) if PART_NAME.fullmatch(folder.name)]
+    holding = [folder for folder in named if _holds_folders(folder)]
+    if not holding:
+        if named and len(named) == len(_subfolders(root)):
+            raise GraftError(
+                f"dataset.root={root} has {_listed(named)} without class folders in them; expected "
+                "DIR/train/<class>/<image> and DIR/test/<class>/<image>"
+            )
+        if named:
+            log.warning("%s: taken for classes, because they contain no class folders", _listed(named))
+        return {}
+    parts = _by_part(root, holding)
+    if "train" not in parts:
+        raise GraftError(
+            f"dataset.root={root} has {_listed(holding)} with class folders, but no train/; move the other class "
+            "folders into train/, or rename what is a class"
+        )
+    if "test" not in parts and "val" in parts:
+        log.info("there is no test/ beside %s: %s is the test set", *(_listed([parts[part]]) for part in PARTS[:2]))
+        parts["test"] = parts.pop("val")
+    return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _by_part(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return folders by the parts that they are named for.
+
+    Raises:
+        GraftError: two folders are the same part.
+    """
+    parts: dict[str, Path] = {}
+    for folder in sorted(folders, key=lambda folder: _part(folder) == "eval"):
+        part = _part(folder)
+        if part == "eval":  # the test set of some authors, the validation set of others
+            part = "val" if "test" in parts else "test"
+        if part in parts:
+            raise GraftError(
+                f"dataset.root={root} has two folders for the {part} part, {_listed([parts[part], folder])}; "
+                "merge them, or rename one"
+            )
+        parts[part] = folder
+    return parts
+
+
+def _part(folder: Path) -> str:
+    """Return the part that a folder is named for; `eval` may be two of them."""
+    match = PART_NAME.fullmatch(folder.name)
+    return str(match.lastgroup) if match else ""
+
+
+def _holds_folders(folder: Path) -> bool:
+    """Return whether a folder contains class folders rather than images."""
+    folders = _subfolders(folder)
+    return bool(folders) and sum(map(_is_picture, _files_in(folder))) <= sum(
+        len(_files_below(each)) for each in folders
+    )
+
+
+def _check_class_folder(root: Path, folder: Path) -> None:
+    """Refuse a class folder whose name cannot be written, or that contains parts of its own."""
+    if shown(folder.name) != folder.name:
+        raise GraftError(f"the class folder {named(root, [folder])} has a name that is not UTF-8; rename it")
+    parts = [each for each in _subfolders(folder) if PART_NAME.fullmatch(each.name)]
+    if {"train"} < {_part(each) for each in parts}:
+        raise GraftError(
+            f"the class folder {named(root, [folder])} contains {_listed(parts)}; expected the parts outside, "
+            f"DIR/train/{folder.name} and DIR/test/{folder.name}; or try dataset.root={folder}"
+        )
+
+
+def _loose(path: Path) -> FoundFile:
+    return FoundFile(path, "", "", "in no class folder" if _is_picture(path) else _suffix(path))
+
+
+def _is_picture(path: Path) -> bool:
+    """Return whether a file's suffix is of a format that Pillow reads."""
+    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN
+
+
+def _suffix(path: Path) -> str:
+    return shown(path.suffix.lower()) or "without suffix"
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    """Return folders' names in words: train/, val/ and test/."""
+    *others, last = [f"{shown(folder.name)}/" for folder in folders]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return _contents(folder)[0]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return _contents(folder)[1]
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files directly in a folder; a broken link is a file, a device or a pipe is none.
+
+    Raises:
+        GraftError: the folder cannot be read.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name, path = entry.name.lower(), folder / entry.name
+                if name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders += [path] * (name not in SYSTEM_FOLDERS)
+                elif entry.is_file() or not path.exists():
+                    files += [path] * (name not in SYSTEM_FILES)
+    except OSError as error:
+        reason = error.strerror
+        raise GraftError(f"the folder {shown(folder)} cannot be read: {reason}; change that, or move it") from None
+    return sorted(folders), sorted(files)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder at any depth, sorted; a link back to a folder above it is not followed."""
+    seen = {path.resolve() for path in folder.absolute().parents} | set(folder.resolve().parents)
+    found: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        where = waiting.pop()
+        if where.resolve() not in seen:
+            seen.add(where.resolve())
+            folders, files = _contents(where)
+            found += files
+            waiting += folders[::-1]
+    return sorted(found)
