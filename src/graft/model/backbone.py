@@ -14,7 +14,8 @@ from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import activation as make_activation
 from graft.model.layers import conv
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
-from graft.model.stages import Weights, common_prefix, on_meta, output_shape
+from graft.model.stages import Weights, on_meta, output_shape
+from graft.model.weight_names import Wanted, choose, unwrapped
 
 
 class Average(nn.Module):
@@ -153,19 +154,22 @@ class Backbone(nn.Module):
             f"try dataset.size={smallest}, or dataset.pad={(smallest - shorter + 1) // 2}"
         )
 
-    def convert_state_dict(self, weights: Mapping[str, torch.Tensor]) -> Weights:
+    def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
         """Return weights under this backbone's names, without a head.
 
         Args:
             weights: under this backbone's own names or its library's, after any prefix: a training script that holds
                 the network as `self.model` writes `model.conv1.weight`, and may write other weights.
+            prefix: the prefix, if the weights of several networks have these names.
+
+        Raises:
+            ConfigError: the weights are several networks', or no name has the prefix.
         """
-        own_names = self.state_dict().keys()
-        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own_names}
-        prefix = common_prefix(weights, own_names | to_own.keys())
-        named = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        without_head = {name: value for name, value in named.items() if not name.startswith(self.head)}
-        return {to_own.get(name, name): value for name, value in without_head.items()}
+        own = self.state_dict()
+        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own}
+        # Two stages of ours may have the same names inside; a library's network has each name once.
+        namings = [dict(zip(own, own, strict=True)), *([to_own] if len(to_own) == len(own) else [])]
+        return choose(unwrapped(weights), Wanted(self.label, own, namings, self.head), prefix)
 
 
 class CNN(Backbone):
