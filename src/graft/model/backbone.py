@@ -11,34 +11,11 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
+from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
-from graft.model.layers import conv
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.model.stages import Weights, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
-
-
-class Average(nn.Module):
-    """Averages a stage's output over its positions.
-
-    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features), become (batch, features); an output
-    without positions is unchanged.
-
-    Args:
-        channels_last: whether maps are (batch, height, width, channels).
-    """
-
-    def __init__(self, channels_last: bool = False):
-        super().__init__()
-        self.channels_last = channels_last
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        if inputs.dim() == 4 and not self.channels_last:
-            return nn.functional.adaptive_avg_pool2d(inputs, 1).flatten(1)
-        return inputs.flatten(1, -2).mean(1) if inputs.dim() > 2 else inputs
-
-    def extra_repr(self) -> str:
-        return f"channels_last={self.channels_last}"
 
 
 class Backbone(nn.Module):
@@ -97,6 +74,11 @@ class Backbone(nn.Module):
             GraftError: there are none.
         """
         raise GraftError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
+
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        """Return the names of the published weights for this network."""
+        return []
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return nn.Sequential(*self.split(0))(pixels)
@@ -230,6 +212,10 @@ class VGG16(Backbone):
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
         return TorchvisionWeights(VGG16_Weights, weights)
+
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        return [weights.name for weights in VGG16_Weights]
 
     def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str = "average"):
         stages: list[nn.Module] = [nn.Sequential()]
