@@ -90,6 +90,11 @@ def test_values_that_are_no_usable_numbers_are_refused_with_the_tensor_s_name(da
     assert str(caught.value).startswith("source.path=w.pt has weights that are not f")
 
 
+def test_infinity_that_belongs_to_the_network_is_loaded():
+    mask = {"mask": torch.tensor([0, -torch.inf])}
+    assert torch.equal(check(weights() | mask, weights() | mask)["mask"], mask["mask"])
+
+
 def test_of_many_faults_some_are_named():
     given = weights()
     with pytest.raises(GraftError, match=r"0\.weight is int8; 0\.bias is int8;.* and 2 more; try"):
