@@ -9,7 +9,7 @@ import torch
 
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import GraftError
-from graft.model import backbone_timm
+from graft.model import backbone_timm, pretrained_timm
 from graft.model.backbone_timm import EfficientNetLite0, Timm
 from graft.training.source import ImageNet
 
@@ -154,6 +154,6 @@ def test_the_package_s_weights_know_a_palace_and_a_daisy(tmp_path: Path):
 
 
 def test_without_the_package_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backbone_timm.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(pretrained_timm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GraftError, match=r'pip install -e "\.\[offline\]"'):
         EfficientNetLite0.published("DEFAULT").state_dict()

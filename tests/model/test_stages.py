@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from graft.model.stages import common_prefix, computes_the_same, evenly, stages, units
+from graft.model.stages import computes_the_same, evenly, stages, units
 
 
 def network() -> nn.Sequential:
@@ -38,10 +38,3 @@ def test_blocks_are_divided_evenly():
 def test_stages_must_compute_what_the_network_computes(parts, same: bool):
     whole = network()
     assert computes_the_same(whole, parts(whole), nn.Identity(), 2) is same
-
-
-def test_the_prefix_of_most_known_names_is_taken():
-    names = dict.fromkeys(["model.conv.weight", "model.conv.bias", "optimizer.conv.bias", "epoch"])
-    assert common_prefix(names, {"conv.weight", "conv.bias"}) == "model."
-    assert common_prefix(dict.fromkeys(["conv.weight"]), {"conv.weight"}) == ""
-    assert common_prefix(dict.fromkeys(["other"]), {"conv.weight"}) == ""

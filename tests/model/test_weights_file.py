@@ -17,20 +17,26 @@ def test_written_weights_are_read_with_the_input_they_were_trained_on(tmp_path: 
     assert read_trained_on(path) == trained_on
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("w.safetensors", b"junk"), ("w.pt", b"junk"), ("w.pt", b""), ("w.pt", None)]
-)
-def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(GraftError, match=r"source\.path=.*cannot be read as weights"):
-        read_weights(tmp_path / name)
+def test_a_checkpoint_s_tensors_have_the_keys_above_them_in_their_names(tmp_path: Path):
+    optimizer = {"state": {0: {"exp_avg": torch.ones(1)}}, "param_groups": [{"lr": 0.1}]}
+    ema = {"n_averaged": torch.tensor(3), "module": {"a.weight": torch.ones(2)}}
+    content = {"state_dict": {"a.weight": torch.zeros(2)}, "ema": ema, "optimizer": optimizer, "epoch": 3}
+    torch.save(content, tmp_path / "w.pt")
+    assert list(read_weights(tmp_path / "w.pt")) == ["state_dict.a.weight", "ema.n_averaged", "ema.module.a.weight"]
 
 
-def test_code_in_a_file_is_not_run(tmp_path: Path):
-    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
-    with pytest.raises(GraftError, match="cannot be read as weights"):
+@pytest.mark.parametrize("wrap", [lambda module: module, lambda module: {"model": module, "ema": None, "epoch": 3}])
+def test_a_whole_module_is_not_loaded(tmp_path: Path, wrap):
+    torch.save(wrap(nn.Sequential(nn.Linear(2, 2))), tmp_path / "model.pt")
+    expected = (
+        r"a whole module, torch\.nn\.modules\.container\.Sequential, which could run code .*model\.state_dict\(\)"
+    )
+    with pytest.raises(GraftError, match=expected):
         read_weights(tmp_path / "model.pt")
-    torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(GraftError, match="contains no state dict"):
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {}}, torch.ones(3)])
+def test_files_without_names_of_tensors_are_refused(tmp_path: Path, content: object):
+    torch.save(content, tmp_path / "list.pt")
+    with pytest.raises(GraftError, match=r"contains no state dict; try torch\.save"):
         read_weights(tmp_path / "list.pt")

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,3 +55,56 @@ def test_cutmix_is_refused_on_tokens_before_training(configure: Configure):
 def test_keys_of_preprocessing_may_be_left_out(configure: Configure):
     plan = make_plan(configure("~dataset.pixels", "~dataset.pad", "trials=1"))
     assert plan.input_spec == InputSpec()
+
+
+SMALL = ("backbone=resnet18", "trials=1", "dataset.size=32")  # the last layer's maps are 1x1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "keys"),
+    [
+        ((*SMALL, "source=scratch", "batch_size=1"), ["batch_size"]),
+        ((*SMALL, "source=big", "source.batch_size=1"), ["source.batch_size"]),
+        (
+            (*SMALL, "source=big", "source.batch_size=1", "batch_size=1", "tune=full"),
+            ["source.batch_size", "batch_size"],
+        ),
+        ((*SMALL, "source=big", "batch_size=1"), []),  # all stages are frozen
+        ((*SMALL, "source=big", "batch_size=1", "tune=full", "tune.batch_norm=frozen"), []),
+        ((*SMALL, "source=scratch", "batch_size=2"), []),
+        ((*SMALL, "source=scratch", "batch_size=1", "backbone.keep=3"), []),  # maps of 4x4
+        ((*SMALL, "source=big", "source.batch_size=1", "backbone.keep=3"), ["source.batch_size"]),  # pre-trains all
+        (("backbone=cnn5", "source=scratch", "batch_size=1"), []),  # maps of 3x3
+        (("backbone=cnn", "source=scratch", "batch_size=1"), []),
+    ],
+)
+def test_batches_of_one_image_are_refused_where_batch_norm_gets_one_value(
+    overrides: tuple[str, ...], keys: list[str], configure: Configure
+):
+    if not keys:
+        make_plan(configure(*overrides))
+        return
+    with pytest.raises(ConfigError, match="batch_size must be at least 2: at one image batch norm has") as caught:
+        make_plan(configure(*overrides))
+    assert [fault.key for fault in caught.value.faults] == keys
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        (
+            ["backbone=vgg16"],
+            "try source.weights=IMAGENET1K_V1 or IMAGENET1K_FEATURES if they are published weights, or",
+        ),
+        (["backbone=resnet18"], "try source.weights=IMAGENET1K_V1 if they are published weights, or dataset.pixels="),
+        (["backbone=cnn"], "assuming 0 to 1; try dataset.pixels=unit or byte"),
+    ],
+)
+def test_the_warning_about_unknown_pixels_names_the_values(
+    overrides: list[str], advice: str, configure: Configure, caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
+    plan = make_plan(
+        configure(*overrides, "dataset.size=32", "source=file", f"source.path={tmp_path}/w.pt", "trials=1")
+    )
+    plan.warn()
+    assert advice in caplog.text

@@ -5,6 +5,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -179,10 +180,41 @@ def test_files_that_people_have_are_read(tmp_path: Path, wrap: Wrap):
         assert torch.equal(backbone(pixels), theirs.eval()(pixels / 255))
 
 
+def test_of_two_networks_in_a_file_the_prefix_chooses(tmp_path: Path):
+    student, teacher = torchvision.models.resnet18(), torchvision.models.resnet18()
+    torch.save(nn.ModuleDict({"student": student, "teacher": teacher}).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(
+        GraftError, match=r"source\.prefix must be student or teacher, .*resnet18, got null; try source"
+    ):
+        File(str(tmp_path / "w.pth")).weights(resnet, few_digits(), make_trainer, tmp_path)
+    for prefix, network in [("student", student), ("teacher", teacher)]:
+        found = File(str(tmp_path / "w.pth"), prefix=prefix).weights(resnet, few_digits(), make_trainer, tmp_path)
+        assert found is not None
+        assert torch.equal(found["stages.0.conv1.weight"], network.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.compile,
+        nn.DataParallel,
+        torch.optim.swa_utils.AveragedModel,
+        lambda network: torch.optim.swa_utils.AveragedModel(torch.compile(network)),  # type: ignore[arg-type]
+    ],
+    ids=["compile", "data_parallel", "ema", "ema_of_compiled"],
+)
+def test_what_pytorch_wraps_around_a_network_does_not_matter(tmp_path: Path, wrap: Callable):
+    network = torchvision.models.resnet18()
+    torch.save(wrap(network).state_dict(), tmp_path / "w.pth")
+    found = File(str(tmp_path / "w.pth")).weights(resnet, few_digits(), make_trainer, tmp_path)
+    assert found is not None
+    assert torch.equal(found["stages.4.layer4.1.bn2.running_var"], network.get_buffer("layer4.1.bn2.running_var"))
+
+
 class Lit(pl.LightningModule):
     def __init__(self):
         super().__init__()
-        self.save_hyperparameters({"lr": 0.1})
+        self.save_hyperparameters({"lr": 0.1, "root": Path("/data"), "decay": np.float64(0.1)})
         self.model = torchvision.models.resnet18()
 
     def training_step(self, batch, batch_idx):
@@ -208,7 +240,7 @@ def test_weights_of_another_architecture_are_refused_with_names(tmp_path: Path):
     with pytest.raises(GraftError, match=r"does not match the backbone resnet18: layer1\.2.* is not a weight of this"):
         File(str(tmp_path / "w.pth")).weights(resnet, few_digits(), make_trainer, tmp_path)
     save_file({"a.weight": torch.ones(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(GraftError, match=r"stages\.0\.conv1\.weight is missing.*and 117 more; try the backbone"):
+    with pytest.raises(GraftError, match=r"stages\.0\.conv1\.weight is missing.*and 97 more; try the backbone"):
         File(str(tmp_path / "w.safetensors")).weights(resnet, few_digits(), make_trainer, tmp_path)
 
 

@@ -8,9 +8,10 @@ import inspect
 from collections.abc import Collection
 from typing import Any
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.target import find_target, targets
 from graft.errors import ConfigError, Fault, nearest
 
 
@@ -34,10 +35,12 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:
-        ConfigError: names the keys that the target does not take.
+        ConfigError: names the keys that the target does not take, or a target that cannot be imported.
     """
     option = {key: value for key, value in to_plain(cfg[group]).items() if key not in leave_out}
-    target = get_object(option["_target_"])
+    for key, path in targets(option, group):  # inner options, too: Hydra's own errors are of many lines
+        find_target(key, path)
+    target = find_target(f"{group}._target_", option.get("_target_"))
     arguments = {key for key in option if not key.startswith("_")} | kwargs.keys()
     parameters = inspect.signature(target).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -112,6 +112,7 @@ RULES: dict[str, Rule] = {
     **_under("source.optimizer", {**OPTIMIZER, "lr": POSITIVE}),
     "source.path": text("the path of a file", "FILE"),
     "source.weights": one_of(None, text("a name", "IMAGENET1K_V1")),
+    "source.prefix": one_of(None, text("the start of names", "teacher", pattern=".*")),
     **_under("head", HEAD),
     "tune.thaw": one_of("auto", "all", whole(0, 1), list_of("with tune=thaw a list of them", "[1,2]", whole(0, 1))),
     "tune.epochs": whole(1, 20),

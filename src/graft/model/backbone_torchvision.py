@@ -3,6 +3,9 @@
 import copy
 import functools
 import logging
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,14 +14,22 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import Average, Backbone
+from graft.model.backbone import Backbone
+from graft.model.layers import Average
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights, unknown
-from graft.model.stages import evenly, has_weights, stages, units
+from graft.model.stages import Weights, evenly, has_weights, nest, stages, units
 
 log = logging.getLogger("graft")
 
 HEADS = ("fc", "classifier", "heads", "head")
 WITH_AUXILIARY = ("googlenet", "inception_v3")  # their auxiliary classifiers are used in their own training only
+
+# Names in published files that torchvision changes as it loads them: a DenseNet's and a ViT's.
+RENAMED = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
+)
 
 
 class Torchvision(Backbone):
@@ -42,8 +53,7 @@ class Torchvision(Backbone):
     default_input_size = 224
 
     def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None):
-        auxiliary = {"aux_logits": False, "init_weights": True} if model in WITH_AUXILIARY else {}
-        network = models.get_model(_known(model), weights=None, **auxiliary)
+        network = models.get_model(_known(model), weights=None, **_options(model, preprocess.output_shape[-1]))
         names = set(network.state_dict())
         _drop_head(network)
         self.head = _heads(names, set(network.state_dict()))
@@ -54,12 +64,35 @@ class Torchvision(Backbone):
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
         return TorchvisionWeights(models.get_model_weights(_known(str(model))), weights)
 
+    @classmethod
+    def published_names(cls, model: str | None = None) -> list[str]:
+        return [weights.name for weights in models.get_model_weights(_known(str(model)))]
+
+    def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
+        return super().convert_state_dict({_renamed(name): value for name, value in weights.items()}, prefix)
+
 
 def _known(model: str) -> str:
     names = models.list_models(module=models)
     if model not in names:
         raise unknown("backbone.model", model, names)
     return model
+
+
+def _options(model: str, width: int) -> dict[str, Any]:
+    """Return the arguments of a network that torchvision's loader of published weights sets, too."""
+    if model in WITH_AUXILIARY:
+        return {"aux_logits": False, "init_weights": True}
+    if model.startswith("vit_"):  # some weights are for larger images, with a position for each of their patches
+        sizes = {weights.transforms().crop_size[0] for weights in models.get_model_weights(model)}
+        return {"image_size": width} if width in sizes else {}
+    return {}
+
+
+def _renamed(name: str) -> str:
+    for pattern, new in RENAMED:
+        name = pattern.sub(new, name)
+    return name
 
 
 def _drop_head(network: nn.Module) -> None:
@@ -91,6 +124,8 @@ def _stages(network: nn.Module) -> list[nn.Module]:
         parts = units(network)
         return stages(parts, _falls(parts))
     _say_whole(type(network).__name__)
+    if isinstance(network, models.MNASNet):  # loads state dicts with torchvision's metadata only; its children load any
+        return [nest(dict(network.named_children()))]
     return [network]
 
 

@@ -1,5 +1,8 @@
 """Batch norm: whether its statistics are updated in training, and over which images they are computed."""
 
+import copy
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -42,6 +45,24 @@ def check_batch_norm(network: nn.Module, device: torch.device, world_size: int) 
     for module in _batch_norms(network):
         if type(module).forward is not nn.BatchNorm2d.forward:  # all of PyTorch's share one
             raise GraftError(f"{type(module).__name__} cannot be synchronized between devices; {mend}")
+
+
+def lacks_values(network: nn.Module, input_shape: Sequence[int]) -> bool:
+    """Return whether batch norm in training refuses a batch of one image: it needs two values of each channel.
+
+    Args:
+        network: as it trains.
+        input_shape: of one image's input to the network.
+    """
+    if not has_trainable_batch_norm_stats(network):
+        return False
+    probe = copy.deepcopy(network).to("meta")
+    try:
+        with torch.device("meta"), torch.no_grad():
+            probe(torch.empty(1, *input_shape))
+    except ValueError:  # PyTorch's "expected more than 1 value per channel when training"
+        return True
+    return False
 
 
 def synchronized(network: nn.Module) -> nn.Module:

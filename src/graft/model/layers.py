@@ -1,5 +1,6 @@
-"""Layers with Keras's initialization, as in the lecture: Glorot-uniform weights and zero biases."""
+"""Layers: with Keras's initialization, as in the lecture (Glorot-uniform weights, zero biases), and a pooling."""
 
+import torch
 from torch import nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -36,3 +37,26 @@ def _glorot(layer):
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class Average(nn.Module):
+    """Averages a stage's output over its positions.
+
+    Maps, (batch, channels, height, width), and tokens, (batch, tokens, features), become (batch, features); an output
+    without positions is unchanged.
+
+    Args:
+        channels_last: whether maps are (batch, height, width, channels).
+    """
+
+    def __init__(self, channels_last: bool = False):
+        super().__init__()
+        self.channels_last = channels_last
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if inputs.dim() == 4 and not self.channels_last:
+            return nn.functional.adaptive_avg_pool2d(inputs, 1).flatten(1)
+        return inputs.flatten(1, -2).mean(1) if inputs.dim() > 2 else inputs
+
+    def extra_repr(self) -> str:
+        return f"channels_last={self.channels_last}"

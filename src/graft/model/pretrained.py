@@ -5,6 +5,7 @@ from enum import Enum, EnumType
 from typing import Any, Protocol
 
 import torch
+from torchvision import models
 
 from graft.data.preprocess import PretrainedInput
 from graft.errors import ConfigError, Fault, GraftError, nearest
@@ -26,6 +27,9 @@ class PretrainedWeights(Protocol):
         ...
 
 
+# torchvision's loader makes these networks rescale their pixels to -1 to 1 (`transform_input`): here they come scaled.
+RESCALED = (models.GoogLeNet_Weights, models.Inception_V3_Weights)
+
 WeightsLookup = Callable[[str], PretrainedWeights]
 """Returns the published weights of a name, or of `DEFAULT`; raises a GraftError for an unknown name."""
 
@@ -42,9 +46,8 @@ class TorchvisionWeights:
 
     def trained_on(self) -> PretrainedInput:
         transforms = self.weights.transforms()
-        return PretrainedInput(
-            transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std), transforms.interpolation.value
-        )
+        mean, std = (transforms.mean, transforms.std) if not isinstance(self.weights, RESCALED) else ([0.5] * 3,) * 2
+        return PretrainedInput(transforms.crop_size[0], tuple(mean), tuple(std), transforms.interpolation.value)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         try:
@@ -52,7 +55,8 @@ class TorchvisionWeights:
         except OSError as error:  # urllib's errors are subclasses
             raise GraftError(
                 f"{self.weights.url} cannot be downloaded ({error}); put the file into "
-                f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE"
+                f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE "
+                f"source.weights={self.weights.name}"
             ) from None
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -91,22 +91,6 @@ def computes_the_same(network: nn.Module, parts: Sequence[nn.Module], pool: nn.M
         except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError, IndexError):
             return False  # blocks refuse unexpected inputs in different ways
     return torch.equal(found, expected)
-
-
-def common_prefix(names: Mapping[str, object], known: set[str]) -> str:
-    """Return the most common prefix of known names in a file: `model.`, `module.backbone.`, or nothing."""
-
-    def before() -> Iterator[str]:
-        for name in names:
-            pieces = name.split(".")
-            for start in range(len(pieces)):
-                if ".".join(pieces[start:]) in known:
-                    yield "".join(f"{piece}." for piece in pieces[:start])
-
-    counts: dict[str, int] = {}
-    for found in before():
-        counts[found] = counts.get(found, 0) + 1
-    return max(counts, key=lambda found: counts[found], default="")
 
 
 def on_meta(stages: Sequence[nn.Module]) -> nn.Module:

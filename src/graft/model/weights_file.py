@@ -1,49 +1,44 @@
 """Weights files: those that people have, and those that Graft writes with the input that their weights expect."""
 
 import json
-from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import write_tensors
+from graft.model.checkpoint_file import MEND, Unloaded, load
 from graft.model.stages import Weights
-
-# Keys of a checkpoint under which its state dict is: Lightning's and timm's, PyTorch tutorials', torchvision's.
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 def read_weights(path: Path) -> Weights:
-    """Return the tensors of a safetensors file, a state dict from `torch.save` or a checkpoint that contains one.
+    """Return the tensors of a safetensors file, a state dict from `torch.save` or a checkpoint.
+
+    Tensors in nested mappings, such as a checkpoint's `state_dict`, have the keys above them in their names, with dots.
 
     Raises:
-        GraftError: the file cannot be read or contains no state dict.
+        GraftError: the file cannot be read, or contains no tensors by name.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([Namespace]):  # torchvision's scripts save their arguments, too
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers' exceptions depend on the file's bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GraftError(
-            f"source.path={path} cannot be read as weights ({reason}); "
-            "try a .safetensors file or a state dict written by torch.save"
-        ) from None
-    inner = [loaded[key] for key in CHECKPOINT_KEYS if key in loaded] if isinstance(loaded, dict) else []
-    for mapping in (loaded, *inner):
-        if isinstance(mapping, Mapping) and all(isinstance(value, torch.Tensor) for value in mapping.values()):
-            return dict(mapping)
-    raise GraftError(
-        f"source.path={path} contains no state dict; expected a mapping of names to tensors, or one under "
-        f"{', '.join(CHECKPOINT_KEYS[:-1])} or {CHECKPOINT_KEYS[-1]}"
-    )
+    loaded = load(path)
+    found = dict(_tensors(loaded)) if isinstance(loaded, Mapping) else {}
+    if found:
+        return found
+    objects = [loaded, *(loaded.values() if isinstance(loaded, Mapping) else [])]
+    module = next((type(each).__name__ for each in objects if isinstance(each, Unloaded) and each.is_module), None)
+    held = f"a whole module, {module}, which could run code when it is loaded" if module else "no state dict"
+    raise GraftError(f"source.path={path} contains {held}; {MEND}")
+
+
+def _tensors(loaded: Mapping, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    for key, value in loaded.items():
+        if isinstance(value, torch.Tensor):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, Mapping) and prefix + str(key) != "optimizer":  # whose moments are no weights
+            yield from _tensors(value, f"{prefix}{key}.")
 
 
 def read_trained_on(path: Path) -> PretrainedInput | None:

@@ -6,10 +6,13 @@ user's own.
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from graft.errors import ConfigError, Fault
-from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats
+from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
 from graft.run.plan import Plan
 from graft.training.regularize import Regularize
+from graft.training.source import Big
 
 
 def check_plan(plan: Plan) -> None:
@@ -18,7 +21,7 @@ def check_plan(plan: Plan) -> None:
     Raises:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
-    faults = [*_augmented(plan), *_regularized(plan)]
+    faults = [*_augmented(plan), *_regularized(plan), *_batches_of_one(plan)]
     if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
@@ -42,6 +45,27 @@ def _regularized(plan: Plan) -> Iterator[Fault]:
     if regularize.cutmix and any(len(planned.input_shape) != 3 for planned in stored):
         expected = "0 on stored features without height and width, into which no rectangle can be pasted"
         yield Fault("regularize.cutmix", regularize.cutmix, expected, "regularize.mixup=0.2, or another tune.thaw=")
+
+
+def _batches_of_one(plan: Plan) -> Iterator[Fault]:
+    """Return why batches of one image are too small: where maps are 1x1, batch norm has one value of a channel."""
+    if plan.world_size > 1:
+        return  # its statistics are of the whole batch, which has an image for each device
+    expected = "at least 2: at one image batch norm has a single value per channel, too few for its statistics"
+    source = plan.source
+    if isinstance(source, Big) and source.batch_size == 1:
+        backbone = plan.backbone()
+        backbone.keep = len(backbone.stages)
+        whole = nn.Sequential(backbone.split(0)[1], source.head(backbone.num_features(), len(plan.data.big_classes)))
+        if lacks_values(whole, backbone.preprocess.output_shape):
+            yield Fault("source.batch_size", 1, expected, "source.batch_size=2")
+    if plan.datamodule.batch_size == 1 and not plan.uses_sklearn:
+        backbone = plan.backbone()
+        for planned in plan.phases:
+            network = plan.network(0, planned.phase, backbone.split(planned.phase.frozen_stages)[1])
+            if lacks_values(network, planned.input_shape):
+                yield Fault("batch_size", 1, expected, "batch_size=2")
+                return
 
 
 def _fitted(plan: Plan) -> Iterator[Fault]:

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
 from graft.config.build import build, builder
 from graft.config.check import check
+from graft.config.target import find_target
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec
-from graft.errors import GraftError
+from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.run.check_plan import check_plan
@@ -50,7 +50,7 @@ def make_plan(cfg: DictConfig) -> Plan:
     example = backbone()
     sizes = {"num_features": example.num_features(), "num_classes": len(data.small_classes)}
     head: Callable[[], nn.Module] = builder(cfg, "head", **sizes)
-    uses_sklearn = getattr(get_object(cfg.head._target_), "uses_sklearn", False)
+    uses_sklearn = getattr(find_target("head._target_", cfg.head._target_), "uses_sklearn", False)
     phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
     plan = Plan(
         trainer=trainer,
@@ -108,11 +108,28 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
 def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
     model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
-    published = functools.partial(get_object(cfg.backbone._target_).published, **model)
+    published = functools.partial(_backbone_class(cfg).published, **model)
     given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
     input_spec = InputSpec(**given, trained=source.trained_on(published))
     known = {"size": input_spec.scaled.size, "cache": cfg.cache}
     return build(cfg, "dataset", leave_out=PREPROCESSING, **known), input_spec
+
+
+def _backbone_class(cfg: DictConfig) -> type[Backbone]:
+    """Return the class of the backbone.
+
+    Raises:
+        ConfigError: it is none, such as a plain `nn.Module` or a function that makes one.
+    """
+    path = cfg.backbone.get("_target_")
+    found = find_target("backbone._target_", path)
+    if isinstance(found, type) and issubclass(found, Backbone):
+        return found
+    expected = (
+        "a subclass of graft.model.backbone.Backbone, which has the network's stages in a list "
+        '(docs/architecture.md, "Add a backbone")'
+    )
+    raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])
 
 
 def _split(cfg: DictConfig, data: Dataset) -> SmallDataModule:

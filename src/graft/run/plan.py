@@ -198,9 +198,13 @@ class Plan:
         spec = self.input_spec
         foreign = self.source.trained and not self.source.pretrains
         if foreign and spec.trained is None and spec.pixels == "weights":
+            network = self.backbone()
+            names = network.published_names(network.model)
+            published = f"source.weights={' or '.join(names[:6])} if they are published weights, or " if names else ""
             log.warning(
-                "the source does not say what pixels its weights were trained on: assuming 0 to 1; if they are "
-                "published weights, name them with source.weights=, else set dataset.pixels="
+                "the source does not say what pixels its weights were trained on: assuming 0 to 1; "
+                "try %sdataset.pixels=unit or byte",
+                published,
             )
         elif spec.warning():
             log.warning(spec.warning())

@@ -20,6 +20,7 @@ from graft.model.backbone import Backbone
 from graft.model.batch_norm import synchronized
 from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
+from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
@@ -98,23 +99,25 @@ class ImageNet(Source):
         network = make_backbone()
         with rank_0_first():  # downloads, unless the library's cache has them
             weights = network.convert_state_dict(network.published(self.name, network.model).state_dict())
-        _check_weights(weights, network, f"source.weights={self.name}")
-        return weights
+        return checked(weights, network.state_dict(), f"source.weights={self.name}", network.label)
 
 
 class File(Source):
     """Weights from a file: safetensors, a state dict from `torch.save`, or a checkpoint that contains one.
 
-    Names may have any prefix, such as `model.` in Lightning's checkpoints. A head's weights are ignored.
+    Names may have any prefix, such as `model.` in Lightning's checkpoints. A head's weights are ignored. Half and
+    double precision become the network's.
 
     Args:
         path: the file; its keys are those of the backbone's state dict, `stages.0.0.weight` and so on, or
             the library's for this network.
         weights: name of the published weights that the file is a copy of, for the input that they were trained on.
+        prefix: what the network's names start with, or a part of it, where the file holds several networks, such as
+            `student` and `teacher`; None: the file holds one.
     """
 
-    def __init__(self, path: str, weights: str | None = None):
-        self.path, self.name = Path(path).expanduser(), weights
+    def __init__(self, path: str, weights: str | None = None, prefix: str | None = None):
+        self.path, self.name, self.prefix = Path(path).expanduser(), weights, prefix
 
     def trained_on(self, published: WeightsLookup) -> PretrainedInput | None:
         return read_trained_on(self.path) if self.name is None else published(self.name).trained_on()
@@ -123,27 +126,8 @@ class File(Source):
         self, make_backbone: MakeBackbone, data: Dataset, make_trainer: MakeTrainer, cache: Path
     ) -> Weights | None:
         network = make_backbone()
-        weights = network.convert_state_dict(read_weights(self.path))
-        _check_weights(weights, network, f"source.path={self.path}")
-        return weights
-
-
-def _check_weights(weights: Weights, network: Backbone, origin: str) -> None:
-    """Refuse weights whose names or shapes are not the network's."""
-    expected = network.state_dict()
-    faults = [f"{key} is missing" for key in expected if key not in weights]
-    faults += [f"{key} is not a weight of this backbone" for key in weights if key not in expected]
-    faults += [
-        f"{key} has shape {tuple(weights[key].shape)} instead of {tuple(expected[key].shape)}"
-        for key in expected
-        if key in weights and weights[key].shape != expected[key].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise GraftError(
-            f"{origin} does not match the backbone {network.label}: {'; '.join(faults[:4])}{more}; "
-            "try the backbone that these weights were trained in"
-        )
+        weights = network.convert_state_dict(read_weights(self.path), self.prefix)
+        return checked(weights, network.state_dict(), f"source.path={self.path}", network.label)
 
 
 class Big(Source):
