@@ -4,8 +4,12 @@ config/combinations.py refuses most of them earlier; these remain for backbone.k
 user's own.
 """
 
+import math
 from collections.abc import Iterator
 
+import torch
+
+from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats
 from graft.run.plan import Plan
@@ -18,7 +22,7 @@ def check_plan(plan: Plan) -> None:
     Raises:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
-    faults = [*_augmented(plan), *_regularized(plan)]
+    faults = [*_augmented(plan), *_regularized(plan), *_limited(plan)]
     if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
@@ -42,6 +46,30 @@ def _regularized(plan: Plan) -> Iterator[Fault]:
     if regularize.cutmix and any(len(planned.input_shape) != 3 for planned in stored):
         expected = "0 on stored features without height and width, into which no rectangle can be pasted"
         yield Fault("regularize.cutmix", regularize.cutmix, expected, "regularize.mixup=0.2, or another tune.thaw=")
+
+
+def _limited(plan: Plan) -> Iterator[Fault]:
+    """Return the shares of batches below one batch; Lightning would refuse those of the test after all training."""
+    trainer, last = plan.trainer(max_epochs=1, logger=False), plan.phases[-1]
+    if trainer.limit_train_batches == trainer.limit_test_batches == trainer.val_check_interval == 1.0:
+        return
+    nothing = torch.empty(len(plan.datamodule.images), 0)  # only the loaders' lengths count
+    datamodule = plan.datamodule.chunk(last.chunks[-1]).with_inputs(Inputs(nothing, True, last.input_shape))
+    training = len(datamodule.train_dataloader())
+    batch_size = getattr(plan.source, "batch_size", 1) if plan.source.pretrains else 1
+    lengths = {
+        "limit_train_batches": min(training, math.ceil(len(plan.data.big) / batch_size) or training),
+        "limit_test_batches": min(map(len, datamodule.test_dataloader())),
+    }
+    for flag, length in lengths.items():
+        limit = getattr(trainer, flag)
+        if isinstance(limit, float) and int(limit * length) == 0:
+            yield Fault(f"trainer.{flag}", limit, f"at least one of {length} batches", f"+trainer.{flag}=1")
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    batches = min(training, limit) if isinstance(limit, int) else int(training * limit)
+    if isinstance(interval, int) and interval > batches:
+        expected = f"at most {batches}, the batches of an epoch, or their share in (0, 1]"
+        yield Fault("trainer.val_check_interval", interval, expected, "+trainer.val_check_interval=0.5")
 
 
 def _fitted(plan: Plan) -> Iterator[Fault]:

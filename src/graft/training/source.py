@@ -1,8 +1,9 @@
 """Sources: where the backbone's weights come from."""
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -39,10 +40,12 @@ class Source:
     Attributes:
         trained: whether the source gives the backbone trained weights.
         pretrains: whether it trains them itself, on the big split, instead of loading published ones or a file.
+        unseen: in words, what trainer flags have left out of the pre-training.
     """
 
     trained = True
     pretrains = False
+    unseen: Sequence[str] = ()
 
     def trained_on(self, published: WeightsLookup) -> PretrainedInput | None:
         """Return the size and scaling of the images that the weights were trained on; None if unknown.
@@ -204,7 +207,7 @@ class Big(Source):
     def _pretrain(
         self, network: Backbone, data: Dataset, trainer: pl.Trainer, checkpoint: Checkpoint, path: Path
     ) -> Weights:
-        """Train the network on the big split and write its weights."""
+        """Train the network on the big split, and write its weights unless a trainer flag has cut that short."""
         start = time.perf_counter()
         frozen, stages = network.split(0)  # preprocessing alone; all stages
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
@@ -213,12 +216,16 @@ class Big(Source):
         transfer = TransferModule(frozen, [synchronized(whole)], Phase(frozen_stages=0, optimizer=self.optimizer))
         checkpoint.fit(trainer, transfer, module.with_inputs(inputs.to(trainer.strategy.root_device)))
         whole.load_state_dict(transfer.stack.trial(0))  # sets the network's weights, too: `stages` are its own
-        *_, accuracy = transfer.history.values()  # the last epoch's, of one trial
-        if rank() == 0:
-            write_weights(path, network.state_dict(), network.preprocess.pixels, accuracy.item())
+        accuracies = [value.item() for (_, metric, _), value in transfer.history.items() if metric == "accuracy"]
+        accuracy = accuracies[-1] if accuracies else math.nan  # the last epoch's, of one trial
+        unseen = transfer.unseen(self.epochs, len(data.big))
+        self.unseen = [f"the pre-training {unseen}"] if unseen else []
+        if rank() == 0 and not unseen:
+            write_weights(path, network.state_dict(), network.preprocess.pixels, accuracy)
         log.info(
-            "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)",
-            f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy.item(),
+            "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)%s",
+            f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy,
+            f"; not kept: it {unseen}" if unseen else "",
         )  # fmt: skip
         return network.state_dict()
 
