@@ -120,7 +120,10 @@ def test_every_optimizer_learns(run: Run, optimizer: str):
         ("+trainer.foo=1", r"trainer\.foo must be an argument of pytorch_lightning\.Trainer \(such as .*, got 1"),
         ("trainer.precision=foo", "trainer.precision must be 32-true, bf16-mixed or 16-mixed, got foo"),
         ("trainer.precision=16-mixed", "trainer.precision must be 32-true or bf16-mixed on a CPU"),
-        ("+trainer.limit_test_batches=0.3", "trainer.limit_test_batches must be at least one of 2 batches, got 0.3"),
+        (
+            "+trainer.limit_test_batches=0.01",
+            r"trainer\.limit_test_batches must be at least one of \d+ batches, got 0.01",
+        ),
         ("+trainer.limit_train_batches=0.03", "trainer.limit_train_batches must be at least one of 20 batches"),
         ("+trainer.val_check_interval=26", "trainer.val_check_interval must be at most 25, the batches of an epoch"),
         ("trainer.accelerator=abacus", "Lightning refuses these trainer flags"),
