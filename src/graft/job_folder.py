@@ -11,14 +11,15 @@ from graft.process import environment_rank
 RESULT = "result.json"  # written last: a job whose folder has it is finished
 HISTORY = "history.csv"
 FAILURE = "failure.json"  # in place of a result: why the job failed
+TRIAL_RUN = "trial_run.json"  # in place of a result: that of a job which a trainer flag has cut short, and how
 PRUNED = "pruned.json"  # in place of a result: when a search's pruner ended the job
 SEARCH = "search.json"  # while a search's job runs: which trial of which Optuna study it is
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a job's `result.json`; None if it is missing or damaged."""
+def read_result(folder: Path, name: str = RESULT) -> dict[str, Any] | None:
+    """Return the content of a job's `result.json`, or `trial_run.json`; None if it is missing or damaged."""
     try:
-        result = json.loads((folder / RESULT).read_text())
+        result = json.loads((folder / name).read_text())
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) else None

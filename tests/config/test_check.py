@@ -90,7 +90,7 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["backbone.keep=-1"], "backbone.keep must be null or a whole number"),
         (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["trainer.devices=true"], "trainer.devices must be"),
-        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be null: it would clip all trials by"),
+        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be left out: it would clip all"),
         (["+colour=blue"], "colour must be left out, because there is no such key, got blue; try --help"),
         (["+droput=0.5"], "droput must be left out, because there is no such key, got 0.5; try dropout="),
     ],

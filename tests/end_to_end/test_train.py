@@ -157,3 +157,17 @@ def test_a_failing_job_is_reported_and_leaves_the_others_alone(train: Train, tmp
     assert "at most 250" in json.loads((failed / "failure.json").read_text())["error"]
     assert "at most 250" in (failed / "train.log").read_text()
     assert list(pandas.read_csv(folder / "leaderboard.csv")["job"]) == ["dataset.small_per_class=5"]
+
+
+@pytest.mark.slow
+def test_trial_runs_are_told_and_make_the_exit_status_non_zero(train: Train, tmp_path: Path):
+    tiny = ("trials=2", "epochs=2", "source=scratch", "backbone.keep=0")
+    reason = "a trial run: the test saw 167 of 1,250 images"
+    refused(train("name=one", *tiny, "+trainer.limit_test_batches=1"), reason, "test 167")
+    done = train("-m", "name=sweep", *tiny, "+trainer.limit_test_batches=1.0,1")
+    refused(done, f"failed +trainer.limit_test_batches=1: {reason}")
+    assert list(pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")["job"]) == [
+        "+trainer.limit_test_batches=1.0"
+    ]
+    again = train("-m", "name=sweep", *tiny, "+trainer.limit_test_batches=1.0,1")
+    refused(again, reason, "+trainer.limit_test_batches=1.0 is finished")

@@ -41,6 +41,15 @@ def test_a_failure_counts_more_than_a_result_and_a_result_more_than_a_pruning(tm
     assert list(records.pruned) == ["failed"]
 
 
+def test_a_trial_run_is_left_out_with_its_reason_unless_the_job_has_a_result_too(tmp_path: Path):
+    for name in ("both", "cut"):
+        write(tmp_path / name / "trial_run.json", {"trials": trials(0.9), "trial_run": ["the test saw 40 of 1,250"]})
+    write(tmp_path / "both" / "result.json", {"trials": trials(0.5)})
+    records = read_records([tmp_path])
+    assert [record.name for record in records.finished] == ["both"]
+    assert records.failed == {"cut": "a trial run: the test saw 40 of 1,250"}
+
+
 def test_trials_without_an_accuracy_are_left_out_and_a_job_without_any_has_failed(tmp_path: Path):
     one = [*trials(0.5), {"seed": 7, "accuracy": None, "error": "the loss became NaN"}]
     write(tmp_path / "one" / "result.json", {"trials": one})

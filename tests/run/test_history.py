@@ -12,18 +12,21 @@ def history(*losses: float) -> JobHistory:
     """Return two chunks of one trial each, with these losses of the second trial after each epoch."""
     found = JobHistory()
     for epoch, loss in enumerate(losses, start=1):
-        found.add(range(0, 1), {("train", "loss", epoch): torch.tensor([1 / epoch])})
-        found.add(range(1, 2), {("train", "loss", epoch): torch.tensor([loss])})
+        found.add(range(0, 1), {("train", "loss", epoch): torch.tensor([1 / epoch])}, {}, {})
+        found.add(range(1, 2), {("train", "loss", epoch): torch.tensor([loss])}, {}, {})
     last = len(losses)
     for trial in range(2):
-        values = {("test", "accuracy", last): torch.tensor([0.25 * (trial + 1)])}
-        found.add(range(trial, trial + 1), {**values, ("val", "accuracy", last): torch.tensor([0.5])})
+        values = {("test", "accuracy", last): torch.tensor([(2 * trial + 1) / 6])}
+        values[("val", "accuracy", last)] = torch.tensor([0.5])
+        correct = {("test", last): torch.tensor([2 * trial + 1]), ("val", last): torch.tensor([2])}
+        found.add(range(trial, trial + 1), values, correct, {("test", last): 6, ("val", last): 4})
     return found
 
 
 def test_each_trial_has_its_last_epoch_s_metrics():
     first, second = history(0.7, 0.1234567).trial_results([7, 8])
-    assert first == {"seed": 7, "accuracy": 0.25, "val_accuracy": 0.5, "epoch": 2}
+    counts = {"correct": 1, "tested": 6}  # the accuracy is their quotient, not the six digits of a 32-bit float
+    assert first == {"seed": 7, "accuracy": 1 / 6, "val_accuracy": 0.5, **counts, "epoch": 2}
     assert (second["seed"], second["accuracy"]) == (8, 0.5)
     assert history(0.7, 0.1234567).train_loss(1, 2) == 0.123457
 
@@ -38,8 +41,18 @@ def test_a_trial_whose_loss_is_no_number_failed_in_that_epoch(loss: float):
 
 def test_views_replace_the_images_alone():
     found = history(0.5)
-    found.add(range(2), {("test_views", "accuracy", 1): torch.tensor([0.75, 0.875])})
-    assert [result["accuracy"] for result in found.trial_results([0, 1])] == [0.75, 0.875]
+    accuracies = {("test_views", "accuracy", 1): torch.tensor([2 / 3, 5 / 6])}
+    found.add(range(2), accuracies, {("test_views", 1): torch.tensor([4, 5])}, {("test_views", 1): 6})
+    assert [result["accuracy"] for result in found.trial_results([0, 1])] == [4 / 6, 5 / 6]
+    assert [result["correct"] for result in found.trial_results([0, 1])] == [4, 5]
+
+
+def test_images_are_those_that_the_last_passes_saw():
+    found = history(0.5)
+    assert found.image_counts() == {"small": 0, "val": 4, "test": 6}
+    found.add(range(1), {}, {("train", 1): torch.tensor([1])}, {("train", 1): 20})
+    found.add(range(1, 2), {}, {("train", 1): torch.tensor([1])}, {("train", 1): 8})
+    assert found.image_counts()["small"] == 8
 
 
 def test_the_table_has_a_row_for_each_value_and_curves_are_redrawn_over_all_trials(tmp_path: Path):

@@ -101,7 +101,7 @@ def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size:
         (["trainer.num_nodes=2"], "nothing has started processes on these nodes; try srun, or torchrun --nnodes=2"),
         (["trainer.strategy=ddp_spawn"], "trainer.strategy must be auto or ddp"),
         (["trainer.devices=two"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
-        (["+trainer.sync_batchnorm=false"], "trainer.sync_batchnorm must be left out, because Graft sets it"),
+        (["+trainer.sync_batchnorm=false"], "trainer.sync_batchnorm must be left out: batch norm"),
         (
             ["backbone=cnn5", "tune=full", "tune.batch_norm=frozen"],
             "batch norm cannot be synchronized between CPU",

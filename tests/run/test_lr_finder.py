@@ -76,6 +76,13 @@ def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
     assert found["trials"] == run(*settings, f"lr={found['lr'][0]}", name="typed")["trials"]
 
 
+def test_a_rate_is_tested_for_steps_of_several_batches(run: Run):
+    settings = (*QUICK, "source=scratch", "backbone.keep=0", "lr=auto")
+    whole = run(*settings, "batch_size=100", name="whole")
+    accumulated = run(*settings, "batch_size=4", "trainer.accumulate_grad_batches=25", name="accumulated")
+    assert accumulated["lr"] == whole["lr"]
+
+
 def test_each_phase_finds_its_own_rate(run: Run):
     settings = (*QUICK, "source.epochs=1", "tune=thaw", "tune.epochs=1")
     found = run(*settings, "lr=auto", "tune.lr=auto", name="auto")

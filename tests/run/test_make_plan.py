@@ -30,7 +30,7 @@ def test_images_are_fitted_to_the_weights(configure: Configure):
     plan = make_plan(configure("backbone=vgg16", "dataset.size=48", "dataset.pixels=byte", "source=scratch"))
     assert plan.preprocess.output_shape == (1, 48, 48)
     assert plan.preprocess(torch.full([1, 1, 28, 28], 200, dtype=torch.uint8)).max() == 200
-    assert plan.image_counts == {"big": 2500, "small": 100, "val": 0, "test": 1250}
+    assert (len(plan.data.big), plan.datamodule.rows["train"].shape[1], len(plan.data.test)) == (2500, 100, 1250)
 
 
 def test_a_plan_does_not_change(configure: Configure):

@@ -29,7 +29,8 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]
     assert {trial["epoch"] for trial in result["trials"]} == {4}
     measures = {"accuracy", "loss", "balanced_accuracy", "macro_f1"}
-    assert set(result["trials"][0]) == {"seed", "epoch", *measures, *(f"val_{name}" for name in measures)}
+    counts = {"correct", "tested"}
+    assert set(result["trials"][0]) == {"seed", "epoch", *counts, *measures, *(f"val_{name}" for name in measures)}
     values = [trial["accuracy"] for trial in result["trials"]]
     interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert result["accuracy"] == pytest.approx(

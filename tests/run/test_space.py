@@ -74,7 +74,7 @@ def test_the_jobs_to_check_have_both_ends_of_each_range_and_each_listed_value():
         ([], {"lr": {"low": 1, "high": 2.5, "int": True}}, "lr must be a range of whole numbers, because int is true"),
         ([], {"lr": {"low": "a", "high": 1}}, "sweep.space.lr.low must be a number, got a"),
         ([], {"lr": {"low": 1, "high": 2, "log": 1}}, "sweep.space.lr.log must be true or false, got 1"),
-        ([], {"lr": {"low": 1, "high": float("nan")}}, "lr must be a range with low below high"),
+        ([], {"lr": {"low": 1, "high": float("nan")}}, "sweep.space.lr.high must be a number, got nan"),
         (
             [],
             {"lr": {"low": 1, "high": 2, "max": 3}},

@@ -60,6 +60,8 @@ def test_a_killed_fit_goes_on_to_the_same_result(
             run(*TINY, *overrides, name="killed")
     assert list(tmp_path.rglob("*.ckpt"))
     assert not (tmp_path / "killed" / "result.json").exists()
+    pretrained = list((tmp_path / "cache" / "pretrained").glob("*.safetensors"))
+    assert len(pretrained) == (label != "pre-train")  # nothing that another job would take for whole
     seen = killing(monkeypatch, label, -1)
     result = run(*TINY, *overrides, name="killed")
     assert seen == begun

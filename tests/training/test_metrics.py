@@ -12,10 +12,11 @@ def test_loss_and_accuracy_count_each_image_once():
     for step in (slice(3), slice(3, 4)):  # steps of three images and of one
         metrics.add(losses[:, step], logits[:, step], labels[:, step])
     found = metrics.compute(by_class=False)
-    assert found.keys() == {"loss", "accuracy"}
-    torch.testing.assert_close(found["loss"], losses.mean(1))
-    torch.testing.assert_close(found["accuracy"], torch.tensor([0.75, 0.25]))
-    assert metrics.compute(by_class=True).keys() == {"loss", "accuracy", "balanced_accuracy", "macro_f1"}
+    assert found.metrics.keys() == {"loss", "accuracy"}
+    torch.testing.assert_close(found.metrics["loss"], losses.mean(1))
+    torch.testing.assert_close(found.metrics["accuracy"], torch.tensor([0.75, 0.25]))
+    assert (found.correct.tolist(), found.images) == ([3, 1], 4)
+    assert metrics.compute(by_class=True).metrics.keys() == {"loss", "accuracy", "balanced_accuracy", "macro_f1"}
 
 
 def test_class_balanced_metrics_are_scikit_learn_s():

@@ -47,7 +47,7 @@ def test_a_hopeless_job_ends_between_chunks_of_trials(run: Run, tmp_path: Path):
 
 def test_a_good_job_reports_its_validation_accuracies_and_ends_whole(run: Run, tmp_path: Path):
     study = searched(tmp_path / "job", {2: -0.1, 4: 1.1, 6: 1.1})
-    run(*VALIDATED)
+    run(*VALIDATED, "trainer.num_sanity_val_steps=1")  # a sanity check is not reported
     history = pandas.read_csv(tmp_path / "job" / "history.csv").query(
         "split == 'val' and metric == 'accuracy' and epoch == 2"
     )

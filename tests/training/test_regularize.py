@@ -141,13 +141,14 @@ def test_trials_alone_equal_the_stack_under_all_regularizers(run: Run, way: str)
 
 
 def test_every_regularizer_changes_the_result(run: Run, tmp_path: Path):
-    def weights(*overrides: str) -> torch.Tensor:
-        run(*QUICK, "tune=full", "test_curve=false", "trials=1", "dataset.small_per_class=4", *overrides)
-        return load_file(tmp_path / "job" / "weights.safetensors")["trials.stages.stage2.0.weight"]
+    def weights(name: str, *overrides: str) -> torch.Tensor:
+        settings = ("tune=full", "test_curve=false", "trials=1", "dataset.small_per_class=4", *overrides)
+        run(*QUICK, *settings, name=name)
+        return load_file(tmp_path / name / "weights.safetensors")["trials.stages.stage2.0.weight"]
 
-    plain = weights()
+    plain = weights("plain")
     for regularizer in REGULARIZERS[:-2]:
-        assert (weights(regularizer) - plain).abs().max() > 1e-5, regularizer
+        assert (weights(regularizer, regularizer) - plain).abs().max() > 1e-5, regularizer
 
 
 @pytest.mark.parametrize(

@@ -342,9 +342,10 @@ def test_a_stored_pre_training_of_nan_is_trained_again(tmp_path: Path, fits: lis
 
 
 @pytest.mark.parametrize("limit", [{"max_steps": 3}, {"max_time": {"seconds": 0}}])
-def test_a_pre_training_that_was_cut_short_is_not_used(tmp_path: Path, limit: dict):
-    with pytest.raises(GraftError, match=r"the pre-training ended after \d of 8 steps.*; try"):
-        big(epochs=2).weights(make_cnn, few_digits(), functools.partial(make_trainer, **limit), tmp_path)
+def test_a_pre_training_that_was_cut_short_is_not_kept(tmp_path: Path, limit: dict):
+    source = big(epochs=2)
+    assert source.weights(make_cnn, few_digits(), functools.partial(make_trainer, **limit), tmp_path) is not None
+    assert source.unseen[0].startswith("the pre-training ")  # which makes the job a trial run
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

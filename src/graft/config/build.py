@@ -5,6 +5,7 @@ Do not import torch here: `--help` must answer in under a second.
 
 import functools
 import inspect
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -37,7 +38,7 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
     Raises:
         ConfigError: names the keys that the target does not take, or a target that cannot be imported.
     """
-    option = {key: value for key, value in to_plain(cfg[group]).items() if key not in leave_out}
+    option = {key: value for key, value in _plain(cfg[group]).items() if key not in leave_out}
     for key, path in targets(option, group):  # inner options, too: Hydra's own errors are of many lines
         find_target(key, path)
     target = find_target(f"{group}._target_", option.get("_target_"))
@@ -56,7 +57,20 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the configuration as plain containers, with all interpolations resolved."""
+    """Return the configuration as plain containers that JSON can store, with all interpolations resolved."""
+    return {key: _storable(value) for key, value in _plain(cfg).items()}
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def _storable(value: Any) -> Any:
+    """Return a value with text in place of numbers that are not finite: `regularize.clip=inf`."""
+    if isinstance(value, dict):
+        return {key: _storable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_storable(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

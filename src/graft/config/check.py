@@ -9,12 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from graft.config import rules
 from graft.config.combinations import combinations
 from graft.config.knobs import Knobs
-from graft.config.rules import RULES
+from graft.config.trainer import SHOWN, TRAINER_RULES
 from graft.config.values import Undecided, Values
 from graft.errors import ConfigError, Fault, nearest
 
+RULES = rules.RULES | TRAINER_RULES
 KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
 
 # Keys without effect on heads that scikit-learn fits, and where no stage is unfrozen.
@@ -55,7 +57,8 @@ def _impossible_values(cfg: DictConfig) -> Iterator[Fault]:
     for key, rule in RULES.items():
         if key in values and not rule.allows(values[key]):
             got = "nothing" if values[key] is MISSING else values[key]
-            yield Fault(key, got, rule.expected, f"{key}={rule.example}")
+            plus = "+" if key in TRAINER_RULES and key.removeprefix("trainer.") not in SHOWN else ""
+            yield Fault(key, got, rule.expected, f"{plus}{key}={rule.example}")
 
 
 MISSING = object()  # the value of a key that has to be typed: dataset.root=???

@@ -9,20 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 
+from graft.config.trainer import REFUSED
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
-
-TRAINER_FLAGS = {  # set by Graft, and what to type instead; None: nothing
-    "callbacks": None,
-    "check_val_every_n_epoch": "val_every=10",
-    "default_root_dir": "name=NAME",
-    "enable_checkpointing": "resume=false",
-    "enable_progress_bar": None,
-    "limit_val_batches": "test_curve=false, or dataset.val_per_class=0",
-    "logger": None,
-    "max_epochs": "epochs=10",
-    "sync_batchnorm": None,
-}
 
 
 def combinations(values: Values) -> list[Fault]:
@@ -184,11 +173,10 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
 
 
 def _trainer_flags(values: Values) -> Iterator[Fault]:
-    for flag, value in values.get("trainer").items():
-        if flag in TRAINER_FLAGS:
-            yield Fault(
-                f"trainer.{flag}", value, "left out, because Graft sets it", TRAINER_FLAGS[flag] or f"~trainer.{flag}"
-            )
+    for flag, value in (values.get("trainer") or {}).items():
+        if flag in REFUSED:
+            reason, example = REFUSED[flag]
+            yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
 
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (

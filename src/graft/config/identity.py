@@ -25,7 +25,7 @@ RESULTS_VERSION = "0.1.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")
-NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes")
+NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
 @dataclass(frozen=True)

@@ -144,14 +144,6 @@ RULES: dict[str, Rule] = {
     "regularize.cutmix": number(0, 100, 1.0),
     "regularize.ema": number(0, 1, 0.99, closed="left"),
     "regularize.l2_sp": number(0, 1000, 0.01),
-    "trainer.devices": one_of("auto", whole(1, 2), list_of("a list of GPUs' numbers", "[0,1]", whole(0, 0))),
-    "trainer.num_nodes": whole(1, 1),
-    "trainer.strategy": one_of("auto", "ddp", expected="auto or ddp: each job starts its own processes"),
-    "trainer.accumulate_grad_batches": whole(1, 1),
-    "trainer.num_sanity_val_steps": whole(-1, 0),
-    "trainer.gradient_clip_val": one_of(
-        None, expected="null: it would clip all trials by their common norm, regularize.clip clips each by its own"
-    ),
     "sweep.sampler": one_of("tpe", "random"),
     "sweep.pruner": one_of("median", "halving", "hyperband", "none"),
     "sweep.jobs": whole(1, 20),

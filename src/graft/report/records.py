@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.job_folder import FAILURE, PRUNED, RESULT
+from graft.job_folder import FAILURE, PRUNED, RESULT, TRIAL_RUN
 from graft.report.labels import label
 from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.report.statistics import Accuracies
@@ -60,6 +60,14 @@ class FailedJob:
 
 
 @dataclass
+class TrialRun:
+    """A job that a trainer flag has cut short."""
+
+    name: str
+    reason: str
+
+
+@dataclass
 class PrunedJob:
     """A job that a search's pruner ended."""
 
@@ -81,7 +89,7 @@ class Records:
 
     Attributes:
         finished: jobs with at least one finished trial.
-        failed: reasons by name, of failed jobs and of failed trials of finished jobs.
+        failed: reasons by name, of failed jobs, trial runs, and failed trials of finished jobs.
         damaged: reasons by file.
         pruned: epoch and accuracy at which jobs were pruned, by name.
     """
@@ -104,15 +112,17 @@ def read_records(folders: Sequence[Path]) -> Records:
     paths = {
         path.resolve(): None  # counts once if its folder is given twice, or is inside another
         for folder in folders
-        for name in (RESULT, FAILURE, PRUNED)
+        for name in (RESULT, FAILURE, TRIAL_RUN, PRUNED)
         for path in sorted(folder.rglob(name))
     }
     root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
     jobs = [_read(path, root) for path in paths]
     failed = {job.name: job.reason for job in jobs if isinstance(job, FailedJob)}
-    # A job that ran twice may have left two files: a failure counts more than a result, a result more than a pruning.
+    # A job that ran twice may have left two files: a failure counts more than a result, a result more than a
+    # trial run or a pruning.
     finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
     names = {record.name for record in finished}
+    failed = {job.name: job.reason for job in jobs if isinstance(job, TrialRun) and job.name not in names} | failed
     _set_labels(finished)
     return Records(
         finished,
@@ -122,7 +132,7 @@ def read_records(folders: Sequence[Path]) -> Records:
     )
 
 
-def _read(path: Path, root: Path) -> Record | FailedJob | PrunedJob | DamagedFile:
+def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob | DamagedFile:
     """Read one file that a job has left; `read_result` would not say why a file is damaged."""
     folder = path.parent
     name = folder.name if folder == root else str(folder.relative_to(root))
@@ -130,6 +140,8 @@ def _read(path: Path, root: Path) -> Record | FailedJob | PrunedJob | DamagedFil
         content = json.loads(path.read_text())
         if path.name == FAILURE:
             return FailedJob(name, str(content["error"]))
+        if path.name == TRIAL_RUN:
+            return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")
         if path.name == PRUNED:
             accuracy = 100 * content["val_accuracy"]
             return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy:.1f} %")

@@ -4,10 +4,13 @@ config/combinations.py refuses most of them earlier; these remain for backbone.k
 user's own.
 """
 
+import math
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
+from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
 from graft.run.plan import Plan
@@ -21,7 +24,7 @@ def check_plan(plan: Plan) -> None:
     Raises:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
-    faults = [*_augmented(plan), *_regularized(plan), *_batches_of_one(plan)]
+    faults = [*_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
     if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
@@ -66,6 +69,30 @@ def _batches_of_one(plan: Plan) -> Iterator[Fault]:
             if lacks_values(network, planned.input_shape):
                 yield Fault("batch_size", 1, expected, "batch_size=2")
                 return
+
+
+def _limited(plan: Plan) -> Iterator[Fault]:
+    """Return the shares of batches below one batch; Lightning would refuse those of the test after all training."""
+    trainer, last = plan.trainer(max_epochs=1, logger=False), plan.phases[-1]
+    if trainer.limit_train_batches == trainer.limit_test_batches == trainer.val_check_interval == 1.0:
+        return
+    nothing = torch.empty(len(plan.datamodule.images), 0)  # only the loaders' lengths count
+    datamodule = plan.datamodule.chunk(last.chunks[-1]).with_inputs(Inputs(nothing, True, last.input_shape))
+    training = len(datamodule.train_dataloader())
+    batch_size = getattr(plan.source, "batch_size", 1) if plan.source.pretrains else 1
+    lengths = {
+        "limit_train_batches": min(training, math.ceil(len(plan.data.big) / batch_size) or training),
+        "limit_test_batches": min(map(len, datamodule.test_dataloader())),
+    }
+    for flag, length in lengths.items():
+        limit = getattr(trainer, flag)
+        if isinstance(limit, float) and int(limit * length) == 0:
+            yield Fault(f"trainer.{flag}", limit, f"at least one of {length} batches", f"+trainer.{flag}=1")
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    batches = min(training, limit) if isinstance(limit, int) else int(training * limit)
+    if isinstance(interval, int) and interval > batches:
+        expected = f"at most {batches}, the batches of an epoch, or their share in (0, 1]"
+        yield Fault("trainer.val_check_interval", interval, expected, "+trainer.val_check_interval=0.5")
 
 
 def _fitted(plan: Plan) -> Iterator[Fault]:

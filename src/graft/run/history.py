@@ -20,13 +20,38 @@ class JobHistory:
 
     def __init__(self):
         self._values: dict[tuple[str, str, int], dict[int, float]] = {}
+        self._counts: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}  # correct images, and images
 
-    def add(self, trials: range, history: Mapping[tuple[str, str, int], torch.Tensor]) -> None:
-        """Add the history of the trials that one fit has trained."""
+    def add(
+        self,
+        trials: range,
+        history: Mapping[tuple[str, str, int], torch.Tensor],
+        correct: Mapping[tuple[str, int], torch.Tensor],
+        images: Mapping[tuple[str, int], int],
+    ) -> None:
+        """Add what one fit has found, each as `TransferModule` has it.
+
+        Args:
+            trials: those that the fit has trained.
+            history: their metrics.
+            correct: their numbers of correct images.
+            images: the number of images of each pass.
+        """
         for key, values in history.items():
             # Six decimals: the precision of a 32-bit float, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
             self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
+        for key, values in correct.items():
+            counts = ((value, images[key]) for value in values.tolist())
+            self._counts.setdefault(key, {}).update(zip(trials, counts, strict=True))
+
+    def image_counts(self) -> dict[str, int]:
+        """Return how many training, validation and test images each trial's last passes saw; the least of any trial."""
+        last: dict[str, dict[int, int]] = {"train": {}, "val": {}, "test": {}}
+        for (split, _), counts in sorted(self._counts.items()):
+            last.setdefault(split, {}).update({trial: images for trial, (_, images) in counts.items()})
+        names = {"small": "train", "val": "val", "test": "test"}
+        return {name: min(last[split].values(), default=0) for name, split in names.items()}
 
     def trial_results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
         """Return each trial's seed, final metrics and last epoch; a failed trial's metrics are None.
@@ -45,12 +70,23 @@ class JobHistory:
             for metric in METRICS
             if (split, metric, epoch) in self._values
         }
+        metrics |= self._exact(trial, epoch)
         failed = self._failed_epoch(trial)
         if failed is not None:
             error = f"the loss became NaN or infinite in epoch {failed}"
             return {"seed": seed, **dict.fromkeys(metrics), "epoch": failed, "error": error}
         finite = {name: value if value is not None and isfinite(value) else None for name, value in metrics.items()}
         return {"seed": seed, **finite, "epoch": epoch}
+
+    def _exact(self, trial: int, epoch: int) -> dict[str, float | None]:
+        """Return a trial's final accuracies as quotients of counts, and the counts of the test."""
+        exact: dict[str, float | None] = {}
+        for split, prefix in FINAL_SPLITS.items():
+            correct, images = self._counts.get((split, epoch), {}).get(trial, (0, 0))
+            if images:
+                exact[f"{prefix}accuracy"] = correct / images
+                exact |= {} if prefix else {"correct": correct, "tested": images}
+        return exact
 
     def _failed_epoch(self, trial: int) -> int | None:
         """Return the first epoch after which one of a trial's losses was not a finite number."""

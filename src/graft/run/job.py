@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, choices
 from graft.errors import GraftError, Pruned
-from graft.job_folder import FAILURE, finished_result, locked_job_folder, read_result
+from graft.job_folder import FAILURE, TRIAL_RUN, finished_result, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
@@ -31,7 +31,7 @@ from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, clear_folder, kept_trials, versions, write_model, write_result
+from graft.run.result import Clock, clear_folder, versions, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -49,7 +49,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         resume: whether to skip a finished job.
 
     Returns:
-        The content of `result.json`; None if a search pruned the job, and on ranks other than 0.
+        The content of `result.json` or `trial_run.json`; None if a search pruned the job, and on ranks other than 0.
     """
     try:
         with locked_job_folder(folder):
@@ -62,7 +62,9 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         gc.collect()  # a trainer and its module refer to each other, and thereby keep all weights
     if result is not None:
         show_job(result, folder)
-        if _is_single_run():
+        if "trial_run" in result:
+            log.warning("a trial run: %s (not stored as finished, not ranked)", "; ".join(result["trial_run"]))
+        elif _is_single_run():
             show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
     return result
 
@@ -73,7 +75,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     A job that needs several devices starts processes for them, which run this same function.
 
     Returns:
-        The content of `result.json`; None on ranks other than 0, which write nothing.
+        The content of `result.json`, or of `trial_run.json`; None on ranks other than 0, which write nothing.
 
     Raises:
         GraftError: the user can correct something; the message says what.
@@ -89,7 +91,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
         return finished
     if plan.world_size > 1 and not launched():
         launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
-        result = read_result(folder)
+        result = read_result(folder, TRIAL_RUN) or read_result(folder)
         if result is None:
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
@@ -129,6 +131,7 @@ class Job:
         history: every trial's metrics of every epoch.
         lr: the learning rate of each phase.
         redraw: whether some fit drew curves of some trials or epochs only.
+        unseen: in words, what trainer flags have left out of training or test; such a job is a trial run.
     """
 
     plan: Plan
@@ -142,9 +145,10 @@ class Job:
     history: JobHistory = field(default_factory=JobHistory)
     lr: list[float | str | None] = field(default_factory=list)
     redraw: bool = False
+    unseen: list[str] = field(default_factory=list)
 
     def run(self) -> dict[str, Any] | None:
-        """Run all phases; return the content of `result.json`, None on ranks other than 0."""
+        """Run all phases; return the content of the result, None on ranks other than 0."""
         backbone = self._pretrained_backbone()
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, self.plan.origin(self.config))
         example = self._example(backbone)
@@ -162,6 +166,7 @@ class Job:
         plan = self.plan
         with self.clock("pretrain"):
             weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(self.config["cache"]))
+        self.unseen += plan.source.unseen
         backbone = plan.backbone()
         if weights is not None:
             backbone.load_state_dict(weights)
@@ -185,10 +190,9 @@ class Job:
         with self.clock("features"):
             inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last)
         run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
-        checkpoints = self.folder / "checkpoints"
         if planned.phase.lr == "auto":
             with self.clock("train"):
-                path = checkpoints / f"{self.identity}_phase_{planned.index + 1}_lr.json"
+                path = self.folder / "checkpoints" / f"{self.identity}_phase_{planned.index + 1}_lr.json"
                 run = run.with_settings(lr=find_lr(run, path))
         if not self.plan.uses_sklearn:
             self.lr.append(run.planned.phase.lr)
@@ -204,47 +208,43 @@ class Job:
                     with self.clock("test"):
                         fit.test()
             self._add(trials, fit.transfer)
+            self.unseen += [reason for reason in fit.unseen(last) if reason not in self.unseen]
 
     def _add(self, trials: range, transfer: TransferModule) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
         self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
-        self.history.add(trials, transfer.history)
+        self.history.add(trials, transfer.history, transfer.correct, transfer.images)
         for position, trial in enumerate(trials):
             self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
     def _finish(self, example: SingleTrial) -> dict[str, Any]:
-        """Write the job's files; return the content of `result.json`.
-
-        Args:
-            example: a trial's model of the last phase, with the frozen part that all trials share.
+        """Write the job's files, with the frozen part of an example of its trials; return the content of the result.
 
         Raises:
             GraftError: all trials failed.
         """
-        plan = self.plan
+        plan, config = self.plan, self.config
         results = self.history.trial_results(plan.seeds)
         finished = [result["accuracy"] for result in results if "error" not in result]
         if not finished:
-            lr = self.config["lr"]
-            smaller = "" if lr == "auto" else f"={lr / 10:g}"
+            smaller = "" if config["lr"] == "auto" else f"={config['lr'] / 10:g}"
             raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
         if self.redraw:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
-        kept = kept_trials(self.config["keep_weights"], results, self.history)
-        write_model(self.folder, plan, self.config, example.frozen, {trial: self.learned[trial] for trial in kept})
         content = {
-            "config": self.config,
+            "config": config,
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": results,
             "lr": self.lr,
             "accuracy": summary(finished),
             "parameters": parameter_counts(example),
             "seconds": self.clock.seconds(),
-            "reference": self.config["reference"],
-            "images": plan.image_counts,
+            "reference": config["reference"],
+            "images": {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()},
             "versions": versions(),
             "identity": self.identity,
             "contents": asdict(self.contents),
+            **({"trial_run": self.unseen} if self.unseen else {}),
         }
-        write_result(self.folder, self.history, content)
+        write_files(self.folder, plan, self.history, content, example.frozen, self.learned)
         return content

@@ -75,9 +75,8 @@ def _losses(run: PhaseRun, trials: range) -> np.ndarray:
     test = run.with_settings(lr=LOWEST, schedule=_rise)
     transfer = run.plan.transfer(test.planned, run.frozen, run.networks(trials), datamodule)
     callbacks = [Freeze(), Progress("lr=auto"), losses]
-    trainer = run.plan.trainer(
-        max_epochs=STEPS, max_steps=STEPS, logger=False, callbacks=callbacks, limit_val_batches=0
-    )
+    flags = {"max_epochs": STEPS, "max_steps": STEPS, "max_time": None, "fast_dev_run": False}
+    trainer = run.plan.trainer(**flags, logger=False, callbacks=callbacks, limit_val_batches=0)
     with seeded(datamodule.seeds[0], f"range test {run.planned.index}"):
         trainer.fit(transfer, datamodule=datamodule)
     found = torch.stack(losses.steps).double().cpu().numpy()
@@ -90,12 +89,16 @@ def _rise(optimizer: Optimizer, steps: int, epoch_steps: int) -> ExponentialLR:
 
 
 class _Losses(pl.Callback):
-    """Keeps each step's loss, the sum over the trials."""
+    """Keeps each step's loss, the sum over the trials; the mean over the batches of a step."""
 
     def __init__(self):
         self.steps: list[torch.Tensor] = []
+        self._batches: list[torch.Tensor] = []  # since the last step, if gradients are accumulated
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, *_: object, **__: object
     ) -> None:
-        self.steps.append(outputs["loss"].detach())
+        self._batches.append(outputs["loss"].detach())
+        if trainer.global_step > len(self.steps):
+            self.steps.append(torch.stack(self._batches).mean())
+            self._batches.clear()

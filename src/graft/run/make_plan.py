@@ -19,6 +19,7 @@ from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
+from graft.process import hide_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import join, strategy
 from graft.run.plan import Plan, PlannedPhase
@@ -41,6 +42,8 @@ def make_plan(cfg: DictConfig) -> Plan:
         GraftError: the configuration contradicts itself, the data or the machine.
     """
     check(cfg)
+    if cfg.trainer.get("enable_progress_bar") is False:
+        hide_bars()
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
@@ -96,13 +99,18 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
     """Join the process group that the trainer's flags ask for; return this process's device and the world size.
 
     Raises:
-        GraftError: there are not as many processes or devices, or the job cannot be divided among them.
+        GraftError: there are not as many processes or devices, the job cannot be divided among them, or they do not
+            have the precision.
     """
     probe = trainer(max_epochs=1, logger=False)
     join(probe)
+    device = probe.strategy.root_device
+    if cfg.trainer.get("precision") == "16-mixed" and device.type == "cpu":
+        expected = "32-true or bf16-mixed on a CPU, where Lightning has no 16-mixed"
+        raise ConfigError([Fault("trainer.precision", "16-mixed", expected, "trainer.precision=bf16-mixed")])
     world_size = probe.num_devices * probe.num_nodes
     check(cfg, world_size=world_size)  # again: trainer.devices=auto may have found several devices
-    return probe.strategy.root_device, world_size
+    return device, world_size
 
 
 def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:

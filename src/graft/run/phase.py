@@ -20,12 +20,14 @@ from graft.training.tune import Freeze
 
 @dataclass(frozen=True)
 class Fit:
-    """The training of one chunk of trials in one phase."""
+    """The training of one chunk of trials in one phase, which `name` calls by its name."""
 
     trainer: pl.Trainer
     transfer: TransferModule
     datamodule: SmallDataModule
     checkpoint: Checkpoint
+    epochs: int
+    name: str
 
     def train(self) -> None:
         """Train for the phase's epochs, from the fit's checkpoint if there is one."""
@@ -34,6 +36,19 @@ class Fit:
     def test(self) -> None:
         """Test the trained networks."""
         self.trainer.test(self.transfer, datamodule=self.datamodule, verbose=False)
+
+    def unseen(self, tested: bool) -> list[str]:
+        """Return in words what a trainer flag has left out of the training, and of the test if there was one."""
+        transfer, found = self.transfer, []
+        training = transfer.unseen(self.epochs, self.datamodule.rows["train"].shape[1])
+        if training:
+            found.append(f"{self.name} {training}")
+        for loader in self.datamodule.test_dataloader() if tested else []:
+            seen, planned = transfer.images.get((loader.split, transfer.epoch), 0), loader.rows.shape[1]
+            if seen < planned:
+                name = loader.split.replace("val", "final validation").replace("_views", " of views")
+                found.append(f"the {name} saw {seen:,} of {planned:,} images")
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,4 +108,5 @@ class PhaseRun:
             limit_val_batches=1.0 if datamodule.curves else 0,
             default_root_dir=folder,
         )
-        return Fit(trainer, transfer, datamodule, checkpoint)
+        training = f"phase {number} of the training" if len(plan.phases) > 1 else "the training"
+        return Fit(trainer, transfer, datamodule, checkpoint, self.planned.phase.epochs or 0, training)

@@ -120,13 +120,6 @@ class Plan:
         """Whether training batches are images augmented at each step, rather than stored features."""
         return self.augment is not None and not self.augment.views
 
-    @property
-    def image_counts(self) -> dict[str, Any]:
-        """Number of images of the big split, and of a trial's training, validation and test images; files' account."""
-        small, val = (self.datamodule.rows[split].shape[1] for split in ("train", "val"))
-        counts = {"big": len(self.data.big), "small": small, "val": val, "test": len(self.data.test)}
-        return counts | self.data.account()
-
     def identify(self, config: dict[str, Any]) -> tuple[str, Contents]:
         """Return the job's identity, and what it is made from besides its plain configuration."""
         images, files = self.data.images, file_digests(config)

@@ -4,7 +4,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import nn
 import graft
 from graft.config.identity import result_config
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
-from graft.job_folder import FAILURE, HISTORY, RESULT
+from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
@@ -45,10 +45,37 @@ class Clock:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove the files of an earlier run: curves, failure, incomplete files."""
+    """Remove the files of an earlier run: curves, failure, trial run, incomplete files."""
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    (folder / FAILURE).unlink(missing_ok=True)
+    for name in (FAILURE, TRIAL_RUN):
+        (folder / name).unlink(missing_ok=True)
     remove_leftovers(folder)
+
+
+def write_files(
+    folder: Path,
+    plan: Plan,
+    history: JobHistory,
+    content: dict[str, Any],
+    frozen: nn.Module,
+    learned: Mapping[int, Weights],
+) -> None:
+    """Write a finished job's files, or only a trial run's `trial_run.json`: files of an earlier, finished run stay.
+
+    Args:
+        folder: the job's.
+        plan: the job's.
+        history: every trial's metrics of every epoch.
+        content: of the result.
+        frozen: preprocessing and frozen stages of the last phase.
+        learned: state dicts of the trials' networks, by trial.
+    """
+    if "trial_run" in content:
+        write_text(folder / TRIAL_RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        return
+    kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
+    write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
+    write_result(folder, history, content)
 
 
 def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> None:

@@ -83,14 +83,15 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
         cfg: the job's configuration.
 
     Raises:
-        SystemExit: the job, or one of its trials, failed and is not part of a sweep.
+        SystemExit: the job, or one of its trials, failed or was cut short, and is not part of a sweep.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     sweep = hydra.mode is RunMode.MULTIRUN
     try:
         result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
-        if result is not None and any("error" in trial for trial in result["trials"]) and not sweep:
+        finished = result is None or not ("trial_run" in result or any("error" in trial for trial in result["trials"]))
+        if not finished and not sweep:
             sys.exit(1)
         return
     except GraftError as error:

@@ -1,9 +1,25 @@
 """Metrics of one pass over a split, for each trial."""
 
+from typing import NamedTuple
+
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from graft.ranks import all_gather
+
+
+class Pass(NamedTuple):
+    """What one pass over a split found.
+
+    Attributes:
+        metrics: each trial's, (trials,), by name.
+        correct: number of images that each trial classified correctly, (trials,).
+        images: number of images that the pass saw, of each trial.
+    """
+
+    metrics: dict[str, torch.Tensor]
+    correct: torch.Tensor
+    images: int
 
 
 class EpochMetrics:
@@ -20,8 +36,8 @@ class EpochMetrics:
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
-    def compute(self, by_class: bool) -> dict[str, torch.Tensor]:
-        """Return each trial's mean loss and accuracy, in [0, 1], both (trials,), over the images of all ranks.
+    def compute(self, by_class: bool) -> Pass:
+        """Return each trial's mean loss and accuracy, in [0, 1], both (trials,), and counts, over all ranks' images.
 
         Args:
             by_class: whether to add the metrics in which all classes have equal weight.
@@ -38,7 +54,9 @@ class EpochMetrics:
             validate_args=False,
         )
         metrics = {"loss": losses.mean(1), "accuracy": accuracy}
-        return metrics | class_balanced_metrics(predictions, labels, self.num_classes) if by_class else metrics
+        if by_class:
+            metrics |= class_balanced_metrics(predictions, labels, self.num_classes)
+        return Pass(metrics, (predictions == labels).sum(1), labels.shape[1])
 
 
 def class_balanced_metrics(

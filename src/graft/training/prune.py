@@ -81,6 +81,8 @@ class Pruning(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TransferModule)
+        if trainer.sanity_checking:
+            return
         epoch = pl_module.epoch
         if not self.finished and epoch < self.num_epochs:
             self._report(_accuracies(pl_module, epoch), epoch, epoch)

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from graft.errors import GraftError
 from graft.seed import stream_seed
 from graft.training.averaging import AverageWeights
+from graft.training.loss_scale import by_trial
 from graft.training.trials import TrialStack
 
 
@@ -135,7 +136,7 @@ def clip(gradients: Iterable[torch.Tensor], max_norm: float, num_trials: int) ->
     squares = [gradient.reshape(num_trials, -1).square().sum(1) for gradient in gradients]
     factors = (max_norm / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1)  # (trials,)
     for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
+        gradient.mul_(by_trial(factors, gradient))
 
 
 class Mix:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -41,10 +41,12 @@ class Source:
     Attributes:
         trained: whether the source gives the backbone trained weights.
         pretrains: whether it trains them itself, on the big split, instead of loading published ones or a file.
+        unseen: in words, what trainer flags have left out of the pre-training.
     """
 
     trained = True
     pretrains = False
+    unseen: Sequence[str] = ()
 
     def trained_on(self, published: WeightsLookup) -> PretrainedInput | None:
         """Return the size and scaling of the images that the weights were trained on; None if unknown.
@@ -175,7 +177,8 @@ class Big(Source):
                 accuracy = self._pretrain(network, data, trainer, checkpoint)
                 weights = network.state_dict()
                 if rank() == 0:
-                    write_weights(path, weights, network.preprocess.pixels, accuracy)
+                    if not self.unseen:
+                        write_weights(path, weights, network.preprocess.pixels, accuracy)
                     checkpoint.remove()
                 return broadcast_object(weights)
 
@@ -192,7 +195,7 @@ class Big(Source):
         """Train the network on the big split; return its training accuracy, in [0, 1].
 
         Raises:
-            GraftError: the training diverged, or ended before its last epoch.
+            GraftError: the training diverged.
         """
         start = time.perf_counter()
         frozen, stages = network.split(0)  # preprocessing alone; all stages
@@ -206,16 +209,14 @@ class Big(Source):
         if not all_finite([*losses, *network.state_dict().values()]):
             checkpoint.remove()  # by all ranks, so that none resumes from it
             raise self._diverged(len(losses))
-        planned = self.epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-        if trainer.global_step < planned:
-            raise GraftError(
-                f"the pre-training ended after {trainer.global_step:,} of {planned:,} steps, by a limit of the "
-                "trainer: its weights are not used; try a smaller source.epochs, or no limit"
-            )
-        accuracy = transfer.history["train", "accuracy", self.epochs].item()
+        accuracies = [values.item() for (_, metric, _), values in transfer.history.items() if metric == "accuracy"]
+        accuracy = accuracies[-1] if accuracies else math.nan  # the last epoch's, of one trial
+        unseen = transfer.unseen(self.epochs, len(data.big))
+        self.unseen = [f"the pre-training {unseen}"] if unseen else []
         log.info(
-            "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)",
+            "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)%s",
             f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy,
+            f"; not kept: it {unseen}" if unseen else "",
         )  # fmt: skip
         return accuracy
 

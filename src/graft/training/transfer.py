@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from graft.data.loader import Batch
 from graft.training.logger import band
+from graft.training.loss_scale import LossScale
 from graft.training.metrics import EpochMetrics
 from graft.training.regularize import Objective, weight_decay_groups
 from graft.training.trials import TrialStack
@@ -34,6 +35,9 @@ class TransferModule(pl.LightningModule):
     Attributes:
         stack: the networks.
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
+        correct: number of images that each trial classified correctly, (trials,), of each (split, epoch).
+        images: number of images that the pass saw, of each (split, epoch).
+        loss_scale: each trial's factor of its loss if the precision is 16-mixed.
         resumed: whether some of the epochs were trained by an earlier run.
 
     Example:
@@ -63,6 +67,10 @@ class TransferModule(pl.LightningModule):
         self.stack = TrialStack(networks, memory_format)
         self.phase, self.objective, self.first_epoch = phase, objective, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
+        self.correct: dict[tuple[str, int], torch.Tensor] = {}
+        self.images: dict[tuple[str, int], int] = {}
+        self.loss_scale: LossScale | None = None
+        self._loaded_scale: dict[str, torch.Tensor] | None = None
         self.resumed = False
         self._passes: dict[str, EpochMetrics] = {}  # by split, of passes that have not ended
 
@@ -79,8 +87,24 @@ class TransferModule(pl.LightningModule):
         freeze(self.frozen)
         return self
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        scale = None if self.loss_scale is None else self.loss_scale.state_dict()
+        checkpoint["passes"] = {"correct": self.correct, "images": self.images, "loss_scale": scale}
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resumed = True
+        passes = checkpoint["passes"]
+        self.correct, self.images, self._loaded_scale = passes["correct"], passes["images"], passes["loss_scale"]
+
+    def on_fit_start(self) -> None:
+        plugin: Any = self.trainer.precision_plugin
+        if getattr(plugin, "scaler", None) is None:
+            return
+        # GradScaler would leave out all trials' step where one trial's gradient overflows, and an optimizer with
+        # fused=true would divide the gradients by its factor only after they are clipped.
+        plugin.scaler, self.loss_scale = None, LossScale(self.stack.num_trials)
+        if self._loaded_scale is not None:
+            self.loss_scale.load_state_dict(self._loaded_scale)
 
     def configure_optimizers(self) -> Any:
         make: Any = self.phase.optimizer
@@ -114,6 +138,8 @@ class TransferModule(pl.LightningModule):
         return [group for group in groups if group["params"]]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        if self.loss_scale is not None:
+            self.loss_scale.unscale([value.grad for value in self.stack.named().values() if value.grad is not None])
         if self.objective is not None:
             self.objective.adjust_gradients(self.stack)
 
@@ -125,6 +151,8 @@ class TransferModule(pl.LightningModule):
             logits = self(batch._replace(inputs=inputs))
             losses = self.objective.losses(logits, batch.labels, pairing)
             self._record_batch(batch, losses, logits, batch.labels)
+        if self.loss_scale is not None:
+            self.loss_scale.scale(losses)
         # No trial's loss depends on another trial's weights: the sum's gradients are those of each trial alone.
         return losses.mean(1).sum() * batch.weight
 
@@ -156,6 +184,9 @@ class TransferModule(pl.LightningModule):
         self._finish_passes()
 
     def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:  # the networks are untrained
+            self._passes.clear()
+            return
         # Lightning validates inside a training epoch, whose own metrics are complete only at its end.
         self._finish_passes(leave_out="train")
 
@@ -172,14 +203,31 @@ class TransferModule(pl.LightningModule):
         epoch = self.epoch
         for split in [split for split in self._passes if split != leave_out]:
             points: dict[str, float] = {}
-            for metric, values in self._passes.pop(split).compute(by_class=split != "train").items():
-                if (split, metric, epoch) not in self.history:  # the final test may repeat the last epoch's
-                    self.history[split, metric, epoch] = values
+            found = self._passes.pop(split).compute(by_class=split != "train")
+            self.correct[split, epoch], self.images[split, epoch] = found.correct, found.images
+            for metric, values in found.metrics.items():
+                before = self.history.get((split, metric, epoch))
+                if before is None or not torch.equal(before.to(values.device), values):
+                    self.history[split, metric, epoch] = values  # the last validation of an epoch, or the final test
                     points |= band(f"{metric}/{split}", values)
-                    if (split, metric) == ("train", "loss") and not values.isfinite().any():
-                        self.trainer.should_stop = True  # every trial has failed
+            if split == "train" and not found.metrics["loss"].isfinite().any():
+                self.trainer.should_stop = True  # every trial has failed
             if self.logger is not None and points:
                 self.logger.log_metrics(points, step=epoch)
+
+    def unseen(self, epochs: int, images: int) -> str:
+        """Return in words what training lacks; empty if it is complete, or ended because every trial failed.
+
+        Args:
+            epochs: number of epochs that were planned.
+            images: number of each trial's training images.
+        """
+        seen = {epoch: count for (split, epoch), count in self.images.items() if split == "train"}
+        total, planned = sum(seen.values()), epochs * images
+        if total >= planned or (seen and not self.history["train", "loss", max(seen)].isfinite().any()):
+            return ""
+        of_epochs = f" ({images:,} in each of {epochs} epochs)" if epochs > 1 else ""
+        return f"saw {total:,} of {planned:,} images{of_epochs}"
 
 
 class SingleTrial(pl.LightningModule):

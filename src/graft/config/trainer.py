@@ -1,0 +1,85 @@
+"""Lightning's trainer flags: the values of those that work in Graft, and why the others are refused.
+
+docs/trainer.md says what each does. Do not import torch here: `--help` must answer in under a second.
+"""
+
+import re
+from typing import Any
+
+from graft.config.constraints import Rule, list_of, one_of, text, whole
+from graft.config.rules import FLAG
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 1) or (type(value) is float and 0 < value <= 1)
+
+
+def _is_duration(value: Any) -> bool:
+    if isinstance(value, dict):
+        units = {"weeks", "days", "hours", "minutes", "seconds"}
+        return bool(value) and value.keys() <= units and all(whole(0, 1).allows(part) for part in value.values())
+    return value is None or (isinstance(value, str) and re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None)
+
+
+OPTIONAL_FLAG = one_of(None, True, False)
+BATCHES = Rule("null, a whole number of batches above 0, or their share, a decimal in (0, 1]", _is_limit, "0.5")
+
+FLAGS = {  # those that work
+    "accelerator": text("an accelerator's name", "cpu"),
+    "strategy": one_of("auto", "ddp", expected="auto or ddp: each job starts its own processes"),
+    "devices": one_of("auto", whole(1, 2), list_of("a list of GPUs' numbers", "[0,1]", whole(0, 0))),
+    "num_nodes": whole(1, 1),
+    "precision": one_of("32-true", "bf16-mixed", "16-mixed"),
+    "fast_dev_run": one_of(True, False, whole(0, 1)),
+    "max_steps": Rule(
+        "-1 or a whole number of at least 1", lambda value: value == -1 or whole(1, 1).allows(value), "100"
+    ),
+    "max_time": Rule("null, DD:HH:MM:SS or a mapping such as {minutes: 10}", _is_duration, "00:01:00:00"),
+    "limit_train_batches": BATCHES,
+    "limit_test_batches": BATCHES,
+    "val_check_interval": BATCHES,
+    "num_sanity_val_steps": whole(-1, 0),
+    "enable_progress_bar": OPTIONAL_FLAG,
+    "enable_model_summary": OPTIONAL_FLAG,
+    "accumulate_grad_batches": whole(1, 1),
+    "deterministic": one_of(None, True, False, "warn"),
+    "benchmark": OPTIONAL_FLAG,
+    "inference_mode": FLAG,
+    "profiler": one_of(None, "simple", "advanced", "pytorch"),
+    "detect_anomaly": FLAG,
+    "reload_dataloaders_every_n_epochs": whole(0, 1),
+}
+TRAINER_RULES: dict[str, Rule] = {f"trainer.{flag}": rule for flag, rule in FLAGS.items()}
+SHOWN = (  # flags that conf/trainer/ has, so that they are typed without a plus
+    *("accelerator", "devices", "num_nodes", "strategy", "precision", "accumulate_grad_batches"),
+    *("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
+)
+
+REFUSED = {  # why a flag cannot be set, and what to type instead
+    "barebones": ("it forbids the curves and checkpoints that Graft writes", "trainer.enable_progress_bar=false"),
+    "callbacks": ("regularize.ema averages weights, tune=thaw unfreezes stages", "regularize.ema=0.99, or tune=thaw"),
+    "check_val_every_n_epoch": ("val_every= says when to validate", "val_every=10"),
+    "default_root_dir": ("name= names the folder under outputs/", "name=NAME"),
+    "enable_autolog_hparams": ("each job's configuration is logged and stored", "trainer=default"),
+    "enable_checkpointing": ("checkpoints of unfinished fits are temporary", "keep_weights=none, or keep_weights=all"),
+    "gradient_clip_algorithm": ("regularize.clip clips each trial by its own norm", "regularize.clip=1.0"),
+    "gradient_clip_val": (
+        "it would clip all trials by their common norm, regularize.clip clips each by its own",
+        "regularize.clip=1.0",
+    ),
+    "limit_predict_batches": ("training predicts nothing", "+trainer.limit_test_batches=1"),
+    "limit_val_batches": (
+        "validation takes all its images or none",
+        "test_curve=false, or dataset.val_per_class=0",
+    ),
+    "log_every_n_steps": ("curves have one point for an epoch", "val_every=1"),
+    "logger": ("each job writes history.csv and TensorBoard curves", "trainer=default"),
+    "max_epochs": ("use epochs=", "epochs=10"),
+    "min_epochs": ("use epochs=, nothing else ends a training", "epochs=10"),
+    "min_steps": ("use epochs=, nothing else ends a training", "epochs=10"),
+    "model_registry": ("weights are written into the job's folder", "keep_weights=all"),
+    "overfit_batches": ("each epoch shuffles all images anew", "dataset.small_per_class=1"),
+    "plugins": ("trainer.precision and trainer.strategy choose them", "trainer.precision=bf16-mixed, or trainer=ddp"),
+    "sync_batchnorm": ("batch norm that trains on several devices is synchronized", "trainer=ddp"),
+    "use_distributed_sampler": ("each batch is divided among the devices", "trainer=ddp"),
+}
