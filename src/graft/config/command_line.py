@@ -1,0 +1,79 @@
+"""The command line: what was typed, as Hydra's grammar can read it, and what Hydra would misunderstand.
+
+Do not import torch here: `--help` must answer in under a second.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from graft.errors import GraftError
+
+# One element of a value: a quoted text, a path (which may contain quotes, brackets and equals signs), an interpolation,
+# a bracket or comma, or any other text.
+ELEMENT = re.compile(
+    r"""(?P<path>(?:~|\.{0,2}/)(?:\\.|[^,\[\]{}\\])*)
+    | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | \$\{[^}]*\} | [,\[\]{}()]
+    | (?P<text>(?:\\.|[^,\[\]{}()'"\\$]|\$(?!\{))+)""",
+    re.VERBOSE,
+)
+READABLE = re.compile(r"[\w\s/\-\\+.$%*@?|:]*", re.ASCII)  # what Hydra's grammar has in a text without quotes
+ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+
+
+def readable(words: Sequence[str]) -> list[str]:
+    """Return a command line as Hydra can read it: other values quoted, ~ as the home directory, -m before all keys.
+
+    Hydra's grammar lacks `~`, umlauts and most signs, and reads `a=b=c` and `~key` in other ways than a shell's user
+    means them: `source.path=outputs/dropout=0/weights.safetensors`.
+    """
+    return sorted(map(_readable, words), key=lambda word: word not in ("-m", "--multirun"))
+
+
+def _readable(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if not equals or key.startswith("-"):
+        return word
+    calls_function = re.match(r"\w+\s?\(", value) is not None  # range(1,5,step=2)
+
+    def quoted(match: re.Match[str]) -> str:
+        element = match["path"] or match["text"]
+        if element is None or (calls_function and not match["path"]):
+            return match[0]
+        text = element.strip()
+        if text.startswith("~"):
+            text = str(Path(text).expanduser())
+        if READABLE.fullmatch(text):
+            return element.replace(element.strip(), text)
+        return QuotedString(ESCAPED.sub(r"\1", text), Quote.single).with_quotes()
+
+    return f"{key}={ELEMENT.sub(quoted, value)}"
+
+
+def check_words(words: Sequence[str], groups: Collection[str]) -> None:
+    """Refuse what Hydra would take for something else than it looks like.
+
+    Args:
+        words: as they were typed.
+        groups: the names of the groups in conf/.
+
+    Raises:
+        GraftError: a word has no key, two values for one key, or several options of a group for one job.
+    """
+    seen: dict[str, str] = {}
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):  # Python's stand-ins for other bytes
+            raise GraftError(f"{word!a} is not in UTF-8; try another name for that file or folder")
+        key, equals, value = word.lstrip("+").partition("=")
+        if not equals or word.startswith("-"):
+            continue
+        if not key:
+            raise GraftError(f"{word} has no key; try KEY{word}, and --help for the keys")
+        if key in groups and value.startswith("["):
+            raise GraftError(f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them")
+        if key in groups and re.fullmatch(r"(null|true|false|[\d.]+)?", value, re.IGNORECASE):
+            raise GraftError(f"{key} must be the name of an option, got {value or 'nothing'}; --help lists them")
+        if seen.setdefault(key, value) != value:
+            raise GraftError(f"{key} is typed twice, as {seen[key]} and {value}; try one of them")
