@@ -79,7 +79,10 @@ def test_only_a_fault_of_graft_s_own_has_a_traceback_and_says_where_to_report_it
     for error, words in (
         (GraftError("dropout must be below 1"), "dropout must be below 1\n"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "outputs/x"), "No space left on device: outputs/x; finished"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root"), "Permission denied: /root; finished work is kept"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root"),
+            "Permission denied: /root; finished work is kept",
+        ),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory; try"),
         (MemoryError(), "out of memory; try trials_at_once=1"),
     ):

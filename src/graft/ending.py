@@ -4,6 +4,7 @@ Do not import torch or Hydra here: Ctrl-C must be heard while they are imported.
 """
 
 import errno
+import io
 import logging
 import os
 import shlex
@@ -35,7 +36,7 @@ def prepare() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background process may ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.raiseExceptions = False
 

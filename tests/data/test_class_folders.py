@@ -100,6 +100,15 @@ def test_unreadable_files_are_named_and_refused_or_skipped(
     assert "skipped 3 unreadable files: cat/empty.png, cat/junk.gif, cat/truncated.jpg" in caplog.text
 
 
+def test_a_folder_without_any_readable_file_is_refused_even_if_unreadable_ones_are_skipped(tmp_path: Path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "junk.png").write_bytes(b"junk")
+    for skip in (False, True):
+        with pytest.raises(GraftError, match=r"2 of the 2 files .* cannot be read .*; repair or remove them$"):
+            list_folder(str(tmp_path), skip)
+
+
 @pytest.mark.parametrize("files", [[], ["loose.png"], ["a/b/deep.png"]])
 def test_a_folder_without_class_folders_is_refused_with_the_layout(write: Write, tmp_path: Path, files: list[str]):
     for name in files:

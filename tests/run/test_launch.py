@@ -318,7 +318,10 @@ def test_a_sweep_gives_each_job_its_own_ranks_and_continues_after_a_dead_one(tmp
     assert most == 3  # the sweep, and two ranks
     folder = tmp_path / "outputs" / "sweep"
     assert set(pandas.read_csv(folder / "leaderboard.csv")["job"]) == {"+optimizer.how=first", "+optimizer.how=second"}
-    assert "rank 1 of 2 was ended by SIGKILL" in json.loads((folder / "+optimizer.how=killed/failure.json").read_text())["error"]
+    assert (
+        "rank 1 of 2 was ended by SIGKILL"
+        in json.loads((folder / "+optimizer.how=killed/failure.json").read_text())["error"]
+    )
     assert "test accuracy" in said
     for how in ("first", "second"):
         own = folder / f"+optimizer.how={how}"

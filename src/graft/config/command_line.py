@@ -19,8 +19,10 @@ ELEMENT = re.compile(
     | (?P<text>(?:\\.|[^,\[\]{}()'"\\$]|\$(?!\{))+)""",
     re.VERBOSE,
 )
-READABLE = re.compile(r"[\w\s/\-\\+.$%*@?|:]*", re.ASCII)  # what Hydra's grammar has in a text without quotes
 ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+NAME = re.compile(r"[^'\"\[{~./,$][^,$]*['\"()][^,$]*")  # a name with quotes or brackets: Anna's photos (1)
+# What Hydra's grammar has in a text without quotes.
+READABLE = re.compile(rf"(?:{ESCAPED.pattern}|[\w\s/\-\\+.$%*@?|:])*", re.ASCII)
 
 
 def readable(words: Sequence[str]) -> list[str]:
@@ -37,19 +39,23 @@ def _readable(word: str) -> str:
     if not equals or key.startswith("-"):
         return word
     calls_function = re.match(r"\w+\s?\(", value) is not None  # range(1,5,step=2)
+    if not calls_function and NAME.fullmatch(value):
+        return f"{key}={_quoted(value)}"
 
-    def quoted(match: re.Match[str]) -> str:
+    def as_element(match: re.Match[str]) -> str:
         element = match["path"] or match["text"]
         if element is None or (calls_function and not match["path"]):
             return match[0]
         text = element.strip()
         if text.startswith("~"):
             text = str(Path(text).expanduser())
-        if READABLE.fullmatch(text):
-            return element.replace(element.strip(), text)
-        return QuotedString(ESCAPED.sub(r"\1", text), Quote.single).with_quotes()
+        return element.replace(element.strip(), text) if READABLE.fullmatch(text) else _quoted(text)
 
-    return f"{key}={ELEMENT.sub(quoted, value)}"
+    return f"{key}={ELEMENT.sub(as_element, value)}"
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(ESCAPED.sub(r"\1", text), Quote.single).with_quotes()
 
 
 def check_words(words: Sequence[str], groups: Collection[str]) -> None:
@@ -72,7 +78,9 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
         if not key:
             raise GraftError(f"{word} has no key; try KEY{word}, and --help for the keys")
         if key in groups and value.startswith("["):
-            raise GraftError(f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them")
+            raise GraftError(
+                f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them"
+            )
         if key in groups and re.fullmatch(r"(null|true|false|[\d.]+)?", value, re.IGNORECASE):
             raise GraftError(f"{key} must be the name of an option, got {value or 'nothing'}; --help lists them")
         if seen.setdefault(key, value) != value:

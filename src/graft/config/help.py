@@ -31,7 +31,7 @@ def help_keys(config: DictConfig) -> str:
     meanings: dict[str, str] = {}
     for package, file in files.items():
         text = next((path.read_text() for folder in folders if (path := folder / f"{file}.yaml").exists()), "")
-        meanings |= comments(text, package)
+        meanings = comments(text, package) | meanings  # an experiment's comments do not replace a key's own
     plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     assert isinstance(plain, dict)
     lines = list(_lines(plain, "", {name: file.rpartition("/")[2] for name, file in files.items()}, meanings))
@@ -45,7 +45,7 @@ def comments(text: str, package: str = "") -> dict[str, str]:
         text: the file's.
         package: the dotted key under which Hydra puts the file's keys.
     """
-    found, above = {}, [(-1, package)]
+    found, above = {}, [(-1, "" if text.startswith("# @package _global_") else package)]
     for line in text.splitlines():
         if line.startswith("# ") and not line.startswith("# @") and package not in found:
             found[package] = line[2:]

@@ -154,7 +154,7 @@ RULES: dict[str, Rule] = {
     "val_every": whole(1, 10),
     "resume": one_of(None, True, False),
     "keep_weights": one_of("best", "all", "none"),
-    "cache": text("the path of a folder (~ is the home directory on the command line only)", "outputs/cache", r"[^~].*"),
+    "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~].*"),
     "class_weights": one_of(None, "balanced"),
     "reference": Rule(
         "null or low and high (fractions of 1) and their source",

@@ -101,7 +101,7 @@ def list_folder(root: str, skip_unreadable: bool) -> Folder:
     paths = [path for path, *_ in found]
     headers = _on_threads(_header_if_decodable if skip_unreadable else _header, paths)
     unreadable = [path for path, header in zip(paths, headers, strict=True) if header is None]
-    if unreadable and not skip_unreadable:
+    if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
         raise _unreadable_error(where, len(paths), unreadable)
     if unreadable:
         log.warning("skipped %d unreadable files: %s", len(unreadable), _names(where, unreadable))
@@ -157,9 +157,10 @@ def _decodable(path: Path) -> bool:
 
 
 def _unreadable_error(root: Path, num_files: int, unreadable: Sequence[Path]) -> GraftError:
+    skip = ", or skip them with dataset.skip_unreadable=true" if len(unreadable) < num_files else ""
     return GraftError(
         f"{len(unreadable)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
-        f"{_names(root, unreadable)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
+        f"{_names(root, unreadable)}; repair or remove them{skip}"
     )
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from graft.errors import GraftError
 from graft.run.launcher import launching
 
-MOST_JOBS = 10_000  # of a grid: composing and checking these takes ten minutes
+MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
 
 # Configurations by their overrides, from their check until the launcher of this process runs them: composing one
 # takes 0.07 s (2 cores, 2026-11-26).
@@ -62,7 +62,7 @@ def _listed(override: Override) -> list[str]:
     try:
         values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
     except (ValueError, TypeError, ArithmeticError, HydraException):
-        raise GraftError(f"{override.input_line} cannot be listed; try range(1,5), or range(1,5,2) for steps of 2") from None
+        raise GraftError(f"{override.input_line} cannot be listed; try range(1,5), or range(1,5,2)") from None
     if not values:
         raise GraftError(f"this sweep has no jobs: {override.input_line} lists nothing; --help lists the options")
     return values
