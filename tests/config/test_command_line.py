@@ -26,6 +26,7 @@ def values(word: str) -> list:
         ("source.path=~/w.pt", ["/home/me/w.pt"]),
         ("cache=~", ["/home/me"]),
         ("cache='~/c'", ["~/c"]),
+        ("cache=~nobody-here/c", ["~nobody-here/c"]),
         ("dataset.root=/data/a~b", ["/data/a~b"]),
         ("dataset.root=Küche", ["Küche"]),
         ("dataset.root=写真/猫", ["写真/猫"]),
@@ -92,7 +93,7 @@ def test_the_flag_of_a_sweep_may_stand_anywhere():
         (["head=null"], "head must be the name of an option, got null; --help lists them"),
         (["head=3"], "head must be the name of an option, got 3"),
         (["head="], "head must be the name of an option, got nothing"),
-        (["name=a\udcff"], "'name=a\\udcff' is not in UTF-8; try another name for that file or folder"),
+        (["name=a\udcff"], "'name=a\\udcff' cannot be read in this locale; try LC_ALL=C.UTF-8, or another name"),
     ],
 )
 def test_what_would_mean_something_else_is_refused(words: list[str], message: str):

@@ -3,9 +3,9 @@
 Do not import torch here: `--help` must answer in under a second.
 """
 
+import os
 import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
@@ -48,7 +48,7 @@ def _readable(word: str) -> str:
             return match[0]
         text = element.strip()
         if text.startswith("~"):
-            text = str(Path(text).expanduser())
+            text = os.path.expanduser(text)  # leaves an unknown user's as it is
         return element.replace(element.strip(), text) if READABLE.fullmatch(text) else _quoted(text)
 
     return f"{key}={ELEMENT.sub(as_element, value)}"
@@ -71,7 +71,7 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
     seen: dict[str, str] = {}
     for word in words:
         if any("\ud800" <= character <= "\udfff" for character in word):  # Python's stand-ins for other bytes
-            raise GraftError(f"{word!a} is not in UTF-8; try another name for that file or folder")
+            raise GraftError(f"{word!a} cannot be read in this locale; try LC_ALL=C.UTF-8, or another name")
         key, equals, value = word.lstrip("+").partition("=")
         if not equals or word.startswith("-"):
             continue
