@@ -2,9 +2,9 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
+from graft.ending import prepare, stop_on_error
 from graft.errors import GraftError
 
 
@@ -24,9 +24,13 @@ def main() -> None:
     try:
         output = arguments.output or Path(os.path.commonpath([folder.resolve() for folder in arguments.folders]))
         show_jobs(arguments.folders, output, arguments.baseline)
-    except (GraftError, OSError) as error:
-        sys.exit(str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise GraftError(str(error)) from None
 
 
 if __name__ == "__main__":
-    main()
+    prepare()
+    with stop_on_error():
+        main()

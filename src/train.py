@@ -1,12 +1,22 @@
 """Run one experiment, or with -m a sweep of them; python src/train.py --help lists the keys."""
 
+import os
 import sys
+from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
+from graft.ending import prepare, stop_on_error
 
-from graft.run.launcher import check_launcher
-from graft.run.sweep import run_job, stop_on_error
+prepare()  # before Hydra is imported, which takes a third of a second
+
+import hydra  # noqa: E402
+from omegaconf import DictConfig  # noqa: E402
+
+from graft.command_line import check_words, readable  # noqa: E402
+from graft.config.refusals import explain  # noqa: E402
+from graft.run.launcher import check_launcher  # noqa: E402
+from graft.run.sweep import run_job  # noqa: E402
+
+CONF = Path(__file__).parent.parent / "conf"
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -18,6 +28,9 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with stop_on_error():
+    with stop_on_error(explain):
+        check_words(sys.argv[1:], [folder.name for folder in CONF.iterdir() if folder.is_dir()])
         check_launcher(sys.argv)
-    main()
+        sys.argv[1:] = readable(sys.argv[1:])
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
+        main()

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from graft.report.show import PICTURES
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
 GROUPS = "|".join(sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir()))
 
@@ -22,6 +24,13 @@ def test_links_and_paths_lead_somewhere(page: Path):
     assert [link for link in links if not (page.parent / link).exists()] == []
     paths = re.findall(r"(?<![\w/.])(?:src|conf|tests|docs|\.github|\.ci)/[\w./*-]*[\w*/](?!\w|/?<)", text)
     assert [path for path in paths if path not in new_files() and not list(ROOT.glob(path))] == []
+
+
+def test_readme_s_pictures_have_the_names_that_graft_gives_them():
+    text = (ROOT / "README.md").read_text()
+    named = re.findall(r"(?<=[(/`])\w+\.png", text)
+    assert len(named) > 3
+    assert set(named) <= set(PICTURES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -138,7 +138,7 @@ def targets(node: object) -> list[str]:
 
 def test_modules_before_the_check_import_no_torch():
     modules = [f"graft.config.{path.stem}" for path in (SOURCE / "graft" / "config").glob("[!_]*.py")]
-    modules += ["graft.errors", "graft.files", "graft.process", "graft.job_folder", "graft.run.sweep"]
+    modules += ["graft.ending", "graft.errors", "graft.files", "graft.process", "graft.job_folder", "graft.run.sweep"]
     script = f"import sys, {', '.join(modules)}; print('torch' in sys.modules, 'pandas' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)

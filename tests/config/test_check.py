@@ -91,6 +91,12 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["trainer.devices=0"], "trainer.devices must be auto, a whole number of at least 1, or a list"),
         (["trainer.devices=true"], "trainer.devices must be"),
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be left out: it would clip all"),
+        (["activation=rleu"], "activation must be relu, tanh, sigmoid or gelu, got rleu; try activation=relu"),
+        (["activation=3"], "activation must be relu, tanh, sigmoid or gelu, got 3"),  # not the third
+        (["keep_weights=1"], "keep_weights must be best, all or none, got 1"),
+        (["cache='~/cache'"], "cache must be the path of a folder (~ works on the command line only)"),
+        (["~dropout"], "dropout must be given, got nothing; try the command without ~dropout"),
+        (["~head"], "head must be given, got nothing; try the command without ~head"),
         (["+colour=blue"], "colour must be left out, because there is no such key, got blue; try --help"),
         (["+droput=0.5"], "droput must be left out, because there is no such key, got 0.5; try dropout="),
     ],

@@ -59,6 +59,8 @@ Configure = Callable[..., DictConfig]
             "at least 4 with regularize.mixup on 2 devices",
         ),
         ("schedule=step epochs=30", "schedule.step_size", "below epochs=30"),
+        ("schedule=step tune=thaw tune.epochs=20", "schedule.step_size", "below tune.epochs=20"),
+        ("tune=thaw +schedule@tune.schedule=step", "tune.schedule.step_size", "below tune.epochs=20"),
         ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
         ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
         ("regularize.l2_sp=1 source=scratch", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),

@@ -73,6 +73,15 @@ def test_unreadable_files_are_named_and_refused_or_skipped(
     assert "cat/truncated.jpg (image file is truncated" in caplog.text
 
 
+def test_a_folder_without_any_readable_file_is_refused_even_if_unreadable_ones_are_skipped(tmp_path: Path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "junk.png").write_bytes(b"junk")
+    for skip in (False, True):
+        with pytest.raises(GraftError, match=r"2 of the 2 files .* cannot be read .*; repair or remove them$"):
+            list_folder(str(tmp_path), skip)
+
+
 @pytest.mark.parametrize(
     ("files", "ignored"),
     [([], ""), (["loose.png"], "; 1 file ignored: 1 in no class folder"), (["a/b/.hidden.png"], "")],

@@ -170,3 +170,29 @@ def test_the_user_s_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert ImageFolder(big=[], small="all", root="~/photos", small_per_class=1).class_names == ["cat", "dog"]
     write_mnist(tmp_path / "data" / "MNIST" / "raw")
     check_images(MNIST(big=[], small=[3, 7], root="~/data", small_per_class=1))
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+@pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
+@pytest.mark.parametrize("length", [0, 2, 7, 8, 15, 16, -1])
+def test_truncated_files_of_mnist_are_one_line(tmp_path: Path, part: str, kind: str, length: int):
+    folder = tmp_path / "MNIST" / "raw"
+    write_mnist(folder)
+    path = folder / f"{part}-{kind}-ubyte"
+    path.write_bytes(path.read_bytes()[: length if len(path.read_bytes()) > length else -1])
+    with pytest.raises(GraftError, match=r"^MNIST under dataset.root=.* is damaged \(.+\); remove .*raw, and try"):
+        load.torchvision("MNIST", str(tmp_path), False)
+
+
+def test_files_of_mnist_that_are_not_each_other_s_are_refused(tmp_path: Path):
+    folder = tmp_path / "MNIST" / "raw"
+    write_mnist(folder)
+    write_idx(folder / "train-labels-idx1-ubyte", LABELS[4:])
+    with pytest.raises(GraftError, match="not as many labels as images"):
+        load.torchvision("MNIST", str(tmp_path), False)
+
+
+def test_a_truncated_file_of_the_small_digits_is_one_line(tmp_path: Path):
+    (tmp_path / "mnist_5k.csv.gz").write_bytes(gzip.compress(b"0,1,2\n" * 5000)[:-9])
+    with pytest.raises(GraftError, match=r"has no mnist_5k.csv.gz, or a damaged one \(.+\); try dataset.root=null"):
+        load.mnist5k(str(tmp_path))

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,16 +33,27 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "LIGHT" in done.stdout
+    assert re.search(r"  head.dropout=\$\{dropout\} +dropout rate before the output layer, in \[0, 1\)\n", done.stdout)
     assert "head: dense, dense512, logistic, plain, ridge" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["droput=0.5"], "Could not override 'droput'"),
+        (["trails=3"], "no key trails; did you mean trials?"),
+        (["+dropout=0.5"], "dropout exists, and + adds a new key; try dropout= without +"),
+        (["=3"], "=3 has no key"),
+        (["dropout=0", "dropout=0.5"], "dropout is typed twice, as 0 and 0.5"),
+        (["dropout=${lr2}"], "dropout refers to a key that has no value"),
+        (["~dropout"], "dropout must be given, got nothing; try the command without ~dropout"),
+        (["hydra/launcher=foo"], "no option foo for hydra/launcher; there are basic"),
+        (["experiment=best_mnist"], "no option best_mnist for experiment; did you mean best_mnist100?"),
+        (["--config-dir", "nope"], "nope' not found"),
+        (["--experimental-rerun", "nope"], "File nope does not exist!"),
+        (["hydra.run.dir=file"], "cannot write to file (File exists), seen from "),
+        (["-m", "trials=range(1,5,0)"], "trials=range(1,5,0) cannot be listed"),
         (["+droput=0.5"], "droput must be left out, because there is no such key, got 0.5; try dropout="),
-        (["head=foo"], "Could not find 'head/foo'"),
-        (["activation=rleu"], "Invalid value 'rleu', expected one of [relu, tanh, sigmoid, gelu]"),
+        (["head=dens"], "no option dens for head; did you mean dense?"),
         (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
         (["epochs=-1"], "epochs must be a whole number of at least 1, got -1"),
         (["trials=0"], "trials must be"),
@@ -52,8 +64,8 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["hydra.run.dir=file/run"], "cannot write to file/run (Not a directory)"),
         (["cache=file/cache"], "cannot write to file/cache (Not a directory)"),
         (["-m", "dropout=0,1.5"], "dropout must be in [0, 1), got 1.5"),
-        (["-m", "activation=relu,rleu"], "Invalid value 'rleu'"),
-        (["-m", "head=plain,foo"], "Could not find 'head/foo'"),
+        (["-m", "activation=relu,rleu"], "activation must be relu, tanh, sigmoid or gelu, got rleu"),
+        (["-m", "head=plain,dens"], "no option dens for head; did you mean dense?"),
         (["-m", "head=glob(x*)"], "this sweep has no jobs"),
         (["-m", "name=a,b"], "name= cannot be swept"),
         (["-m", "+hydra.sweeper.params={dropout:'0,1.5'}"], "hydra.sweeper.params is not checked; try its keys"),
@@ -65,7 +77,9 @@ def test_bad_configurations_are_refused_before_anything_is_made(
     train: Train, tmp_path: Path, words: list[str], message: str
 ):
     (tmp_path / "file").touch()
-    refused(train(*words), message)
+    done = train(*words)
+    refused(done, message)
+    assert "HYDRA_FULL_ERROR" not in done.stderr
     assert not list(tmp_path.rglob("*.json"))
     assert not list(tmp_path.rglob("config.yaml"))
 
@@ -75,7 +89,7 @@ def test_bad_configurations_are_refused_before_anything_is_made(
     [
         (["dataset.small_per_class=999"], ["at most 250, the images to draw from class 1"]),
         (["dataset=mnist", "dataset.root=no", "dataset.download=false"], ["dataset.root=no", "dataset=mnist5k"]),
-        (["source=file", "source.path=no.safetensors"], ["source.path=no.safetensors cannot be read"]),
+        (["source=file", "source.path=no.safetensors"], ["source.path=no.safetensors does not exist"]),
         (["backbone.keep=3"], ["backbone.keep must be from 0 to 2"]),
         (["source=imagenet"], ["CNN has no published weights; try source=big, or backbone=vgg16"]),
         (["backbone=vgg16", "source=imagenet", "source.weights=V3"], ["source.weights must be one of IMAGENET1K_V1"]),
@@ -100,6 +114,27 @@ def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
 def test_what_only_the_data_tell_ends_without_a_traceback(train: Train, tmp_path: Path):
     refused(train("dataset.small_per_class=999"), "at most 250, the images to draw from class 1")
     assert not list(tmp_path.rglob("result.json"))
+
+
+def test_a_path_is_read_as_it_was_typed(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for typed, meant in (("~/Küche=1", tmp_path / "Küche=1"), ("Anna's & (2)", "Anna's & (2)")):
+        done = train("source=file", f"source.path={typed}", "name=x")
+        refused(done, f"source.path={meant} does not exist")
+
+
+def test_an_unexpected_error_is_graft_s_own_fault_and_says_so(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "mine.py").write_text("def head(num_features, num_classes):\n    raise KeyError('lost')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{tmp_path}")
+    words = ("head._target_=mine.head", "~head.dropout", "source=scratch", *TINY[:2])
+    for command in (words, ("-m", *words, "seed=0,1")):
+        done = train(*command)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1
+        assert "this is most likely a fault of Graft's own; please report it with this text:" in said
+        assert "KeyError: 'lost'" in said
 
 
 def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Path):

@@ -307,7 +307,8 @@ runpy.run_path({str(ROOT / "src/report.py")!r}, run_name="__main__")
 print("HEAVY" if "torch" in sys.modules else "LIGHT")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "report.baseline: no job has head:dense" in done.stdout
+    assert done.stderr.startswith("report.baseline: no job has head:dense")
+    assert "Traceback" not in done.stderr
     assert "Compared with the baseline source:scratch" in done.stdout
     assert "LIGHT" in done.stdout
     assert (tmp_path / "out" / "leaderboard.md").exists()

@@ -41,7 +41,6 @@ def typed(*words: str) -> DictConfig:
         ["head=choice(plain,dense)", "+trainer.max_time='a b','c,d'"],
         ["head.widths=[512],[64,64],null", "dropout=0.5", "dropout=0,0.2"],
         ["~reference", "++seed=1,2", "name='x=y'"],
-        ["head=glob(x*)"],
     ],
 )
 def test_the_jobs_are_those_of_hydra_s_basic_sweeper(loader: ConfigLoader, words: list[str]):
@@ -54,6 +53,29 @@ def test_the_jobs_are_those_of_hydra_s_basic_sweeper(loader: ConfigLoader, words
 def test_an_interval_is_refused():
     with pytest.raises(GraftError, match=r"lr=interval\(1e-4,1\) is an interval, .*; try sweep=optuna"):
         grid(typed("lr=interval(1e-4,1)"))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("trials=range(1,5,0)", r"trials=range\(1,5,0\) cannot be listed; try range\(1,5\), or range\(1,5,2\)"),
+        ("lr=range(0.1,0.5,0.0)", "cannot be listed"),
+        ("lr=range(nan,1)", "cannot be listed"),
+        ("trials=range(5,1)", r"this sweep has no jobs: trials=range\(5,1\) lists nothing"),
+        ("head=glob(x*)", "this sweep has no jobs"),
+        ("dropout=glob(*)", "this sweep has no jobs"),
+        ("seed=range(0,1e9)", "and at most 10,000 are allowed; try shorter lists"),
+        ("seed=range(0,inf)", "and at most 10,000 are allowed"),
+    ],
+)
+def test_lists_that_cannot_be_made_are_refused(word: str, message: str):
+    with pytest.raises(GraftError, match=message):
+        grid(typed("epochs=3,4", word))
+
+
+def test_a_sweep_of_too_many_jobs_is_refused():
+    with pytest.raises(GraftError, match="this sweep has 1,000,000 jobs"):
+        grid(typed("seed=range(0,1000)", "trials=range(0,1000)"))
 
 
 class Recorder(Launcher):

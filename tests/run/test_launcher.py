@@ -88,9 +88,9 @@ def test_a_worker_takes_the_gpu_with_the_fewest_workers(tmp_path: Path, monkeypa
     assert claim("7") == "7"
 
 
-def test_only_workers_of_joblib_reset_ctrl_c_and_hide_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_workers_of_joblib_reset_signals_and_hide_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    before = signal.getsignal(signal.SIGINT)
+    before, sigterm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     launcher.enter_worker(job_config(RunMode.RUN, tmp_path))
     launcher.enter_worker(job_config(RunMode.MULTIRUN, tmp_path, launcher.RAY))
     launcher.lock_sweep_folder(tmp_path)
@@ -104,6 +104,7 @@ def test_only_workers_of_joblib_reset_ctrl_c_and_hide_bars(tmp_path: Path, monke
         assert process.hidden_bars() is True
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, sigterm)
 
 
 def test_jobs_of_several_devices_are_refused_where_each_sees_one(tmp_path: Path):
@@ -257,8 +258,11 @@ LONG = ("name=s", "dropout=0,0.5", "lr=0.001,0.003", "trials=2", "source=scratch
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("whom", ["group", "parent", "worker"])
-def test_an_ended_parallel_sweep_leaves_no_process_and_the_same_command_resumes(tmp_path: Path, whom: str):
+def test_an_ended_parallel_sweep_leaves_no_process_and_the_same_command_resumes(
+    tmp_path: Path, whom: str, end: signal.Signals
+):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = Started(tmp_path, *LONG, "epochs=15")
     finished = tmp_path / "outputs/s/dropout=0_lr=0.001/result.json"
@@ -266,18 +270,18 @@ def test_an_ended_parallel_sweep_leaves_no_process_and_the_same_command_resumes(
     workers = [number for number, line in sweep.processes().items() if "LokyProcess" in line]
     assert len(workers) == 2
     if whom == "worker":
-        os.kill(workers[0], signal.SIGKILL)
+        os.kill(workers[0], signal.SIGKILL if end == signal.SIGINT else end)
     elif whom == "group":  # as a terminal does at Ctrl-C
-        os.killpg(sweep.process.pid, signal.SIGINT)
+        os.killpg(sweep.process.pid, end)
     else:
-        sweep.process.send_signal(signal.SIGINT)
+        sweep.process.send_signal(end)
     said = sweep.end()
     assert "Traceback" not in said
-    assert sweep.process.returncode == (1 if whom == "worker" else 130), said
+    assert sweep.process.returncode == (1 if whom == "worker" else 128 + end), said
     assert ("the launcher failed (TerminatedWorkerError" if whom == "worker" else "stopped; the same command") in said
     assert len(pandas.read_csv(tmp_path / "outputs/s/leaderboard.csv")) < 4
     written = finished.stat().st_mtime_ns
-    if whom == "parent":
+    if whom == "parent" or end == signal.SIGTERM:
         return
 
     (tmp_path / "outputs/s/multirun.yaml").unlink()

@@ -108,3 +108,16 @@ def test_the_warning_about_unknown_pixels_names_the_values(
     )
     plan.warn()
     assert advice in caplog.text
+
+
+def test_a_later_phase_s_own_optimizer_and_schedule_count_alone(configure: Configure):
+    words = ("tune=thaw", "optimizer=rmsprop", "optimizer.momentum=0.5", "schedule.warmup=0.1", "source.epochs=1")
+    own = ("+optimizer@tune.optimizer=sgd", "tune.optimizer.weight_decay=0.1", "+schedule@tune.schedule=one_cycle")
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    for typed, kind, settings in (((), "RMSprop", {"momentum": 0.5}), (own, "SGD", {"weight_decay": 0.1})):
+        head, last = (planned.phase for planned in make_plan(configure(*words, *typed)).phases)
+        optimizers = [phase.optimizer(parameters) for phase in (head, last) if phase.optimizer is not None]
+        assert [type(optimizer).__name__ for optimizer in optimizers] == ["RMSprop", kind]
+        assert settings.items() <= optimizers[1].param_groups[0].items()
+        assert last.schedule is not None
+        last.schedule(optimizers[1], 10, 1)  # with no key of the head's schedule

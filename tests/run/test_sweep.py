@@ -159,17 +159,21 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_ctrl_c_ends_a_sweep_with_the_table_so_far_and_the_same_command_resumes(train: Train, tmp_path: Path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_command_resumes(
+    train: Train, tmp_path: Path, end: signal.Signals
+):
     words = ("dropout=0,0.2,0.5", "trials=2", "epochs=100", "source.epochs=1", "name=sweep")
     process = start(tmp_path, *words)
     finished = tmp_path / "outputs/sweep/dropout=0/result.json"
     until = time.monotonic() + 120
     while not finished.exists() and time.monotonic() < until:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + end
     assert "Traceback" not in said
+    assert "Received SIGTERM" not in said  # Lightning's words
     assert "stopped; the same command resumes with -m or resume=true" in said
     table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
     assert "dropout=0" in set(table["job"])

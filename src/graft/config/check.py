@@ -40,6 +40,9 @@ def check(*configs: DictConfig, world_size: int | None = None) -> None:
 
 
 def _find_faults(cfg: DictConfig, world_size: int | None) -> list[Fault]:
+    removed = [key for key in KEYS if key not in cfg or OmegaConf.is_missing(cfg, key)]
+    if removed:  # others may refer to these
+        return [Fault(key, "nothing", "given", f"the command without ~{key}") for key in removed]
     faults = [*_unknown_keys(cfg), *_impossible_values(cfg)]
     return [*faults, *combinations(Values(cfg, {fault.key for fault in faults}, world_size))]
 

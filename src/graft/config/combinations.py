@@ -108,13 +108,22 @@ def _batch_too_small(values: Values) -> Iterator[Fault]:
 
 
 def _schedule_without_step(values: Values) -> Iterator[Fault]:
-    if values.target("schedule") != "step":
+    yield from _too_long_a_step(values, "schedule", "epochs")
+    if values.staged():
+        own = "tune.schedule" if values.get("tune.schedule") else "schedule"
+        yield from _too_long_a_step(values, own, "tune.epochs")
+
+
+def _too_long_a_step(values: Values, schedule: str, key: str) -> Iterator[Fault]:
+    """Find the fault of a schedule in phases of as many epochs as `key` says."""
+    if values.target(schedule) != "step":
         return
-    step_size, epochs = values.get("schedule.step_size"), values.get("epochs")
+    step_size, epochs = values.get(f"{schedule}.step_size"), values.get(key)
     if step_size >= epochs:
-        smaller = f"schedule.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
-        expected = f"below epochs={epochs}, or the learning rate never changes"
-        yield Fault("schedule.step_size", step_size, expected, f"{smaller}schedule=constant")
+        smaller = f"{schedule}.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
+        constant = "schedule=constant" if key == "epochs" else "+schedule@tune.schedule=constant"
+        expected = f"below {key}={epochs}, or the learning rate never changes"
+        yield Fault(f"{schedule}.step_size", step_size, expected, f"{smaller}{constant}")
 
 
 def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:

@@ -86,7 +86,12 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a job's plain configuration that affects its results."""
     flags = config.get("trainer", {})  # results of older versions may lack it
     trainer = {key: value for key, value in flags.items() if key not in NOT_COMPARED_TRAINER}
-    return {key: value for key, value in config.items() if key not in NOT_COMPARED} | {"trainer": trainer}
+    tune = dict(config.get("tune", {}))
+    for key in ("optimizer", "schedule"):
+        if key in tune:  # null: the head's
+            tune[key] = tune[key] or config[key]
+    compared = {key: value for key, value in config.items() if key not in NOT_COMPARED}
+    return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

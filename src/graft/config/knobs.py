@@ -4,16 +4,12 @@ Do not import torch here: `--help` must answer in under a second.
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from graft.config import resolvers
-
-Activation = Enum("Activation", ["relu", "tanh", "sigmoid", "gelu"])
-KeepWeights = Enum("KeepWeights", ["best", "all", "none"])
 
 
 @dataclass
@@ -45,14 +41,14 @@ class Knobs:
     epochs: int = MISSING
     batch_size: int = MISSING
     dropout: float = MISSING
-    activation: Activation = MISSING
+    activation: str = MISSING
     width: int = MISSING
     lr: Any = MISSING
     class_weights: str | None = None
     val_every: int = MISSING
     test_curve: bool = MISSING
     resume: Any = MISSING
-    keep_weights: KeepWeights = MISSING
+    keep_weights: str = MISSING
     cache: str = MISSING
     report: Report = field(default_factory=Report)
     reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source

@@ -1,4 +1,4 @@
-"""Resolvers: functions that conf/train.yaml calls to name folders after what was typed.
+"""Resolvers: functions that conf/train.yaml calls to name folders after what was typed, and to list the keys.
 
 Do not import torch here: `--help` must answer in under a second.
 """
@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 from omegaconf import OmegaConf
 
+from graft.config.help import help_keys
 from graft.process import environment_rank
 
 MAX_BYTES = 255  # of a file's name; letters outside ASCII have two to four
@@ -26,6 +27,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("typed", _typed, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("run_folder", lambda typed: folder_name(*typed), replace=True)
     OmegaConf.register_new_resolver("job_folder", job_folder_name, replace=True)
+    OmegaConf.register_new_resolver("help_keys", lambda *, _root_: help_keys(_root_), replace=True)
 
 
 def folder_name(*words: str, length: int = 100) -> str:

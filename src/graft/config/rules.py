@@ -62,7 +62,6 @@ RULES: dict[str, Rule] = {
     "name": Rule(
         "the name of a folder inside outputs/", _is_inside, "first, or hydra.run.dir=DIR for any other folder"
     ),
-    "cache": text("the path of a folder, without ~", "outputs/cache", r"[^~\s].*"),
     "seed": whole(0, 0),
     "trials": whole(1, 15),
     "trials_at_once": one_of("auto", whole(1, 5)),
@@ -70,9 +69,12 @@ RULES: dict[str, Rule] = {
     "batch_size": whole(1, 4),
     "dropout": FRACTION,
     "width": whole(1, 512),
+    "activation": one_of("relu", "tanh", "sigmoid", "gelu"),
     "lr": LEARNING_RATE,
     "val_every": whole(1, 10),
     "resume": one_of(None, True, False),
+    "keep_weights": one_of("best", "all", "none"),
+    "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),
     "class_weights": one_of(None, "balanced"),
     "reference": Rule(
         "null or low and high (fractions of 1) and their source",

@@ -115,7 +115,7 @@ def _readable(root: Path, found: Sequence[FoundFile], skip_unreadable: bool) -> 
     paths = [file.path for file in found]
     headers = _on_threads(header_if_decodable if skip_unreadable else header, paths)
     unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
-    if unreadable and not skip_unreadable:
+    if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
         raise unreadable_error(root, len(paths), unreadable)
     if unreadable:
         log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))

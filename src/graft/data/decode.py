@@ -119,9 +119,10 @@ def failure(path: Path) -> str | None:
 
 def unreadable_error(root: Path, num_files: int, reasons: Mapping[Path, str]) -> GraftError:
     """Return the error that names unreadable files, with their reasons."""
+    skip = ", or skip them with dataset.skip_unreadable=true" if len(reasons) < num_files else ""
     return GraftError(
         f"{len(reasons)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
-        f"{named(root, reasons)}; repair or remove them, or skip them with dataset.skip_unreadable=true"
+        f"{named(root, reasons)}; repair or remove them{skip}"
     )
 
 

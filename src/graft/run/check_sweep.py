@@ -21,6 +21,7 @@ from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import check_existing_result, choices, without_hydra
 from graft.config.one_form import in_one_form
+from graft.config.refusals import explain
 from graft.errors import GraftError
 from graft.job_folder import RESULT
 from graft.report.baseline import matches_baseline, unknown_baseline
@@ -103,17 +104,15 @@ def _compose_jobs(config: DictConfig) -> list[DictConfig]:
         jobs = grid(config) if config.sweep is None else jobs_to_check(config)
         return [loader.load_sweep_config(config, overrides) for overrides in jobs]
     except HydraException as error:
-        raise GraftError("\n".join(str(part) for part in (error, error.__cause__) if part)) from None
+        raise GraftError(explain(error)) from None
 
 
 def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) -> None:
-    """Refuse a sweep without jobs, and keys that must be equal in all of them.
+    """Refuse keys that must be equal in all jobs of a sweep.
 
     Raises:
         GraftError: names the key.
     """
-    if not jobs:
-        raise GraftError("this sweep has no jobs: a glob in it matches nothing; --help lists the options")
     if any(Path(job.hydra.sweep.dir) != folder for job in jobs):
         raise GraftError("name= cannot be swept: it is the folder of the whole sweep; try one value")
     if any(job.sweep != config.sweep for job in jobs):

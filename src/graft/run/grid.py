@@ -4,19 +4,24 @@ Hydra calls this before anything heavy is imported: do not import torch here.
 """
 
 import itertools
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import GraftError
 from graft.run.launcher import launching
+
+MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
 
 # Configurations by their overrides, from their check until the launcher of this process runs them: composing one
 # takes 0.07 s (2 cores, 2026-11-26).
@@ -30,7 +35,7 @@ def grid(config: DictConfig) -> list[list[str]]:
         config: the sweep's configuration, with `hydra`.
 
     Raises:
-        GraftError: a key has an interval instead of a list.
+        GraftError: a key has an interval instead of a list, a list that cannot be made, or there are too many jobs.
     """
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     values: dict[str, list[str]] = {}
@@ -39,10 +44,28 @@ def grid(config: DictConfig) -> list[list[str]]:
         if not override.is_sweep_override():
             values[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values[key] = [f"{key}={value}" for value in _listed(override)]
         else:
             raise GraftError(f"{override.input_line} is an interval, and sweep=grid needs a list; try sweep=optuna")
+    num_jobs = math.prod(map(len, values.values()))
+    if num_jobs > MOST_JOBS:
+        raise GraftError(f"this sweep has {num_jobs:,} jobs, and at most {MOST_JOBS:,} are allowed; try shorter lists")
     return [list(overrides) for overrides in itertools.product(*values.values())]
+
+
+def _listed(override: Override) -> list[str]:
+    """Return the values of a list or range; its first ones if they are more than the jobs of a sweep.
+
+    Raises:
+        GraftError: a range has no step or no end.
+    """
+    try:
+        values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+    except (ValueError, TypeError, ArithmeticError, HydraException):
+        raise GraftError(f"{override.input_line} cannot be listed; try range(1,5), or range(1,5,2)") from None
+    if not values:
+        raise GraftError(f"this sweep has no jobs: {override.input_line} lists nothing; --help lists the options")
+    return values
 
 
 def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None) -> list[list[JobReturn]]:

@@ -9,6 +9,7 @@ started run the job as they are.
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment  # pyrig
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
+from graft.ending import default_signals, known_reason
 from graft.errors import GraftError, Pruned
 
 # How long ranks wait for each other: rank 0 may wait for another job's pre-training. A dead rank is noticed at once.
@@ -44,6 +46,27 @@ def strategy() -> DDPStrategy | str:
     if RANK_VARIABLE not in os.environ:
         return "auto"
     return DDPStrategy(timeout=DDP_TIMEOUT, cluster_environment=LightningEnvironment())
+
+
+class KeepSigterm(pl.Callback):
+    """Puts this process's handler of SIGTERM back in place of Lightning's.
+
+    Lightning's broadcasts to all ranks, which hangs if they have not all received the signal, and then waits for the
+    end of an epoch.
+    """
+
+    def __init__(self):
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 def join(trainer: pl.Trainer) -> None:
@@ -83,10 +106,9 @@ def launch(work: Callable[..., object], world_size: int, *args: Any) -> None:
         args: arguments of `work`.
 
     Raises:
-        GraftError: raised by the first rank that failed.
+        GraftError: raised by the first rank that failed, or a rank was killed.
         Pruned: raised by the first rank that failed.
-        RuntimeError: the first rank that failed raised another exception, whose traceback is in the message, or a rank
-            was killed.
+        RuntimeError: the first rank that failed raised another exception, whose traceback is in the message.
     """
     context = multiprocessing.get_context("spawn")
     failures = context.SimpleQueue()
@@ -132,7 +154,11 @@ def _raise_failure(exit_codes: list[int | None], failures: Any) -> None:
     world_size = len(exit_codes)
     for rank, code in enumerate(exit_codes):
         if code is not None and code < 0:
-            raise RuntimeError(f"rank {rank} of {world_size} was killed by signal {-code}")
+            memory = ", as the system does if memory runs out" if -code == signal.SIGKILL else ""
+            raise GraftError(
+                f"rank {rank} of {world_size} was ended by {signal.Signals(-code).name}{memory}; "
+                "try the same command again, or a smaller batch_size="
+            )
     if not failures.empty():
         rank, error, trace = failures.get()
         raise error or RuntimeError(f"rank {rank} of {world_size} failed:\n{trace}")
@@ -145,6 +171,7 @@ def _run_rank(work: Callable, args: tuple, rank: int, group: dict[str, str], thr
     """Run one rank's work in its new process."""
     os.environ |= {**group, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0", RANK_VARIABLE: str(rank)}
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    default_signals()  # the process that started this one says the last words
     torch.set_num_threads(threads)
     if rank > 0:  # only rank 0 prints; PyTorch's C++ libraries write to these descriptors, too
         null = os.open(os.devnull, os.O_WRONLY)
@@ -153,7 +180,10 @@ def _run_rank(work: Callable, args: tuple, rank: int, group: dict[str, str], thr
     try:
         work(*args)
     except BaseException as error:
-        expected = error if isinstance(error, GraftError | Pruned) else None  # others may not be picklable
+        # Others may not be picklable.
+        expected = error if isinstance(error, GraftError | Pruned) else None
+        if expected is None and (known := known_reason(error)):
+            expected = GraftError(known)
         failures.put((rank, expected, traceback.format_exc()[-10_000:]))  # fits into a pipe that nobody reads yet
         sys.stdout.flush()
         os._exit(1)  # destructors of a broken process group would wait for the other ranks

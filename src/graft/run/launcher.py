@@ -7,7 +7,6 @@ import importlib.util
 import itertools
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from graft.ending import default_signals
 from graft.errors import GraftError
 from graft.process import hide_bars
 
@@ -148,7 +148,7 @@ def enter_worker(config: DictConfig) -> None:
     if _locks or config.hydra.mode is not RunMode.MULTIRUN or _package(config.hydra.launcher) != JOBLIB:
         return  # the sweep's own process, or a worker that is set up
     hide_bars()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # workers get Ctrl-C, too; Lightning would end only a fit
+    default_signals()  # workers get Ctrl-C, too; Lightning would end only a fit
     claim_gpu(Path(config.hydra.sweep.dir) / ".gpus")
 
 

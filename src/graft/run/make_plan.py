@@ -21,7 +21,7 @@ from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.process import hide_bars
 from graft.run.check_plan import check_plan
-from graft.run.launch import join, strategy
+from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import MakeTrainer, Source
@@ -87,7 +87,9 @@ def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
     Raises:
         GraftError: Lightning refuses a flag.
     """
-    saves = any(isinstance(callback, Checkpoint) for callback in flags.get("callbacks", ()))
+    callbacks = flags.pop("callbacks", [])
+    saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
+    flags["callbacks"] = [*callbacks, KeepSigterm()]
     try:
         return make(**flags, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:

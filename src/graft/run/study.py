@@ -21,13 +21,14 @@ from optuna.trial import TrialState
 
 from graft.config.build import to_plain
 from graft.config.identity import NOT_COMPARED
+from graft.config.refusals import explain
+from graft.ending import stop_on_error
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import FAILURE, PRUNED, SEARCH, read_result
 from graft.run.check_sweep import check_job
 from graft.run.launcher import launching
 from graft.run.space import Choice, Range, job_overrides, read_space
-from graft.run.sweep import stop_on_error
 from graft.training.prune import pruner
 
 log = logging.getLogger("graft")
@@ -46,7 +47,7 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
         The launcher's returns.
     """
     folder = Path(config.hydra.sweep.dir).absolute()
-    with stop_on_error():
+    with stop_on_error(explain):
         space, shared = read_space(config)
         study = Study(config.sweep, space, folder, _compared(config))
         OmegaConf.save(config, folder / "multirun.yaml")

@@ -6,12 +6,8 @@ this module.
 
 import json
 import logging
-import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +17,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
+from graft.config.refusals import explain
+from graft.ending import end_on_signals, known_reason, reason, stop_on_error
 from graft.errors import GraftError
 from graft.job_folder import FAILURE
 from graft.run.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
 
 log = logging.getLogger("graft")
-
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 class SweepCallback(Callback):
@@ -39,8 +35,8 @@ class SweepCallback(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         from graft.run.check_sweep import check_job, check_writable  # a mistyped key must answer without it
 
-        _stop_on_interrupt(lambda: None)
-        with stop_on_error():
+        with stop_on_error(explain):
+            end_on_signals(lambda: None)
             if config.sweep is not None:
                 option = config.hydra.runtime.choices.get("sweep")
                 raise GraftError(f"sweep={option} needs -m; try python src/train.py -m sweep={option}")
@@ -54,15 +50,15 @@ class SweepCallback(Callback):
         from graft.run.check_sweep import check_sweep
         from graft.run.grid import keep_composed
 
-        folder = Path(config.hydra.sweep.dir)
-        with stop_on_error():
+        with stop_on_error(explain):
+            folder = Path(config.hydra.sweep.dir)
             # Resolves ${typed:} now: workers of Ray and SLURM get this configuration, but not the command line.
             str(config.hydra.sweep.subdir)
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
-        if config.sweep is None and runs_in_this_process(config.hydra.launcher):
-            keep_composed(jobs)
-        _stop_on_interrupt(lambda: show_so_far(config), left_running(config.hydra.launcher))
+            if config.sweep is None and runs_in_this_process(config.hydra.launcher):
+                keep_composed(jobs)
+            end_on_signals(lambda: show_so_far(config), left_running(config.hydra.launcher))
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         enter_worker(config)
@@ -70,7 +66,7 @@ class SweepCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report.show import show_sweep
 
-        with stop_on_error():
+        with stop_on_error(explain):
             if show_sweep(Path(config.hydra.sweep.dir), config.report.baseline):
                 sys.exit(1)
 
@@ -94,47 +90,14 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
         if not finished and not sweep:
             sys.exit(1)
         return
-    except GraftError as error:
-        reason = str(error)
-        log.error(reason)
-    except Exception as error:
-        if not sweep:
+    except BrokenPipeError:  # the output was closed: the sweep's other jobs cannot be shown either
+        with stop_on_error():
             raise
-        reason = f"{type(error).__name__}: {error}"
-        log.exception("this job failed; the sweep continues")
+    except Exception as error:
+        log.error(explain(error) or reason(error))
+        short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
     if not sweep:
         sys.exit(1)
     from graft.files import write_text
 
-    write_text(folder / FAILURE, json.dumps({"error": reason}) + "\n")
-
-
-def _stop_on_interrupt(finish: Callable[[], object], remaining: str = "") -> None:
-    """Make Ctrl-C end the program; Lightning's handler would end one fit and let the sweep continue.
-
-    Args:
-        finish: called before the program ends.
-        remaining: a clause for the last message, about jobs that keep running.
-    """
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the program without `finish`
-        finish()
-        print(f"stopped{remaining}; the same command resumes with -m or resume=true", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-
-
-@contextmanager
-def stop_on_error() -> Iterator[None]:
-    """Exit with status 1 after an error: print a `GraftError`'s message only, any other error with its traceback."""
-    try:
-        yield
-    except GraftError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    write_text(folder / FAILURE, json.dumps({"error": short}) + "\n")

@@ -75,7 +75,7 @@ class Thaw(Tune):
         thaw: number of last stages that train in the second phase; a list adds one phase for each of its numbers.
         epochs: passes over the training images in each phase after the first.
         lr: learning rate in these phases; `auto`: a range test finds one for each.
-        optimizer: makes the optimizer of these phases.
+        optimizer: makes the optimizer of these phases; None: the job's.
         schedule: makes the learning-rate scheduler of these phases; None: the job's.
         lr_decay: as in `Tune`.
         batch_norm: as in `Tune`.
@@ -86,7 +86,7 @@ class Thaw(Tune):
         thaw: int | str | Sequence[int],
         epochs: int,
         lr: float | str,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Schedule | None = None,
         lr_decay: float = 1.0,
         batch_norm: str = "frozen",
