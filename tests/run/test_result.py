@@ -34,7 +34,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert result["accuracy"] == pytest.approx(
         {"mean": np.mean(values), "min": min(values), "max": max(values), "std": np.std(values, ddof=1)}
-        | {"ci95": pytest.approx(interval)}
+        | {"ci95": pytest.approx(interval), "ci95_counts": "training draws"}
     )
     assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
     assert result["images"] == {"big": 2500, "small": 100, "val": 50, "test": 1250}

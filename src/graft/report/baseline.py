@@ -42,4 +42,4 @@ def _equal(value: str | None, expected: str) -> bool:
     try:
         return value is not None and float(value) == float(expected)  # dropout:0 matches 0.0
     except ValueError:
-        return value == expected
+        return value is not None and value.casefold() == expected.casefold()  # fused:true matches True

@@ -25,6 +25,7 @@ from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show import show_curves, show_job
 from graft.report.statistics import summary
+from graft.report.trials import accuracies, num_images
 from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr
@@ -221,7 +222,8 @@ class Job:
         """
         plan = self.plan
         results = self.history.trial_results(plan.seeds)
-        finished = [result["accuracy"] for result in results if "error" not in result]
+        counted = {"trials": results, "images": plan.image_counts, "config": self.config}
+        finished = list(accuracies(counted).values())
         if not finished:
             lr = self.config["lr"]
             smaller = "" if lr == "auto" else f"={lr / 10:g}"
@@ -235,7 +237,7 @@ class Job:
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "trials": results,
             "lr": self.lr,
-            "accuracy": summary(finished),
+            "accuracy": summary(finished, num_images(counted)),
             "parameters": parameter_counts(example),
             "seconds": self.clock.seconds(),
             "reference": self.config["reference"],
