@@ -58,6 +58,7 @@ def test_a_result_and_the_first_format_are_taken():
         ({**FINE, "seconds": {"total": "1 s"}}, 'its seconds.total is "1 s"'),
         ({**FINE, "config": [1]}, "its config is not a mapping"),
         ({**FINE, "config": {"dataset": "mnist"}}, "its config.dataset is not a mapping"),
+        ({**FINE, "config": {"report": {"baseline": ["a"]}}}, 'its config.report.baseline is ["a"], expected a text'),
         ({**FINE, "versions": {"graft": "7.1"}}, "Graft 7.1 has written it, this is 0"),
     ],
 )
@@ -81,7 +82,7 @@ def test_what_is_no_file_of_json_is_refused(tmp_path: Path):
         "folder": "it is a folder",
         "broken": "it is a link to a file that does not exist",
         "empty": "Expecting value",
-        "bytes": "",
+        "bytes": "codec can.t decode",
         "deep": "it is nested too deeply",
         "list": "it is no mapping",
         "pipe": "it is no regular file",
@@ -107,7 +108,7 @@ def test_what_is_no_file_of_json_is_refused(tmp_path: Path):
         ("trial,epoch,split,metric,value\n0,1,test,accuracy,92.5\n", "an accuracy in it is 92.5, expected a fraction"),
         ("trial,epoch,split,metric,value\n0,1,test,accuracy,-1\n", "an accuracy in it is -1"),
         ("trial,epoch,split,metric,value\n0,1\n", "a row of it is incomplete"),
-        ("trial,epoch,split,metric,value\n0,1,test,accuracy,0.5,7,8\n0,1,2,3,4,5,6,7,8,9\n", ""),
+        ("trial,epoch,split,metric,value\n0,1,test,accuracy,0.5,7,8\n0,1,2,3,4,5,6,7,8,9\n", "Error tokenizing data"),
     ],
 )
 def test_a_damaged_history_is_refused_with_its_reason(tmp_path: Path, text: str, reason: str):

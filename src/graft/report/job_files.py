@@ -130,8 +130,10 @@ def _check_counts(where: str, prefix: str, trial: Mapping[str, Any]) -> None:
 
 def _check_config(result: Mapping[str, Any]) -> None:
     config = _mapping(result, "config")
-    for group in ("dataset", "report"):
-        _mapping(config, group, "config.")
+    _mapping(config, "dataset", "config.")
+    baseline = _mapping(config, "report", "config.").get("baseline")
+    if not isinstance(baseline, str | None):
+        raise _unexpected("config.report.baseline", baseline, "a text such as source:scratch, or null")
     version = str(_mapping(result, "versions").get("graft", "0"))
     major = version.partition(".")[0]
     if major.isdecimal() and int(major) > int(graft.__version__.partition(".")[0]):
