@@ -156,7 +156,7 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
         "tensorboard",
         "train.log",
     }
-    assert list((folder / "tensorboard").glob("events*"))
+    assert list((folder / "tensorboard" / "first").glob("events*"))
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     refused(

@@ -21,3 +21,9 @@ def test_an_unknown_baseline_is_answered_by_those_that_exist():
         "try report.baseline=head:dense512"
     )
     assert str(unknown_baseline("a:b", [{}])).endswith("these jobs differ in nothing; try report.baseline=null")
+
+
+def test_a_truth_value_is_written_as_in_yaml():
+    config = {"optimizer": {"fused": True}}
+    assert matches_baseline("optimizer.fused:true", {}, config)
+    assert not matches_baseline("optimizer.fused:false", {}, config)

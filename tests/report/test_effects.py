@@ -10,9 +10,12 @@ from graft.report.effects import (
     budget_key,
     equal_budgets,
     is_grid,
+    is_ordered,
     main_effects,
 )
 from graft.report.sentences import budget_answers
+from graft.report.statistics import Spread, spread
+from graft.report.trials import Copies
 
 GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
 
@@ -20,6 +23,10 @@ GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("pl
 def trials(levels: list[float], count: int = 9) -> list[dict[int, float]]:
     random = np.random.default_rng(0)
     return [dict(enumerate((level + random.normal(0, 0.01, count)).tolist())) for level in levels]
+
+
+def spreads(levels: list[float]) -> list[Spread]:
+    return [spread(values) for values in trials(levels)]
 
 
 def test_a_grid_is_complete_and_has_two_keys():
@@ -50,7 +57,7 @@ def test_a_budget_takes_three_values():
     assert budget_key(settings) == "dataset.small_per_class"
     assert budget_key(settings[:2]) is None
     assert budget_key([*settings[:2], {"dataset.small_per_class": "null"}]) is None
-    curves = budget_curves("dataset.small_per_class", settings[::-1], trials([0.7, 0.6, 0.5]))
+    curves = budget_curves("dataset.small_per_class", settings[::-1], spreads([0.7, 0.6, 0.5]))
     assert [curve.images for curve in curves] == [[1, 2, 5]]
 
 
@@ -66,3 +73,58 @@ def test_equal_budgets_are_interpolated_in_the_logarithm_and_never_extrapolated(
     (sentence,) = budget_answers("dataset.small_per_class", [big, curve("worse", [10, 1000], [0.1, 0.2])])
     assert sentence == "worse with 1000 images per class does not reach big with 10."
     assert budget_answers("dataset.small_total", [big]) == []
+
+
+def test_a_budget_that_is_no_number_of_images_is_no_point():
+    settings = [{"dataset.small_per_class": images} for images in ("1", "2", "0.5", "all", "5")]
+    assert budget_key(settings) == "dataset.small_per_class"
+    (drawn,) = budget_curves("dataset.small_per_class", settings, spreads([0.5, 0.6, 0.1, 0.9, 0.7]))
+    assert drawn.images == [1, 2, 5]
+
+
+def test_two_jobs_of_one_budget_make_no_curve():
+    settings = [{"dataset.small_per_class": images} for images in ("1", "2", "5", "5")]
+    assert budget_curves("dataset.small_per_class", settings, spreads([0.5, 0.6, 0.7, 0.9])) == []
+
+
+def test_a_curve_s_band_stays_within_0_and_100_percent():
+    settings = [{"dataset.small_per_class": images} for images in ("1", "2", "5")]
+    wide = [spread({0: 1.0, 1: 0.7}), spread({0: 1.0, 1: 0.9}), spread({0: 0.0, 1: 0.1})]
+    (drawn,) = budget_curves("dataset.small_per_class", settings, wide)
+    assert min(drawn.low) == 0
+    assert max(drawn.high) == 1
+
+
+@pytest.mark.parametrize(
+    ("better", "other"),
+    [
+        ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]),
+        ([1.0, 1.0, 1.0], [0.9, 1.0, 1.0]),  # 100 % is reached with 5 images or fewer
+        ([1.0, 1.0, 1.0], [0.999, 1.0, 0.999]),
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9]),
+        ([0.91, 0.91, 0.91], [0.90, 0.92, 0.90]),  # within the noise of all budgets
+    ],
+)
+def test_at_a_ceiling_and_on_a_flat_curve_no_budget_equals_another(better: list[float], other: list[float]):
+    def noisy(label: str, mean: list[float]) -> Curve:
+        return Curve(label, [2, 5, 8], mean, [value - 0.03 for value in mean], [min(1, value + 0.03) for value in mean])
+
+    for make in (noisy, lambda label, mean: curve(label, [2, 5, 8], mean)):
+        if make is noisy or better[0] == 1 or better == other:
+            sentences = budget_answers("dataset.small_per_class", [make("dense512", better), make("plain", other)])
+            assert sentences == ["How many images plain needs to equal dense512 cannot be told."]
+
+
+def test_a_main_effect_of_copies_has_no_test():
+    same = [Copies(dict.fromkeys(range(8), value)) for value in (0.5, 0.6, 0.7, 0.8)]
+    settings = [{"head": head, "lr": lr} for head in ("ridge", "logistic") for lr in ("1", "2")]
+    effects = main_effects(settings, same)
+    assert not effects["p"].notna().to_numpy().any()
+    assert effects["difference"].dropna().tolist() == pytest.approx([-0.2, -0.1])
+
+
+def test_numbers_are_ordered_and_options_are_not():
+    assert is_ordered(["0", "0.5", "1e-3"])
+    assert not is_ordered(["plain", "dense512"])
+    assert not is_ordered(["1", "auto"])
+    assert not is_ordered(["1", "nan"])

@@ -1,6 +1,6 @@
 import pytest
 
-from graft.report.labels import describe, label
+from graft.report.labels import describe, label, title
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,12 @@ def test_labels_are_words(setting: dict[str, str], expected: str):
 )
 def test_a_value_is_described_with_its_key_or_unit_where_it_is_not_clear_alone(key: str, value: str, expected: str):
     assert describe(key, value) == expected
+
+
+@pytest.mark.parametrize("dropout", ["null", "[0.1,0.5]", "high", ""])
+def test_a_dropout_that_is_no_number_is_described_as_it_is(dropout: str):
+    assert label({"head": "plain", "dropout": dropout}) == f"plain with dropout {dropout}"
+
+
+def test_a_configuration_without_its_parts_has_no_title():
+    assert title({}) == title({"backbone": "vgg16", "head": {}}) == ""

@@ -5,7 +5,7 @@ import pytest
 from graft.errors import GraftError
 from graft.report.leaderboard import BY_TEST, BY_VALIDATION, DIFFERENT_IMAGES, DIFFERENT_RANGES, rank_jobs, verdict
 from graft.report.records import Record
-from graft.report.table import cells, table_rows
+from graft.report.table import cells, markdown, table_rows
 
 
 def record(name: str, accuracies: list[float], **result: object) -> Record:
@@ -116,6 +116,7 @@ def test_of_several_baselines_each_job_is_compared_with_its_counterpart():
     board = rank_jobs(jobs, "source:scratch")
     assert board.baseline == "source:scratch, all else equal"
     assert list(board.versus_baseline) == ["big plain"]
+    assert board.without_counterpart == ["big dense"]
     assert board.versus_baseline["big plain"].mean == pytest.approx(0.1)
 
 
@@ -137,3 +138,26 @@ def test_a_baseline_that_no_job_matches_is_refused():
 )
 def test_a_mean_is_compared_at_the_published_precision(mean: float, expected: str):
     assert verdict(mean, 0.835, 0.846) == expected
+
+
+def test_equal_jobs_have_one_rank():
+    board = rank_jobs([record("source=a", WORSE), record("source=b", BETTER), record("source=c", BETTER[::-1])])
+    assert list(board.table["rank"]) == [1, 1, 3]
+    assert list(board.table["standing"]) == ["best", "equal", "worse"]
+    assert [cells(row)["rank"] for row in table_rows(board.table)] == ["1", "1", "3"]
+
+
+def test_a_baseline_whose_job_failed_leaves_the_table():
+    board = rank_jobs([record("source=big", BETTER)], "source:scratch", required=False)
+    assert (board.missing_baseline, board.baseline, len(board.table)) == ("source:scratch", "", 1)
+
+
+def test_the_table_s_interval_counts_the_test_images():
+    board = rank_jobs([record("source=big", [1.0] * 6, images={"test": 4})])
+    (row,) = table_rows(board.table)
+    assert (row["ci95_low"], row["ci95_high"]) == (pytest.approx(0.51, abs=0.001), 1)
+    assert cells(row)["95 %"] == "51.0 to 100.0"
+
+
+def test_bars_and_new_lines_in_names_leave_the_markdown_table_whole():
+    assert markdown(["job", "p"], [["a|b\nc", "1"]]).splitlines()[2] == r"| a\|b c | 1 |"

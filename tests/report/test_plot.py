@@ -2,9 +2,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from PIL import Image
 
-from graft.report.plot import draw_best_curves, draw_curves, draw_ranges, title
+from graft.report.effects import Curve
+from graft.report.labels import title
+from graft.report.plot import (
+    draw_best_curves,
+    draw_budget,
+    draw_curves,
+    draw_differences,
+    draw_effects,
+    draw_ranges,
+)
+from graft.report.statistics import Difference
 
 
 def picture(path: Path) -> np.ndarray:
@@ -68,3 +81,58 @@ def test_a_title_says_what_the_job_is():
         ("backbone", "VGG16"), ("source", "ImageNet"), ("head", "Dense"), ("dataset", "MNIST"),
     )}  # fmt: skip
     assert title(config) == "VGG16 (ImageNet) with a Dense head on MNIST"
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Collect the figures that are saved."""
+    figures: list[Figure] = []
+    monkeypatch.setattr("graft.report.plot.save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def test_a_solved_head_is_a_horizontal_line(drawn: list[Figure]):
+    solved = pandas.DataFrame(
+        [(trial, 1, "test", metric, 0.5) for trial in range(3) for metric in ("accuracy", "loss")],
+        columns=["trial", "epoch", "split", "metric", "value"],
+    )
+    draw_best_curves(Path("x.png"), {"dense": history(("test",)), "ridge": solved}, "test", {"ridge"})
+    panel = drawn[0].axes[0]
+    assert [np.asarray(line.get_xdata()).tolist() for line in panel.lines] == [list(range(1, 30)), [0, 1]]
+    assert np.asarray(panel.lines[1].get_ydata()).tolist() == [50, 50]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["dense", "ridge (no epochs)"]
+
+
+def test_numbers_are_joined_by_lines_and_options_are_not(drawn: list[Figure]):
+    rows = [("head", "plain", 0.99), ("head", "dense", 0.995), ("dropout", "0", 0.99), ("dropout", "0.5", 0.995)]
+    effects = pandas.DataFrame(rows, columns=["key", "value", "mean"])
+    columns = {"difference": [-0.005, np.nan], "difference_low": [-0.04, np.nan], "difference_high": [0.03, np.nan]}
+    draw_effects(Path("x.png"), effects.assign(**{key: 2 * values for key, values in columns.items()}), "test accuracy")
+    assert [axes.lines[0].get_linestyle() for axes in drawn[0].axes] == ["None", "-"]
+    for axes in drawn[0].axes:
+        ends = [end for bars in axes.findobj(LineCollection) for bar in bars.get_segments() if len(bar) for end in bar]
+        assert max(height for _, height in ends) == 100
+
+
+@pytest.mark.filterwarnings("error")
+def test_strange_labels_are_drawn_everywhere(tmp_path: Path):
+    labels = ["$x$ and $y$", "$_{", "_hidden", "long " * 80, "x" * 300, "猫 кот", "[bold]|,", "100 %", "a\nb"]
+    points = Difference(np.array([-1.0, 1.0, 0, 0, 0, 0]), 0.5, None)
+    draw_differences(tmp_path / "1.png", labels[0], dict.fromkeys(labels[1:], points), "accuracy")
+    every = pandas.DataFrame({"label": labels, "accuracy": 0.1 * 3, "low": 0.3, "high": 1.0, "trials": 3})
+    draw_ranges(tmp_path / "2.png", every, "ranked")
+    draw_best_curves(tmp_path / "3.png", {label: history(("test",)) for label in labels}, "test")
+    draw_budget(tmp_path / "4.png", [Curve(it, [1, 2], [0, 1], [0, 1], [0, 1]) for it in labels], "images", "accuracy")
+    effects = pandas.DataFrame({"key": "$k_", "value": labels, "mean": 1.0}).assign(
+        difference=np.nan, difference_low=np.nan, difference_high=np.nan
+    )
+    draw_effects(tmp_path / "5.png", effects, "accuracy")
+    assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+def test_a_mean_that_rounds_below_the_lowest_is_drawn(tmp_path: Path):
+    """0.1 + 0.2 is above 0.3 by a bit: a length of an error bar would be negative."""
+    draw_ranges(tmp_path / "x.png", table(accuracy=[0.3, 0.3], low=[0.1 + 0.2, 0.3], high=[0.3, 0.3 - 1e-17]), "ranked")
+    tight = Difference(np.full(6, 0.3), 0.01, (0.1 + 0.2, 0.3))
+    draw_differences(tmp_path / "y.png", "a", {"b": tight}, "accuracy")
+    assert len(list(tmp_path.glob("*.png"))) == 2

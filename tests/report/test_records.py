@@ -66,7 +66,7 @@ def test_trials_without_an_accuracy_are_left_out_and_a_job_without_any_has_faile
     ("text", "reason"),
     [
         ('{"trials": [{', "Expecting property name"),
-        ("[]", "it has no list of trials"),
+        ("[]", "it is no mapping"),
         ('{"trials": []}', "it has no list of trials"),
         ('{"trials": [{"seed": 0}]}', "a trial in it has no seed or no accuracy"),
         ('{"trials": [{"seed": 0, "accuracy": 1}], "config": 3}', "its config is not a mapping"),
@@ -128,3 +128,42 @@ def test_labels_leave_out_where_the_same_images_are(tmp_path: Path, contents: ob
     for root, dropout in (("/one", 0.0), ("/elsewhere", 0.5)):
         write(tmp_path / root[1:] / "result.json", job(root, dropout, contents=contents))
     assert {record.label for record in read_records([tmp_path]).finished} == {"no dropout", "dropout 0.5"}
+
+
+def test_folders_and_broken_links_with_a_result_s_name_are_named(tmp_path: Path):
+    (tmp_path / "a" / "result.json").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "result.json").symlink_to("/nowhere/result.json")
+    write(tmp_path / "elsewhere" / "result.json", {"trials": trials(0.5)})
+    write(tmp_path / "sweep" / "own" / "result.json", {"trials": trials(0.6)})
+    (tmp_path / "sweep" / "linked file").mkdir()
+    (tmp_path / "sweep" / "linked file" / "result.json").symlink_to(tmp_path / "elsewhere" / "result.json")
+    (tmp_path / "sweep" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "sweep" / "loop").symlink_to(tmp_path)
+    assert read_records([tmp_path]).damaged == {
+        "a/result.json": "it is a folder",
+        "b/result.json": "it is a link to a file that does not exist",
+    }
+    assert [record.name for record in read_records([tmp_path / "sweep"]).finished] == ["linked file", "own", "linked"]
+    names = [record.name for record in read_records([tmp_path]).finished]
+    assert names == ["elsewhere", "sweep/linked file", "sweep/own"]  # a linked folder counts once
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"epoch": 1, "val_accuracy": 31.4}, "its val_accuracy is 31.4, expected a fraction"),
+        ({"epoch": 1, "val_accuracy": "x"}, 'its val_accuracy is "x"'),
+        ({"epoch": None, "val_accuracy": 0.5}, "its epoch is null"),
+        ({"val_accuracy": 0.5}, "it has no epoch"),
+    ],
+)
+def test_a_pruning_is_checked_too(tmp_path: Path, content: dict, reason: str):
+    write(tmp_path / "a" / "pruned.json", content)
+    assert read_records([tmp_path]).damaged["a/pruned.json"].startswith(reason)
+
+
+def test_a_solved_head_is_known_by_its_class(tmp_path: Path):
+    for name, head in (("a", {"_target_": "graft.head.Ridge"}), ("b", {"_target_": "graft.head.Plain"}), ("c", "x")):
+        write(tmp_path / name / "result.json", {"trials": trials(0.5), "config": {"head": head}})
+    assert [record.solved for record in read_records([tmp_path]).finished] == [True, False, False]

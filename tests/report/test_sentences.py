@@ -2,8 +2,9 @@ import numpy as np
 import pandas
 import pytest
 
-from graft.report.sentences import answer, baseline_answer, effects_answer
+from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, effects_answer
 from graft.report.statistics import Difference, compare_all
+from graft.report.trials import Copies
 
 
 def answer_to(levels: dict[str, float], trials: int = 15) -> str:
@@ -32,10 +33,10 @@ def test_one_configuration_has_nothing_to_be_compared_with():
     assert answer_to({"only": 0.5}, trials=1) == "only has 50.0 % in 1 trial; there is nothing to compare it with."
 
 
-def test_equal_configurations_have_a_highest_mean_and_no_best():
+def test_equal_configurations_are_called_equal():
     configurations = {name: dict.fromkeys(range(8), 0.5) for name in "ab"}
     text = answer(configurations, compare_all(configurations))
-    assert text == "a has the highest mean (50.0 %); b is not significantly different from it in 8 trials."
+    assert text == "a and b are equal (50.0 %)."
 
 
 def test_configurations_without_common_trials_cannot_be_compared():
@@ -56,7 +57,7 @@ def test_configurations_with_too_few_common_trials_are_named_last():
     }
     text = answer(configurations, compare_all(configurations))
     assert text == (
-        "a is best (50.0 %); c is 10.0 points worse (95 %: 10.0 to 10.0); "
+        "a is best (50.0 %); c is 10.0 points worse (p 0.008); "
         "d and b have fewer than 6 trials in common with it, too few for a test."
     )
 
@@ -96,3 +97,46 @@ def test_a_main_effect_is_significant_or_not_or_was_not_tested():
         "Main effects, averaged over the other keys: a: 0 50.0, 1 60.0; b: 0 50.0, 1 60.0 (no significant effect); "
         "c: 0 50.0, 1 60.0 (not tested)."
     )
+
+
+def test_several_at_the_top_are_equal_and_the_others_worse():
+    configurations = {
+        "a": dict.fromkeys(range(8), 0.9),
+        "b": {trial: 0.8 if trial % 2 else 1.0 for trial in range(8)},
+        "c": {trial: 0.5 + 0.01 * trial for trial in range(8)},
+    }
+    text = answer(configurations, compare_all(configurations))
+    assert text.startswith("a and b are equal (90.0 %); c is 36.5 points worse (95 %: ")
+
+
+def test_copies_count_as_one_trial_and_have_no_p_value():
+    ridge, logistic = (Copies(dict.fromkeys(range(6), value)) for value in (0.9, 0.92))
+    configurations = {"ridge": ridge, "logistic": logistic}
+    comparison = compare_all(configurations)
+    assert comparison.differences["ridge"].p is None
+    assert answer(configurations, comparison) == (
+        "logistic has the highest mean (92.0 %), but was not tested against any other: "
+        "a test needs 6 common trials, got 1."
+    )
+    assert copies_answer(configurations) == [
+        "All trials of ridge and logistic are the same computation, which no seed changes: they count as one, and "
+        "between two of these there is no test."
+    ]
+    assert copies_answer({"plain": dict(ridge)}) == []
+    trained = {trial: 0.7 + 0.01 * trial for trial in range(6)}
+    assert compare_all({"ridge": ridge, "plain": trained}).differences["plain"].p is not None
+
+
+def test_equal_copies_were_not_tested_either():
+    configurations = {name: Copies(dict.fromkeys(range(6), 0.9)) for name in ("ridge", "logistic")}
+    assert answer(configurations, compare_all(configurations)) == (
+        "ridge and logistic are equal (90.0 %), but no pair was tested: a test needs 6 common trials, got 1."
+    )
+
+
+def test_what_was_not_compared_with_the_baseline_is_said():
+    assert baseline_gaps("", []) == []
+    assert baseline_gaps("source:big", []) == [
+        "No finished job has source:big: nothing is compared with this baseline."
+    ]
+    assert baseline_gaps("", ["a", "b"]) == ["a and b have no counterpart in the baseline."]

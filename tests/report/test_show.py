@@ -14,7 +14,7 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.report.sentences import answer
-from graft.report.show import show_job, show_jobs, show_sweep
+from graft.report.show import PICTURES, show_job, show_jobs, show_sweep
 from graft.report.statistics import Comparison, Difference
 
 
@@ -219,7 +219,7 @@ def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
 def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn = []
     monkeypatch.setattr(
-        "graft.report.show.draw_best_curves", lambda path, jobs, split: drawn.append((list(jobs), split))
+        "graft.report.show.draw_best_curves", lambda path, jobs, split, solved: drawn.append((list(jobs), split))
     )
     rows = "".join(f"{trial},{epoch},val,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
     for rank in range(6):
@@ -280,7 +280,9 @@ def test_several_sweeps_are_one_table_and_what_is_damaged_is_named(tmp_path: Pat
     show_jobs([tmp_path / "first", tmp_path / "second", tmp_path / "first" / "plain"], tmp_path / "out")
     said = capsys.readouterr().out
     assert list(pandas.read_csv(tmp_path / "out" / "leaderboard.csv")["job"]) == ["second/plain", "first/plain"]
-    assert all(f"skipped first/{name}/result.json, which is damaged" in said for name in ("half", "other", "empty"))
+    assert all(f"left out first/{name}/result.json: " in said for name in ("half", "other", "empty"))
+    page = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "Left out: first/empty/result.json: it has no list of trials." in page
 
 
 def test_what_cannot_be_reported_is_said(tmp_path: Path):
@@ -321,3 +323,100 @@ def test_the_golden_sweep_has_its_report(tmp_path: Path):
     expected = pandas.read_csv(golden / "leaderboard.csv")
     pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "leaderboard.csv"), expected, rtol=1e-9)
     assert (tmp_path / "leaderboard.md").read_text() == (golden / "leaderboard.md").read_text()
+
+
+def copies(folder: Path, name: str, accuracy: float) -> None:
+    """Write a job like head=ridge with dataset.draw=first: each trial solves the same problem."""
+    job(folder, f"head={name}", [accuracy] * 6)
+    path = folder / f"head={name}" / "result.json"
+    config = {"head": {"_target_": f"graft.head.{name.title()}"}, "epochs": 9}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config": config, "choices": {"head": name}}))
+
+
+def test_copies_of_one_fit_have_no_p_value_at_any_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for count in (866, 868, 871):  # some of these means are below the lowest by a bit
+        folder = tmp_path / str(count)
+        copies(folder, "ridge", round(count / 918, 6))
+        copies(folder, "logistic", round((count - 1) / 918, 6))
+        show_sweep(folder)
+        said = capsys.readouterr().out
+        assert "All trials of ridge and logistic are the same computation" in said
+        assert "ridge has the highest mean" in said
+        assert "No differences were tested" in said
+        assert not pandas.read_csv(folder / "leaderboard.csv")["p"].notna().to_numpy().any()
+
+
+def test_one_job_of_copies_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    copies(tmp_path, "ridge", 0.9)
+    show_job(json.loads((tmp_path / "head=ridge" / "result.json").read_text()), tmp_path)
+    assert "all are the same computation, which no seed changes: they count as one" in capsys.readouterr().out
+
+
+def test_one_job_s_interval_counts_its_test_images_and_its_mean_the_finished_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job(tmp_path, "small", [1.0, 1.0, 1.0])
+    result = json.loads((tmp_path / "small" / "result.json").read_text())
+    result["images"] = {"big": 1, "small": 1, "val": 0, "test": 4, "ignored": {".heic": 2}}
+    result["trials"] += [{"seed": 7, "accuracy": None, "loss": None, "epoch": 2, "error": "NaN"}]
+    show_job(result, tmp_path)
+    said = capsys.readouterr().out
+    assert "100.0 %, mean of 3 trials" in said
+    assert "51.0 to 100.0 %, of the mean for other test images" in said
+    assert re.search(r"images +big 1, small 1, val 0, test 4 *\n", said)
+
+
+def test_a_ceiling_cannot_be_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    grid(tmp_path, budgets=(2, 5, 8))
+    for path in tmp_path.rglob("result.json"):
+        result = json.loads(path.read_text())
+        result["trials"] = [
+            {**trial, "accuracy": 1.0, "loss": 0.1 + 0.01 * trial["seed"]} for trial in result["trials"]
+        ]
+        path.write_text(json.dumps(result))
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "and 9 others are equal (100.0 %)" in said
+    assert "cannot be told" in said
+    assert "interpolated" not in said
+
+
+def test_a_damaged_history_leaves_the_table_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = "".join(f"0,{epoch},test,accuracy,0.7\n" for epoch in range(3))
+    for name, text in (("fine", rows), ("percent", rows.replace("0.7", "70")), ("empty", "")):
+        job(tmp_path, name, [0.7, 0.8])
+        (tmp_path / name / "history.csv").write_text(f"trial,epoch,split,metric,value\n{text}" if text else "")
+    (tmp_path / "fine" / "train.log").touch()
+    job(tmp_path, "folder", [0.7, 0.8])
+    (tmp_path / "folder" / "history.csv").mkdir()
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "left out percent/history.csv: an accuracy in it is 70, expected a fraction from 0 to 1" in said
+    assert "left out empty/history.csv: No columns to parse from file" in said
+    assert "left out folder/history.csv: it is a folder" in said
+    assert (tmp_path / "curves.png").exists()
+    assert len(pandas.read_csv(tmp_path / "leaderboard.csv")) == 4
+
+
+def test_a_sweep_whose_baseline_failed_has_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    grid(tmp_path)
+    show_sweep(tmp_path, "source:imagenet")
+    assert "No finished job has source:imagenet: nothing is compared" in capsys.readouterr().out
+    assert (tmp_path / "leaderboard.csv").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_strange_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    names = ["$a$ $b$", "_x", "[bold]red[/bold]", ":dog:", "a|b,c", "猫", "y" * 200]
+    for place, name in enumerate(names):
+        job(tmp_path, name, [0.5 + 0.01 * place, 0.6, 0.7])
+    show_sweep(tmp_path)
+    said, text = capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()
+    assert all(name in said for name in names[:-1])
+    assert r"| a\|b,c |" in text
+    assert set(pandas.read_csv(tmp_path / "leaderboard.csv")["job"]) == set(names)
+
+
+def test_readme_s_pictures_have_the_names_on_disk():
+    text = (ROOT / "README.md").read_text()
+    assert {Path(name).name for name in re.findall(r"[\w/]+\.png", text)} <= set(PICTURES)

@@ -64,5 +64,5 @@ def test_the_table_has_a_row_for_each_value_and_curves_are_redrawn_over_all_tria
     (tmp_path / "tensorboard" / "events.old").touch()
     found.draw(tmp_path, ("train", "test"))
     assert not (tmp_path / "tensorboard" / "events.old").exists()
-    points = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss/train/mean")
+    points = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name)).Reload().Scalars("loss/train/mean")
     assert [point.value for point in points] == pytest.approx([0.85, 0.3])

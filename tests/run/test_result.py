@@ -35,7 +35,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert result["accuracy"] == pytest.approx(
         {"mean": np.mean(values), "min": min(values), "max": max(values), "std": np.std(values, ddof=1)}
-        | {"ci95": pytest.approx(interval)}
+        | {"ci95": pytest.approx(interval), "ci95_counts": "training draws"}
     )
     assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
     assert result["images"] == {"big": 2500, "small": 100, "val": 50, "test": 1250}
@@ -73,11 +73,11 @@ def test_without_curves_the_test_is_the_last_epoch_s(run: Run, tmp_path: Path):
 def test_curves_are_bands_over_all_trials(run: Run, tmp_path: Path, at_once: str):
     run(*TINY, f"trials_at_once={at_once}")
     history = pandas.read_csv(tmp_path / "job" / "history.csv")
-    events = EventAccumulator(str(tmp_path / "job" / "tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard" / "job")).Reload()
     for split in ("train", "val", "test"):
         rows = history[(history["split"] == split) & (history["metric"] == "accuracy")]
         expected = rows.pivot(index="epoch", columns="trial", values="value")
-        for line, values in (("mean", np.mean), ("low", np.min), ("high", np.max)):
+        for line, values in (("mean", np.mean), ("trials_lowest", np.min), ("trials_highest", np.max)):
             points = events.Scalars(f"accuracy/{split}/{line}")
             assert [point.step for point in points] == expected.index.tolist()
             assert [point.value for point in points] == pytest.approx(values(expected.to_numpy(), axis=1), abs=1e-5)
@@ -108,7 +108,8 @@ def test_the_saved_model_is_all_that_a_prediction_needs(
 
 def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):
     result = run(*TINY)
-    events = EventAccumulator(str(tmp_path / "job" / "tensorboard"))
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard" / "job"))
     events.Reload()
-    assert events.Scalars("final/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
+    assert events.Scalars("test_accuracy/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
+    assert events.Scalars("test_accuracy/trials_lowest")[0].value == pytest.approx(result["accuracy"]["min"])
     assert "_hparams_/session_start_info" in events.summary_metadata

@@ -72,7 +72,7 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert not [name for name in first if not torch.equal(first[name], second[name])]
     assert (tmp_path / "job/history.csv").read_text() == (tmp_path / "killed/history.csv").read_text()
     assert not list(tmp_path.rglob("*.ckpt"))
-    drawn = [steps(tmp_path / name / "tensorboard") for name in ("job", "killed")]
+    drawn = [steps(tmp_path / name / "tensorboard" / name) for name in ("job", "killed")]
     assert drawn[0] == drawn[1]
 
 

@@ -20,6 +20,12 @@ def baseline_keys(baseline: str) -> set[str]:
     return set(_conditions(baseline))
 
 
+def common_baseline(configs: Sequence[Mapping]) -> str | None:
+    """Return the baseline in the jobs' configurations, if all have the same."""
+    baselines = {(config.get("report") or {}).get("baseline") for config in configs}
+    return baselines.pop() if len(baselines) == 1 else None
+
+
 def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
     """Return the error for a baseline that matches no job; it lists the conditions that would match some.
 
@@ -42,4 +48,4 @@ def _equal(value: str | None, expected: str) -> bool:
     try:
         return value is not None and float(value) == float(expected)  # dropout:0 matches 0.0
     except ValueError:
-        return value == expected
+        return value is not None and value.casefold() == expected.casefold()  # fused:true matches True

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ import pandas
 
 from graft.report.labels import BUDGETS, label
 from graft.report.settings import Setting
-from graft.report.statistics import Accuracies, compare_all, spread
+from graft.report.statistics import TOLERANCE, Spread, compare_all, spread
+from graft.report.trials import Accuracies, Copies
 
 MIN_CURVE_POINTS = 3  # budgets
 
@@ -23,7 +24,7 @@ class Curve:
         label: the configuration without its budget.
         images: budgets, ascending.
         mean: over the trials, for each budget.
-        low: lower end of the mean's 95 % interval; the mean itself if there is one trial.
+        low: lower end of the mean's 95 % interval; the mean itself if there is no interval.
         high: upper end.
     """
 
@@ -49,16 +50,17 @@ class Effects:
     curves: list[Curve]
 
 
-def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) -> Effects:
+def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies], spreads: Sequence[Spread]) -> Effects:
     """Return the effects that a sweep's jobs allow to compute.
 
     Args:
         settings: the jobs' values of the swept keys.
         accuracies: of each job, by seed.
+        spreads: of each job, with the interval of its mean.
     """
     main = main_effects(settings, accuracies) if is_grid(settings) else pandas.DataFrame()
     budget = budget_key(settings)
-    curves = budget_curves(budget, settings, accuracies) if budget else []
+    curves = budget_curves(budget, settings, spreads) if budget else []
     return Effects(main, budget if curves else None, curves)
 
 
@@ -116,40 +118,54 @@ def _averaged(
     averaged = {}
     for value in _sorted({setting[key] for setting in settings}):
         jobs = [by_seed for setting, by_seed in zip(settings, accuracies, strict=True) if setting[key] == value]
-        averaged[value] = {seed: float(np.mean([by_seed[seed] for by_seed in jobs])) for seed in seeds}
+        kind = Copies if all(isinstance(by_seed, Copies) for by_seed in jobs) else dict
+        averaged[value] = kind({seed: float(np.mean([by_seed[seed] for by_seed in jobs])) for seed in seeds})
     return averaged
 
 
 def _sorted(values: set[str]) -> list[str]:
+    return sorted(values, key=float) if is_ordered(values) else sorted(values)
+
+
+def is_ordered(values: Iterable[str]) -> bool:
+    """Return whether all values are numbers, which lines may join."""
     try:
-        return sorted(values, key=float)
+        return all(math.isfinite(float(value)) for value in values)
     except ValueError:
-        return sorted(values)
+        return False
 
 
 def budget_key(settings: Sequence[Setting]) -> str | None:
     """Return the swept key that counts training images, if it has enough values for a curve."""
     for key in BUDGETS:
-        values = {setting[key] for setting in settings if setting.get(key, "null") != "null"}
+        values = {setting[key] for setting in settings if setting.get(key, "").isdecimal()}
         if len(values) >= MIN_CURVE_POINTS:
             return key
     return None
 
 
-def budget_curves(key: str, settings: Sequence[Setting], accuracies: Sequence[Accuracies]) -> list[Curve]:
-    """Return a curve for each combination of the other keys' values; the one of the highest mean first."""
-    points: dict[str, dict[int, Accuracies]] = {}
-    for setting, by_seed in zip(settings, accuracies, strict=True):
-        if setting.get(key, "null") != "null":
+def budget_curves(key: str, settings: Sequence[Setting], spreads: Sequence[Spread]) -> list[Curve]:
+    """Return a curve for each combination of the other keys' values; the one of the highest mean first.
+
+    A budget that is no number of images, such as `all`, has no place on a curve. Nor has a configuration of which two
+    jobs have the same budget, because they differ in what no key says.
+    """
+    points: dict[str, dict[int, list[Spread]]] = {}
+    for setting, own in zip(settings, spreads, strict=True):
+        if setting.get(key, "").isdecimal():
             others = {other: value for other, value in setting.items() if other not in BUDGETS}
-            points.setdefault(label(others), {})[int(setting[key])] = by_seed
-    curves = [_curve(name, by_budget) for name, by_budget in points.items() if len(by_budget) >= MIN_CURVE_POINTS]
+            points.setdefault(label(others), {}).setdefault(int(setting[key]), []).append(own)
+    curves = [
+        _curve(name, {images: own[0] for images, own in by_budget.items()})
+        for name, by_budget in points.items()
+        if len(by_budget) >= MIN_CURVE_POINTS and all(len(own) == 1 for own in by_budget.values())
+    ]
     return sorted(curves, key=lambda curve: -float(np.mean(curve.mean)))
 
 
-def _curve(name: str, by_budget: Mapping[int, Accuracies]) -> Curve:
+def _curve(name: str, by_budget: Mapping[int, Spread]) -> Curve:
     images = sorted(by_budget)
-    spreads = [spread(by_budget[count]) for count in images]
+    spreads = [by_budget[count] for count in images]
     intervals = [point.interval or (point.mean, point.mean) for point in spreads]
     means = [point.mean for point in spreads]
     return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals])
@@ -159,16 +175,25 @@ def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:
     """Find how many images one curve needs for the accuracy that a better one reaches with fewer.
 
     With accuracies u at m images and v at n images, m < n neighboring budgets of the other curve and u <= a <= v, it
-    reaches a at m (n / m)^((a - u) / (v - u)): interpolated linearly in log(images), and never extrapolated.
+    reaches a at m (n / m)^((a - u) / (v - u)): interpolated linearly in log(images), and never extrapolated. Where a is
+    100 %, or within the intervals of several budgets of a flat curve, many numbers of images have it: none is told.
 
     Returns:
         Images of the better curve and of the other, for each accuracy of the better within the other's.
     """
     equal = []
     for images, accuracy in zip(better.images, better.mean, strict=True):
+        fitting = sum(low <= accuracy <= high for low, high in zip(other.low, other.high, strict=True))
+        if accuracy >= 1 - TOLERANCE or fitting > 1:
+            continue
         for (few, low), (many, high) in itertools.pairwise(zip(other.images, other.mean, strict=True)):
             if low <= accuracy <= high and low < high:
                 share = (accuracy - low) / (high - low)
                 equal.append((images, few * (many / few) ** share))
                 break
     return equal
+
+
+def does_not_reach(better: Curve, other: Curve) -> bool:
+    """Return whether all of a curve lies below the start of a better one, intervals included."""
+    return max(other.high) < better.mean[0]

@@ -1,5 +1,7 @@
 """Labels of jobs: their values of the swept keys, in words."""
 
+from collections.abc import Mapping
+
 from graft.report.settings import Setting
 
 BUDGETS = {
@@ -25,7 +27,7 @@ def label(setting: Setting) -> str:
     """Return a setting in words: dense512 with dropout 0.5."""
     names = [describe(key, value) for key, value in setting.items() if key in CLEAR_VALUES]
     details = [describe(key, value) for key, value in setting.items() if key not in (*CLEAR_VALUES, "dropout")]
-    without_dropout = "dropout" in setting and float(setting["dropout"]) == 0
+    without_dropout = setting.get("dropout") in ("0", "0.0")
     if "dropout" in setting and not without_dropout:
         details.insert(0, describe("dropout", setting["dropout"]))
     words = ", ".join(names) + (" with " if names and details else "") + ", ".join(details)
@@ -43,3 +45,14 @@ def describe(key: str, value: str) -> str:
         unit = BUDGETS[key]
         return f"{value} {unit.replace('images', 'image', 1) if value == '1' else unit}"
     return f"{key.rpartition('.')[-1].replace('_', ' ')} {value}"
+
+
+def title(config: Mapping) -> str:
+    """Return a job's configuration in words, VGG16 (ImageNet) with a Dense head on MNIST; "" if it lacks a part."""
+    names = []
+    for group in ("backbone", "source", "head", "dataset"):
+        option = config.get(group)
+        if not isinstance(option, Mapping) or "_target_" not in option:
+            return ""
+        names.append(str(option["_target_"]).split(".")[-1])
+    return "{} ({}) with a {} head on {}".format(*names)

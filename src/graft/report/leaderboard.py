@@ -1,18 +1,22 @@
 """The leaderboard: jobs ranked and compared with the best and a baseline, or each with its published range."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas
 
 from graft.report.baseline import baseline_keys, matches_baseline, unknown_baseline
 from graft.report.records import Record
-from graft.report.statistics import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranking, spread
+from graft.report.statistics import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranks
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
 BY_TEST = "ranked by test accuracy, so the winner's number is optimistic"
 BY_VALIDATION = "ranked by validation accuracy"
+INTERVALS = (
+    "Intervals of means, 95 % each: for other training draws (Student's t), or for other test images (Wilson's) where "
+    "that is wider."
+)
 MARKS = "Marked *: not significantly different from the best; marked ?: too few common trials for a test."
 
 
@@ -28,6 +32,8 @@ class Leaderboard:
         comparison: with the best; None if jobs are not ranked.
         versus_baseline: differences to the baseline, by label.
         baseline: in words.
+        missing_baseline: one that no job matches, as it was asked for.
+        without_counterpart: labels of jobs that no job of the baseline equals in all else.
     """
 
     table: pandas.DataFrame
@@ -37,13 +43,22 @@ class Leaderboard:
     comparison: Comparison | None = None
     versus_baseline: dict[str, Difference] = field(default_factory=dict)
     baseline: str = ""
+    missing_baseline: str = ""
+    without_counterpart: list[str] = field(default_factory=list)
 
     @property
     def metric_name(self) -> str:
         return "validation accuracy" if self.metric == "val_accuracy" else "test accuracy"
 
+    def compared_accuracies(self) -> pandas.DataFrame:
+        """Return the table with the compared accuracies, of validation or test images, in the same columns."""
+        if self.metric == "accuracy":
+            return self.table
+        columns = {f"val_{name}": name for name in ("accuracy", "low", "high")}
+        return self.table.drop(columns=list(columns.values())).rename(columns=columns)
 
-def rank_jobs(records: Sequence[Record], baseline: str | None = None) -> Leaderboard:
+
+def rank_jobs(records: Sequence[Record], baseline: str | None = None, required: bool = True) -> Leaderboard:
     """Rank jobs by validation accuracy if every job has it, otherwise by test accuracy.
 
     Jobs with different published ranges answer different questions: each is compared with its range, and they are
@@ -52,9 +67,10 @@ def rank_jobs(records: Sequence[Record], baseline: str | None = None) -> Leaderb
     Args:
         records: the finished jobs.
         baseline: what to compare the jobs with besides the best, as source:scratch; None: nothing.
+        required: whether to refuse a baseline that no job matches: in a sweep, its job may have failed.
 
     Raises:
-        GraftError: no job matches the baseline.
+        GraftError: no job matches a required baseline.
     """
     metric, order = ("val_accuracy", BY_VALIDATION) if _validated(records) else ("accuracy", BY_TEST)
     reason = _not_comparable(records)
@@ -64,12 +80,13 @@ def rank_jobs(records: Sequence[Record], baseline: str | None = None) -> Leaderb
     if not records:
         return Leaderboard(pandas.DataFrame(), order, metric, [])
     by_label = {record.label: record for record in records}
-    ranked = [by_label[name] for name in ranking({record.label: record.accuracies(metric) for record in records})]
+    places = ranks({record.label: record.accuracies(metric) for record in records})
+    ranked = [by_label[name] for name in places]
     board = Leaderboard(pandas.DataFrame(), order, metric, ranked)
     board.comparison = compare_all({record.label: record.accuracies(metric) for record in ranked})
     if baseline:
-        board.versus_baseline, board.baseline = _versus_baseline(ranked, metric, baseline)
-    board.table = pandas.DataFrame(_ranked_rows(board, board.comparison))
+        _compare_with_baseline(board, baseline, required)
+    board.table = pandas.DataFrame(_ranked_rows(board, board.comparison, places))
     return board
 
 
@@ -101,12 +118,12 @@ def _test_settings(record: Record) -> str:
     return str([count, *(dataset.get(key) for key in ("_target_", "small", "test_per_class"))])
 
 
-def _ranked_rows(board: Leaderboard, comparison: Comparison) -> list[dict[str, object]]:
+def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str, int]) -> list[dict[str, object]]:
     rows = []
-    for rank, record in enumerate(board.records, start=1):
+    for record in board.records:
         versus_best = comparison.differences.get(record.label)
-        row = {"rank": rank, **_results(record, board.metric), **_difference("", versus_best)}
-        row["standing"] = _standing(versus_best)
+        row = {"rank": places[record.label], **_results(record, board.metric), **_difference("", versus_best)}
+        row["standing"] = "equal" if record.label in comparison.tied else _standing(versus_best)
         if board.baseline:
             row |= _difference("baseline_", board.versus_baseline.get(record.label))
         rows.append(row | _costs(record))
@@ -122,13 +139,13 @@ def _results(record: Record, metric: str) -> dict[str, object]:
     reference = record.result.get("reference")
     if reference:
         low, high = reference["low"], reference["high"]
-        compared = verdict(spread(record.accuracies()).mean, low, high)
+        compared = verdict(record.spread().mean, low, high)
         row |= {"reference_low": low, "reference_high": high, "verdict": compared}
     return row
 
 
 def _spread(record: Record, metric: str, prefix: str) -> dict[str, object]:
-    values = spread(record.accuracies(metric))
+    values = record.spread(metric)
     ci95_low, ci95_high = values.interval or (None, None)
     return {
         f"{prefix}accuracy": values.mean,
@@ -168,26 +185,29 @@ def _standing(versus_best: Difference | None) -> str:
     return "worse" if versus_best.significant else "not distinguishable"
 
 
-def _versus_baseline(records: Sequence[Record], metric: str, baseline: str) -> tuple[dict[str, Difference], str]:
+def _compare_with_baseline(board: Leaderboard, baseline: str, required: bool) -> None:
     """Compare jobs with the one that matches the baseline; if several do, with the one that is otherwise equal.
 
-    Returns:
-        The differences by label, and the baseline in words.
-
     Raises:
-        GraftError: no job matches the baseline.
+        GraftError: no job matches a required baseline.
     """
+    records = board.records
     bases = [record for record in records if matches_baseline(baseline, record.choices, record.config)]
     if not bases:
-        raise unknown_baseline(baseline, [record.setting for record in records])
+        if required:
+            raise unknown_baseline(baseline, [record.setting for record in records])
+        board.missing_baseline = baseline
+        return
     pairs = []
-    for record in records:
+    for record in (record for record in records if record not in bases):
         base = bases[0] if len(bases) == 1 else _counterpart(record, bases, baseline_keys(baseline))
-        if base is not None and record not in bases:
+        if base is None:
+            board.without_counterpart.append(record.label)
+        else:
             pairs.append((record, base))
-    tested = differences([(record.accuracies(metric), base.accuracies(metric)) for record, base in pairs])
-    words = bases[0].label if len(bases) == 1 else f"{baseline}, all else equal"
-    return {record.label: difference for (record, _), difference in zip(pairs, tested, strict=True)}, words
+    tested = differences([(record.accuracies(board.metric), base.accuracies(board.metric)) for record, base in pairs])
+    board.versus_baseline = {record.label: it for (record, _), it in zip(pairs, tested, strict=True)}
+    board.baseline = bases[0].label if len(bases) == 1 else f"{baseline}, all else equal"
 
 
 def _counterpart(record: Record, bases: Sequence[Record], keys: set[str]) -> Record | None:

@@ -1,17 +1,21 @@
 """Reads the results of finished, failed and pruned jobs from their folders; needs neither the data nor torch."""
 
-import json
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, PRUNED, RESULT, TRIAL_RUN
+from graft.report.job_files import check_pruning, check_result, read_json
 from graft.report.labels import label
+from graft.report.sentences import percent
 from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
-from graft.report.statistics import Accuracies
+from graft.report.statistics import Spread, spread
+from graft.report.trials import Accuracies, accuracies, num_images
+
+JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
+SOLVED_HEADS = ("Ridge", "Logistic")  # by scikit-learn, without epochs
 
 
 @dataclass
@@ -45,10 +49,19 @@ class Record:
         tested_on = contents.get("tested_on") if isinstance(contents, dict) else None
         return tested_on if isinstance(tested_on, str) else None
 
+    @property
+    def solved(self) -> bool:
+        """Whether scikit-learn fits its heads, without epochs."""
+        head = self.config.get("head")
+        return isinstance(head, dict) and str(head.get("_target_")).rpartition(".")[-1] in SOLVED_HEADS
+
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies by seed; a trial whose loss became NaN has none."""
-        values = {trial["seed"]: trial.get(metric) for trial in self.result["trials"]}
-        return {seed: value for seed, value in values.items() if _is_finite(value)}
+        return accuracies(self.result, metric)
+
+    def spread(self, metric: str = "accuracy") -> Spread:
+        """Return the summary of these accuracies, with the interval of their mean."""
+        return spread(self.accuracies(metric), num_images(self.result, metric))
 
 
 @dataclass
@@ -77,7 +90,7 @@ class PrunedJob:
 
 @dataclass
 class DamagedFile:
-    """A file that cannot be read."""
+    """A file that cannot be read, or whose content is no result."""
 
     name: str
     reason: str
@@ -109,14 +122,13 @@ def read_records(folders: Sequence[Path]) -> Records:
     for folder in folders:
         if not folder.is_dir():
             raise GraftError(f"there is no folder {folder}; try outputs, or the folder of one sweep")
-    paths = {
-        path.resolve(): None  # counts once if its folder is given twice, or is inside another
-        for folder in folders
-        for name in (RESULT, FAILURE, TRIAL_RUN, PRUNED)
-        for path in sorted(folder.rglob(name))
-    }
-    root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
-    jobs = [_read(path, root) for path in paths]
+    roots = [folder.resolve() for folder in folders]
+    paths: dict[Path, Path] = {}
+    for path in sorted({path for folder in roots for path in _job_files(folder)}, key=_links_last):
+        # A file counts once if its folder is given twice, is inside another, or is linked to.
+        paths.setdefault(path.parent.resolve() / path.name, path)
+    root = Path(os.path.commonpath(roots))
+    jobs = [_read(path, root) for path in paths.values()]
     failed = {job.name: job.reason for job in jobs if isinstance(job, FailedJob)}
     # A job that ran twice may have left two files: a failure counts more than a result, a result more than a
     # trial run or a pruning.
@@ -132,38 +144,39 @@ def read_records(folders: Sequence[Path]) -> Records:
     )
 
 
+def _job_files(folder: Path) -> Iterator[Path]:
+    """Find the files below a folder by which a job is known; of linked folders, only those of jobs themselves."""
+    for parent, subfolders, names in os.walk(folder):
+        linked = [Path(parent, name) for name in subfolders if Path(parent, name).is_symlink()]
+        yield from (Path(parent, name) for name in JOB_FILES if name in (*names, *subfolders))
+        yield from (path / name for path in linked for name in JOB_FILES if (path / name).is_file())
+
+
+def _links_last(path: Path) -> tuple[bool, Path]:
+    return path.parent.is_symlink(), path
+
+
 def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob | DamagedFile:
-    """Read one file that a job has left; `read_result` would not say why a file is damaged."""
+    """Read one file that a job has left; `read_result` would not say why a file is left out."""
     folder = path.parent
     name = folder.name if folder == root else str(folder.relative_to(root))
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if path.name == FAILURE:
             return FailedJob(name, str(content["error"]))
         if path.name == TRIAL_RUN:
             return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")
         if path.name == PRUNED:
-            accuracy = 100 * content["val_accuracy"]
-            return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy:.1f} %")
-        _check_result(content)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        return DamagedFile(f"{name}/{path.name}", str(error) or type(error).__name__)
+            check_pruning(content)
+            accuracy = percent(content["val_accuracy"])
+            return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy} %")
+        check_result(content)
+    except KeyError as error:
+        return DamagedFile(f"{name}/{path.name}", f"it has no {error.args[0]}")
+    except (ValueError, OSError) as error:
+        return DamagedFile(f"{name}/{path.name}", str(error))
     record = Record(name, content, folder)
     return record if record.accuracies() else FailedJob(name, "none of its trials finished")
-
-
-def _check_result(result: object) -> None:
-    """Refuse anything but a job's result.
-
-    Raises:
-        ValueError: names the missing part.
-    """
-    if not isinstance(result, dict) or not isinstance(result.get("trials"), list) or not result["trials"]:
-        raise ValueError("it has no list of trials")
-    if not all(isinstance(trial, dict) and {"seed", "accuracy"} <= trial.keys() for trial in result["trials"]):
-        raise ValueError("a trial in it has no seed or no accuracy")
-    if not isinstance(result.get("config") or {}, dict):
-        raise ValueError("its config is not a mapping")
 
 
 def _failed_trials(records: Sequence[Record]) -> dict[str, str]:
@@ -171,7 +184,7 @@ def _failed_trials(records: Sequence[Record]) -> dict[str, str]:
         f"{record.name}, trial of seed {trial['seed']}": str(trial["error"])
         for record in records
         for trial in record.result["trials"]
-        if "error" in trial
+        if trial.get("error") is not None
     }
 
 
@@ -184,7 +197,7 @@ def _set_labels(records: Sequence[Record]) -> None:
     labels = [label(setting) for setting in settings]
     for index, record in enumerate(records):
         record.choices, record.setting, words = choices[index], settings[index], labels[index]
-        record.label = words or record.name
+        record.label = " ".join((words or record.name).split())
         if words and labels.count(words) > 1:
             record.label += f" ({record.name})"
 
@@ -202,7 +215,3 @@ def _told_apart_by_root(records: Sequence[Record]) -> list[dict]:
         else record.config
         for record in records
     ]
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas
 
-from graft.report.effects import Curve, equal_budgets
+from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.labels import describe
-from graft.report.statistics import LEVEL, MIN_TRIALS, Accuracies, Comparison, Difference, spread
+from graft.report.statistics import LEVEL, MIN_TRIALS, Comparison, Difference, spread
+from graft.report.trials import Accuracies, Copies
 
 MAX_NAMES = 3  # configurations that a sentence names; it counts the others
 
@@ -44,14 +45,35 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison) -> 
         return (
             f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
+    if comparison.tied:
+        first = f"{_name_first([best, *comparison.tied])} are equal ({percent(top.mean)} %)"
+    else:
+        first = f"{best} {'is best' if _significant(versus_best) else 'has the highest mean'} ({percent(top.mean)} %)"
     if all(difference.p is None for difference in versus_best.values()):
-        return (
-            f"{best} has the highest mean ({percent(top.mean)} %), but was not tested against any other: "
-            f"a test needs {MIN_TRIALS} common trials, got {_common_trials(versus_best.values())}."
-        )
-    worse = _significant(versus_best)
-    first = f"{best} {'is best' if worse else 'has the highest mean'} ({percent(top.mean)} %)"
-    return "; ".join([first, *_not_significant(versus_best), *worse, *_untested(versus_best)]) + "."
+        untested = "no pair was tested" if comparison.tied else "was not tested against any other"
+        got = _common_trials(versus_best.values())
+        return f"{first}, but {untested}: a test needs {MIN_TRIALS} common trials, got {got}."
+    others = {name: difference for name, difference in versus_best.items() if name not in comparison.tied}
+    return "; ".join([first, *_not_significant(others), *_significant(others), *_untested(others)]) + "."
+
+
+def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
+    """Name the configurations whose trials are all the same computation, in a sentence if there are any."""
+    names = [name for name, accuracies in configurations.items() if isinstance(accuracies, Copies)]
+    if not names:
+        return []
+    pair = "" if len(names) == 1 else ", and between two of these there is no test"
+    same = f"All trials of {_name_first(names)} are the same computation, which no seed changes"
+    return [f"{same}: they count as one{pair}."]
+
+
+def baseline_gaps(missing: str, without_counterpart: Sequence[str]) -> list[str]:
+    """Say what was not compared with the baseline: everything, or jobs without a counterpart in it."""
+    sentences = [f"No finished job has {missing}: nothing is compared with this baseline."] if missing else []
+    if without_counterpart:
+        verb = "has" if len(without_counterpart) == 1 else "have"
+        sentences.append(f"{_name_first(without_counterpart)} {verb} no counterpart in the baseline.")
+    return sentences
 
 
 def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference]) -> str:
@@ -90,9 +112,11 @@ def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:
             fewer = describe(key, join_words([str(images) for images, _ in equal]))
             more = join_words([f"{images:.1f}" if images < 10 else f"{images:.0f}" for _, images in equal])
             sentences.append(f"{best.label} with {fewer} equals {other.label} with {more} (interpolated).")
-        elif max(other.mean) < best.mean[0]:
+        elif does_not_reach(best, other):
             most = describe(key, str(other.images[-1]))
             sentences.append(f"{other.label} with {most} does not reach {best.label} with {best.images[0]}.")
+        else:
+            sentences.append(f"How many images {other.label} needs to equal {best.label} cannot be told.")
     return sentences
 
 
@@ -154,9 +178,8 @@ def _gap(difference: Difference) -> str:
 
 
 def _certainty(difference: Difference) -> str:
-    """Return a significant difference's interval, as of a size without sign; p if the interval includes 0."""
-    assert difference.interval is not None
-    low, high = difference.interval
+    """Return a significant difference's interval, as of a size without sign; p if it is missing or includes 0."""
+    low, high = difference.interval or (0.0, 0.0)
     if (difference.mean or 0) < 0:
         low, high = -high, -low
     if low <= 0:  # Bonferroni's interval is slightly wider than Holm's test is strict

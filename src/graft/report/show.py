@@ -1,5 +1,6 @@
 """Reports: one job's summary; the comparison of several jobs as sentences, tables and pictures."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import HISTORY
+from graft.report.baseline import common_baseline
 from graft.report.effects import Effects, sweep_effects
-from graft.report.labels import BUDGETS
-from graft.report.leaderboard import MARKS, Leaderboard, rank_jobs, verdict
+from graft.report.job_files import read_history
+from graft.report.labels import BUDGETS, title
+from graft.report.leaderboard import INTERVALS, MARKS, Leaderboard, rank_jobs, verdict
 from graft.report.plot import (
     LINES,
     draw_best_curves,
@@ -22,44 +25,55 @@ from graft.report.plot import (
     draw_differences,
     draw_effects,
     draw_ranges,
-    title,
 )
-from graft.report.records import Record, Records, read_records
-from graft.report.sentences import answer, baseline_answer, budget_answers, count_trials, effects_answer, percent
-from graft.report.statistics import describe_method
+from graft.report.records import Records, read_records
+from graft.report.sentences import (
+    answer,
+    baseline_answer,
+    baseline_gaps,
+    budget_answers,
+    copies_answer,
+    count_trials,
+    effects_answer,
+    percent,
+    span,
+)
+from graft.report.statistics import describe_method, spread
 from graft.report.table import cells, effects_table, markdown, table_rows
+from graft.report.trials import Copies, accuracies, num_images
 
 CURVES = "curves.png"
+IMAGES = ("big", "small", "val", "test")
 PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES)
 
 
 def show_job(result: dict, folder: Path) -> None:
     """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
-    accuracy, images, parameters = result["accuracy"], result["images"], result["parameters"]
+    values, images, parameters = accuracies(result), result["images"], result["parameters"]
+    accuracy = spread(values, num_images(result))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    mean = f"{percent(accuracy['mean'])} %, mean of {count_trials(len(result['trials']))}"
-    table.add_row("test accuracy", mean, style="bold")
+    table.add_row("test accuracy", f"{percent(accuracy.mean)} %, mean of {count_trials(len(values))}", style="bold")
     if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
-        values = [trial["balanced_accuracy"] for trial in result["trials"] if "error" not in trial]
-        table.add_row("balanced accuracy", f"{percent(sum(values) / len(values))} %, classes of equal weight")
-    table.add_row("lowest to highest", f"{percent(accuracy['min'])} to {percent(accuracy['max'])} %")
+        balanced = [trial["balanced_accuracy"] for trial in result["trials"] if trial.get("error") is None]
+        table.add_row("balanced accuracy", f"{percent(sum(balanced) / len(balanced))} %, classes of equal weight")
+    table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
     interval = "needs two trials"
-    if accuracy["ci95"] is not None:
-        low, high = accuracy["ci95"]  # Student's t may exceed [0, 1]
-        interval = f"{percent(max(0, low))} to {percent(min(1, high))} %, of the mean"
+    if accuracy.interval is not None:
+        interval = f"{span(*accuracy.interval)} %, of the mean for other {accuracy.counts}"
     table.add_row("95 % interval", interval)
+    if isinstance(values, Copies):
+        table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
     if result["reference"]:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
-        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
+        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy.mean, low, high)}"
         table.add_row("published range", compared)
-    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in ("big", "small", "val", "test")))
+    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
     if images.get("ignored"):
         table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
-    console = _console()
-    console.print(table)
-    console.print(f"written to {folder}", soft_wrap=True)
+    _console().print(table)
+    _console().print(f"written to {folder}", soft_wrap=True)
 
 
 def show_curves(folder: Path, config: dict, output: Path) -> None:
@@ -70,10 +84,20 @@ def show_curves(folder: Path, config: dict, output: Path) -> None:
         config: its plain configuration.
         output: the folder to draw into.
     """
-    if (folder / HISTORY).exists():
-        history = pandas.read_csv(folder / HISTORY)
-        if len(set(history["epoch"])) > 1:  # a head that is fitted in closed form has no curve
-            draw_curves(output / CURVES, history, title(config) if config else folder.name)
+    history = _history(folder, folder.name)
+    if history is not None and len(set(history["epoch"])) > 1:  # a head that is fitted in closed form has no curve
+        draw_curves(output / CURVES, history, title(config) or folder.name)
+
+
+def _history(folder: Path, name: str) -> pandas.DataFrame | None:
+    """Return a job's history; None if it has none, or a damaged one, which is told."""
+    if not os.path.lexists(folder / HISTORY):
+        return None
+    try:
+        return read_history(folder / HISTORY)
+    except (ValueError, OSError) as error:
+        _console().print(f"left out {name}/{HISTORY}: {error}", style="red", soft_wrap=True)
+        return None
 
 
 def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
@@ -82,10 +106,12 @@ def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
     Returns:
         The failed jobs' reasons by name.
     """
-    return show_jobs([folder], folder, baseline)
+    return show_jobs([folder], folder, baseline, required=False)
 
 
-def show_jobs(folders: Sequence[Path], output: Path, baseline: str | None = None) -> dict[str, str]:
+def show_jobs(
+    folders: Sequence[Path], output: Path, baseline: str | None = None, required: bool = True
+) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
     Writes `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
@@ -96,51 +122,49 @@ def show_jobs(folders: Sequence[Path], output: Path, baseline: str | None = None
         output: the folder to write into.
         baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
             configurations, if all have the same.
+        required: whether to refuse a baseline that no job matches.
 
     Returns:
         The failed jobs' reasons by name.
 
     Raises:
-        GraftError: a folder is missing, has no results, or no job matches the baseline.
+        GraftError: a folder is missing, has no results, or no job matches a required baseline.
     """
     records, console = read_records(folders), _console()
     for name, reason in records.damaged.items():
-        console.print(f"skipped {name}, which is damaged: {reason}", style="red", soft_wrap=True)
+        console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
     if not records.finished and not records.failed:
         where = ", ".join(str(folder) for folder in folders)
         raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
-    board = rank_jobs(records.finished, baseline or _common_baseline(records.finished))
+    asked = baseline or common_baseline([record.config for record in records.finished])
+    board = rank_jobs(records.finished, asked, required=required and baseline is not None)
     for picture in PICTURES:
         (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
     if board.records:
-        _show_board(board, output, console)
+        _show_board(board, records, output, console)
     _print_unfinished(records, console)
     console.print(f"written to {output}", soft_wrap=True)
     return records.failed
 
 
 def _console() -> Console:
-    # No markup: a job's name may contain brackets, dataset.small=[cat,dog].
-    return Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    # No markup: a job's name may contain brackets or colons, dataset.small=[cat,dog].
+    return Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False, highlight=False)
 
 
-def _common_baseline(records: Sequence[Record]) -> str | None:
-    """Return the baseline in the jobs' configurations, if all have the same."""
-    baselines = {(record.config.get("report") or {}).get("baseline") for record in records}
-    return baselines.pop() if len(baselines) == 1 else None
-
-
-def _show_board(board: Leaderboard, output: Path, console: Console) -> None:
+def _show_board(board: Leaderboard, records: Records, output: Path, console: Console) -> None:
     """Print, draw and write the comparison of finished jobs."""
-    ranked = board.records if board.comparison is not None else []
-    accuracies = [record.accuracies(board.metric) for record in ranked]
-    effects = sweep_effects([record.setting for record in ranked], accuracies)
+    ranked, metric = board.records if board.comparison is not None else [], board.metric
+    values, spreads = [job.accuracies(metric) for job in ranked], [job.spread(metric) for job in ranked]
+    effects = sweep_effects([job.setting for job in ranked], values, spreads)
     sentences = _sentences(board, effects)
     _print_table(board, console)
     _draw(board, effects, output)
     for sentence in sentences:
         console.print(sentence, soft_wrap=True)
-    _write(board, effects, sentences, output)
+    missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
+    missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
+    _write(board, effects, sentences + missing, output)
 
 
 def _print_table(board: Leaderboard, console: Console) -> None:
@@ -166,9 +190,11 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     """Return the sentences about ranked jobs; none if the jobs are not ranked."""
     if board.comparison is None:
         return []
-    sentences = [answer({record.label: record.accuracies(board.metric) for record in board.records}, board.comparison)]
+    configurations = {record.label: record.accuracies(board.metric) for record in board.records}
+    sentences = [answer(configurations, board.comparison), *copies_answer(configurations)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline))
+    sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
     if len(effects.main):
         sentences.append(effects_answer(effects.main))
     if effects.budget:
@@ -180,12 +206,12 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
-    return [*sentences, "Intervals of means: Student's t, 95 % each."]
+    return [*sentences, INTERVALS]
 
 
 def _draw(board: Leaderboard, effects: Effects, output: Path) -> None:
     """Draw all pictures that the jobs allow."""
-    draw_ranges(output / "leaderboard.png", _compared_accuracies(board), board.order, board.metric_name)
+    draw_ranges(output / "leaderboard.png", board.compared_accuracies(), board.order, board.metric_name)
     _draw_curves(board, output)
     if board.comparison is None:
         return
@@ -198,14 +224,6 @@ def _draw(board: Leaderboard, effects: Effects, output: Path) -> None:
         draw_budget(output / "budget.png", effects.curves, BUDGETS[effects.budget], board.metric_name)
 
 
-def _compared_accuracies(board: Leaderboard) -> pandas.DataFrame:
-    """Return the table with the accuracies that were compared, on validation or test images, in the same columns."""
-    if board.metric == "accuracy":
-        return board.table
-    columns = {f"val_{name}": name for name in ("accuracy", "low", "high")}
-    return board.table.drop(columns=list(columns.values())).rename(columns=columns)
-
-
 def _draw_curves(board: Leaderboard, output: Path) -> None:
     """Draw the learning curves of one job or of the best; none of jobs that answer different questions."""
     if len(board.records) == 1:
@@ -213,10 +231,12 @@ def _draw_curves(board: Leaderboard, output: Path) -> None:
         show_curves(record.folder, record.config, output)
     elif board.comparison is not None:
         split = "val" if board.metric == "val_accuracy" else "test"
-        best = [record for record in board.records[: len(LINES)] if (record.folder / HISTORY).exists()]
-        histories = {record.label: pandas.read_csv(record.folder / HISTORY) for record in best}
+        best = board.records[: len(LINES)]
+        found = {record.label: _history(record.folder, record.name) for record in best}
+        histories = {label: history for label, history in found.items() if history is not None}
+        solved = {record.label for record in best if record.solved}
         if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):
-            draw_best_curves(output / CURVES, histories, split)
+            draw_best_curves(output / CURVES, histories, split, solved)
 
 
 def _write(board: Leaderboard, effects: Effects, sentences: Sequence[str], output: Path) -> None:

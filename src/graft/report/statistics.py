@@ -22,14 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.05
+from graft.report.intervals import LEVEL, TOLERANCE, mean_interval
+from graft.report.trials import Accuracies, Copies
+
 # If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
 # p = 2 / 2^n: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may report p < 5 % for 3 pairs, but only by assuming normally
 # distributed differences, which 3 pairs cannot show.
 MIN_TRIALS = 6
-TOLERANCE = 1e-9  # for equal accuracies; one test image changes an accuracy by at least a million times more
-
-Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Spread:
 
     Attributes:
         std: sample standard deviation; None for a single trial.
-        interval: 95 % interval of the mean, Student's t; None for a single trial.
+        interval: 95 % interval of the mean; None for a single trial, or if nothing can be said.
+        counts: what the interval counts, in words: training draws, or test images.
     """
 
     num_trials: int
@@ -47,6 +47,7 @@ class Spread:
     high: float
     std: float | None
     interval: tuple[float, float] | None
+    counts: str | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Difference:
     Attributes:
         per_trial: d_k, of shape (common trials,), positive where the first is better.
         p: two-sided, Holm-corrected; None with fewer than `MIN_TRIALS` common trials.
-        interval: of the mean difference, Bonferroni-corrected; None as p is.
+        interval: of the mean difference, Bonferroni-corrected, in [-1, 1]; None as p is, and without variance.
     """
 
     per_trial: np.ndarray
@@ -75,36 +76,59 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All configurations compared with the one of the highest mean."""
+    """All configurations compared with the one of the highest mean.
+
+    Attributes:
+        best: its name; the first of several with equal means.
+        differences: of every other configuration to the best.
+        num_tested: pairs that had enough common trials; the correction is for their number.
+        tied: the others whose mean equals the best's.
+    """
 
     best: str
-    differences: dict[str, Difference]  # of every other configuration to the best
-    num_tested: int  # pairs that had enough common trials; the correction is for their number
+    differences: dict[str, Difference]
+    num_tested: int
+    tied: Sequence[str] = ()
 
 
-def spread(accuracies: Accuracies) -> Spread:
-    """Summarize the accuracies of one configuration, which has at least one trial."""
+def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
+    """Summarize the accuracies of one configuration, which has at least one trial.
+
+    Args:
+        accuracies: by seed.
+        images: number of different images on which they were measured; None if unknown.
+    """
     values = np.array(list(accuracies.values()))
-    n, mean = len(values), float(values.mean())
-    std, interval = None, None
-    if n > 1:
-        std = float(values.std(ddof=1))
-        half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * std / n**0.5
-        interval = mean - half, mean + half
-    return Spread(n, mean, float(values.min()), float(values.max()), std, interval)
+    low, high = float(values.min()), float(values.max())
+    mean = min(max(float(values.mean()), low), high)  # the mean of equal numbers may differ from them in its last bit
+    std = float(values.std(ddof=1)) if len(values) > 1 else None
+    interval = mean_interval(values.tolist(), images)
+    ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)
+    return Spread(len(values), mean, low, high, std, ends, counts)
 
 
-def summary(values: Sequence[float]) -> dict[str, float | list[float] | None]:
-    """Return a `Spread` as `result.json` stores it: mean, min, max, std and ci95."""
-    overall = spread(dict(enumerate(values)))
+def summary(values: Sequence[float], images: int | None = None) -> dict[str, float | list[float] | str | None]:
+    """Return a `Spread` as `result.json` stores it: mean, min, max, std, ci95, and what this interval counts."""
+    overall = spread(dict(enumerate(values)), images)
     ci95 = None if overall.interval is None else list(overall.interval)
-    return {"mean": overall.mean, "min": overall.low, "max": overall.high, "std": overall.std, "ci95": ci95}
+    described = {"mean": overall.mean, "min": overall.low, "max": overall.high, "std": overall.std}
+    return {**described, "ci95": ci95, "ci95_counts": overall.counts}
+
+
+def ranks(configurations: Mapping[str, Accuracies]) -> dict[str, int]:
+    """Return the configurations' ranks, the highest mean first; equal means have one rank and keep their order."""
+    left = {name: spread(accuracies).mean for name, accuracies in configurations.items()}
+    ranked: dict[str, int] = {}
+    while left:
+        lowest = max(left.values()) - TOLERANCE
+        ranked |= dict.fromkeys((name for name, mean in left.items() if mean >= lowest), len(ranked) + 1)
+        left = {name: mean for name, mean in left.items() if name not in ranked}
+    return ranked
 
 
 def ranking(configurations: Mapping[str, Accuracies]) -> list[str]:
     """Return the configurations from the highest mean to the lowest; equal ones in their given order."""
-    means = {name: np.mean(list(accuracies.values())) for name, accuracies in configurations.items()}
-    return sorted(means, key=lambda name: -round(float(means[name]) / TOLERANCE))
+    return list(ranks(configurations))
 
 
 def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
@@ -130,7 +154,8 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
         plain: -0.050 (-0.054 to -0.046) True
         wide: 0.000 (-0.015 to 0.015) False
     """
-    best = ranking(configurations)[0]
+    placed = ranks(configurations)
+    best, *tied = (name for name, rank in placed.items() if rank == 1)
     pairs = list(itertools.combinations(configurations, 2))
     tested = differences([(configurations[first], configurations[second]) for first, second in pairs])
     to_best = {}
@@ -139,7 +164,8 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
             to_best[second] = _negated(difference)
         elif second == best:
             to_best[first] = difference
-    return Comparison(best, to_best, sum(difference.p is not None for difference in tested))
+    equal = [name for name in tied if not to_best[name].significant]  # its common trials may differ from its mean
+    return Comparison(best, to_best, sum(difference.p is not None for difference in tested), equal)
 
 
 def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Difference]:
@@ -149,14 +175,17 @@ def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Differen
     enough common trials, intervals have Bonferroni's, so that all m hold simultaneously with 95 % probability.
     Bonferroni is more conservative than Holm: an interval may include 0 although p < 5 %.
     """
-    per_trial = [
-        np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
-        for first, second in pairs
-    ]
+    per_trial = [_per_trial(first, second) for first, second in pairs]
     enough = [index for index, values in enumerate(per_trial) if len(values) >= MIN_TRIALS]
     p, intervals = _paired_t_tests([per_trial[index] for index in enough])
     tested = dict(zip(enough, zip(holm(p), intervals, strict=True), strict=True))
     return [Difference(values, *tested.get(index, (None, None))) for index, values in enumerate(per_trial)]
+
+
+def _per_trial(first: Accuracies, second: Accuracies) -> np.ndarray:
+    """Return the differences of the common trials; two configurations of copies have one, whatever their number."""
+    values = np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
+    return values[:1] if isinstance(first, Copies) and isinstance(second, Copies) else values
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -189,26 +218,28 @@ def _negated(difference: Difference) -> Difference:
     return Difference(-difference.per_trial, difference.p, interval and (-interval[1], -interval[0]))
 
 
-def _paired_t_tests(per_trial: Sequence[np.ndarray]) -> tuple[list[float], list[tuple[float, float]]]:
+def _paired_t_tests(per_trial: Sequence[np.ndarray]) -> tuple[list[float], list[tuple[float, float] | None]]:
     """Return each pair's uncorrected p-value, and its interval corrected for the number of pairs.
 
     Args:
         per_trial: differences of each pair, each of shape (n,), where n differs between pairs.
     """
     p = np.empty(len(per_trial))
-    low, high = np.empty(len(per_trial)), np.empty(len(per_trial))
+    intervals: list[tuple[float, float] | None] = [None] * len(per_trial)
     by_length: dict[int, list[int]] = {}
     for index, values in enumerate(per_trial):
         if np.ptp(values) > TOLERANCE:
             by_length.setdefault(len(values), []).append(index)
             continue
-        # Without variance t is infinite, or 0 / 0 for equal configurations: p is the sign test's, or 1.
+        # Without variance t is infinite, or 0 / 0 for equal configurations: p is the sign test's, or 1. An interval
+        # of width 0 would claim to know the difference exactly.
         p[index] = 1.0 if abs(values[0]) < TOLERANCE else 2.0 ** (1 - len(values))
-        low[index] = high[index] = values.mean()
     # One call for all pairs of the same n: 64 configurations are 2,016 pairs.
     for same in by_length.values():
         stacked = np.stack([per_trial[index] for index in same])  # (pairs, n)
         tested = stats.ttest_rel(stacked, np.zeros_like(stacked), axis=1)
         interval = tested.confidence_interval(1 - LEVEL / len(per_trial))
-        p[same], low[same], high[same] = tested.pvalue, interval.low, interval.high
-    return p.tolist(), list(zip(low.tolist(), high.tolist(), strict=True))
+        p[same] = tested.pvalue
+        for index, low, high in zip(same, interval.low.clip(min=-1), interval.high.clip(max=1), strict=True):
+            intervals[index] = float(low), float(high)
+    return p.tolist(), intervals

@@ -26,7 +26,7 @@ def cells(row: Mapping[str, Any], short: bool = False) -> dict[str, str]:
     ranked, validated = "rank" in row, "val_accuracy" in row
     whole = not ranked or not short
     prefix = "val_" if validated else ""
-    mark = {"best": "", "worse": "", "not distinguishable": " *"}.get(row.get("standing", ""), " ?")
+    mark = {"best": "", "equal": "", "worse": "", "not distinguishable": " *"}.get(row.get("standing", ""), " ?")
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, f"{row.get('rank')}{mark}"),
         ("job", True, str(row["job"]).replace("experiment=", "")),
@@ -61,8 +61,9 @@ def effects_table(effects: pandas.DataFrame) -> str:
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [list(headers), ["---"] * len(headers), *rows]
+    """Return a table in Markdown; a bar within a text would begin a new cell, and a new line would end the table."""
+    texts = [[" ".join(text.replace("|", r"\|").splitlines()) for text in row] for row in (headers, *rows)]
+    lines = [texts[0], ["---"] * len(headers), *texts[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -71,8 +72,7 @@ def _percent(fraction: float | None) -> str:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    """Return an interval of accuracies; Student's t may exceed [0, 1]."""
-    return "" if low is None or high is None else span(max(0.0, low), min(1.0, high))
+    return "" if low is None or high is None else span(low, high)
 
 
 def _count(number: float | None) -> str:

@@ -1,5 +1,6 @@
 """A job's history: every trial's metrics of every epoch, gathered fit by fit."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pandas
 import torch
 
-from graft.training.logger import band, curves
+from graft.training.logger import EVENTS, band, curves
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 # Prefix of each final split's metrics; test-time augmentation overrides the plain result.
@@ -114,9 +115,8 @@ class JobHistory:
             folder: the job's.
             splits: those that have curves.
         """
-        for events in (folder / "tensorboard").glob("events*"):
-            events.unlink()
-        logger = curves(folder, "tensorboard", splits)
+        shutil.rmtree(folder / EVENTS, ignore_errors=True)
+        logger = curves(folder, splits)
         for (split, metric, epoch), values in self._values.items():
             logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
         logger.finalize("success")

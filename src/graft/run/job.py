@@ -25,6 +25,7 @@ from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show import show_curves, show_job
 from graft.report.statistics import summary
+from graft.report.trials import accuracies, num_images
 from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr
@@ -223,24 +224,23 @@ class Job:
         Raises:
             GraftError: all trials failed.
         """
-        plan, config = self.plan, self.config
-        results = self.history.trial_results(plan.seeds)
-        finished = [result["accuracy"] for result in results if "error" not in result]
+        plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
+        images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
+        counted = {"config": config, "trials": results, "images": images}
+        finished = list(accuracies(counted).values())
         if not finished:
             smaller = "" if config["lr"] == "auto" else f"={config['lr'] / 10:g}"
             raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
         if self.redraw:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         content = {
-            "config": config,
+            **counted,
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
-            "trials": results,
             "lr": self.lr,
-            "accuracy": summary(finished),
+            "accuracy": summary(finished, num_images(counted)),
             "parameters": parameter_counts(example),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
-            "images": {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()},
             "versions": versions(),
             "identity": self.identity,
             "contents": asdict(self.contents),

@@ -99,10 +99,9 @@ class PhaseRun:
         checkpoint = Checkpoint(path, last=in_chunks or len(plan.phases) > 1)
         label = f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
         progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
-        version = f"tensorboard/{name}" if in_chunks else "tensorboard"
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,
-            logger=curves(folder, version, ("train", *datamodule.curves)),
+            logger=curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
             callbacks=[Freeze(), progress, *plan.regularize.callbacks(), *callbacks, checkpoint],
             check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if datamodule.curves else 0,

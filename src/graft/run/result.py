@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 import graft
@@ -22,6 +21,7 @@ from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
+from graft.training.logger import EVENTS, log_final
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
 
@@ -46,7 +46,7 @@ class Clock:
 
 def clear_folder(folder: Path) -> None:
     """Remove the files of an earlier run: curves, failure, trial run, incomplete files."""
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    shutil.rmtree(folder / EVENTS, ignore_errors=True)
     for name in (FAILURE, TRIAL_RUN):
         (folder / name).unlink(missing_ok=True)
     remove_leftovers(folder)
@@ -106,10 +106,7 @@ def _log_hyperparameters(folder: Path, content: dict[str, Any]) -> None:
     knobs = {
         key: value for key, value in result_config(content["config"]).items() if isinstance(value, str | int | float)
     }
-    logger = TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
-    metrics = {f"final/{name}": content["accuracy"][name] for name in ("mean", "min", "max")}
-    logger.log_hyperparams({**knobs, **content["choices"]}, metrics)
-    logger.finalize("success")
+    log_final(folder, {**knobs, **content["choices"]}, content["accuracy"])
 
 
 def kept_trials(keep: str, results: Sequence[dict[str, Any]], history: JobHistory) -> list[int]:

@@ -1,33 +1,58 @@
 """TensorBoard curves: the mean over trials inside a band from the lowest to the highest trial."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
+EVENTS = "tensorboard"  # subfolder of a job's folder
+LINES = ("mean", "trials_highest", "trials_lowest")  # TensorBoard sorts them: the mean comes first
+
 
 def band(name: str, values: torch.Tensor) -> dict[str, float]:
-    """Return one point of a curve, the mean, lowest and highest of the trials' values, (trials,)."""
+    """Return one point of a curve, the mean, highest and lowest of the trials' values, (trials,)."""
     low, high = values.aminmax()
-    mean, low, high = torch.stack([values.mean(), low, high]).tolist()  # one transfer from the GPU
-    return {f"{name}/mean": mean, f"{name}/low": low, f"{name}/high": high}
+    points = torch.stack([values.mean(), high, low]).tolist()  # one transfer from the GPU
+    return {f"{name}/{line}": point for line, point in zip(LINES, points, strict=True)}
 
 
-def curves(folder: Path, version: str, splits: Sequence[str]) -> TensorBoardLogger:
+def curves(folder: Path, splits: Sequence[str], part: str = "") -> TensorBoardLogger:
     """Return a logger whose Custom Scalars tab draws the band of each split.
 
     Args:
         folder: the job's folder.
-        version: subfolder for the events.
         splits: the splits that are evaluated, such as `train` and `val`.
+        part: name of a part of the trials; "": all.
     """
-    logger = TensorBoardLogger(folder, name="", version=version)
+    logger = _logger(folder, part)
+    mean, highest, lowest = LINES
     layout = {
         metric: {
-            split: ["Margin", [f"{metric}/{split}/{line}" for line in ("mean", "low", "high")]] for split in splits
+            split: ["Margin", [f"{metric}/{split}/{line}" for line in (mean, lowest, highest)]] for split in splits
         }
         for metric in ("accuracy", "loss")
     }
     logger.experiment.add_custom_scalars(layout)
     return logger
+
+
+def log_final(folder: Path, settings: Mapping[str, Any], accuracy: Mapping[str, Any]) -> None:
+    """Fill TensorBoard's HParams tab.
+
+    Args:
+        folder: the job's folder.
+        settings: knobs and choices.
+        accuracy: on the test images: mean, min and max of the trials.
+    """
+    names = {"mean": "mean", "max": "trials_highest", "min": "trials_lowest"}
+    logger = _logger(folder, "")
+    logger.log_hyperparams(dict(settings), {f"test_accuracy/{name}": accuracy[key] for key, name in names.items()})
+    logger.finalize("success")
+
+
+def _logger(folder: Path, part: str) -> TensorBoardLogger:
+    # TensorBoard calls a run by its folder, and shows the end of a long name: that has to be the job's.
+    version = "/".join(filter(None, (EVENTS, folder.resolve().name, part)))
+    return TensorBoardLogger(folder, name="", version=version, default_hp_metric=False)

@@ -1,0 +1,90 @@
+"""The trials of a result: their accuracies as whole counts of images, and whether all are the same computation."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
+
+SPLITS = {"accuracy": "test", "val_accuracy": "val"}  # whose images an accuracy counts
+ROUNDING = 1e-6  # result.json has six decimals
+
+
+class Copies(dict[int, float]):
+    """Accuracies of trials that are all the same computation: one observation, whatever their number."""
+
+
+def accuracies(result: Mapping[str, Any], metric: str = "accuracy") -> Accuracies:
+    """Return the finished trials' accuracies by seed; a trial whose loss became NaN has none.
+
+    Args:
+        result: the content of a `result.json`.
+        metric: accuracy or val_accuracy.
+    """
+    images = _images(result, metric)
+    values = {trial["seed"]: _accuracy(trial, metric, images) for trial in result["trials"]}
+    finished = {seed: value for seed, value in values.items() if value is not None}
+    return Copies(finished) if _same_computation(result["trials"]) else finished
+
+
+def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | None:
+    """Return the number of different images on which the trials' accuracies were measured; None if it is unknown.
+
+    All trials share the test images. Each trial draws validation images of its own, unless the data set has some or
+    its draw is the same for all trials.
+    """
+    finished = accuracies(result, metric)
+    counted = [trial[key] for trial in result["trials"] if (key := _count_key(metric, "tested")) in trial]
+    images = int(min(filter(None, counted), default=0)) or _images(result, metric)
+    if not images or any(_whole(value, images) is None for value in finished.values()):
+        return None  # accuracies that are no counts of these images
+    dataset = (result.get("config") or {}).get("dataset") or {}
+    drawn = metric == "val_accuracy" and dataset.get("val_per_class") and dataset.get("draw") != "first"
+    return images * len(finished) if drawn and not isinstance(finished, Copies) else images
+
+
+def is_finite(value: object) -> bool:
+    """Return whether a value is a finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return False
+
+
+def _accuracy(trial: Mapping[str, Any], metric: str, images: int | None) -> float | None:
+    """Return a trial's accuracy from its counts; without them, from six decimals and the number of images."""
+    value = trial.get(metric)
+    if value is None or not is_finite(value):
+        return None
+    tested = trial.get(_count_key(metric, "tested"))
+    if tested:
+        return trial[_count_key(metric, "correct")] / tested
+    count = images and _whole(value, images)
+    return value if not images or count is None else count / images
+
+
+def _whole(accuracy: float, images: int) -> int | None:
+    """Return how many of the images an accuracy of six decimals is; None if that is no whole number."""
+    count = round(accuracy * images)
+    return count if abs(accuracy * images - count) <= min(0.1, ROUNDING * images) else None
+
+
+def _images(result: Mapping[str, Any], metric: str) -> int | None:
+    images = (result.get("images") or {}).get(SPLITS[metric])
+    return int(images) if images else None
+
+
+def _count_key(metric: str, count: str) -> str:
+    return metric.replace("accuracy", count)
+
+
+def _same_computation(trials: list[dict[str, Any]]) -> bool:
+    """Return whether all trials have the same metrics, whatever their seeds.
+
+    Different networks may be right on the same number of images; their losses differ in six decimals, unless all
+    are 0.
+    """
+    distinct = {tuple(sorted((key, str(value)) for key, value in trial.items() if key != "seed")) for trial in trials}
+    return len(trials) > 1 and len(distinct) == 1 and bool(trials[0].get("loss"))

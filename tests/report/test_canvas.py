@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+
+from graft.report.canvas import plain_text, save, within_percent, wrapped
+
+
+def test_a_long_label_has_three_lines_and_a_letter_without_a_font_its_number():
+    assert wrapped("plain with dropout 0.5") == "plain with dropout 0.5"
+    assert wrapped("very long " * 90).count("\n") == 2
+    assert wrapped("x" * 400).endswith("...")
+    assert "\n" not in wrapped("two\nlines\tand tabs")
+    assert wrapped("кот") == "кот"
+    assert wrapped("\ue123 and \ue124") == r"\ue123 and \ue124"  # private letters, which no font has
+
+
+def test_a_label_that_begins_with_an_underscore_stays_in_the_legend():
+    axes = Figure().subplots()
+    axes.plot([0, 1], label=wrapped("_name"))
+    assert [text.get_text().strip() for text in axes.legend().get_texts()] == ["_name"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_dollar_signs_are_no_formula(tmp_path: Path):
+    @plain_text
+    def draw(label: str) -> None:
+        figure = Figure()
+        figure.subplots().set_title(wrapped(label))
+        save(figure, tmp_path / "label.png")
+
+    for label in ("$", "$x", "$x_1$", r"$\frac{1$ and $", "a_b^c", "[bold]%", r"\n"):
+        draw(label)
+    assert rcParams["text.parse_math"]  # the user's own pictures keep theirs
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 100.0), (99.9, 100.0), (100.0, 100.0), (0.0, 0.0), (93.0, 94.0)])
+def test_an_axis_of_accuracies_has_no_tick_beyond_0_and_100_percent(low: float, high: float):
+    axes = Figure().subplots()
+    axes.plot([0, 1], [low, high], "o")
+    within_percent(axes, axes.yaxis)
+    assert all(0 <= tick <= 100 for tick in axes.get_yticks())
+    assert len(axes.get_yticks()) >= 2
+    bottom, top = axes.get_ylim()
+    assert bottom <= low <= high <= top
+    assert bottom >= -5
+    assert top <= 105
+
+
+def test_an_axis_of_differences_ends_at_100_points_on_both_sides():
+    axes = Figure().subplots()
+    axes.plot([-100, 100], [0, 1], "o")
+    within_percent(axes, axes.xaxis, least=-100)
+    assert min(axes.get_xticks()) == -100
+    assert max(axes.get_xticks()) == 100

@@ -1,0 +1,62 @@
+import math
+
+import pytest
+
+from graft.report.statistics import compare_all
+from graft.report.trials import Copies, accuracies, num_images
+
+
+def result(*trials: dict, **more: object) -> dict:
+    return {"trials": [{"seed": seed, **trial} for seed, trial in enumerate(trials)], **more}
+
+
+def test_accuracies_are_counts_where_these_are_stored():
+    """Plain and ridge are both right on 868 of 918 images in the mean; six decimals differ by 1.7e-7."""
+    plain = result(*({"accuracy": round(count / 918, 6), "correct": count, "tested": 918} for count in (866, 870, 868)))
+    ridge = result(*({"accuracy": 0.945534, "correct": 868, "tested": 918} for _ in range(3)))
+    assert accuracies(plain) == {0: 866 / 918, 1: 870 / 918, 2: 868 / 918}
+    compared = compare_all({"plain": accuracies(plain), "ridge": accuracies(ridge)})
+    assert compared.tied == ["ridge"]
+    assert num_images(plain) == 918
+
+
+def test_without_counts_six_decimals_are_whole_numbers_of_the_test_images():
+    values = accuracies(result({"accuracy": 0.945534}, {"accuracy": 0.943355}, images={"test": 918}))
+    assert values == {0: 868 / 918, 1: 866 / 918}
+
+
+@pytest.mark.parametrize("images", [None, {}, {"test": None}, {"test": 0}, {"test": 7}])
+def test_accuracies_that_are_no_counts_of_the_images_are_taken_as_they_are(images: dict | None):
+    found = result({"accuracy": 0.945534}, {"accuracy": 0.5}, images=images)
+    assert accuracies(found) == {0: 0.945534, 1: 0.5}
+    assert num_images(found) is None
+
+
+def test_trials_without_an_accuracy_have_none():
+    found = result({"accuracy": None}, {"accuracy": math.nan}, {"accuracy": math.inf}, {"accuracy": 0.5})
+    assert accuracies(found) == {3: 0.5}
+
+
+def test_trials_whose_metrics_are_all_equal_are_copies_of_one_computation():
+    fit = {"accuracy": 0.9, "loss": 0.312345, "epoch": 1}
+    assert isinstance(accuracies(result(fit, fit, fit)), Copies)
+    assert not isinstance(accuracies(result(fit)), Copies)  # one trial is no copy
+    assert not isinstance(accuracies(result(fit, {**fit, "loss": 0.312346})), Copies)
+    perfect = {"accuracy": 1.0, "loss": 0.0, "epoch": 9}
+    assert not isinstance(accuracies(result(perfect, perfect)), Copies)  # different networks may have no loss left
+    assert not isinstance(accuracies(result({"accuracy": 0.9}, {"accuracy": 0.9})), Copies)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ({"val_per_class": 10, "draw": "stratified"}, 150),  # each trial draws its own
+        ({"val_per_class": 10, "draw": "first"}, 50),
+        ({"val_per_class": 0}, 50),  # the data set's
+    ],
+)
+def test_validation_images_are_each_trial_s_own_where_they_are_drawn(dataset: dict, expected: int):
+    trials = [{"accuracy": 0.5, "val_accuracy": value, "loss": value} for value in (0.5, 0.6, 0.7)]
+    found = result(*trials, images={"val": 50, "test": 10}, config={"dataset": dataset})
+    assert num_images(found, "val_accuracy") == expected
+    assert num_images(found) == 10
