@@ -67,10 +67,12 @@ class Masks:
         words = math.ceil(size / 4)
         start = (self.steps * MAX_LAYERS + next(layers)) * MAX_WORDS + first * rows // batch_size * words
         counters = torch.arange(start, start + rows * words, device=inputs.device)
-        bits = splitmix64(key, counters).view(torch.int16).unflatten(0, (rows, 4 * words))[:, :size]
+        bits = splitmix64(key, counters).view(torch.int16)
+        if size % 4:  # each row begins with a word of its own
+            bits = bits.unflatten(0, (rows, 4 * words))[:, :size]
         kept = min(max(round((1 - rate) * LEVELS), int(rate < 1)), LEVELS - 1)
         mask = (bits < kept - LEVELS // 2).float().mul_(LEVELS / max(kept, 1))
-        return mask.reshape(inputs.shape)
+        return mask.view(inputs.shape)
 
 
 class _Pass(NamedTuple):
