@@ -20,7 +20,10 @@ from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.backbone import CNN
+from graft.model.dropout import Masks
 from graft.model.head import Dense, Plain
+from graft.model.layers import linear
+from graft.run.plan import Plan
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "dropout=0")
@@ -81,6 +84,73 @@ def test_trials_one_at_a_time_equal_the_stack(run: Run, tmp_path: Path):
         torch.testing.assert_close(trained(tmp_path / "apart")[name], value, atol=1e-5, rtol=0)
     accuracies = [[trial["accuracy"] for trial in result["trials"]] for result in (together, apart)]
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.01)
+
+
+ALL_RANDOM = (
+    "source.epochs=1", "tune=thaw", "tune.epochs=1", "epochs=2", "head=dense512", "head.widths=[16]", "dropout=0.5",
+    "head.input_dropout=0.2", "augment=digits", "augment.erase=0.5", "augment.noise=0.1", "regularize.mixup=0.2",
+    "regularize.cutmix=0.5", "dataset.small_per_class=4", "batch_size=8", "test_curve=false", "optimizer=sgd",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("dropout=0.5", "source.epochs=1", "epochs=2", "test_curve=false"),
+        ALL_RANDOM,
+        pytest.param((*ALL_RANDOM, "augment.views=2", "regularize.cutmix=0"), marks=pytest.mark.slow),
+        pytest.param(("source=scratch", "epochs=1", "augment=randaug", "batch_size=20"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_trial_s_numbers_do_not_depend_on_its_neighbors(run: Run, tmp_path: Path, settings: tuple[str, ...]):
+    four = run(*settings, "trials=4", name="four")
+    others = [(0, "trials=4", "trials_at_once=3"), (0, "trials=2", "trials_at_once=1"), (1, "trials=1", "seed=1")]
+    for number, (first, *way) in enumerate(others):
+        result = run(*settings, *way, name=f"way{number}")
+        trials = slice(first, first + len(result["trials"]))
+        for name, weights in trained(tmp_path / f"way{number}").items():
+            torch.testing.assert_close(weights, trained(tmp_path / "four")[name][trials], atol=1e-5, rtol=0)
+        for trial, expected in zip(result["trials"], four["trials"][trials], strict=True):
+            assert trial["seed"] == expected["seed"]
+            assert trial["accuracy"] == pytest.approx(expected["accuracy"], abs=2 / 1250)
+
+
+def test_a_trial_s_numbers_do_not_depend_on_others_that_fail(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = ("dropout=0.5", "source.epochs=1", "epochs=2", "test_curve=false", "trials=3")
+    expected = run(*settings, name="all")
+    network = Plan.network
+
+    def failing(plan: Plan, seed: int, *args) -> nn.Module:
+        made = network(plan, seed, *args)
+        if seed == 1:
+            nn.init.constant_(next(made.parameters()), float("nan"))
+        return made
+
+    monkeypatch.setattr(Plan, "network", failing)
+    result = run(*settings, name="failing")
+    assert "error" in result["trials"][1]
+    assert [result["trials"][trial] for trial in (0, 2)] == [expected["trials"][trial] for trial in (0, 2)]
+
+
+def test_dropout_equals_a_plain_loop_with_the_same_masks(run: Run, tmp_path: Path, digits: MNIST5k):
+    run("source.epochs=1", "dropout=0.5", "epochs=2", "trials=3", "seed=5", "test_curve=false")
+    masks = Masks([7])
+    key = masks.keys(torch.device("cpu"))[0]
+
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.output = linear(1600, 5)
+
+        def forward(self, x):
+            if torch.is_grad_enabled():
+                x = x * masks.masked(lambda: masks.next(0.5, x), len(x))(key)
+                masks.steps += 1
+            return self.output(x)
+
+    network, _ = by_hand(digits, 7, frozen_network(tmp_path / "cache", 7, Masked), epochs=2)
+    weight = network.get_parameter("2.output.weight")
+    torch.testing.assert_close(trained(tmp_path / "job")["head.1.weight"][2], weight, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("at_once", ["auto", "1"])

@@ -15,7 +15,7 @@ from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.backbone import CNN
-from graft.model.head import STRENGTHS, Logistic, Ridge
+from graft.model.head import STRENGTHS, Logistic, Ridge, SklearnHead
 
 Run = Callable[..., dict]
 
@@ -53,6 +53,47 @@ def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
     scores = [cross_val_score(model, z, y.numpy(), cv=folds, scoring="neg_log_loss").mean() for model in models]
     expected = models[int(np.argmax(scores))].fit(z, y.numpy()).predict_proba(z)
     np.testing.assert_allclose((x @ weight.T + bias).softmax(1).numpy(), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("head", "value", "ulps", "dtype"),
+    [
+        (Ridge, 1.0, 1, "f4"),
+        (Ridge, 1.0, -1, "f4"),
+        (Ridge, -250.0, 3, "f4"),
+        (Ridge, 1e-6, -2, "f4"),
+        (Ridge, 0.0, 1, "f4"),
+        (Ridge, 1.0, 1, "f8"),
+        (Logistic, 1.0, 1, "f4"),
+    ],
+)
+def test_a_feature_that_varies_by_rounding_errors_is_constant(
+    head: type[SklearnHead], value: float, ulps: int, dtype: str
+):
+    x, y = features(3)
+    x = x.numpy().astype(dtype)
+    x[:, 7] = value
+    for image in (0, 5, 9):
+        for _ in range(abs(ulps)):
+            x[image, 7] = np.nextafter(x[image, 7], np.sign(ulps) * np.inf, dtype=dtype)
+    weight, bias = head.fit(torch.from_numpy(x), y)
+    assert weight[:, 7].abs().max() < 1e-3
+    if dtype == "f8":  # scikit-learn sees rounding errors of double precision only
+        assert np.asarray(StandardScaler().fit(x).scale_)[7] == 1
+    x[:, 7] = 0
+    expected, expected_bias = head.fit(torch.from_numpy(x), y)
+    others = [feature for feature in range(200) if feature != 7]
+    torch.testing.assert_close(weight[:, others], expected[:, others], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(bias + weight[:, 7] * value, expected_bias, atol=1e-4, rtol=1e-4)
+
+
+def test_a_feature_that_varies_little_but_truly_is_standardized():
+    x, y = features(3)
+    small = x.clone()
+    small[:, 3] = 1e-12 * x[:, 3]
+    small[:, 5] = 1000 + x[:, 5] / 100
+    (weight, bias), (expected, expected_bias) = Ridge.fit(small, y), Ridge.fit(x, y)
+    torch.testing.assert_close(small @ weight.T + bias, x @ expected.T + expected_bias, atol=0.02, rtol=0.01)
 
 
 def test_logistic_needs_no_folds_for_single_images():

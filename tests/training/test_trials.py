@@ -3,14 +3,16 @@ import doctest
 
 import pytest
 import torch
+from timm.layers.drop import DropPath
 from torch import nn
 from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
 from graft.model.batch_norm import freeze_batch_norm_stats
+from graft.model.dropout import Masks
 from graft.model.head import Dense, Plain
 from graft.training import trials as trials_module
-from graft.training.trials import TrialStack, chunks, fastest_format, stackable
+from graft.training.trials import TrialStack, chunks, stackable
 
 IMAGE = [1, 8, 8]
 
@@ -81,21 +83,6 @@ def test_maps_have_the_memory_format_of_the_stack(trials, memory_format, monkeyp
     assert all(maps.is_contiguous(memory_format=memory_format) for maps in seen)
 
 
-@pytest.mark.parametrize(
-    ("network", "input_shape", "device", "contiguous"),
-    [
-        (nn.Conv2d(8, 8, 3), (8, 4, 4), "cpu", True),
-        (nn.Conv2d(8, 8, 3), (8, 4, 4), "cuda", False),
-        (nn.Conv2d(8, 8, 3), (8, 5, 5), "cpu", False),
-        (nn.Conv2d(8, 8, 3, groups=8), (8, 4, 4), "cpu", False),
-        (nn.Linear(8, 8), (7, 7, 8), "cpu", True),
-    ],
-)
-def test_small_maps_of_heavy_kernels_are_contiguous(network, input_shape, device, contiguous):
-    expected = torch.contiguous_format if contiguous else torch.channels_last
-    assert fastest_format(network, input_shape, torch.device(device)) is expected
-
-
 def test_a_stack_s_gradients_are_each_network_s_own(way: str):
     nets, x = networks(2), torch.rand(2, 5, *IMAGE)
     stack = TrialStack(nets)
@@ -118,6 +105,84 @@ def test_each_trial_has_its_own_dropout_and_none_in_evaluation():
     assert not torch.equal(first, second)
     first, second = stack.eval()(x)
     assert torch.equal(first, second)
+
+
+def dropout_everywhere() -> nn.Module:
+    """A network that drops pixels, maps, and the inputs and outputs of a dense layer."""
+    maps = nn.Sequential(nn.Dropout(0.2), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten())
+    return nn.Sequential(maps, Dense(144, 3, [8], dropout=0.5, input_dropout=0.25))
+
+
+@pytest.mark.parametrize("others", [[], [5], [5, 6, 7]])
+def test_a_trial_s_masks_are_its_own_whatever_runs_beside_it(way: str, others: list[int]):
+    nets, x = [dropout_everywhere() for _ in range(1 + len(others))], torch.rand(4, 1, 6, *IMAGE)
+    alone, stack = (
+        TrialStack(copy.deepcopy(networks), masks=Masks(seeds))
+        for networks, seeds in ((nets[:1], [3]), ([*nets[1:], nets[0]], [*others, 3]))
+    )
+    logits = []
+    for step, inputs in enumerate(x):  # the last batch is smaller
+        inputs = inputs[:, : 6 - 2 * (step == 3)]
+        logits.append(alone(inputs)[0])
+        torch.testing.assert_close(stack(inputs)[-1], logits[-1])
+        torch.rand(7)  # nothing is drawn from the global stream
+    assert not torch.equal(logits[0], TrialStack([nets[0]])(x[0])[0])
+
+
+def test_a_stack_s_dropout_is_that_of_plain_products_with_the_same_masks(way: str):
+    nets, x = [Dense(20, 3, [8], dropout=0.5, input_dropout=0.25) for _ in range(3)], torch.rand(3, 5, 20)
+    stack = TrialStack(copy.deepcopy(nets), masks=Masks([2, 0, 9]))
+    for step in range(3):
+        found = stack(x)
+        for trial, (net, seed) in enumerate(zip(nets, [2, 0, 9], strict=True)):
+            (first, second), masks = (net[1], net[-1]), Masks([seed])
+            masks.steps = step
+
+            def by_hand(x: torch.Tensor, first=first, second=second, masks=masks) -> torch.Tensor:
+                hidden = first(x * masks.next(0.25, x)).relu()
+                return second(hidden * masks.next(0.5, hidden))
+
+            expected = masks.masked(by_hand, 5)(masks.keys(x.device)[0], x[trial])
+            torch.testing.assert_close(found[trial], expected)
+
+
+def test_a_stack_that_goes_on_from_its_state_has_the_next_masks(way: str):
+    nets, x = [dropout_everywhere() for _ in range(2)], torch.rand(2, 6, *IMAGE)
+    stack = TrialStack(copy.deepcopy(nets), masks=Masks([1, 2]))
+    seen = [stack(x) for _ in range(3)]
+    stack.eval()(x)  # a validation is no step
+    resumed = TrialStack(copy.deepcopy(nets), masks=Masks([1, 2]))
+    resumed.load_state_dict(stack.state_dict())
+    torch.testing.assert_close(resumed(x), stack.train()(x))
+    assert not torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Dropout2d(0.5), nn.AlphaDropout(0.5), StochasticDepth(0.2, "row"), DropPath(0.5)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_that_draw_from_a_shared_generator_run_alone(layer: nn.Module):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), layer, nn.Flatten(), nn.Linear(144, 2))
+    assert not stackable(network, IMAGE)
+    assert chunks(2, "auto", network, IMAGE) == [range(1), range(1, 2)]
+    with pytest.raises(GraftError, match=r"random layers other than nn\.Dropout"):
+        chunks(2, 2, network, IMAGE)
+    assert stackable(network.eval(), IMAGE)
+    with pytest.raises(RuntimeError, match="random"):  # even if someone stacks them
+        TrialStack([copy.deepcopy(network).train() for _ in range(2)])(torch.rand(2, 3, *IMAGE))
+
+
+def test_functions_that_drop_run_alone():
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.output = nn.Linear(64, 2)
+
+        def forward(self, x):
+            return self.output(nn.functional.dropout(x.flatten(1), 0.5, self.training))
+
+    assert not stackable(Functional(), IMAGE)
 
 
 def test_one_trial_s_weights_load_into_a_network():

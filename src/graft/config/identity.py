@@ -21,7 +21,7 @@ from graft.job_folder import read_result
 
 # Part of every job's identity and of every stored pre-training's name. Raise it only with a change that alters
 # results: all finished jobs then run again, and all pre-trainings too.
-RESULTS_VERSION = "0.1.0"
+RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")

@@ -22,6 +22,7 @@ class Batch(NamedTuple):
         num_counted: how many leading images are this rank's; None: all. In a batch with fewer images than ranks it may
             be 0: the rank then gets another rank's image, so that all ranks take the same steps, and does not count it.
         weight: factor for this rank's mean loss, such that averaging over ranks gives the mean loss of the whole batch.
+        first: position of this rank's first image in the whole batch.
     """
 
     inputs: torch.Tensor
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
     stored: bool = False
     num_counted: int | None = None
     weight: float = 1.0
+    first: int = 0
 
 
 class Share(NamedTuple):
@@ -94,7 +96,7 @@ class TrialLoader:
             count = share_end - share_start
             weight = self.share.world_size * count / (end - start)
             inputs = self.augmented(inputs).unflatten(0, rows[:, part].shape)
-            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight)
+            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight, share_start - start)
 
     def epoch_rows(self) -> torch.Tensor:
         """Return the order of the next epoch's inputs, (trials, length), on the inputs' device."""

@@ -78,7 +78,10 @@ class SklearnHead(nn.Sequential):
         """
         x, y = features.double().cpu().numpy(), labels.cpu().numpy()
         mean, deviation = x.mean(0), x.std(0)
-        deviation[deviation == 0] = 1
+        # As scikit-learn does in double precision, a feature that varies by rounding errors only is taken as constant.
+        # Ten units in the last place: a convolution rounds the same value differently in another batch.
+        limits = torch.finfo(features.dtype)
+        deviation[deviation <= 10 * limits.eps * np.abs(mean) + limits.tiny] = 1
         left, singular, directions = np.linalg.svd((x - mean) / deviation, full_matrices=False)
         weight, bias = cls.fit_sklearn(left * singular, y, "balanced" if balanced else None)
         weight = weight @ directions / deviation

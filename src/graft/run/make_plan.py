@@ -19,13 +19,14 @@ from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
+from graft.model.memory_format import fastest_format
 from graft.process import hide_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import MakeTrainer, Source
-from graft.training.trials import chunks, fastest_format
+from graft.training.trials import chunks
 from graft.training.tune import Phase
 
 # Keys of a data set's option for preparing its images; the data set itself takes `size` only.

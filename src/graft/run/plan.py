@@ -18,6 +18,7 @@ from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
+from graft.model.dropout import Masks
 from graft.seed import seeded
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer
@@ -177,6 +178,7 @@ class Plan:
             self.objective(datamodule),
             planned.first_epoch,
             planned.memory_format,
+            Masks(datamodule.seeds, f"dropout {planned.index}" if planned.index else "dropout"),
         )
 
     def objective(self, datamodule: SmallDataModule) -> Objective | None:

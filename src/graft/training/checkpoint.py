@@ -22,8 +22,9 @@ CHECKPOINT_SECONDS = 30.0  # of training between two checkpoints; a shorter fit 
 class Checkpoint(callbacks.Checkpoint):
     """Writes Lightning's checkpoint of a fit at the end of an epoch, if enough time has passed since the last.
 
-    It adds state that Lightning leaves out: the history, the trials' orders of batches and the random state from which
-    dropout is drawn. It leaves out the frozen part, which exists before the fit starts.
+    It adds state that Lightning leaves out: the history, the trials' orders of batches and the random state of layers
+    that draw from it, such as stochastic depth; dropout needs its step only, which the stack keeps. It leaves out the
+    frozen part, which exists before the fit starts.
 
     Args:
         path: the file; its name must distinguish this fit from all others.

@@ -18,6 +18,7 @@ from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import synchronized
+from graft.model.dropout import Masks
 from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
@@ -202,7 +203,8 @@ class Big(Source):
         whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
         module = BigDataModule(data, self.batch_size, self.seed)
         inputs = Inputs(data.images.read(module.images), stored=False, shape=network.preprocess.output_shape)
-        transfer = TransferModule(frozen, [synchronized(whole)], Phase(frozen_stages=0, optimizer=self.optimizer))
+        phase, masks = Phase(frozen_stages=0, optimizer=self.optimizer), Masks([self.seed], "pretrain")
+        transfer = TransferModule(frozen, [synchronized(whole)], phase, masks=masks)
         checkpoint.fit(trainer, transfer, module.with_inputs(inputs.to(trainer.strategy.root_device)))
         whole.load_state_dict(transfer.stack.trial(0))  # sets the network's weights, too: `stages` are its own
         losses = [values for (_, metric, _), values in transfer.history.items() if metric == "loss"]

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from graft.data.loader import Batch
+from graft.model.dropout import Masks
 from graft.training.logger import band
 from graft.training.loss_scale import LossScale
 from graft.training.metrics import EpochMetrics
@@ -31,6 +32,7 @@ class TransferModule(pl.LightningModule):
         objective: the loss of training steps; None: the plain cross-entropy.
         first_epoch: number of epochs in the phases before this one; this phase's are counted from there.
         memory_format: memory format of the stack's inputs and kernels.
+        masks: each trial's dropout masks in this phase; None: those of the seeds 0, 1, 2 and so on.
 
     Attributes:
         stack: the networks.
@@ -61,10 +63,11 @@ class TransferModule(pl.LightningModule):
         objective: Objective | None = None,
         first_epoch: int = 0,
         memory_format: torch.memory_format = torch.channels_last,
+        masks: Masks | None = None,
     ):
         super().__init__()
         self.frozen = frozen
-        self.stack = TrialStack(networks, memory_format)
+        self.stack = TrialStack(networks, memory_format, masks)
         self.phase, self.objective, self.first_epoch = phase, objective, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self.correct: dict[tuple[str, int], torch.Tensor] = {}
@@ -80,7 +83,7 @@ class TransferModule(pl.LightningModule):
         if not batch.stored:
             with torch.no_grad():
                 inputs = self.frozen(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
-        return self.stack(inputs)
+        return self.stack(inputs, batch.first)
 
     def train(self, mode: bool = True) -> "TransferModule":
         super().train(mode)

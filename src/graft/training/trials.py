@@ -2,8 +2,7 @@
 
 import copy
 import functools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -11,6 +10,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from graft.errors import GraftError
 from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
+from graft.model.dropout import Masks, replace_dropout
+from graft.model.memory_format import convolutions
+
+Run = Callable[..., torch.Tensor]  # maps one trial's key, weights and inputs to logits
 
 MAX_STACK_BYTES = 2**31  # for the weights, gradients and optimizer state of the trials that train together
 LOOP_THRESHOLD = 500_000  # on a CPU, trials run one after another if convolution weights x batch size reach this
@@ -36,13 +39,15 @@ class TrialStack(nn.Module):
         5 last blocks of VGG-16             4   125    87
         5 last blocks of VGG-16            32   450   196
 
-    A single network runs unchanged. A network that cannot be stacked must be the only one: batch norm in training, for
-    example, counts its batches in place.
+    A single network runs unchanged, but for the masks of its `nn.Dropout` layers, which `masks` gives in all ways. A
+    network that cannot be stacked must be the only one: batch norm in training, for example, counts its batches in
+    place, and other random layers than `nn.Dropout` draw from a generator that all trials would share.
 
     Args:
         networks: networks of one architecture with their trials' initial weights, in training mode; batch norm in
             evaluation mode keeps its running statistics.
         memory_format: memory format of the maps that convolutions read.
+        masks: each trial's dropout masks; None: those of the seeds 0, 1, 2 and so on.
 
     Raises:
         ValueError: several networks have batch norm in training.
@@ -62,13 +67,21 @@ class TrialStack(nn.Module):
         <All keys matched successfully>
     """
 
-    def __init__(self, networks: Sequence[nn.Module], memory_format: torch.memory_format = torch.channels_last):
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        memory_format: torch.memory_format = torch.channels_last,
+        masks: Masks | None = None,
+    ):
         super().__init__()
         self.num_trials, self._memory_format = len(networks), memory_format
+        self.masks = masks or Masks(range(self.num_trials))
         self._has_frozen_batch_norm = has_frozen_batch_norm(networks[0])
         self.network = networks[0].to(memory_format=memory_format) if self.num_trials == 1 else None
         if self.network is None:
             self._stack(networks)
+        else:
+            replace_dropout(self.network, self.masks)
 
     def _stack(self, networks: Sequence[nn.Module]) -> None:
         """Register the networks' parameters and buffers, each stacked to (trials, ...)."""
@@ -78,6 +91,7 @@ class TrialStack(nn.Module):
         # The architecture without weights, which `functional_call` runs with those of a trial. It is in a list, because
         # a submodule's parameters, here without values, would be found by `parameters()` and `state_dict()`.
         self._template = [copy.deepcopy(networks[0]).to("meta")]
+        replace_dropout(self._template[0], self.masks)
         # Weights of dense layers are stored as (trials, inputs, outputs), the layout in which a batched product's
         # gradient is computed: a step of 15 heads 1600-512-5 takes 26 ms; with (trials, outputs, inputs) each gradient
         # is transposed, and it takes 66 ms (2 cores, before `keep_memory`, 2026-11-23).
@@ -92,22 +106,32 @@ class TrialStack(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(_without_dots(name), value)
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map inputs, (trials, batch, ...) or (1, batch, ...) for all trials, to (trials, batch, classes)."""
+    def forward(self, inputs: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """Map inputs, (trials, batch, ...) or (1, batch, ...) for all trials, to (trials, batch, classes).
+
+        Args:
+            inputs: this rank's part of a batch.
+            first: position of its first image in the whole batch.
+        """
+        network = self.network or functools.partial(functional_call, self._template[0])
+        run, keys = self.masks.masked(network, inputs.shape[1], first), self.masks.keys(inputs.device)
         if self.network is not None:
-            return self.network(self._formatted(inputs[0]))[None]
-        self._set_mode_of_template()
-        large = self._num_kernel_weights * inputs.shape[1] >= LOOP_THRESHOLD
-        return self._loop(inputs) if large and inputs.device.type == "cpu" else self._vmap(inputs)
+            logits = run(keys[0], self._formatted(inputs[0]))[None]
+        else:
+            self._set_mode_of_template()
+            large = self._num_kernel_weights * inputs.shape[1] >= LOOP_THRESHOLD
+            way = self._loop if large and inputs.device.type == "cpu" else self._vmap
+            logits = way(run, keys, inputs)
+        self.masks.steps += self.training
+        return logits
 
-    def _vmap(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Run all trials at once, each with dropout masks of its own."""
-        run = functools.partial(functional_call, self._template[0])  # maps one trial's weights and inputs to logits
+    def _vmap(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Run all trials at once; an error if a layer draws random numbers, which would not be its trial's own."""
         if len(inputs) == 1:
-            return vmap(run, in_dims=(0, None), randomness="different")(self.weights(), inputs[0])
-        return vmap(run, randomness="different")(self.weights(), inputs)
+            return vmap(run, in_dims=(0, 0, None), randomness="error")(keys, self.weights(), inputs[0])
+        return vmap(run, randomness="error")(keys, self.weights(), inputs)
 
-    def _loop(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _loop(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Run one trial after another."""
         # The gradient of `unbind` is one stack; that of indexing would be a sum of zero-padded tensors.
         unbound = {name: value.unbind() for name, value in self.weights().items()}
@@ -115,8 +139,7 @@ class TrialStack(nn.Module):
         if len(inputs) == 1:  # each trial gets a copy, because a network may change its inputs in place
             inputs = inputs.expand(self.num_trials, *inputs.shape[1:]).clone()
         formatted = [self._formatted(one_trial) for one_trial in inputs]
-        logits = [functional_call(self._template[0], *pair) for pair in zip(weights, formatted, strict=True)]
-        return torch.stack(logits)
+        return torch.stack([run(*trial) for trial in zip(keys, weights, formatted, strict=True)])
 
     def _formatted(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return one trial's inputs, maps of (batch, channels, height, width) in the memory format."""
@@ -136,6 +159,13 @@ class TrialStack(nn.Module):
         if self._has_frozen_batch_norm:
             freeze_batch_norm_stats(self)
         return self
+
+    def get_extra_state(self) -> torch.Tensor:
+        """Return the number of training steps; with it, a fit that resumes goes on with its masks."""
+        return torch.tensor(self.masks.steps)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        self.masks.steps = int(state)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return parameters and buffers by their names in one network, each (trials, ...), in their usual layout."""
@@ -169,40 +199,17 @@ def stackable(network: nn.Module, input_shape: Sequence[int]) -> bool:
     """
     if has_trainable_batch_norm_stats(network):
         return False
-    template = copy.deepcopy(network).to("meta")
+    template, masks = copy.deepcopy(network).to("meta"), Masks([0, 1])
+    replace_dropout(template, masks)
     values = {**dict(template.named_parameters()), **dict(template.named_buffers())}
     stacked = {name: value.detach().expand(2, *value.shape) for name, value in values.items()}
-    run = functools.partial(functional_call, template)
+    run = masks.masked(functools.partial(functional_call, template), 2)
     try:  # without data: only PyTorch knows which operations vmap supports
-        with torch.device("meta"):
-            vmap(run, randomness="different")(stacked, torch.empty(2, 2, *input_shape))
+        with torch.device("meta") as meta:
+            vmap(run, randomness="error")(masks.keys(meta), stacked, torch.empty(2, 2, *input_shape))
     except (RuntimeError, NotImplementedError, ValueError, AssertionError, TypeError):
         return False
     return True
-
-
-def convolutions(network: nn.Module) -> list[nn.Conv2d]:
-    """Return a network's 2D convolutions."""
-    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-
-
-def fastest_format(network: nn.Module, input_shape: Sequence[int], device: torch.device) -> torch.memory_format:
-    """Return the memory format of maps with which training is faster.
-
-    Usually channels last: without it, a step of the lecture's networks takes 1.4 times as long, one of EfficientNet's
-    last blocks 1.4 to 3 times. The contiguous format is faster on a CPU if maps are small and kernels have many
-    weights: VGG-16's last block takes 68 ms for maps of 2x2 (channels last: 84 ms), ResNet-18's 36 ms (53 ms). The
-    formats are equally fast at 4x4 to 6x6. Grouped kernels have few weights (batches of 32, one thread, 2026-11-24).
-
-    Args:
-        network: one trial's network.
-        input_shape: shape of its input for one image.
-        device: where it trains.
-    """
-    kernels = convolutions(network)
-    small = len(input_shape) == 3 and math.prod(input_shape[1:]) <= 16 and device.type == "cpu"
-    contiguous = not kernels or (small and all(kernel.groups == 1 for kernel in kernels))
-    return torch.contiguous_format if contiguous else torch.channels_last
 
 
 def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape: Sequence[int]) -> list[range]:
@@ -227,8 +234,8 @@ def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape:
             at_once = 1
     elif min(int(at_once), num_trials) > 1 and not stackable(network, input_shape):
         raise GraftError(
-            f"trials_at_once={at_once}, but the networks cannot be stacked (batch norm in training, stochastic depth); "
-            "try trials_at_once=auto"
+            f"trials_at_once={at_once}, but the networks cannot be stacked (batch norm in training, or random "
+            "layers other than nn.Dropout, such as stochastic depth); try trials_at_once=auto"
         )
     step = min(int(at_once), num_trials)
     return [range(first, min(first + step, num_trials)) for first in range(0, num_trials, step)]
