@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from graft import process
 from graft.data.dataset import MNIST5k
 from graft.run import job
 from graft.training import trials
@@ -25,6 +26,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of what tests start
 @pytest.fixture
 def digits() -> MNIST5k:
     return MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
+
+
+@pytest.fixture(autouse=True)
+def bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test turn off the bars of the next one."""
+    monkeypatch.setattr(process, "_hide_job_bars", False)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ INTENDED = (  # warnings about intended behavior
     ".*configure_optimizers` returned `None`",  # scikit-learn heads have no optimizer
 )
 
-_hide_bars = False
+_hide_bars = False  # in all jobs of this process
+_hide_job_bars = False  # in the job that runs now
 
 
 def environment_rank() -> int:
@@ -34,9 +35,15 @@ def hide_bars() -> None:
     _hide_bars = True
 
 
+def hide_job_bars(hide: bool) -> None:
+    """Turn off the progress bars of the job that starts now, or leave them on."""
+    global _hide_job_bars
+    _hide_job_bars = hide
+
+
 def hidden_bars() -> bool | None:
-    """Return tqdm's `disable`: True after `hide_bars`; otherwise None, which shows bars on terminals only."""
-    return True if _hide_bars else None
+    """Return tqdm's `disable`: True if bars are turned off; otherwise None, which shows bars on terminals only."""
+    return True if _hide_bars or _hide_job_bars else None
 
 
 @functools.cache

@@ -245,4 +245,6 @@ def test_torchvision_s_data_sets_are_their_images_too(configure: Configure):
         to_plain(configure("dataset=mnist", *words)) for words in ([], ["dataset.root=x"], ["dataset.download=false"])
     )
     assert len({job_identity(each, "images") for each in (default, moved, offline)}) == 1
-    assert job_identity(default, "images") == "f4a2b278cfdd5b13286bce26"  # as at 7345b70
+    assert (
+        job_identity(default, "images") == "1162af82c8df4671983ac52b"
+    )  # with version 0.1.0 f4a2b278cfdd5b13286bce26, as at 7345b70

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from graft.report.accuracies import Copies
 from graft.report.effects import (
     Curve,
     budget_curves,
@@ -15,7 +16,6 @@ from graft.report.effects import (
 )
 from graft.report.sentences import budget_answers
 from graft.report.statistics import Spread, spread
-from graft.report.trials import Copies
 
 GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas
 import pytest
 
+from graft.report.accuracies import Copies
 from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, effects_answer
 from graft.report.statistics import Difference, compare_all
-from graft.report.trials import Copies
 
 
 def answer_to(levels: dict[str, float], trials: int = 15) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import HISTORY
+from graft.report.accuracies import Copies, accuracies, num_images
 from graft.report.baseline import common_baseline
 from graft.report.effects import Effects, sweep_effects
 from graft.report.job_files import read_history
@@ -40,7 +41,6 @@ from graft.report.sentences import (
 )
 from graft.report.statistics import describe_method, spread
 from graft.report.table import cells, effects_table, markdown, table_rows
-from graft.report.trials import Copies, accuracies, num_images
 
 CURVES = "curves.png"
 IMAGES = ("big", "small", "val", "test")

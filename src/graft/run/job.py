@@ -23,9 +23,9 @@ from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
+from graft.report.accuracies import accuracies, num_images
 from graft.report.show import show_curves, show_job
 from graft.report.statistics import summary
-from graft.report.trials import accuracies, num_images
 from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr

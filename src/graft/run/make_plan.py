@@ -20,7 +20,7 @@ from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.memory_format import fastest_format
-from graft.process import hide_bars
+from graft.process import hide_job_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
@@ -43,8 +43,7 @@ def make_plan(cfg: DictConfig) -> Plan:
         GraftError: the configuration contradicts itself, the data or the machine.
     """
     check(cfg)
-    if cfg.trainer.get("enable_progress_bar") is False:
-        hide_bars()
+    hide_job_bars(cfg.trainer.get("enable_progress_bar") is False)
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
