@@ -179,7 +179,7 @@ def _classes_words(counts: Counter[str]) -> str:
     """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
-    return f"{len(counts)} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
+    return f"{len(counts):,} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
