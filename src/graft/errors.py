@@ -26,7 +26,7 @@ class Fault:
     example: str
 
     def __str__(self) -> str:
-        return f"{self.key} must be {self.expected}, got {as_typed(self.got)}; try {self.example}"
+        return f"{self.key} must be {self.expected}, got {as_typed(self.got) or 'nothing'}; try {self.example}"
 
 
 class ConfigError(GraftError):

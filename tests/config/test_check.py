@@ -95,6 +95,7 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["activation=3"], "activation must be relu, tanh, sigmoid or gelu, got 3"),  # not the third
         (["keep_weights=1"], "keep_weights must be best, all or none, got 1"),
         (["cache='~/cache'"], "cache must be the path of a folder (~ works on the command line only)"),
+        (["cache=''"], "cache must be the path of a folder (~ works on the command line only), got nothing; try"),
         (["~dropout"], "dropout must be given, got nothing; try the command without ~dropout"),
         (["~head"], "head must be given, got nothing; try the command without ~head"),
         (["+colour=blue"], "colour must be left out, because there is no such key, got blue; try --help"),

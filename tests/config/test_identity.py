@@ -212,6 +212,16 @@ def test_a_file_is_its_content_whatever_its_name(configure: Configure, tmp_path:
     assert identity("a") == identity("b") != first
 
 
+def test_a_word_of_graft_s_own_is_no_file_even_where_one_is_called_so(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("weights", "relu", "DEFAULT", "mine.txt"):
+        (tmp_path / name).touch()
+    config = to_plain(configure("source=imagenet", "backbone=resnet18", "+head.notes=mine.txt"))
+    assert list(file_digests(config)) == ["head.notes"]
+
+
 def test_a_file_that_cannot_be_read_is_named(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "w").touch()
     monkeypatch.setattr("graft.content._digest", lambda path: path.open("rb" if path.name != "w" else "x"))

@@ -8,7 +8,7 @@ import pytest
 from folders import settle, write_classes, write_picture
 from PIL import Image
 
-from graft.data.class_folders import list_folder
+from graft.data.class_folders import list_folder, reasons
 from graft.errors import GraftError
 
 Write = Callable[..., Path]
@@ -236,3 +236,8 @@ def test_names_that_are_not_utf_8_have_an_identity(tmp_path: Path):
     before = listed(tmp_path)
     os.rename(tmp_path / "cat" / "00.bmp", os.fsencode(tmp_path / "cat") + b"/\xff.bmp")
     assert listed(tmp_path, tmp_path / "digests.json") == listed(tmp_path, tmp_path / "digests.json") != before
+
+
+def test_reasons_name_the_package_that_reads_a_format():
+    words = reasons([".heic", ".heic", ".jxl", "in masks/", ".txt"])
+    assert words == "2 .heic (pip install pillow-heif), 1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 in masks/"

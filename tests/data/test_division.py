@@ -188,6 +188,9 @@ def test_only_the_chosen_classes_count(tmp_path: Path, caplog: pytest.LogCapture
     expected = r"classes with training images; dog, everything lack them, equal files counted once, got"
     with pytest.raises(GraftError, match=expected):
         load(tmp_path)
+    write_classes(tmp_path, fish=1)
+    with pytest.raises(GraftError, match=r"fish lacks them, got"):  # those of `everything` are not dropped, but unused
+        load(tmp_path, small=["cat", "fish"], big=[])
 
 
 @pytest.mark.parametrize(

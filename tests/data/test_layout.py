@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.data import layout
-from graft.data.layout import read_layout, reasons
+from graft.data.layout import read_layout
 from graft.errors import GraftError
 
 
@@ -169,11 +169,6 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "scandir", refuse)  # the tests may run as root, who may read every folder
     with pytest.raises(GraftError, match=r"the folder .* cannot be read: Permission denied"):
         read_layout(tmp_path)
-
-
-def test_reasons_name_the_package_that_reads_a_format():
-    words = reasons([".heic", ".heic", ".jxl", "in masks/", ".txt"])
-    assert words == "2 .heic (pip install pillow-heif), 1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 in masks/"
 
 
 def test_the_package_for_phones_pictures_is_used_if_it_is_there(monkeypatch: pytest.MonkeyPatch):

@@ -80,10 +80,17 @@ def test_a_damaged_result_is_named_with_its_reason(tmp_path: Path, text: str, re
     assert records.damaged["half/result.json"].startswith(reason)
 
 
-def test_damaged_failures_and_prunings_are_named_too(tmp_path: Path):
+def test_damaged_failures_prunings_and_trial_runs_are_named_too(tmp_path: Path):
     write(tmp_path / "a" / "failure.json", {})
     write(tmp_path / "b" / "pruned.json", [])
-    assert list(read_records([tmp_path]).damaged) == ["a/failure.json", "b/pruned.json"]
+    write(tmp_path / "c" / "trial_run.json", {"trial_run": 3})
+    write(tmp_path / "d" / "trial_run.json", {})
+    assert read_records([tmp_path]).damaged == {
+        "a/failure.json": "it has no error",
+        "b/pruned.json": "it is no mapping",
+        "c/trial_run.json": "its trial_run is 3, expected a list of reasons",
+        "d/trial_run.json": "it has no trial_run",
+    }
 
 
 def test_folders_inside_each_other_count_once_and_names_begin_where_all_part(tmp_path: Path):

@@ -25,7 +25,8 @@ def history(*losses: float) -> JobHistory:
 
 def test_each_trial_has_its_last_epoch_s_metrics():
     first, second = history(0.7, 0.1234567).trial_results([7, 8])
-    counts = {"correct": 1, "tested": 6}  # the accuracy is their quotient, not the six digits of a 32-bit float
+    # The accuracies are quotients of counts, not the six digits of a 32-bit float.
+    counts = {"correct": 1, "tested": 6, "val_correct": 2, "val_tested": 4}
     assert first == {"seed": 7, "accuracy": 1 / 6, "val_accuracy": 0.5, **counts, "epoch": 2}
     assert (second["seed"], second["accuracy"]) == (8, 0.5)
     assert history(0.7, 0.1234567).train_loss(1, 2) == 0.123457

@@ -28,9 +28,8 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     ]  # fmt: skip
     assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]
     assert {trial["epoch"] for trial in result["trials"]} == {4}
-    measures = {"accuracy", "loss", "balanced_accuracy", "macro_f1"}
-    counts = {"correct", "tested"}
-    assert set(result["trials"][0]) == {"seed", "epoch", *counts, *measures, *(f"val_{name}" for name in measures)}
+    measures = {"accuracy", "loss", "balanced_accuracy", "macro_f1", "correct", "tested"}
+    assert set(result["trials"][0]) == {"seed", "epoch", *measures, *(f"val_{name}" for name in measures)}
     values = [trial["accuracy"] for trial in result["trials"]]
     described = {"mean": np.mean(values), "min": min(values), "max": max(values), "std": np.std(values, ddof=1)}
     assert {name: result["accuracy"][name] for name in described} == pytest.approx(described)

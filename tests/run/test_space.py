@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,26 @@ def test_a_search_needs_optuna_and_m(
     assert 'sweep=optuna needs Optuna; try pip install -e ".[optuna]"' in capsys.readouterr().err
 
 
-def test_a_folder_of_validation_images_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for part in ("train", "test"):
-        (tmp_path / part).mkdir()
+@pytest.mark.parametrize(
+    ("parts", "enough"),
+    [
+        (["train", "test"], False),
+        (["train", "val"], False),  # val is the test set
+        (["train", "val", "test"], True),
+        (["Training", "valid", "Testing"], True),
+    ],
+)
+def test_a_folder_of_validation_images_beside_test_images_is_enough(
+    parts: list[str], enough: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for part in parts:
+        (tmp_path / part / "cat").mkdir(parents=True)
+        (tmp_path / part / "cat" / "1.png").touch()
     config = sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
-    with pytest.raises(SystemExit):
+    with nullcontext() if enough else pytest.raises(SystemExit):
         SweepCallback().on_multirun_start(config)
-    assert "there are no validation images" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "val").mkdir()
-    SweepCallback().on_multirun_start(config)
-    assert capsys.readouterr().err == ""
-    assert (tmp_path / "out" / ".sweep.lock").exists()
+    assert (tmp_path / "out" / ".sweep.lock").exists() is enough
+    assert ("there are no validation images" in capsys.readouterr().err) is not enough
 
 
 def test_every_fault_of_a_space_is_in_one_message():

@@ -126,12 +126,13 @@ def test_two_processes_with_the_same_job_run_it_once(configure, tmp_path: Path, 
     assert job.main(cfg, folder, resume=True) == first
 
 
-def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: Path):
+@pytest.mark.parametrize("file", ["result.json", "trial_run.json"])
+def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: Path, file: str):
     (tmp_path / "outputs/mine").mkdir(parents=True)
-    (tmp_path / "outputs/mine/result.json").write_text("{}")
+    (tmp_path / "outputs/mine" / file).write_text("{}")
     done = train("-m", "dropout=0,0.5", "name=mine")
     assert (done.returncode, "has a single job" in done.stderr) == (1, True)
-    (tmp_path / "outputs/mine/result.json").rename(tmp_path / "outputs/mine/multirun.yaml")
+    (tmp_path / "outputs/mine" / file).rename(tmp_path / "outputs/mine/multirun.yaml")
     done = train("dropout=0", "name=mine")
     assert (done.returncode, "has a sweep" in done.stderr) == (1, True)
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.config.differences import differences
 from graft.config.one_form import changed, in_one_form, leaves, without_places
+from graft.config.rules import RULES
 from graft.content import digests
 from graft.errors import GraftError
 from graft.files import fingerprint
@@ -68,18 +69,21 @@ def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         GraftError: one of them cannot be read.
     """
-    named = {
-        key: Path(value).expanduser() for key, value in leaves(result_config(config)).items() if _names_file(value)
+    paths = {
+        key: Path(value).expanduser() for key, value in leaves(result_config(config)).items() if _names_file(key, value)
     }
     try:
-        found = digests(list(named.values()), Path(config["cache"]) / "files.json")
+        found = digests(list(paths.values()), Path(config["cache"]) / "files.json")
     except OSError as error:
         raise GraftError(f"{error.filename} cannot be read ({error.strerror}); try a copy that you may read") from None
-    return dict(zip(named, found, strict=True))
+    return dict(zip(paths, found, strict=True))
 
 
-def _names_file(value: Any) -> bool:
-    return isinstance(value, str) and os.path.isfile(os.path.expanduser(value))
+def _names_file(key: str, value: Any) -> bool:
+    """Return whether a value is a file's path; `dataset.pixels=weights` is none, even beside a file of that name."""
+    if not isinstance(value, str) or (key in RULES and key != "source.path"):
+        return False
+    return os.path.isfile(os.path.expanduser(value))
 
 
 def result_config(config: Mapping[str, Any]) -> dict[str, Any]:

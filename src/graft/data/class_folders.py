@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,17 @@ from typing import NamedTuple, TypeVar
 
 from graft.content import digests
 from graft.data.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
-from graft.data.layout import PARTS, FoundFile, Layout, named, read_layout, reasons
+from graft.data.layout import PARTS, FoundFile, Layout, named, read_layout
 from graft.errors import GraftError
 from graft.files import fingerprint
 
 log = logging.getLogger("graft")
 
+PACKAGES = {  # that add formats to Pillow
+    **dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif"),
+    **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
+    ".jxl": "pillow-jxl-plugin",
+}
 MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 Result = TypeVar("Result")
@@ -152,6 +157,14 @@ def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> No
         )
 
 
+def reasons(ignored: Iterable[str]) -> str:
+    """Return counted reasons in words: 12 .heic (pip install pillow-heif), 3 in masks/."""
+    return ", ".join(
+        f"{count:,} {reason}" + (f" (pip install {PACKAGES[reason]})" if reason in PACKAGES else "")
+        for reason, count in sorted(Counter(ignored).items())
+    )
+
+
 def _held_words(held: Sequence[str]) -> str:
     """Return in words what a class folder without readable images contains."""
     return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
@@ -166,7 +179,7 @@ def _classes_words(counts: Counter[str]) -> str:
     """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
-    return f"{len(counts)} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
+    return f"{len(counts):,} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:

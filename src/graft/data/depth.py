@@ -109,7 +109,7 @@ def find_white(found: Sequence[Deep], bits: int | str) -> White:
 
 def to_bytes(image: Image.Image, kind: str, white: White) -> Image.Image:
     """Scale an image of whole or real numbers to bytes, white to 255 with all above it."""
-    values = _values(image)
+    values = _values(image).astype(np.float64)
     scaled = np.rint(np.clip(values / (white.real if kind == "real" else white.whole), 0, 1) * 255)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # white is zero, which Pillow respects for 8 bits only
         scaled = 255 - scaled
@@ -119,7 +119,7 @@ def to_bytes(image: Image.Image, kind: str, white: White) -> Image.Image:
 
 
 def _values(image: Image.Image) -> np.ndarray:
-    """Return an image's values, (height, width), as they were before Pillow took some types for others."""
+    """Return an image's values, (height, width), in the file's type, which Pillow may have taken for another one."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
     unsigned = tags.get(BITS_PER_SAMPLE) == (32,) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
     if values.dtype == np.uint8:
@@ -128,4 +128,4 @@ def _values(image: Image.Image) -> np.ndarray:
         values = values.view(np.int16)
     elif values.dtype == np.int32 and unsigned:
         values = values.view(np.uint32)
-    return values.astype(np.float64)
+    return values

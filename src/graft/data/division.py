@@ -42,7 +42,7 @@ def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dic
         groups[images.folder.digests[index]].append(index)
     masks = {kind: torch.zeros_like(chosen) for kind in KINDS}
     pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
-    for first, *others in groups.values():
+    for first, *others in (group for group in groups.values() if len(group) > 1):
         two_classes = len({int(images.labels[index]) for index in (first, *others)}) > 1
         masks["two_classes"][first] = two_classes
         for other in others:
@@ -166,11 +166,12 @@ class Division:
 
     def _lack(self, labels: Sequence[int], lacking: Sequence[int], what: str, cure: str) -> ConfigError:
         """Return the error that some classes have less than is needed."""
-        named = ", ".join(self.images.classes[label] for label in lacking)
-        equal = "" if self.kept.all() else ", equal files counted once,"
-        expected = f"classes with {what}; {named} {'lacks' if len(lacking) == 1 else 'lack'} them{equal}"
+        names = ", ".join(self.images.classes[label] for label in lacking)
+        dropped = ~self.kept & torch.isin(self.images.labels, torch.tensor(labels))
+        equal = ", equal files counted once" if dropped.any() else ""
+        expected = f"classes with {what}; {names} {'lacks' if len(lacking) == 1 else 'lack'} them{equal}"
         got = [self.images.classes[label] for label in labels]
-        return shortage("small", got, expected.rstrip(","), f"leaving out {named}{cure}")
+        return shortage("small", got, expected, f"leaving out {names}{cure}")
 
     def _given_count(self, label: int, given: torch.Tensor) -> int:
         assert self.per_class is not None

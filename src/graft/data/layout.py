@@ -1,10 +1,10 @@
 """The layout of a folder of images: each file's class and part, or why it is ignored."""
 
+import itertools
 import logging
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,11 +24,6 @@ PART_NAME = re.compile(
 )
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # left by Windows and macOS
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"}  # thumbnails and deleted files
-PACKAGES = {  # that add formats to Pillow
-    **dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif"),
-    **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
-    ".jxl": "pillow-jxl-plugin",
-}
 MAX_NAMES = 10  # files or folders that a message names
 
 with suppress(ImportError):  # unlike the other packages, this one does not register itself
@@ -63,7 +58,7 @@ def read_layout(root: Path) -> Layout:
     Raises:
         GraftError: the layout has no clear meaning, or a folder cannot be read.
     """
-    parts = _parts(root)
+    parts = find_parts(root)
     files = [_loose(path) for path in _files_in(root)]
     classes: dict[str, None] = {}
     for part, where in (parts or {"train": root}).items():
@@ -77,25 +72,17 @@ def read_layout(root: Path) -> Layout:
     others = [folder for folder in _subfolders(root) if folder not in parts.values()] if parts else []
     for folder in others:
         files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in _files_below(folder)]
-    if others:
-        used = _listed(list(parts.values()))
-        log.warning("ignored %s beside %s under dataset.root=%s", _listed(others), used, shown(root))
+    _remark_on_parts(root, parts, others)
     return Layout(files, sorted(classes), parts)
-
-
-def reasons(ignored: Iterable[str]) -> str:
-    """Return counted reasons in words: 12 .heic (pip install pillow-heif), 3 in masks/."""
-    return ", ".join(
-        f"{count:,} {reason}" + (f" (pip install {PACKAGES[reason]})" if reason in PACKAGES else "")
-        for reason, count in sorted(Counter(ignored).items())
-    )
 
 
 def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
     """Return the first few paths, relative to the root, with their reasons if they have any, and how many more."""
-    reasons = [f" ({paths[path]})" if isinstance(paths, Mapping) else "" for path in paths]
-    names = [f"{shown(path.relative_to(root))}{reason}" for path, reason in zip(paths, reasons, strict=True)]
-    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
+    names = [
+        f"{shown(path.relative_to(root))}{f' ({paths[path]})' if isinstance(paths, Mapping) else ''}"
+        for path in itertools.islice(paths, MAX_NAMES)
+    ]
+    return ", ".join(names) + (f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else "")
 
 
 def shown(path: Path | str) -> str:
@@ -103,24 +90,23 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _parts(root: Path) -> dict[str, Path]:
+def find_parts(root: Path) -> dict[str, Path]:
     """Return the folders of the parts; none if the root itself contains the class folders.
 
     A part's folder has a part's name and contains class folders; so classes, too, may be called `train` or `test`.
+    Without a test folder, the validation folder is the test part.
 
     Raises:
-        GraftError: two folders are the same part, or there is no folder for training.
+        GraftError: two folders are the same part, there is no folder for training, or a folder cannot be read.
     """
-    named = [folder for folder in _subfolders(root) if PART_NAME.fullmatch(folder.name)]
-    holding = [folder for folder in named if _holds_folders(folder)]
+    candidates = _named_as_parts(root)
+    holding = [folder for folder in candidates if _holds_folders(folder)]
     if not holding:
-        if named and len(named) == len(_subfolders(root)):
+        if candidates and len(candidates) == len(_subfolders(root)):
             raise GraftError(
-                f"dataset.root={root} has {_listed(named)} without class folders in them; expected "
+                f"dataset.root={root} has {_listed(candidates)} without class folders in them; expected "
                 "DIR/train/<class>/<image> and DIR/test/<class>/<image>"
             )
-        if named:
-            log.warning("%s: taken for classes, because they contain no class folders", _listed(named))
         return {}
     parts = _by_part(root, holding)
     if "train" not in parts:
@@ -129,9 +115,24 @@ def _parts(root: Path) -> dict[str, Path]:
             "folders into train/, or rename what is a class"
         )
     if "test" not in parts and "val" in parts:
-        log.info("there is no test/ beside %s: %s is the test set", *(_listed([parts[part]]) for part in PARTS[:2]))
         parts["test"] = parts.pop("val")
     return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _remark_on_parts(root: Path, parts: Mapping[str, Path], others: Sequence[Path]) -> None:
+    """Say what a root's folders were taken for, where their names may mean something else."""
+    candidates = _named_as_parts(root)
+    if candidates and not parts:
+        log.warning("%s: taken for classes, because they contain no class folders", _listed(candidates))
+    if "test" in parts and _part(parts["test"]) == "val":
+        log.info("there is no test/ beside %s: %s is the test set", *(_listed([parts[part]]) for part in parts))
+    if others:
+        used = _listed(list(parts.values()))
+        log.warning("ignored %s beside %s under dataset.root=%s", _listed(others), used, shown(root))
+
+
+def _named_as_parts(folder: Path) -> list[Path]:
+    return [each for each in _subfolders(folder) if PART_NAME.fullmatch(each.name)]
 
 
 def _by_part(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -172,7 +173,7 @@ def _check_class_folder(root: Path, folder: Path) -> None:
     """Refuse a class folder whose name cannot be written, or that contains parts of its own."""
     if shown(folder.name) != folder.name:
         raise GraftError(f"the class folder {named(root, [folder])} has a name that is not UTF-8; rename it")
-    parts = [each for each in _subfolders(folder) if PART_NAME.fullmatch(each.name)]
+    parts = _named_as_parts(folder)
     if {"train"} < {_part(each) for each in parts}:
         raise GraftError(
             f"the class folder {named(root, [folder])} contains {_listed(parts)}; expected the parts outside, "

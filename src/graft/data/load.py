@@ -111,7 +111,8 @@ def image_folder(
         raise GraftError(
             f"dataset.root={root} has one class only, {classes[0]}; add a folder of images for each other class{hint}"
         )
-    labels = torch.tensor([classes.index(file.class_name) for file in folder.files])
+    label = {name: index for index, name in enumerate(classes)}
+    labels = torch.tensor([label[file.class_name] for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
     files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading)
     remark(folder, size, reading, files.white)

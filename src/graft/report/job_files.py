@@ -93,6 +93,18 @@ def check_pruning(content: Mapping[str, Any]) -> None:
     _check_number("epoch", content["epoch"], None, "a number of 0 or more", optional=False)
 
 
+def check_trial_run(content: Mapping[str, Any]) -> None:
+    """Refuse anything but what a trial run has left.
+
+    Raises:
+        KeyError: a field is missing.
+        ValueError: names the field.
+    """
+    reasons = content["trial_run"]
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        raise _unexpected("trial_run", reasons, "a list of reasons")
+
+
 def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise ValueError("it is a folder")

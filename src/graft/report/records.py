@@ -8,7 +8,7 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, PRUNED, RESULT, TRIAL_RUN
 from graft.report.accuracies import Accuracies, accuracies, num_images
-from graft.report.job_files import check_pruning, check_result, read_json
+from graft.report.job_files import check_pruning, check_result, check_trial_run, read_json
 from graft.report.labels import label
 from graft.report.sentences import percent
 from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
@@ -165,6 +165,7 @@ def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob |
         if path.name == FAILURE:
             return FailedJob(name, str(content["error"]))
         if path.name == TRIAL_RUN:
+            check_trial_run(content)
             return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")
         if path.name == PRUNED:
             check_pruning(content)

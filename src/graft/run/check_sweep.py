@@ -23,7 +23,7 @@ from graft.config.identity import check_existing_result, choices, without_hydra
 from graft.config.one_form import in_one_form
 from graft.config.refusals import explain
 from graft.errors import GraftError
-from graft.job_folder import RESULT
+from graft.job_folder import RESULT, TRIAL_RUN
 from graft.report.baseline import matches_baseline, unknown_baseline
 from graft.report.settings import swept_settings
 from graft.run.grid import grid
@@ -51,7 +51,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         )
     if config.hydra.sweeper.get("params"):
         raise GraftError("hydra.sweeper.params is not checked; try its keys and values after -m")
-    if (folder / RESULT).exists():
+    if any((folder / name).exists() for name in (RESULT, TRIAL_RUN)):
         raise GraftError(f"{folder} has a single job, which the sweep's table would include; try another name=")
     jobs = _compose_jobs(config)
     _check_common(config, jobs, folder)
@@ -131,13 +131,25 @@ def _check_search(jobs: Sequence[DictConfig]) -> None:
     option = jobs[0].hydra.runtime.choices.get("sweep")
     if importlib.util.find_spec("optuna") is None:
         raise GraftError(f'sweep={option} needs Optuna; try pip install -e ".[optuna]"')
-    for job in jobs:
-        root = Path(job.dataset.root or ".") if str(job.dataset._target_).endswith(".ImageFolder") else None
-        if job.dataset.val_per_class == 0 and not (root and (root / "train").is_dir() and (root / "val").is_dir()):
-            raise GraftError(
-                f"there are no validation images, and sweep={option} chooses jobs by validation accuracy (never by "
-                "test images); try dataset.val_per_class=20"
-            )
+    if not all(map(_has_validation, jobs)):
+        raise GraftError(
+            f"there are no validation images, and sweep={option} chooses jobs by validation accuracy (never by "
+            "test images); try dataset.val_per_class=20"
+        )
+
+
+def _has_validation(job: DictConfig) -> bool:
+    """Return whether a job draws validation images, or has a folder of them beside one of test images.
+
+    Raises:
+        GraftError: the data set's folder has no clear meaning.
+    """
+    from graft.data.layout import find_parts  # other sweeps need no Pillow
+
+    if job.dataset.val_per_class:
+        return True
+    root = Path(job.dataset.root or ".").expanduser()
+    return job.dataset._target_.endswith(".ImageFolder") and root.is_dir() and "val" in find_parts(root)
 
 
 def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:

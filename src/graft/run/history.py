@@ -80,13 +80,13 @@ class JobHistory:
         return {"seed": seed, **finite, "epoch": epoch}
 
     def _exact(self, trial: int, epoch: int) -> dict[str, float | None]:
-        """Return a trial's final accuracies as quotients of counts, and the counts of the test."""
+        """Return a trial's final accuracies as quotients of counts, and these counts."""
         exact: dict[str, float | None] = {}
         for split, prefix in FINAL_SPLITS.items():
             correct, images = self._counts.get((split, epoch), {}).get(trial, (0, 0))
             if images:
                 exact[f"{prefix}accuracy"] = correct / images
-                exact |= {} if prefix else {"correct": correct, "tested": images}
+                exact |= {f"{prefix}correct": correct, f"{prefix}tested": images}
         return exact
 
     def _failed_epoch(self, trial: int) -> int | None:
