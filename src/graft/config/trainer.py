@@ -67,7 +67,7 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
         "it would clip all trials by their common norm, regularize.clip clips each by its own",
         "regularize.clip=1.0",
     ),
-    "limit_predict_batches": ("training predicts nothing", "+trainer.limit_test_batches=1"),
+    "limit_predict_batches": ("training predicts nothing", "trainer=default"),
     "limit_val_batches": (
         "validation takes all its images or none",
         "test_curve=false, or dataset.val_per_class=0",

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, choices
 from graft.errors import GraftError, Pruned
-from graft.job_folder import FAILURE, TRIAL_RUN, finished_result, locked_job_folder, read_result
+from graft.job_folder import TRIAL_RUN, finished_result, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
@@ -32,7 +32,7 @@ from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, clear_folder, versions, write_files
+from graft.run.result import Clock, clear_attempts, clear_folder, versions, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -87,7 +87,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
     if resume and (finished := finished_result(folder, identity)) is not None:
-        (folder / FAILURE).unlink(missing_ok=True)
+        clear_attempts(folder)
         log.info("%s is finished", folder.name)
         return finished
     if plan.world_size > 1 and not launched():

@@ -47,9 +47,14 @@ class Clock:
 def clear_folder(folder: Path) -> None:
     """Remove the files of an earlier run: curves, failure, trial run, incomplete files."""
     shutil.rmtree(folder / EVENTS, ignore_errors=True)
+    clear_attempts(folder)
+    remove_leftovers(folder)
+
+
+def clear_attempts(folder: Path) -> None:
+    """Remove what runs that did not finish have left: a failure, a trial run."""
     for name in (FAILURE, TRIAL_RUN):
         (folder / name).unlink(missing_ok=True)
-    remove_leftovers(folder)
 
 
 def write_files(

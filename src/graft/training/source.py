@@ -223,10 +223,11 @@ class Big(Source):
         return accuracy
 
     def _diverged(self, epoch: int) -> GraftError:
-        lr = getattr(self.optimizer, "keywords", {}).get("lr", 0.01)
+        lr = getattr(self.optimizer, "keywords", {}).get("lr")
+        typed, lower = ("", 0.001) if lr is None else (f"={lr:g}", min(lr / 10, 0.001))
         return GraftError(
             f"the pre-training diverged: its loss or weights became NaN or infinite in epoch {epoch}; nothing is "
-            f"stored; source.optimizer.lr={lr:g} is too large, try source.optimizer.lr={min(lr / 10, 0.001):g}"
+            f"stored; source.optimizer.lr{typed} is too large, try source.optimizer.lr={lower:g}"
         )
 
 
