@@ -46,6 +46,8 @@ OPTIMIZER = {
     "weight_decay": NOT_NEGATIVE,
     "momentum": UNIT,
     "alpha": UNIT,
+    **dict.fromkeys(("amsgrad", "centered", "differentiable", "maximize", "nesterov"), FLAG),  # "no" is true in Python
+    **dict.fromkeys(("fused", "foreach"), one_of(None, True, False)),
 }
 SCHEDULE = {
     "warmup": FRACTION,
