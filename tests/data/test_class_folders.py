@@ -241,3 +241,15 @@ def test_names_that_are_not_utf_8_have_an_identity(tmp_path: Path):
 def test_reasons_name_the_package_that_reads_a_format():
     words = reasons([".heic", ".heic", ".jxl", "in masks/", ".txt"])
     assert words == "2 .heic (pip install pillow-heif), 1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 in masks/"
+
+
+def test_folders_that_every_class_has_may_be_the_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for number, name in enumerate(("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog")):
+        write_picture(tmp_path / "folds" / name / "1.bmp", number)
+    list_folder(str(tmp_path / "folds"), False)
+    assert "the classes are fold1, fold2, and each has the folders cat, dog: if these are meant" in caplog.text
+    caplog.clear()
+    for number, name in enumerate(("cat/2023", "cat/2024", "dog/2023", "dog")):  # only dates, and not everywhere
+        write_picture(tmp_path / "dates" / name / "1.bmp", number)
+    list_folder(str(tmp_path / "dates"), False)
+    assert "each has the folders" not in caplog.text

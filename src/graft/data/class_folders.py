@@ -109,6 +109,7 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
     with pixel_limit(max_pixels):
         files = _readable(where, found, skip_unreadable)
     _check_classes(where, files, layout)
+    _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", _classes_words(counts), _ignored_words(ignored))
@@ -165,6 +166,21 @@ def reasons(ignored: Iterable[str]) -> str:
     )
 
 
+def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
+    """Warn if all classes have the same folders inside: then these may be the classes, fold1/cat and fold2/cat."""
+    inner: dict[str, set[str]] = {}
+    for file in files:
+        _, *folders, _ = file.path.relative_to(layout.parts.get(file.part, root)).parts
+        inner.setdefault(file.class_name, set()).add(folders[0] if folders else "")
+    first, *others = inner.values()
+    if len(first) > 1 and "" not in first and all(each == first for each in others):
+        log.warning(
+            "the classes are %s, and each has the folders %s: if these are meant, put them directly under "
+            "dataset.root, or under train, val and test",
+            ", ".join(sorted(inner)[:MAX_COUNTS]), ", ".join(sorted(first)[:MAX_COUNTS]),
+        )  # fmt: skip
+
+
 def _held_words(held: Sequence[str]) -> str:
     """Return in words what a class folder without readable images contains."""
     return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
@@ -179,7 +195,8 @@ def _classes_words(counts: Counter[str]) -> str:
     """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
-    return f"{len(counts):,} classes ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
+    classes = "1 class" if len(counts) == 1 else f"{len(counts):,} classes"
+    return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
