@@ -93,7 +93,7 @@ def test_a_target_that_cannot_be_used_is_one_line_with_the_reason(
     assert "\n" not in message
     assert message.startswith("head._target_ must be the full name of a class or function (")
     assert reason.format(package) in message
-    assert f", got {'null' if path is None else path}; try {example}" in message
+    assert f", got {'null' if path is None else path or 'nothing'}; try {example}" in message
 
 
 @pytest.mark.parametrize(
