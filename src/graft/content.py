@@ -37,7 +37,6 @@ def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
                 if max(mtime, ctime) < started - SETTLED_NS:
                     known[names[position]] = [*states[position], digest]
         if memo is not None:
-            memo.parent.mkdir(parents=True, exist_ok=True)
             write_text(memo, json.dumps(known))
     return [digest for digest in found if digest is not None]
 

@@ -94,7 +94,7 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
         GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
             unreadable files that are not to be skipped.
     """
-    where = Path(root).expanduser()
+    where = Path(root)
     if not where.is_dir():
         wrong = "is a file, not a folder; unpack it if it is an archive" if where.exists() else "is not a folder"
         raise GraftError(f"dataset.root={root} {wrong}; it should contain a folder of images for each class")

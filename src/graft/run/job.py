@@ -151,7 +151,8 @@ class Job:
     def run(self) -> dict[str, Any] | None:
         """Run all phases; return the content of the result, None on ranks other than 0."""
         backbone = self._pretrained_backbone()
-        store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, self.plan.origin(self.config))
+        origin = self.plan.origin(backbone.label, self.config)
+        store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
         example = self._example(backbone)
         if rank() == 0:
             clear_folder(self.folder)
@@ -197,12 +198,11 @@ class Job:
                 run = run.with_settings(lr=find_lr(run, path))
         if not self.plan.uses_sklearn:
             self.lr.append(run.planned.phase.lr)
-        purpose = f"dropout {planned.index}" if planned.index else "dropout"
         for trials in planned.chunks:
             fit = run.fit(trials, self.folder, self.identity, self.callbacks)
             seed = self.plan.seeds[trials.start]
-            with seeded(seed, purpose):
-                seed_rank(seed, purpose)
+            with seeded(seed, planned.stream):
+                seed_rank(seed, planned.stream)
                 with self.clock("train"):
                     fit.train()
                 if last:

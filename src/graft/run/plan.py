@@ -49,6 +49,11 @@ class PlannedPhase:
     memory_format: torch.memory_format
     chunks: list[range]
 
+    @property
+    def stream(self) -> str:
+        """Name of the random numbers that are drawn while it trains: dropout's, and those of other random layers."""
+        return f"dropout {self.index}" if self.index else "dropout"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -128,11 +133,11 @@ class Plan:
         contents = Contents(images.fingerprint, tested_on, list(images.classes), files)
         return job_identity(config, images.fingerprint, images.classes, files), contents
 
-    def origin(self, config: dict[str, Any]) -> str:
-        """Return in words where the frozen stages' outputs come from: backbone, weights and pixels."""
+    def origin(self, label: str, config: dict[str, Any]) -> str:
+        """Return in words where the frozen stages' outputs come from: a backbone's label, weights and pixels."""
         source = config["source"]
         weights = source.get("path") or source.get("weights") or type(self.source).__name__.lower()
-        return f"{self.backbone().label} with weights {weights} and dataset.pixels={self.input_spec.pixels}"
+        return f"{label} with weights {weights} and dataset.pixels={self.input_spec.pixels}"
 
     @property
     def epochs(self) -> int:
@@ -178,7 +183,7 @@ class Plan:
             self.objective(datamodule),
             planned.first_epoch,
             planned.memory_format,
-            Masks(datamodule.seeds, f"dropout {planned.index}" if planned.index else "dropout"),
+            Masks(datamodule.seeds, planned.stream),
         )
 
     def objective(self, datamodule: SmallDataModule) -> Objective | None:
