@@ -7,8 +7,8 @@ import yaml
 from conftest import ROOT
 from omegaconf import OmegaConf
 
-from graft.config.check import RULES
 from graft.config.constraints import list_of, number, one_of, text, whole
+from graft.config.rules import RULES
 
 OPTIONS = [path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "hydra")]
 

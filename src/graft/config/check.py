@@ -9,14 +9,13 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from graft.config import rules
 from graft.config.combinations import combinations
 from graft.config.knobs import Knobs
+from graft.config.rules import RULES
 from graft.config.trainer import SHOWN, TRAINER_RULES
 from graft.config.values import Undecided, Values
 from graft.errors import ConfigError, Fault, nearest
 
-RULES = rules.RULES | TRAINER_RULES
 KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
 
 # Keys without effect on heads that scikit-learn fits, and where no stage is unfrozen.

@@ -103,3 +103,7 @@ def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
 def _exactly(allowed: str | bool | None) -> Rule:
     word = as_typed(allowed)
     return Rule(word, lambda value: type(value) is type(allowed) and value == allowed, word)
+
+
+FLAG = one_of(True, False)
+OPTIONAL_FLAG = one_of(None, True, False)

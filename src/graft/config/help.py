@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.identity import without_hydra
 from graft.errors import as_typed
 
 COLUMN = 44  # where comments begin
@@ -32,7 +33,7 @@ def help_keys(config: DictConfig) -> str:
     for package, file in files.items():
         text = next((path.read_text() for folder in folders if (path := folder / f"{file}.yaml").exists()), "")
         meanings = comments(text, package) | meanings  # an experiment's comments do not replace a key's own
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    plain = OmegaConf.to_container(without_hydra(config))
     assert isinstance(plain, dict)
     lines = list(_lines(plain, "", {name: file.rpartition("/")[2] for name, file in files.items()}, meanings))
     return "\n".join(lines).replace("$", "$$")  # Hydra substitutes $NAME in its help

@@ -21,6 +21,17 @@ from yaml import YAMLError
 from graft.config.rules import RULES
 from graft.errors import Fault, nearest
 
+HYDRA_WORDS = {  # patterns of Hydra's messages, and Graft's words with what the pattern's group found
+    r"An item is already at '(.+?)'": "{0} exists, and + adds a new key; try {0}= without +",
+    r"^Could not delete from config. '(.+?)' does not exist": (
+        "no key {0}, which ~ would remove; --help lists the keys"
+    ),
+    r"^Multiple values for (\S+)\.": "{0} has an option, and + adds another one; try {0}= without +",
+    r"^Ambiguous value for argument '(.+?)' 1\.": (
+        "{0} lists several values, one for each job of a sweep; try -m {0}, or one value"
+    ),
+}
+
 
 def explain(error: Exception) -> str | None:
     """Return why a configuration cannot be composed; None if another error is the reason."""
@@ -111,16 +122,8 @@ def _no_file(error: MissingConfigException) -> str:
 def _own(error: Exception) -> str:
     """Return Hydra's own words, without the search path that it adds."""
     message = " ".join(re.split(r"\n+(?:Config )?[Ss]earch path:", str(error))[0].split())
-    at = re.search(r"An item is already at '(.+?)'", message)
-    if at:
-        return f"{at[1]} exists, and + adds a new key; try {at[1]}= without +"
-    gone = re.search(r"^Could not delete from config. '(.+?)' does not exist", message)
-    if gone:
-        return f"no key {gone[1]}, which ~ would remove; --help lists the keys"
-    twice = re.search(r"^Multiple values for (\S+)\.", message)
-    if twice:
-        return f"{twice[1]} has an option, and + adds another one; try {twice[1]}= without +"
-    sweep = re.search(r"^Ambiguous value for argument '(.+?)' 1\.", message)
-    if sweep:
-        return f"{sweep[1]} lists several values, one for each job of a sweep; try -m {sweep[1]}, or one value"
+    for pattern, words in HYDRA_WORDS.items():
+        found = re.search(pattern, message)
+        if found:
+            return words.format(found[1])
     return message

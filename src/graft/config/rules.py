@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from graft.config.constraints import Rule, list_of, number, one_of, text, whole
+from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
+from graft.config.trainer import TRAINER_RULES
 
 
 def _is_inside(value: Any) -> bool:
@@ -27,7 +28,6 @@ def _under(group: str, rules: Mapping[str, Rule]) -> dict[str, Rule]:
     return {f"{group}.{key}": rule for key, rule in rules.items()}
 
 
-FLAG = one_of(True, False)
 UNIT = number(0, 1, 0.1)
 FRACTION = number(0, 1, 0.5, closed="left")
 POSITIVE = number(0, inf, 0.001, closed="neither")
@@ -47,7 +47,7 @@ OPTIMIZER = {
     "momentum": UNIT,
     "alpha": UNIT,
     **dict.fromkeys(("amsgrad", "centered", "differentiable", "maximize", "nesterov"), FLAG),  # "no" is true in Python
-    **dict.fromkeys(("fused", "foreach"), one_of(None, True, False)),
+    **dict.fromkeys(("fused", "foreach"), OPTIONAL_FLAG),
 }
 SCHEDULE = {
     "warmup": FRACTION,
@@ -74,7 +74,7 @@ RULES: dict[str, Rule] = {
     "activation": one_of("relu", "tanh", "sigmoid", "gelu"),
     "lr": LEARNING_RATE,
     "val_every": whole(1, 10),
-    "resume": one_of(None, True, False),
+    "resume": OPTIONAL_FLAG,
     "keep_weights": one_of("best", "all", "none"),
     "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),
     "class_weights": one_of(None, "balanced"),
@@ -148,6 +148,7 @@ RULES: dict[str, Rule] = {
     "regularize.cutmix": number(0, 100, 1.0),
     "regularize.ema": number(0, 1, 0.99, closed="left"),
     "regularize.l2_sp": number(0, 1000, 0.01),
+    **TRAINER_RULES,
     "sweep.sampler": one_of("tpe", "random"),
     "sweep.pruner": one_of("median", "halving", "hyperband", "none"),
     "sweep.jobs": whole(1, 20),

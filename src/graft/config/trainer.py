@@ -6,8 +6,7 @@ docs/trainer.md says what each does. Do not import torch here: `--help` must ans
 import re
 from typing import Any
 
-from graft.config.constraints import Rule, list_of, one_of, text, whole
-from graft.config.rules import FLAG
+from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, one_of, text, whole
 
 
 def _is_limit(value: Any) -> bool:
@@ -21,7 +20,6 @@ def _is_duration(value: Any) -> bool:
     return value is None or (isinstance(value, str) and re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None)
 
 
-OPTIONAL_FLAG = one_of(None, True, False)
 BATCHES = Rule("null, a whole number of batches above 0, or their share, a decimal in (0, 1]", _is_limit, "0.5")
 
 FLAGS = {  # those that work

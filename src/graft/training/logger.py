@@ -46,9 +46,9 @@ def log_final(folder: Path, settings: Mapping[str, Any], accuracy: Mapping[str, 
         settings: knobs and choices.
         accuracy: on the test images: mean, min and max of the trials.
     """
-    names = {"mean": "mean", "max": "trials_highest", "min": "trials_lowest"}
+    points = {f"test_accuracy/{line}": accuracy[key] for line, key in zip(LINES, ("mean", "max", "min"), strict=True)}
     logger = _logger(folder, "")
-    logger.log_hyperparams(dict(settings), {f"test_accuracy/{name}": accuracy[key] for key, name in names.items()})
+    logger.log_hyperparams(dict(settings), points)
     logger.finalize("success")
 
 
