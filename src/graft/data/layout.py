@@ -163,9 +163,10 @@ def _part(folder: Path) -> str:
 
 def _holds_folders(folder: Path) -> bool:
     """Return whether a folder contains class folders rather than images."""
-    folders, pictures = _subfolders(folder), sum(map(_is_picture, _files_in(folder)))
-    # Mostly there are none, and then nothing below has to be counted.
-    return bool(folders) and (not pictures or pictures <= sum(len(_files_below(each)) for each in folders))
+    folders = _subfolders(folder)
+    return bool(folders) and sum(map(_is_picture, _files_in(folder))) <= sum(
+        len(_files_below(each)) for each in folders
+    )
 
 
 def _check_class_folder(root: Path, folder: Path) -> None:
