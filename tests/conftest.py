@@ -29,6 +29,12 @@ def digits() -> MNIST5k:
 
 
 @pytest.fixture(autouse=True)
+def seed() -> None:
+    """Let a network that a test builds have the same weights each time."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test turn off the bars of the next one."""
     monkeypatch.setattr(process, "_hide_job_bars", False)

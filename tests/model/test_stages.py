@@ -6,7 +6,7 @@ from graft.model.stages import computes_the_same, evenly, stages, units
 
 
 def network() -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 64))
 
 
 def test_stages_start_at_the_given_paths_and_keep_the_names():
