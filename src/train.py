@@ -13,8 +13,8 @@ from omegaconf import DictConfig  # noqa: E402
 
 from graft.command_line import check_words, readable  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
-from graft.run.launcher import check_launcher  # noqa: E402
-from graft.run.sweep import run_job  # noqa: E402
+from graft.sweeps.launcher import check_launcher  # noqa: E402
+from graft.sweeps.sweep import run_job  # noqa: E402
 
 CONF = Path(__file__).parent.parent / "conf"
 

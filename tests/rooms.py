@@ -6,7 +6,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
-ROOMS = ("ground", "config", "data", "model", "training", "inference", "report", "run")
+ROOMS = (
+    *("ground", "config", "reading", "data", "model", "training"),
+    *("inference", "statistics", "report", "run", "sweeps"),
+)
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 
 

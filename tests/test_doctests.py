@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 MODULES = (
-    "graft.report.statistics",
+    "graft.statistics.comparison",
     "graft.run.plan",
     "graft.training.features",
     "graft.training.transfer",

@@ -18,11 +18,14 @@ SOURCE = ROOT / "src"
 BELOW = {
     "ground": set(),
     "config": {"ground"},
-    "data": {"ground", "config"},
+    "reading": {"ground"},
+    "data": {"ground", "reading"},
     "model": {"ground", "data"},
     "training": {"ground", "config", "data", "model"},
-    "report": {"ground", "config"},
-    "run": {"ground", "config", "data", "model", "training", "report"},
+    "statistics": {"ground"},
+    "report": {"ground", "config", "statistics"},
+    "run": {"ground", "config", "data", "model", "training", "report", "statistics"},
+    "sweeps": {"ground", "config", "reading", "data", "training", "report", "statistics", "run"},
 }
 
 
@@ -138,7 +141,14 @@ def targets(node: object) -> list[str]:
 
 def test_modules_before_the_check_import_no_torch():
     modules = [f"graft.config.{path.stem}" for path in (SOURCE / "graft" / "config").glob("[!_]*.py")]
-    modules += ["graft.ending", "graft.errors", "graft.files", "graft.process", "graft.job_folder", "graft.run.sweep"]
+    modules += [
+        "graft.ending",
+        "graft.errors",
+        "graft.files",
+        "graft.process",
+        "graft.job_folder",
+        "graft.sweeps.sweep",
+    ]
     script = f"import sys, {', '.join(modules)}; print('torch' in sys.modules, 'pandas' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
@@ -229,9 +239,9 @@ def test_no_private_attribute_of_another_object_is_read():
         assert private <= PUBLIC, f"{path} reads {private}"
 
 
-def test_only_run_and_config_read_a_configuration():
+def test_only_config_run_and_sweeps_read_a_configuration():
     for name in imports(SOURCE):
-        if room(name) not in ("config", "run"):
+        if room(name) not in ("config", "run", "sweeps"):
             path = SOURCE / name.replace(".", "/")
             text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
             assert "DictConfig" not in text, name

@@ -20,7 +20,7 @@ ROOMS = {
     "schedule": "training",
     "source": "training",
     "tune": "training",
-    "sweep": "run",
+    "sweep": "sweeps",
 }
 
 

@@ -16,9 +16,9 @@ from folders import write_classes
 
 from graft.data import load
 from graft.data.dataset import CIFAR10, CIFAR100, MNIST, Dataset, FashionMNIST, ImageFolder
-from graft.data.decode import Reading
 from graft.data.images import InMemoryImages
 from graft.errors import GraftError
+from graft.reading.decode import Reading
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
 LABELS = np.array([7, 3, 7, 3, 3, 7], dtype=np.uint8)

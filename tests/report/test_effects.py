@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.report.accuracies import Copies
 from graft.report.effects import (
     Curve,
     budget_curves,
@@ -15,7 +14,8 @@ from graft.report.effects import (
     main_effects,
 )
 from graft.report.sentences import budget_answers
-from graft.report.statistics import Spread, spread
+from graft.statistics.accuracies import Copies
+from graft.statistics.comparison import Spread, spread
 
 GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
 

@@ -17,7 +17,7 @@ from graft.report.plot import (
     draw_effects,
     draw_ranges,
 )
-from graft.report.statistics import Difference
+from graft.statistics.comparison import Difference
 
 
 def picture(path: Path) -> np.ndarray:

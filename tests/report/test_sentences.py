@@ -2,9 +2,9 @@ import numpy as np
 import pandas
 import pytest
 
-from graft.report.accuracies import Copies
 from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, effects_answer
-from graft.report.statistics import Difference, compare_all
+from graft.statistics.accuracies import Copies
+from graft.statistics.comparison import Difference, compare_all
 
 
 def answer_to(levels: dict[str, float], trials: int = 15) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from graft.errors import GraftError
 from graft.report.sentences import answer
 from graft.report.show import PICTURES, show_job, show_jobs, show_sweep
-from graft.report.statistics import Comparison, Difference
+from graft.statistics.comparison import Comparison, Difference
 
 
 def job(

@@ -13,7 +13,6 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from graft.data.class_folders import list_folder
 from graft.data.dataset import MNIST5k
 from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
@@ -23,6 +22,7 @@ from graft.model.backbone import CNN
 from graft.model.dropout import Masks
 from graft.model.head import Dense, Plain
 from graft.model.layers import linear
+from graft.reading.class_folders import list_folder
 from graft.run.plan import Plan
 
 Run = Callable[..., dict]

@@ -1,1 +1,1 @@
-"""Images, which of them each trial sees, and how they are read, scaled, augmented and batched."""
+"""Images, which of them each trial sees, and how they are scaled, augmented and batched."""

@@ -9,10 +9,10 @@ import torch
 
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
-from graft.data.decode import Reading
 from graft.data.division import Division, account, keep_images, shortage
 from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
+from graft.reading.decode import Reading
 from graft.seed import generator
 
 log = logging.getLogger("graft")

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from graft.data.class_folders import Folder
 from graft.data.images import ImageFiles, Images
-from graft.data.layout import named
 from graft.errors import ConfigError, Fault
+from graft.reading.class_folders import Folder
+from graft.reading.layout import named
 from graft.seed import generator
 
 log = logging.getLogger("graft")

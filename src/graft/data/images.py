@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from graft.data.class_folders import Folder
-from graft.data.decode import DECODER_VERSION, Reading, decode, pixel_limit
-from graft.data.depth import White, find_white
 from graft.errors import GraftError
 from graft.files import fingerprint
+from graft.reading.class_folders import Folder
+from graft.reading.decode import DECODER_VERSION, Reading, decode, pixel_limit
+from graft.reading.depth import White, find_white
 
 MEMORY_LIMIT = 2**31  # bytes of decoded images
 WORKERS_FROM = 2**28  # bytes of decoded images; below this, starting worker processes takes longer than they save

@@ -10,11 +10,11 @@ import pandas
 import torch
 from torchvision import datasets
 
-from graft.data.class_folders import list_folder
-from graft.data.decode import Reading
 from graft.data.images import ImageFiles, Images, InMemoryImages
-from graft.data.remarks import remark
 from graft.errors import GraftError
+from graft.reading.class_folders import list_folder
+from graft.reading.decode import Reading
+from graft.reading.remarks import remark
 
 DIGITS = tuple("0123456789")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from graft.report.accuracies import Accuracies, Copies
 from graft.report.labels import BUDGETS, label
 from graft.report.settings import Setting
-from graft.report.statistics import TOLERANCE, Spread, compare_all, spread
+from graft.statistics.accuracies import Accuracies, Copies
+from graft.statistics.comparison import TOLERANCE, Spread, compare_all, spread
 
 MIN_CURVE_POINTS = 3  # budgets
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 
 import graft
-from graft.report.accuracies import is_finite
+from graft.statistics.accuracies import is_finite
 
 MAX_BYTES = 2**26  # 64 MiB; a result of a thousand trials has less than one
 MOST = 10**15  # of images or parameters; more cannot be computed with

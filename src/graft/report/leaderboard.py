@@ -7,7 +7,7 @@ import pandas
 
 from graft.report.baseline import baseline_keys, matches_baseline, unknown_baseline
 from graft.report.records import Record
-from graft.report.statistics import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranks
+from graft.statistics.comparison import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranks
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"

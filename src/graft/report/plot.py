@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from graft.report.canvas import num_lines, plain_text, save, within_percent, wrapped
 from graft.report.effects import Curve, is_ordered
 from graft.report.sentences import count_trials
-from graft.report.statistics import Difference
+from graft.statistics.comparison import Difference
 
 SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
     "train": ("training", "#9a9a9a", "-"),

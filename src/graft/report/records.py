@@ -7,12 +7,12 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, PRUNED, RESULT, TRIAL_RUN
-from graft.report.accuracies import Accuracies, accuracies, num_images
 from graft.report.job_files import check_pruning, check_result, check_trial_run, read_json
 from graft.report.labels import label
 from graft.report.sentences import percent
 from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
-from graft.report.statistics import Spread, spread
+from graft.statistics.accuracies import Accuracies, accuracies, num_images
+from graft.statistics.comparison import Spread, spread
 
 JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
 SOLVED_HEADS = ("Ridge", "Logistic")  # by scikit-learn, without epochs

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas
 
-from graft.report.accuracies import Accuracies, Copies
 from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.labels import describe
-from graft.report.statistics import LEVEL, MIN_TRIALS, Comparison, Difference, spread
+from graft.statistics.accuracies import Accuracies, Copies
+from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, spread
 
 MAX_NAMES = 3  # configurations that a sentence names; it counts the others
 

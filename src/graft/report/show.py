@@ -12,7 +12,6 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import HISTORY
-from graft.report.accuracies import Copies, accuracies, num_images
 from graft.report.baseline import common_baseline
 from graft.report.effects import Effects, sweep_effects
 from graft.report.job_files import read_history
@@ -39,8 +38,9 @@ from graft.report.sentences import (
     percent,
     span,
 )
-from graft.report.statistics import describe_method, spread
 from graft.report.table import cells, effects_table, markdown, table_rows
+from graft.statistics.accuracies import Copies, accuracies, num_images
+from graft.statistics.comparison import describe_method, spread
 
 CURVES = "curves.png"
 IMAGES = ("big", "small", "val", "test")

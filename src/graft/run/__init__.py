@@ -1,1 +1,1 @@
-"""One configuration from the checked plan to its files and processes; sweeps, launchers and search."""
+"""One configuration from the checked plan to its files, and its processes."""

@@ -23,9 +23,7 @@ from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
-from graft.report.accuracies import accuracies, num_images
 from graft.report.show import show_curves, show_job
-from graft.report.statistics import summary
 from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr
@@ -34,6 +32,8 @@ from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, clear_attempts, clear_folder, versions, write_files
 from graft.seed import seeded
+from graft.statistics.accuracies import accuracies, num_images
+from graft.statistics.comparison import summary
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
 from graft.training.transfer import SingleTrial, TransferModule, parameter_counts

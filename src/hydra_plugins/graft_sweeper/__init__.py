@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
-    """Runs a job for each combination of listed values (graft.run.grid).
+    """Runs a job for each combination of listed values (graft.sweeps.grid).
 
     Args:
         max_batch_size: how many jobs the launcher gets together; None: all.
@@ -22,8 +22,8 @@ class GridSweeper(Sweeper):
         self.max_batch_size = max_batch_size
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from graft.run.grid import with_composed
-        from graft.run.launcher import runs_in_this_process
+        from graft.sweeps.grid import with_composed
+        from graft.sweeps.launcher import runs_in_this_process
 
         self.config, self.hydra_context = config, hydra_context
         context = with_composed(hydra_context) if runs_in_this_process(config.hydra.launcher) else hydra_context
@@ -32,7 +32,7 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from graft.run.grid import run_grid
+        from graft.sweeps.grid import run_grid
 
         assert self.config is not None
         assert self.launcher is not None
@@ -40,7 +40,7 @@ class GridSweeper(Sweeper):
 
 
 class OptunaSweeper(Sweeper):
-    """Runs the jobs that Optuna asks for, through whichever launcher is configured (graft.run.study)."""
+    """Runs the jobs that Optuna asks for, through whichever launcher is configured (graft.sweeps.study)."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -49,7 +49,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from graft.run.study import search
+        from graft.sweeps.study import search
 
         assert self.config is not None
         assert self.launcher is not None

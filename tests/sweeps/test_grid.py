@@ -18,7 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import GraftError
-from graft.run.grid import grid, keep_composed, run_grid, with_composed
+from graft.sweeps.grid import grid, keep_composed, run_grid, with_composed
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from pixel_files import write_png, write_tiff
 
-from graft.data.class_folders import list_folder
-from graft.data.decode import Reading
 from graft.data.images import ImageFiles
 from graft.data.load import image_folder
 from graft.errors import GraftError
+from graft.reading.class_folders import list_folder
+from graft.reading.decode import Reading
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from graft.report.accuracies import Copies, accuracies, num_images
-from graft.report.statistics import compare_all
+from graft.statistics.accuracies import Copies, accuracies, num_images
+from graft.statistics.comparison import compare_all
 
 
 def result(*trials: dict, **more: object) -> dict:

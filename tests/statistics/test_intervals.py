@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.report.intervals import mean_interval, proportion_interval
-from graft.report.statistics import spread, summary
+from graft.statistics.comparison import spread, summary
+from graft.statistics.intervals import mean_interval, proportion_interval
 
 
 def wilson(share: float, images: int) -> tuple[float, float]:

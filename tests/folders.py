@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graft.data.class_folders import list_folder
 from graft.data.load import image_folder
+from graft.reading.class_folders import list_folder
 
 
 def write_picture(path: Path, number: int) -> None:

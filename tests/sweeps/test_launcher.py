@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from graft import process
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.run import job, launcher
+from graft.run import job
+from graft.sweeps import launcher
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("trials=2", "epochs=3", "source.epochs=1")

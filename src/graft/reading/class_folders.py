@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from graft.content import digests
-from graft.data.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
-from graft.data.layout import PARTS, FoundFile, Layout, named, read_layout
 from graft.errors import GraftError
 from graft.files import fingerprint
+from graft.reading.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
+from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
 
 log = logging.getLogger("graft")
 

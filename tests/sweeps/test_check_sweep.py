@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
 from graft.errors import ConfigError, GraftError
-from graft.run import check_sweep as module
-from graft.run.check_sweep import check_sweep, check_writable
+from graft.sweeps import check_sweep as module
+from graft.sweeps.check_sweep import check_sweep, check_writable
 
 Sweep = Callable[..., list[DictConfig]]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pixel_files import write_png, write_tiff
 
-from graft.data.decode import Header, decode, header
-from graft.data.depth import Deep, White, find_white
+from graft.reading.decode import Header, decode, header
+from graft.reading.depth import Deep, White, find_white
 
 Write = Callable[[Path, np.ndarray], object]
 

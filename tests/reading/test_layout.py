@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graft.data import layout
-from graft.data.layout import read_layout
 from graft.errors import GraftError
+from graft.reading import layout
+from graft.reading.layout import read_layout
 
 
 def touch(root: Path, *names: str) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.report import statistics
-from graft.report.statistics import (
+from graft.statistics import comparison
+from graft.statistics.comparison import (
     LEVEL,
     Accuracies,
     compare_all,
@@ -33,7 +33,7 @@ def drawn(trials: int, *levels: float, seed: int = 0) -> list[np.ndarray]:
 
 
 def test_the_example_runs():
-    result = doctest.testmod(statistics)
+    result = doctest.testmod(comparison)
     assert result.failed == 0
     assert result.attempted > 0
 

@@ -2,11 +2,11 @@
 
 import logging
 
-from graft.data.class_folders import Folder
-from graft.data.decode import Reading
-from graft.data.depth import SIXTEEN_BITS, Deep, White
-from graft.data.layout import named
 from graft.errors import GraftError
+from graft.reading.class_folders import Folder
+from graft.reading.decode import Reading
+from graft.reading.depth import SIXTEEN_BITS, Deep, White
+from graft.reading.layout import named
 
 log = logging.getLogger("graft")
 

@@ -19,7 +19,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import GraftError
-from graft.run.launcher import launching
+from graft.sweeps.launcher import launching
 
 MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
 

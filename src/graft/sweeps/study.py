@@ -1,6 +1,6 @@
 """A search: `search` runs the jobs that Optuna asks for; `Study` is Optuna's study of them, kept in a database.
 
-The space is read in graft.run.space; jobs are pruned by graft.training.prune.
+The space is read in graft.sweeps.space; jobs are pruned by graft.training.prune.
 """
 
 import json
@@ -26,9 +26,9 @@ from graft.ending import stop_on_error
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import FAILURE, PRUNED, SEARCH, read_result
-from graft.run.check_sweep import check_job
-from graft.run.launcher import launching
-from graft.run.space import Choice, Range, job_overrides, read_space
+from graft.sweeps.check_sweep import check_job
+from graft.sweeps.launcher import launching
+from graft.sweeps.space import Choice, Range, job_overrides, read_space
 from graft.training.prune import pruner
 
 log = logging.getLogger("graft")

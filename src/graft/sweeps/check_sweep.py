@@ -26,9 +26,9 @@ from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
 from graft.report.baseline import matches_baseline, unknown_baseline
 from graft.report.settings import swept_settings
-from graft.run.grid import grid
-from graft.run.launcher import check_devices
-from graft.run.space import jobs_to_check
+from graft.sweeps.grid import grid
+from graft.sweeps.launcher import check_devices
+from graft.sweeps.space import jobs_to_check
 
 
 def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
@@ -144,7 +144,7 @@ def _has_validation(job: DictConfig) -> bool:
     Raises:
         GraftError: the data set's folder has no clear meaning.
     """
-    from graft.data.layout import find_parts  # other sweeps need no Pillow
+    from graft.reading.layout import find_parts  # other sweeps need no Pillow
 
     if job.dataset.val_per_class:
         return True

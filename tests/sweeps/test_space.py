@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import ConfigError, GraftError
-from graft.run.space import Choice, Range, jobs_to_check, read_space
-from graft.run.sweep import SweepCallback
+from graft.sweeps.space import Choice, Range, jobs_to_check, read_space
+from graft.sweeps.sweep import SweepCallback
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from pixel_files import write_png, write_tiff
 
-from graft.data import decode as module
-from graft.data.decode import Header, decode, header, named, pixel_limit
+from graft.reading import decode as module
+from graft.reading.decode import Header, decode, header, named, pixel_limit
 
 RANDOM = np.random.default_rng(0)
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)

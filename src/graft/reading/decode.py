@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from graft.data.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
-from graft.data.layout import named
 from graft.errors import GraftError
+from graft.reading.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
+from graft.reading.layout import named
 
 # Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
 # it with every change here or in depth.py that alters a decoded byte. Pillow's own version is no part of it: an upgrade

@@ -8,8 +8,8 @@ import pytest
 from folders import settle, write_classes, write_picture
 from PIL import Image
 
-from graft.data.class_folders import list_folder, reasons
 from graft.errors import GraftError
+from graft.reading.class_folders import list_folder, reasons
 
 Write = Callable[..., Path]
 

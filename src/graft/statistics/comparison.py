@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from graft.report.accuracies import Accuracies, Copies
-from graft.report.intervals import LEVEL, TOLERANCE, mean_interval
+from graft.statistics.accuracies import Accuracies, Copies
+from graft.statistics.intervals import LEVEL, TOLERANCE, mean_interval
 
 # If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
 # p = 2 / 2^n: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may report p < 5 % for 3 pairs, but only by assuming normally

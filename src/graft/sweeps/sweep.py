@@ -21,7 +21,7 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
 from graft.errors import GraftError
 from graft.job_folder import FAILURE
-from graft.run.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
+from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
 
 log = logging.getLogger("graft")
 
@@ -33,7 +33,7 @@ class SweepCallback(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        from graft.run.check_sweep import check_job, check_writable  # a mistyped key must answer without it
+        from graft.sweeps.check_sweep import check_job, check_writable  # a mistyped key must answer without it
 
         with stop_on_error(explain):
             end_on_signals(lambda: None)
@@ -47,8 +47,8 @@ class SweepCallback(Callback):
             check_writable(folder, Path(config.cache))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        from graft.run.check_sweep import check_sweep
-        from graft.run.grid import keep_composed
+        from graft.sweeps.check_sweep import check_sweep
+        from graft.sweeps.grid import keep_composed
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)
