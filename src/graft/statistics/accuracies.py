@@ -4,6 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from graft.statistics.outcomes import Outcomes
+
 Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
 
 SPLITS = {"accuracy": "test", "val_accuracy": "val"}  # whose images an accuracy counts
@@ -12,6 +16,19 @@ ROUNDING = 1e-6  # result.json has six decimals
 
 class Copies(dict[int, float]):
     """Accuracies of trials that are all the same computation: one observation, whatever their number."""
+
+
+class Measured(dict[int, float]):
+    """Accuracies that know every image: the mean of each trial's outcomes, and the outcomes.
+
+    Attributes:
+        outcomes: of the same trials.
+    """
+
+    def __init__(self, outcomes: Outcomes):
+        means = np.nanmean(outcomes.values, axis=1)
+        super().__init__(zip(outcomes.seeds, means.tolist(), strict=True))
+        self.outcomes = outcomes
 
 
 def accuracies(result: Mapping[str, Any], metric: str = "accuracy") -> Accuracies:
