@@ -64,7 +64,16 @@ def test_the_best_are_drawn_on_the_images_of_one_split(tmp_path: Path):
 
 def table(**columns: list) -> pandas.DataFrame:
     rows = {"label": ["dense512", "plain"], "accuracy": [0.86, 0.84], "low": [0.85, 0.83], "high": [0.87, 0.85]}
-    return pandas.DataFrame({**rows, "trials": [15, 15], **columns})
+    interval = {"ci95_low": [0.855, None], "ci95_high": [0.865, None]}
+    return pandas.DataFrame({**rows, **interval, "trials": [15, 15], **columns})
+
+
+def test_the_interval_is_drawn_on_the_range(tmp_path: Path):
+    draw_ranges(tmp_path / "narrow.png", table(), "ranked")
+    draw_ranges(tmp_path / "wide.png", table(ci95_low=[0.84, None], ci95_high=[0.88, None]), "ranked")
+    draw_ranges(tmp_path / "none.png", table(ci95_low=[None, None], ci95_high=[None, None]), "ranked")
+    narrow, wide, none = (int((picture(tmp_path / f"{name}.png") < 60).sum()) for name in ("narrow", "wide", "none"))
+    assert none < narrow < wide
 
 
 def test_published_ranges_are_boxes_where_there_are_some(tmp_path: Path):
@@ -120,6 +129,7 @@ def test_strange_labels_are_drawn_everywhere(tmp_path: Path):
     points = Difference(np.array([-1.0, 1.0, 0, 0, 0, 0]), 0.5, None)
     draw_differences(tmp_path / "1.png", labels[0], dict.fromkeys(labels[1:], points), "accuracy")
     every = pandas.DataFrame({"label": labels, "accuracy": 0.1 * 3, "low": 0.3, "high": 1.0, "trials": 3})
+    every = every.assign(ci95_low=0.2, ci95_high=1.0)
     draw_ranges(tmp_path / "2.png", every, "ranked")
     draw_best_curves(tmp_path / "3.png", {label: history(("test",)) for label in labels}, "test")
     draw_budget(tmp_path / "4.png", [Curve(it, [1, 2], [0, 1], [0, 1], [0, 1]) for it in labels], "images", "accuracy")
@@ -132,7 +142,8 @@ def test_strange_labels_are_drawn_everywhere(tmp_path: Path):
 
 def test_a_mean_that_rounds_below_the_lowest_is_drawn(tmp_path: Path):
     """0.1 + 0.2 is above 0.3 by a bit: a length of an error bar would be negative."""
-    draw_ranges(tmp_path / "x.png", table(accuracy=[0.3, 0.3], low=[0.1 + 0.2, 0.3], high=[0.3, 0.3 - 1e-17]), "ranked")
+    ends = {"ci95_low": [0.1 + 0.2, 0.3], "ci95_high": [0.3, 0.3 - 1e-17]}
+    draw_ranges(tmp_path / "x.png", table(accuracy=[0.3, 0.3], **ends), "ranked")
     tight = Difference(np.full(6, 0.3), 0.01, (0.1 + 0.2, 0.3))
     draw_differences(tmp_path / "y.png", "a", {"b": tight}, "accuracy")
     assert len(list(tmp_path.glob("*.png"))) == 2

@@ -54,7 +54,7 @@ class Leaderboard:
         """Return the table with the compared accuracies, of validation or test images, in the same columns."""
         if self.metric == "accuracy":
             return self.table
-        columns = {f"val_{name}": name for name in ("accuracy", "low", "high")}
+        columns = {f"val_{name}": name for name in ("accuracy", "low", "high", "ci95_low", "ci95_high")}
         return self.table.drop(columns=list(columns.values())).rename(columns=columns)
 
 

@@ -110,7 +110,7 @@ def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) ->
 
 @plain_text
 def draw_ranges(path: Path, table: pandas.DataFrame, order: str, measure: str = "test accuracy") -> None:
-    """Draw each job's mean as a dot on a bar from lowest to highest, and its published range as a hatched box.
+    """Draw each job's mean as a dot with its interval, over a line of its trials, and its published range as a box.
 
     Args:
         path: the PNG file.
@@ -122,13 +122,14 @@ def draw_ranges(path: Path, table: pandas.DataFrame, order: str, measure: str = 
     height = (0.42 if "reference_low" in table else 0.32) * max(map(num_lines, labels)) ** 0.5
     figure = Figure(figsize=(9, 1.6 + height * len(table)), layout="constrained")
     axes = figure.subplots()
-    places = range(len(table))
-    low, mean, high = (100 * table[column] for column in ("low", "accuracy", "high"))
+    places = np.arange(len(table))
     trials = sorted(set(table["trials"]))
-    bar = f"mean and range of {count_trials(trials[0]) if len(trials) == 1 else 'the trials'}"
-    axes.errorbar(
-        mean, places, xerr=np.maximum([mean - low, high - mean], 0), fmt="o", color="black", capsize=4, label=bar
-    )
+    ranges = f"range of {count_trials(trials[0]) if len(trials) == 1 else 'the trials'}"
+    axes.hlines(places, 100 * table["low"], 100 * table["high"], color="#b9b9b9", linewidth=7, label=ranges)
+    mean = 100 * table["accuracy"].to_numpy(float)
+    ends = 100 * table[["ci95_low", "ci95_high"]].to_numpy(float).T
+    bars = np.maximum(np.nan_to_num([mean - ends[0], ends[1] - mean]), 0)
+    axes.errorbar(mean, places, xerr=bars, fmt="o", color="black", capsize=4, label="mean and 95 % interval")
     if "reference_low" in table:
         first, last = 100 * table["reference_low"], 100 * table["reference_high"]
         box = {"height": 0.7, "color": "#c8d8ec", "edgecolor": "#5f7fa8", "hatch": "////", "linewidth": 0.6}
