@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.job_folder import FAILURE, PRUNED, RESULT, TRIAL_RUN
+from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
 from graft.report.job_files import check_pruning, check_result, check_trial_run, read_json
 from graft.report.labels import label
+from graft.report.measured import distinct_images, measured
+from graft.report.outcomes import StoredOutcomes, read_outcomes
 from graft.report.sentences import percent
 from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
-from graft.statistics.accuracies import Accuracies, accuracies, num_images
+from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
 
 JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
@@ -29,6 +31,8 @@ class Record:
         choices: its option of each group.
         setting: its values of the swept keys.
         label: these in words; unique within a report.
+        outcomes: what its trials said of each image; None in results of older versions.
+        unreadable: why they are left out, if they are.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Record:
     choices: dict[str, str] = field(default_factory=dict)
     setting: Setting = field(default_factory=dict)
     label: str = ""
+    outcomes: StoredOutcomes | None = None
+    unreadable: str = ""
 
     @property
     def config(self) -> dict:
@@ -56,12 +62,12 @@ class Record:
         return isinstance(head, dict) and str(head.get("_target_")).rpartition(".")[-1] in SOLVED_HEADS
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
-        """Return the finished trials' accuracies by seed; a trial whose loss became NaN has none."""
-        return accuracies(self.result, metric)
+        """Return the finished trials' accuracies by seed, with their outcomes; one whose loss became NaN has none."""
+        return measured(self.result, self.outcomes, metric)
 
     def spread(self, metric: str = "accuracy") -> Spread:
         """Return the summary of these accuracies, with the interval of their mean."""
-        return spread(self.accuracies(metric), num_images(self.result, metric))
+        return spread(self.accuracies(metric), distinct_images(self.result, self.outcomes, metric))
 
 
 @dataclass
@@ -139,7 +145,8 @@ def read_records(folders: Sequence[Path]) -> Records:
     return Records(
         finished,
         failed | _failed_trials(finished),
-        {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)},
+        {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)}
+        | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable},
         {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
     )
 
@@ -177,6 +184,10 @@ def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob |
     except (ValueError, OSError) as error:
         return DamagedFile(f"{name}/{path.name}", str(error))
     record = Record(name, content, folder)
+    try:
+        record.outcomes = read_outcomes(folder)
+    except (ValueError, OSError) as error:
+        record.unreadable = str(error)
     return record if record.accuracies() else FailedJob(name, "none of its trials finished")
 
 
