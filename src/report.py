@@ -8,6 +8,14 @@ from graft.ending import prepare, stop_on_error
 from graft.errors import GraftError
 
 
+def margin(text: str) -> float:
+    """Return a margin in percent points, a number from 0 to below 100."""
+    points = float(text)
+    if not 0 <= points < 100:
+        raise ValueError
+    return points
+
+
 def main() -> None:
     """Parse the command line, and report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -18,12 +26,18 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write; default: the common parent of the DIRs"
     )
+    parser.add_argument(
+        "--margin",
+        type=margin,
+        metavar="POINTS",
+        help="largest difference in accuracy that does not matter, in percent points",
+    )
     arguments = parser.parse_args()
     from graft.report.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
         output = arguments.output or Path(os.path.commonpath([folder.resolve() for folder in arguments.folders]))
-        show_jobs(arguments.folders, output, arguments.baseline)
+        show_jobs(arguments.folders, output, arguments.baseline, margin=arguments.margin)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -26,6 +26,12 @@ def common_baseline(configs: Sequence[Mapping]) -> str | None:
     return baselines.pop() if len(baselines) == 1 else None
 
 
+def common_margin(configs: Sequence[Mapping]) -> float:
+    """Return the margin in the jobs' configurations, in percent points, if all have the same; else 0."""
+    margins = {(config.get("report") or {}).get("margin") or 0.0 for config in configs}
+    return float(margins.pop()) if len(margins) == 1 else 0.0
+
+
 def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
     """Return the error for a baseline that matches no job; it lists the conditions that would match some.
 

@@ -7,17 +7,13 @@ import pandas
 
 from graft.report.baseline import baseline_keys, matches_baseline, unknown_baseline
 from graft.report.records import Record
-from graft.statistics.comparison import MIN_TRIALS, Comparison, Difference, compare_all, differences, ranks
+from graft.report.verdicts import Answer, judge
+from graft.statistics.comparison import Comparison, Difference, compare_all, differences, ranks
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
-BY_TEST = "ranked by test accuracy, so the winner's number is optimistic"
+BY_TEST = "ranked by test accuracy"
 BY_VALIDATION = "ranked by validation accuracy"
-INTERVALS = (
-    "Intervals of means, 95 % each: for other training draws (Student's t), or for other test images (Wilson's) where "
-    "that is wider."
-)
-MARKS = "Marked *: not significantly different from the best; marked ?: too few common trials for a test."
 
 
 @dataclass
@@ -30,6 +26,7 @@ class Leaderboard:
         metric: the key of the trials' accuracies by which jobs are compared: accuracy or val_accuracy.
         records: the jobs.
         comparison: with the best; None if jobs are not ranked.
+        answer: what the comparison comes to.
         versus_baseline: differences to the baseline, by label.
         baseline: in words.
         missing_baseline: one that no job matches, as it was asked for.
@@ -41,6 +38,7 @@ class Leaderboard:
     metric: str
     records: list[Record]
     comparison: Comparison | None = None
+    answer: Answer = field(default_factory=Answer)
     versus_baseline: dict[str, Difference] = field(default_factory=dict)
     baseline: str = ""
     missing_baseline: str = ""
@@ -58,7 +56,9 @@ class Leaderboard:
         return self.table.drop(columns=list(columns.values())).rename(columns=columns)
 
 
-def rank_jobs(records: Sequence[Record], baseline: str | None = None, required: bool = True) -> Leaderboard:
+def rank_jobs(
+    records: Sequence[Record], baseline: str | None = None, required: bool = True, margin: float = 0.0
+) -> Leaderboard:
     """Rank jobs by validation accuracy if every job has it, otherwise by test accuracy.
 
     Jobs with different published ranges answer different questions: each is compared with its range, and they are
@@ -68,6 +68,7 @@ def rank_jobs(records: Sequence[Record], baseline: str | None = None, required: 
         records: the finished jobs.
         baseline: what to compare the jobs with besides the best, as source:scratch; None: nothing.
         required: whether to refuse a baseline that no job matches: in a sweep, its job may have failed.
+        margin: the largest difference that does not matter, a fraction of 1.
 
     Raises:
         GraftError: no job matches a required baseline.
@@ -80,10 +81,13 @@ def rank_jobs(records: Sequence[Record], baseline: str | None = None, required: 
     if not records:
         return Leaderboard(pandas.DataFrame(), order, metric, [])
     by_label = {record.label: record for record in records}
-    places = ranks({record.label: record.accuracies(metric) for record in records})
-    ranked = [by_label[name] for name in places]
-    board = Leaderboard(pandas.DataFrame(), order, metric, ranked)
-    board.comparison = compare_all({record.label: record.accuracies(metric) for record in ranked})
+    found = {record.label: record.accuracies(metric) for record in records}
+    places = ranks(found)
+    configurations = {name: found[name] for name in places}
+    board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in places])
+    board.comparison = compare_all(configurations)
+    vary = {str(record.config.get("trials_vary", "all")) for record in records}
+    board.answer = judge(configurations, board.comparison, margin, vary.pop() if len(vary) == 1 else "all")
     if baseline:
         _compare_with_baseline(board, baseline, required)
     board.table = pandas.DataFrame(_ranked_rows(board, board.comparison, places))
@@ -123,7 +127,7 @@ def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str
     for record in board.records:
         versus_best = comparison.differences.get(record.label)
         row = {"rank": places[record.label], **_results(record, board.metric), **_difference("", versus_best)}
-        row["standing"] = "equal" if record.label in comparison.tied else _standing(versus_best)
+        row["standing"] = _standing(record.label, board)
         if board.baseline:
             row |= _difference("baseline_", board.versus_baseline.get(record.label))
         rows.append(row | _costs(record))
@@ -177,12 +181,11 @@ def _costs(record: Record) -> dict[str, object]:
     }
 
 
-def _standing(versus_best: Difference | None) -> str:
-    if versus_best is None:
+def _standing(name: str, board: Leaderboard) -> str:
+    if name not in board.answer.verdicts:
         return "best"
-    if versus_best.p is None:
-        return f"fewer than {MIN_TRIALS} common trials"
-    return "worse" if versus_best.significant else "not distinguishable"
+    found = board.answer.verdicts[name]
+    return "not tested" if found is None else str(found)
 
 
 def _compare_with_baseline(board: Leaderboard, baseline: str, required: bool) -> None:

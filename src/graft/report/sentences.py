@@ -6,8 +6,10 @@ import pandas
 
 from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.labels import describe
+from graft.report.verdicts import Answer
 from graft.statistics.accuracies import Accuracies, Copies
-from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, spread
+from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, Spread, spread
+from graft.statistics.margin import Verdict
 
 MAX_NAMES = 3  # configurations that a sentence names; it counts the others
 
@@ -32,12 +34,13 @@ def join_words(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def answer(configurations: Mapping[str, Accuracies], comparison: Comparison) -> str:
-    """Say which configuration is best, which are not significantly different, and how much worse the others are.
+def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, found: Answer) -> str:
+    """Say which configuration is best, and what the others are compared with it.
 
     Args:
         configurations: accuracies by label.
         comparison: of these, as `compare_all` returns it.
+        found: what it comes to, as `judge` returns it.
     """
     best, versus_best = comparison.best, _by_mean(comparison.differences)
     top = spread(configurations[best])
@@ -45,16 +48,49 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison) -> 
         return (
             f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
-    if comparison.tied:
-        first = f"{_name_first([best, *comparison.tied])} are equal ({percent(top.mean)} %)"
-    else:
-        first = f"{best} {'is best' if _significant(versus_best) else 'has the highest mean'} ({percent(top.mean)} %)"
-    if all(difference.p is None for difference in versus_best.values()):
+    first = f"{_name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
+    if all(verdict is Verdict.WORSE for verdict in found.verdicts.values()):
+        first = f"{best} is best"
+    first = f"{first} ({percent(top.mean)} %)"
+    if all(verdict is None for verdict in found.verdicts.values()):
         untested = "no pair was tested" if comparison.tied else "was not tested against any other"
         got = _common_trials(versus_best.values())
         return f"{first}, but {untested}: a test needs {MIN_TRIALS} common trials, got {got}."
-    others = {name: difference for name, difference in versus_best.items() if name not in comparison.tied}
-    return "; ".join([first, *_not_significant(others), *_significant(others), *_untested(others)]) + "."
+    by_verdict = {
+        kind: {name: it for name, it in versus_best.items() if found.verdicts[name] is kind}
+        for kind in (*Verdict, None)
+    }
+    clauses = [*_named(by_verdict[Verdict.EQUAL], "equal to it within the margin")]
+    clauses += _named(by_verdict[Verdict.UNDECIDED], "undecided")
+    return "; ".join([first, *clauses, *_significant(by_verdict[Verdict.WORSE]), *_untested(by_verdict[None])]) + "."
+
+
+def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int) -> str:
+    """Say how accurate the best configuration is, for which images and draws, and what it owes to the choice.
+
+    Args:
+        best: its label.
+        spread: of its accuracies.
+        claim: for what the interval holds, as `claim` returns it.
+        found: as `judge` returns it.
+        among: number of configurations.
+    """
+    interval = "" if spread.interval is None else f", {span(*spread.interval)} % {claim} (95 %)"
+    sentences = [f"{best}: {percent(spread.mean)} %{interval}."]
+    if found.corrected is not None and among > 1:
+        chosen = f"chosen among {among} by the images that it is measured on"
+        sentences.append(f"Corrected for having been {chosen}: {percent(found.corrected)} %.")
+    if found.doubt:
+        sentences.append(f"Its doubt comes from: {found.doubt}.")
+    return " ".join(sentences)
+
+
+def deciding_answers(best: str, found: Answer) -> list[str]:
+    """Say what would decide between the best and the first of the configurations that are undecided."""
+    return [
+        f"What would decide between {best} and {name}: {words}."
+        for name, words in list(found.deciding.items())[:MAX_NAMES]
+    ]
 
 
 def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
@@ -145,13 +181,18 @@ def _significant(differences: Mapping[str, Difference]) -> list[str]:
     return clauses
 
 
+def _named(differences: Mapping[str, Difference], what: str) -> list[str]:
+    """Return the clause that configurations are something in their common trials, if there are any."""
+    if not differences:
+        return []
+    verb, trials = "is" if len(differences) == 1 else "are", _common_trials(differences.values())
+    return [f"{_name_first(list(differences))} {verb} {what} in {trials} trials"]
+
+
 def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
     """Return the clause about tested differences that are not significant, if there are any."""
     equal = {name: it for name, it in differences.items() if it.p is not None and not it.significant}
-    if not equal:
-        return []
-    verb, trials = "is" if len(equal) == 1 else "are", _common_trials(equal.values())
-    return [f"{_name_first(list(equal))} {verb} not significantly different from it in {trials} trials"]
+    return _named(equal, "not significantly different from it")
 
 
 def _untested(differences: Mapping[str, Difference]) -> list[str]:

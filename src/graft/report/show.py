@@ -12,11 +12,11 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import HISTORY
-from graft.report.baseline import common_baseline
+from graft.report.baseline import common_baseline, common_margin
 from graft.report.effects import Effects, sweep_effects
 from graft.report.job_files import read_history
 from graft.report.labels import BUDGETS, title
-from graft.report.leaderboard import INTERVALS, MARKS, Leaderboard, rank_jobs, verdict
+from graft.report.leaderboard import Leaderboard, rank_jobs, verdict
 from graft.report.plot import (
     LINES,
     draw_best_curves,
@@ -31,14 +31,17 @@ from graft.report.sentences import (
     answer,
     baseline_answer,
     baseline_gaps,
+    best_answer,
     budget_answers,
     copies_answer,
     count_trials,
+    deciding_answers,
     effects_answer,
     percent,
     span,
 )
 from graft.report.table import cells, effects_table, markdown, table_rows
+from graft.report.verdicts import claim
 from graft.statistics.accuracies import Copies, accuracies, num_images
 from graft.statistics.comparison import describe_method, spread
 
@@ -110,7 +113,11 @@ def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
 
 
 def show_jobs(
-    folders: Sequence[Path], output: Path, baseline: str | None = None, required: bool = True
+    folders: Sequence[Path],
+    output: Path,
+    baseline: str | None = None,
+    required: bool = True,
+    margin: float | None = None,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
@@ -123,6 +130,8 @@ def show_jobs(
         baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
             configurations, if all have the same.
         required: whether to refuse a baseline that no job matches.
+        margin: the largest difference that does not matter, in percent points; None: that of their configurations,
+            if all have the same, or else 0.
 
     Returns:
         The failed jobs' reasons by name.
@@ -137,7 +146,8 @@ def show_jobs(
         where = ", ".join(str(folder) for folder in folders)
         raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
     asked = baseline or common_baseline([record.config for record in records.finished])
-    board = rank_jobs(records.finished, asked, required=required and baseline is not None)
+    points = common_margin([record.config for record in records.finished]) if margin is None else margin
+    board = rank_jobs(records.finished, asked, required=required and baseline is not None, margin=points / 100)
     for picture in PICTURES:
         (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
     if board.records:
@@ -191,7 +201,11 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     if board.comparison is None:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
-    sentences = [answer(configurations, board.comparison), *copies_answer(configurations)]
+    best, found = board.records[0], board.answer
+    claimed = claim(configurations[best.label], best.config, (best.result.get("images") or {}).get("small"))
+    sentences = [answer(configurations, board.comparison, found), *copies_answer(configurations)]
+    sentences.append(best_answer(best.label, best.spread(board.metric), claimed, found, len(configurations)))
+    sentences += deciding_answers(best.label, found)
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
@@ -201,12 +215,12 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
         sentences += budget_answers(effects.budget, effects.curves)
     if len(board.records) > 1:
         pairs = f"all pairs of {len(board.records)} configurations"
-        sentences += [MARKS, describe_method(board.comparison.num_tested, pairs)]
+        sentences.append(describe_method(board.comparison.num_tested, pairs))
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
-    return [*sentences, INTERVALS]
+    return sentences
 
 
 def _draw(board: Leaderboard, effects: Effects, output: Path) -> None:

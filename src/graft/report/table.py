@@ -21,27 +21,27 @@ def cells(row: Mapping[str, Any], short: bool = False) -> dict[str, str]:
 
     Args:
         row: of `Leaderboard.table`, as `table_rows` returns it.
-        short: for the terminal; leaves out standard deviation, interval and costs of ranked jobs.
+        short: for the terminal; leaves out the range, standard deviation, p and costs of ranked jobs.
     """
     ranked, validated = "rank" in row, "val_accuracy" in row
     whole = not ranked or not short
     prefix = "val_" if validated else ""
-    mark = {"best": "", "equal": "", "worse": "", "not distinguishable": " *"}.get(row.get("standing", ""), " ?")
     columns = [  # header, whether the column is shown, text
-        ("rank", ranked, f"{row.get('rank')}{mark}"),
+        ("rank", ranked, str(row.get("rank"))),
         ("job", True, str(row["job"]).replace("experiment=", "")),
         ("validation", validated, _percent(row.get("val_accuracy"))),
         ("test", not validated, _percent(row["accuracy"])),
-        ("lowest-highest", True, span(row[f"{prefix}low"], row[f"{prefix}high"])),
+        ("95 % interval", True, _interval(row[f"{prefix}ci95_low"], row[f"{prefix}ci95_high"])),
+        ("lowest-highest", whole, span(row[f"{prefix}low"], row[f"{prefix}high"])),
         ("std", ranked and whole, _percent(row[f"{prefix}std"])),
-        ("95 %", ranked and whole, _interval(row[f"{prefix}ci95_low"], row[f"{prefix}ci95_high"])),
         ("test", validated, _percent(row["accuracy"])),  # after the spread, which is of the validation accuracies
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
-        ("verdict", "verdict" in row, row.get("verdict") or ""),
+        ("to the range", "verdict" in row, row.get("verdict") or ""),
         ("to the best", ranked, _difference(row, "")),
-        ("p", ranked, _p(row.get("p"))),
+        ("p", ranked and whole, _p(row.get("p"))),
+        ("verdict", ranked, row.get("standing") or ""),
         ("to the baseline", "baseline_difference" in row, _difference(row, "baseline_")),
-        ("p ", "baseline_difference" in row, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
+        ("p ", "baseline_difference" in row and whole, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
         ("trials", ranked and whole, str(row["trials"])),
         ("parameters", whole, _count(row["parameters"])),
         ("trainable", ranked and whole, _count(row["trainable"])),
