@@ -23,9 +23,10 @@ BELOW = {
     "model": {"ground", "data"},
     "training": {"ground", "config", "data", "model"},
     "statistics": {"ground"},
-    "report": {"ground", "config", "statistics"},
-    "run": {"ground", "config", "data", "model", "training", "report", "statistics"},
-    "sweeps": {"ground", "config", "reading", "data", "training", "report", "statistics", "run"},
+    "results": {"ground", "config", "statistics"},
+    "report": {"ground", "statistics", "results"},
+    "run": {"ground", "config", "data", "model", "training", "statistics", "results", "report"},
+    "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
 }
 
 

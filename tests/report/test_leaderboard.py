@@ -4,8 +4,8 @@ import pytest
 
 from graft.errors import GraftError
 from graft.report.leaderboard import BY_TEST, BY_VALIDATION, DIFFERENT_IMAGES, DIFFERENT_RANGES, rank_jobs, verdict
-from graft.report.records import Record
 from graft.report.table import cells, markdown, table_rows
+from graft.results.records import Record
 
 
 def record(name: str, accuracies: list[float], **result: object) -> Record:

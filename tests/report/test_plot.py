@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from graft.report.effects import Curve
-from graft.report.labels import title
 from graft.report.plot import (
     draw_best_curves,
     draw_budget,
@@ -17,6 +16,7 @@ from graft.report.plot import (
     draw_effects,
     draw_ranges,
 )
+from graft.results.labels import title
 from graft.statistics.comparison import Difference
 
 

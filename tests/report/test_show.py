@@ -14,7 +14,8 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.report.sentences import answer
-from graft.report.show import PICTURES, show_job, show_jobs, show_sweep
+from graft.report.show import PICTURES, show_jobs, show_sweep
+from graft.report.show_job import show_job
 from graft.statistics.comparison import Comparison, Difference
 
 

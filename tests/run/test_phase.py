@@ -11,8 +11,8 @@ import torch
 from graft.data.loader import TrainLoader
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN, finished_result
-from graft.report.records import read_records
 from graft.report.show import show_sweep
+from graft.results.records import read_records
 
 Run = Callable[..., dict]
 SCRATCH = ("source=scratch", "backbone.keep=0", "trials=2", "epochs=2", "dropout=0")  # pixels: quick

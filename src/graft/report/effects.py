@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from graft.report.labels import BUDGETS, label
-from graft.report.settings import Setting
+from graft.results.labels import BUDGETS, label
+from graft.results.settings import Setting
 from graft.statistics.accuracies import Accuracies, Copies
 from graft.statistics.comparison import TOLERANCE, Spread, compare_all, spread
 

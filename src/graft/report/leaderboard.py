@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pandas
 
-from graft.report.baseline import baseline_keys, matches_baseline, unknown_baseline
-from graft.report.records import Record
 from graft.report.verdicts import Answer, judge
+from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
+from graft.results.records import Record
 from graft.statistics.comparison import Comparison, Difference, compare_all, differences, ranks
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas
 
 from graft.report.effects import Curve, does_not_reach, equal_budgets
-from graft.report.labels import describe
 from graft.report.verdicts import Answer
+from graft.results.labels import describe
 from graft.statistics.accuracies import Accuracies, Copies
 from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, Spread, spread
 from graft.statistics.margin import Verdict

@@ -1,32 +1,23 @@
-"""Reports: one job's summary; the comparison of several jobs as sentences, tables and pictures."""
+"""Reports: the comparison of several jobs as sentences, tables and pictures."""
 
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas
 from rich.console import Console
 from rich.table import Table
 
 from graft.errors import GraftError
 from graft.files import write_text
-from graft.job_folder import HISTORY
-from graft.report.baseline import common_baseline, common_margin
 from graft.report.effects import Effects, sweep_effects
-from graft.report.job_files import read_history
-from graft.report.labels import BUDGETS, title
-from graft.report.leaderboard import Leaderboard, rank_jobs, verdict
+from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.plot import (
     LINES,
     draw_best_curves,
     draw_budget,
-    draw_curves,
     draw_differences,
     draw_effects,
     draw_ranges,
 )
-from graft.report.records import Records, read_records
 from graft.report.sentences import (
     answer,
     baseline_answer,
@@ -34,73 +25,18 @@ from graft.report.sentences import (
     best_answer,
     budget_answers,
     copies_answer,
-    count_trials,
     deciding_answers,
     effects_answer,
-    percent,
-    span,
 )
+from graft.report.show_job import CURVES, history, show_curves, terminal
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.verdicts import claim
-from graft.statistics.accuracies import Copies, accuracies, num_images
-from graft.statistics.comparison import describe_method, spread
+from graft.results.baseline import common_baseline, common_margin
+from graft.results.labels import BUDGETS
+from graft.results.records import Records, read_records
+from graft.statistics.comparison import describe_method
 
-CURVES = "curves.png"
-IMAGES = ("big", "small", "val", "test")
 PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES)
-
-
-def show_job(result: dict, folder: Path) -> None:
-    """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
-    values, images, parameters = accuracies(result), result["images"], result["parameters"]
-    accuracy = spread(values, num_images(result))
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("test accuracy", f"{percent(accuracy.mean)} %, mean of {count_trials(len(values))}", style="bold")
-    if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
-        balanced = [trial["balanced_accuracy"] for trial in result["trials"] if trial.get("error") is None]
-        table.add_row("balanced accuracy", f"{percent(sum(balanced) / len(balanced))} %, classes of equal weight")
-    table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
-    interval = "needs two trials"
-    if accuracy.interval is not None:
-        interval = f"{span(*accuracy.interval)} %, of the mean for other {accuracy.counts}"
-    table.add_row("95 % interval", interval)
-    if isinstance(values, Copies):
-        table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
-    if result["reference"]:
-        low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
-        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy.mean, low, high)}"
-        table.add_row("published range", compared)
-    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
-    if images.get("ignored"):
-        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
-    table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
-    table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
-    _console().print(table)
-    _console().print(f"written to {folder}", soft_wrap=True)
-
-
-def show_curves(folder: Path, config: dict, output: Path) -> None:
-    """Draw one job's learning curves, if it has a history.
-
-    Args:
-        folder: the job's.
-        config: its plain configuration.
-        output: the folder to draw into.
-    """
-    history = _history(folder, folder.name)
-    if history is not None and len(set(history["epoch"])) > 1:  # a head that is fitted in closed form has no curve
-        draw_curves(output / CURVES, history, title(config) or folder.name)
-
-
-def _history(folder: Path, name: str) -> pandas.DataFrame | None:
-    """Return a job's history; None if it has none, or a damaged one, which is told."""
-    if not os.path.lexists(folder / HISTORY):
-        return None
-    try:
-        return read_history(folder / HISTORY)
-    except (ValueError, OSError) as error:
-        _console().print(f"left out {name}/{HISTORY}: {error}", style="red", soft_wrap=True)
-        return None
 
 
 def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
@@ -139,7 +75,7 @@ def show_jobs(
     Raises:
         GraftError: a folder is missing, has no results, or no job matches a required baseline.
     """
-    records, console = read_records(folders), _console()
+    records, console = read_records(folders), terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
     if not records.finished and not records.failed:
@@ -155,11 +91,6 @@ def show_jobs(
     _print_unfinished(records, console)
     console.print(f"written to {output}", soft_wrap=True)
     return records.failed
-
-
-def _console() -> Console:
-    # No markup: a job's name may contain brackets or colons, dataset.small=[cat,dog].
-    return Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False, highlight=False)
 
 
 def _show_board(board: Leaderboard, records: Records, output: Path, console: Console) -> None:
@@ -246,7 +177,7 @@ def _draw_curves(board: Leaderboard, output: Path) -> None:
     elif board.comparison is not None:
         split = "val" if board.metric == "val_accuracy" else "test"
         best = board.records[: len(LINES)]
-        found = {record.label: _history(record.folder, record.name) for record in best}
+        found = {record.label: history(record.folder, record.name) for record in best}
         histories = {label: history for label, history in found.items() if history is not None}
         solved = {record.label for record in best if record.solved}
         if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):

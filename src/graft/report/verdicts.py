@@ -1,4 +1,4 @@
-"""What a comparison with the best comes to: verdicts, what would decide, where the doubt comes from, the honest winner."""
+"""What a comparison with the best comes to: verdicts, what would decide them, where the doubt comes from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

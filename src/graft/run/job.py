@@ -23,7 +23,7 @@ from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
-from graft.report.show import show_curves, show_job
+from graft.report.show_job import show_curves, show_job
 from graft.run.history import JobHistory
 from graft.run.launch import launch, launched
 from graft.run.lr_finder import find_lr

@@ -1,6 +1,6 @@
 """What every trial of a finished job said of every test and validation image: outcomes.safetensors and images.csv.
 
-Both are written before `result.json`, which is last; a trial run writes neither. `graft.report.outcomes.read_outcomes`
+Both are written before `result.json`, which is last; a trial run writes neither. `graft.results.outcomes.read_outcomes`
 reads and checks them.
 
 `images.csv` has a row for each image that the job tested, validated or trained on, sorted by number:

@@ -24,8 +24,8 @@ from graft.config.one_form import in_one_form
 from graft.config.refusals import explain
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
-from graft.report.baseline import matches_baseline, unknown_baseline
-from graft.report.settings import swept_settings
+from graft.results.baseline import matches_baseline, unknown_baseline
+from graft.results.settings import swept_settings
 from graft.sweeps.grid import grid
 from graft.sweeps.launcher import check_devices
 from graft.sweeps.space import jobs_to_check

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from graft.report.settings import Setting
+from graft.results.settings import Setting
 
 BUDGETS = {
     "dataset.small_per_class": "images per class",

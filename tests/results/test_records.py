@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.report.records import read_records
+from graft.results.records import read_records
 
 
 def write(path: Path, content: object) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from graft.report.labels import label
-from graft.report.settings import complete_choices, folder_overrides, known_choices, swept_settings
+from graft.results.labels import label
+from graft.results.settings import complete_choices, folder_overrides, known_choices, swept_settings
 
 KEYS = ("dataset", "head", "dropout", "source", "backbone", "small")
 

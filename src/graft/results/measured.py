@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.report.outcomes import SplitOutcomes, StoredOutcomes
+from graft.results.outcomes import SplitOutcomes, StoredOutcomes
 from graft.statistics.accuracies import SPLITS, Accuracies, Copies, Measured, accuracies, num_images
 from graft.statistics.outcomes import Outcomes
 

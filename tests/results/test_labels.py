@@ -1,6 +1,6 @@
 import pytest
 
-from graft.report.labels import describe, label, title
+from graft.results.labels import describe, label, title
 
 
 @pytest.mark.parametrize(

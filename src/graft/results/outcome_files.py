@@ -12,7 +12,7 @@ import pandas
 from safetensors import SafetensorError, safe_open
 
 from graft.job_folder import IMAGES
-from graft.report.job_files import check_readable
+from graft.results.job_files import check_readable
 
 FORMAT = 1
 MAX_BYTES = 2**30

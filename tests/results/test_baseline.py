@@ -1,5 +1,5 @@
 from graft.errors import GraftError
-from graft.report.baseline import baseline_keys, matches_baseline, unknown_baseline
+from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
 
 CONFIG = {"head": {"_target_": "graft.head.Dense", "widths": [512]}, "dropout": 0.0}
 CHOICES = {"head": "dense512"}

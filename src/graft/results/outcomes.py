@@ -14,8 +14,8 @@ import numpy as np
 import pandas
 
 from graft.job_folder import IMAGES, OUTCOMES, RESULT
-from graft.report.job_files import check_result, read_json
-from graft.report.outcome_files import read_images, read_tensors
+from graft.results.job_files import check_result, read_json
+from graft.results.outcome_files import read_images, read_tensors
 
 TOLERANCE = 2e-3  # of probabilities that float16 has rounded
 TENSORS = ("prediction", "probability", "probability_of_label", "label", "image")

@@ -6,7 +6,7 @@ Do not import torch or pandas here: a mistyped baseline must be refused before a
 from collections.abc import Mapping, Sequence
 
 from graft.errors import GraftError
-from graft.report.settings import flatten
+from graft.results.settings import flatten
 
 
 def matches_baseline(baseline: str, choices: Mapping[str, str], config: Mapping) -> bool:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
-from graft.report.job_files import check_pruning, check_result, check_trial_run, read_json
-from graft.report.labels import label
-from graft.report.measured import distinct_images, measured
-from graft.report.outcomes import StoredOutcomes, read_outcomes
-from graft.report.sentences import percent
-from graft.report.settings import Setting, complete_choices, known_choices, swept_settings
+from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json
+from graft.results.labels import label
+from graft.results.measured import distinct_images, measured
+from graft.results.outcomes import StoredOutcomes, read_outcomes
+from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
 
@@ -176,7 +175,7 @@ def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob |
             return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")
         if path.name == PRUNED:
             check_pruning(content)
-            accuracy = percent(content["val_accuracy"])
+            accuracy = f"{100 * content['val_accuracy']:.1f}"
             return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy} %")
         check_result(content)
     except KeyError as error:

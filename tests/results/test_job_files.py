@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.report.job_files import check_result, read_history, read_json
+from graft.results.job_files import check_result, read_history, read_json
 
 FINE = {
     "trials": [{"seed": 0, "accuracy": 0.5, "val_accuracy": 0.25}, {"seed": 1, "accuracy": None, "error": "NaN"}],

@@ -1,0 +1,80 @@
+"""One job's summary on the terminal, and its learning curves."""
+
+import os
+import sys
+from pathlib import Path
+
+import pandas
+from rich.console import Console
+from rich.table import Table
+
+from graft.job_folder import HISTORY
+from graft.report.leaderboard import verdict
+from graft.report.plot import draw_curves
+from graft.report.sentences import count_trials, percent, span
+from graft.results.job_files import read_history
+from graft.results.labels import title
+from graft.statistics.accuracies import Copies, accuracies, num_images
+from graft.statistics.comparison import spread
+
+CURVES = "curves.png"
+IMAGES = ("big", "small", "val", "test")
+
+
+def show_job(result: dict, folder: Path) -> None:
+    """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
+    values, images, parameters = accuracies(result), result["images"], result["parameters"]
+    accuracy = spread(values, num_images(result))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("test accuracy", f"{percent(accuracy.mean)} %, mean of {count_trials(len(values))}", style="bold")
+    if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
+        balanced = [trial["balanced_accuracy"] for trial in result["trials"] if trial.get("error") is None]
+        table.add_row("balanced accuracy", f"{percent(sum(balanced) / len(balanced))} %, classes of equal weight")
+    table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
+    interval = "needs two trials"
+    if accuracy.interval is not None:
+        interval = f"{span(*accuracy.interval)} %, of the mean for other {accuracy.counts}"
+    table.add_row("95 % interval", interval)
+    if isinstance(values, Copies):
+        table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
+    if result["reference"]:
+        low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
+        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy.mean, low, high)}"
+        table.add_row("published range", compared)
+    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
+    if images.get("ignored"):
+        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
+    table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
+    table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
+    terminal().print(table)
+    terminal().print(f"written to {folder}", soft_wrap=True)
+
+
+def show_curves(folder: Path, config: dict, output: Path) -> None:
+    """Draw one job's learning curves, if it has a history.
+
+    Args:
+        folder: the job's.
+        config: its plain configuration.
+        output: the folder to draw into.
+    """
+    found = history(folder, folder.name)
+    if found is not None and len(set(found["epoch"])) > 1:  # a head that is fitted in closed form has no curve
+        draw_curves(output / CURVES, found, title(config) or folder.name)
+
+
+def history(folder: Path, name: str) -> pandas.DataFrame | None:
+    """Return a job's history; None if it has none, or a damaged one, which is told."""
+    if not os.path.lexists(folder / HISTORY):
+        return None
+    try:
+        return read_history(folder / HISTORY)
+    except (ValueError, OSError) as error:
+        terminal().print(f"left out {name}/{HISTORY}: {error}", style="red", soft_wrap=True)
+        return None
+
+
+def terminal() -> Console:
+    """Return the terminal, or 120 columns where there is none."""
+    # No markup: a job's name may contain brackets or colons, dataset.small=[cat,dog].
+    return Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False, highlight=False)

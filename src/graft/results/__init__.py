@@ -1,0 +1,1 @@
+"""The files of finished jobs, read and checked: results, outcomes of images, settings; never torch."""
