@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 from benchmarks.coverage import coverage, draws, equal_weights, false_winners, simulated
 
+from graft.statistics import simultaneous
+
 HEADS = simulated([f"head{number}" for number in range(8)])
 PAIR = [HEADS["head0"], HEADS["head1"]]
 
 
-# 400 repetitions of a true 95 % have a standard error of 1.1 points; the bounds are three of them.
+# 300 repetitions of a true 95 % have a standard error of 1.3 points.
 @pytest.mark.parametrize(("design", "over_trials"), [((6, 450), 0.9), ((15, 100), 0.7)])
 def test_the_interval_of_a_mean_holds_for_other_trials_and_images(design: tuple[int, int], over_trials: float):
-    (ours, t), _ = coverage(PAIR[:1], design, repetitions=400)
-    assert 0.917 < ours < 0.983
+    (ours, t), _ = coverage(PAIR[:1], design, repetitions=300)
+    assert 0.91 < ours < 0.985
     assert t < over_trials
 
 
 @pytest.mark.parametrize(("design", "over_trials"), [((6, 450), 0.92), ((50, 300), 0.8)])
 def test_the_interval_of_a_difference_holds_for_other_trials_and_images(design: tuple[int, int], over_trials: float):
-    (ours, t), _ = coverage(PAIR, design, repetitions=400)
-    assert 0.917 < ours < 0.983
+    (ours, t), _ = coverage(PAIR, design, repetitions=300)
+    assert 0.91 < ours < 0.985
     assert t < over_trials
 
 
@@ -31,7 +33,8 @@ def test_the_interval_is_as_wide_as_over_trials_where_images_add_nothing():
     assert t <= ours < 1.03 * t
 
 
-def test_equal_configurations_have_a_false_winner_in_five_percent_of_sweeps_at_most():
+def test_equal_configurations_have_a_false_winner_in_five_percent_of_sweeps_at_most(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(simultaneous, "DRAWS", 2000)  # its quantiles in a fiftieth of the time
     ours, t = false_winners(list(HEADS.values()), (50, 200), repetitions=100)
     assert ours <= 0.1  # 5 % of 100 sweeps and two standard errors
     assert t > 0.2

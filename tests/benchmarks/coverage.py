@@ -1,18 +1,20 @@
 """How often Graft's intervals hold for other training draws and other test images: simulations on real outcomes.
 
-python tests/benchmarks/coverage.py OUT [--repetitions 2000] [--data mnist elpv cifar10] [--parts coverage null widths]
+python tests/benchmarks/coverage.py OUT [--repetitions 2000] [--data mnist elpv cifar10] [--parts coverage null]
 
-OUT contains the files that populations.py writes. Each repetition draws J rows (trials) and I columns (test images) of a
-data set's outcomes, with replacement, so that they are independent trials on independent images, and the mean of all rows
-and columns is the truth. The parts:
+OUT contains the files that populations.py writes. Each repetition draws J rows (trials) and I columns (test images) of
+a data set's outcomes, with replacement, so that they are independent trials on independent images, and the mean of all
+rows and columns is the truth. The parts:
 
-- coverage: how often the 95 % interval contains the truth, of single heads and of pairs, beside Student's t over trials.
+- coverage: how often the 95 % interval contains the truth, of single heads and of pairs, beside Student's t over
+  trials.
+- small: the same with 20 and 48 test images.
 - null: how often a sweep of eight equal configurations ends with a significant difference. `init`: one head, each
   time with another initialization and order of batches. `half`: each configuration sees a half of the features, always
   the same one, so that it is better on some images in all trials. The images are drawn with probabilities (nearly
   equal ones) that make the eight means exactly equal.
-- widths: mean width divided by that of t, where images add little: the trials' part of the variance is 99 % or more.
-- winner: how much better than it is the best of eight equal configurations looks, before and after the correction.
+- widths: mean width divided by that of t, where images add little: at most 1 % of the variance.
+- winner: how much better than it is the best of eight equal configurations looks, before and after its correction.
 """
 
 import argparse
@@ -21,18 +23,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from graft.statistics.accuracies import Accuracies, Measured
+from graft.statistics import simultaneous
+from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import compare_all, differences, spread
 from graft.statistics.crossed import estimate
 from graft.statistics.outcomes import Outcomes
+from graft.statistics.winner import corrected
 
 Matrices = Mapping[str, np.ndarray]  # by head, (fits, images), 1 where right
 Design = tuple[int, int]  # numbers of trials and of test images
 
 DESIGNS = ((6, 450), (15, 100), (15, 1250), (50, 300))
+SMALL_DESIGNS = ((6, 20), (15, 48))
 NULL_DESIGNS = ((15, 450), (50, 450))
 EQUAL = 8
 SINGLES = ("mean", "ridge_weak", "logistic_strong", "dense")
@@ -81,20 +87,25 @@ def measured(values: np.ndarray) -> Measured:
     return Measured(Outcomes(tuple(range(trials)), np.arange(images).astype(str), values.astype(float)))
 
 
-def over_trials(values: np.ndarray) -> Accuracies:
-    """Return the trials' accuracies alone: from these Graft makes Student's t over trials."""
-    return dict(enumerate(values.mean(1).tolist()))
+def over_trials(values: np.ndarray) -> tuple[float, float]:
+    """Return Student's interval of the mean over trials, which knows nothing of the images."""
+    rows = values.mean(1)
+    half = stats.t.ppf(0.975, len(rows) - 1) * rows.std(ddof=1) / len(rows) ** 0.5
+    return rows.mean() - half, rows.mean() + half
 
 
 def intervals(values: Sequence[np.ndarray]) -> list[tuple[float, float]]:
-    """Return the interval for other trials and other images, and t's, of one head's mean or of two heads' difference."""
-    found = []
-    for make in (measured, over_trials):
-        heads = [make(one) for one in values]
-        interval = spread(heads[0]).interval if len(heads) == 1 else differences([(heads[0], heads[1])])[0].interval
-        mean = values[0].mean() - (values[1].mean() if len(values) == 2 else 0)
-        found.append(interval or (mean, mean))
-    return found
+    """Return Graft's interval and Student's over trials, of one head's mean or of two heads' difference."""
+    heads = [measured(one) for one in values]
+    if len(heads) == 1:
+        return [some(spread(heads[0]).interval), over_trials(values[0])]
+    (difference,) = differences([(heads[0], heads[1])])
+    return [some(difference.interval), over_trials(np.subtract(*values, dtype=float))]
+
+
+def some(interval: tuple[float, float] | None) -> tuple[float, float]:
+    """Return an interval; one that contains everything where nothing is claimed."""
+    return interval or (-1.0, 1.0)
 
 
 def coverage(matrices: Sequence[np.ndarray], design: Design, repetitions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,26 +131,46 @@ def false_winners(matrices: Sequence[np.ndarray], design: Design, repetitions: i
     """Return how often a sweep of equal configurations has a significant difference: by Graft, and by t over trials."""
     wrong = np.zeros(2)
     for values in draws(matrices, design, repetitions, equal_weights(matrices)):
-        for way, make in enumerate((measured, over_trials)):
-            compared = compare_all({str(number): make(one) for number, one in enumerate(values)})
-            wrong[way] += any(difference.significant for difference in compared.differences.values())
-    by_graft, by_t = wrong / repetitions
-    return float(by_graft), float(by_t)
+        compared = compare_all({str(number): measured(one) for number, one in enumerate(values)})
+        wrong[0] += any(difference.significant for difference in compared.differences.values())
+        wrong[1] += holm_over_trials(np.stack([one.mean(1) for one in values]))
+    ours, t = wrong / repetitions
+    return float(ours), float(t)
 
 
-def print_coverage(data: str, matrices: Matrices, repetitions: int) -> None:
-    print(f"\n{data}: coverage of 95 % intervals, in percent, t over trials in brackets, and width / width of t's")
-    print(f"{'':34}" + "".join(f"{f'{trials} x {images:,}':>22}" for trials, images in DESIGNS))
-    for heads in (*((name,) for name in SINGLES), *PAIRS):
-        print(f"{' - '.join(heads):34}", end="")
-        for design in DESIGNS:
-            (ours, t), widths = coverage([matrices[name] for name in heads], design, repetitions)
-            print(f"{100 * ours:8.1f} ({100 * t:4.1f}) {widths[0] / widths[1]:6.2f}", end="", flush=True)
-        print()
+def holm_over_trials(accuracies: np.ndarray) -> bool:
+    """Return whether any of all pairs' t-tests over trials, (configurations, trials), is significant after Holm's."""
+    pairs = np.array([first - second for first, second in itertools.combinations(accuracies, 2)])
+    error = pairs.std(axis=1, ddof=1) / pairs.shape[1] ** 0.5
+    largest = np.max(np.abs(pairs.mean(1)) / np.maximum(error, 1e-12))
+    return bool(2 * stats.t.sf(largest, pairs.shape[1] - 1) < 0.05 / len(pairs))
+
+
+def print_coverage(data: str, matrices: Matrices, repetitions: int, designs: Sequence[Design] = DESIGNS) -> None:
+    print(f"\n{data}: coverage of 95 % intervals, in percent (t over trials), and width / width of t's")
+    print(f"{'':34}" + "".join(f"{f'{trials} x {images:,}':>22}" for trials, images in designs))
+    for kind, cases in (("heads", [(name,) for name in SINGLES]), ("pairs", PAIRS)):
+        found = np.empty((len(cases), len(designs), 2))
+        for row, heads in enumerate(cases):
+            print(f"{' - '.join(heads):34}", end="")
+            for column, design in enumerate(designs):
+                found[row, column], widths = coverage([matrices[name] for name in heads], design, repetitions)
+                ours, t = 100 * found[row, column]
+                print(f"{ours:8.1f} ({t:4.1f}) {widths[0] / widths[1]:6.2f}", end="", flush=True)
+            print()
+        for statistic in (np.min, np.mean, np.max):
+            print(f"{f'{kind}, {statistic.__name__}':34}", end="")
+            print("".join(f"{ours:8.1f} ({t:4.1f})       " for ours, t in 100 * statistic(found, axis=0)))
+
+
+def print_small(data: str, matrices: Matrices, repetitions: int) -> None:
+    print_coverage(data, matrices, repetitions, SMALL_DESIGNS)
 
 
 def print_null(data: str, matrices: Matrices, repetitions: int) -> None:
-    print(f"\n{data}: sweeps of {EQUAL} equal configurations with a false winner, in percent, t over trials in brackets")
+    print(
+        f"\n{data}: sweeps of {EQUAL} equal configurations with a false winner, in percent, t over trials in brackets"
+    )
     for kind, (trials, images) in itertools.product(("init", "half"), NULL_DESIGNS):
         equal = [matrices[f"{kind}{number}"] for number in range(EQUAL)]
         ours, t = false_winners(equal, (trials, images), repetitions)
@@ -147,7 +178,7 @@ def print_null(data: str, matrices: Matrices, repetitions: int) -> None:
 
 
 def print_widths(data: str, matrices: Matrices, repetitions: int) -> None:
-    print(f"\n{data}: width divided by that of t over trials, where the trials' part of the variance is 99 % or more")
+    print(f"\n{data}: width divided by that of t over trials, where images are 1 % of the variance or less")
     for (first, second), (trials, images) in itertools.product(PAIRS, ((6, 450), (15, 1250), (15, 10000))):
         pair = [matrices[first], matrices[second]]
         parts = estimate(np.subtract(*pair, dtype=float)).parts
@@ -159,7 +190,28 @@ def print_widths(data: str, matrices: Matrices, repetitions: int) -> None:
             print(f"{first} - {second}, {trials} x {images:,}: {widths[0] / widths[1]:.3f} (images {1 - share:.1%})")
 
 
-PARTS = {"coverage": print_coverage, "null": print_null, "widths": print_widths}
+def print_winner(data: str, matrices: Matrices, repetitions: int) -> None:
+    trials, images = NULL_DESIGNS[0]
+    print(f"\n{data}: mean error of the best of {EQUAL} equal configurations, {trials} x {images}, in points")
+    for kind in ("init", "half"):
+        equal = [matrices[f"{kind}{number}"] for number in range(EQUAL)]
+        weights = equal_weights(equal)
+        truth, found = equal[0].mean(0) @ weights, []
+        for values in draws(equal, (trials, images), repetitions, weights):
+            named = {str(number): one.astype(float) for number, one in enumerate(values)}
+            found.append((max(one.mean() for one in values) - truth, corrected(named) - truth))
+        raw, ours = 100 * np.mean(found, axis=0)
+        error = 100 * np.std(found, axis=0)[1] / len(found) ** 0.5
+        print(f"{kind}: as measured {raw:+.2f}, corrected {ours:+.2f}, standard error {error:.2f}", flush=True)
+
+
+PARTS = {
+    "coverage": print_coverage,
+    "small": print_small,
+    "null": print_null,
+    "widths": print_widths,
+    "winner": print_winner,
+}
 
 
 def main() -> None:
@@ -169,6 +221,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "elpv", "cifar10"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     asked = parser.parse_args()
+    simultaneous.DRAWS = 10_000  # a tenth of those that Graft takes: thousands of sweeps in minutes
     for data in asked.data:
         matrices = load(asked.out / f"{data}.npz")
         for part in asked.parts:

