@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.differences import differences
-from graft.config.one_form import changed, in_one_form, leaves, without_places
+from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
 from graft.content import digests
 from graft.errors import GraftError
@@ -94,7 +94,11 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("optimizer", "schedule"):
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]
-    compared = {key: value for key, value in config.items() if key not in NOT_COMPARED}
+    compared = {
+        key: value
+        for key, value in config.items()
+        if key not in NOT_COMPARED and (key not in NEWER or value != NEWER[key])
+    }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
 
