@@ -23,15 +23,15 @@ def known(mean: float, trial: float, image: float, rest: float, sizes: tuple[int
     return Estimate(mean, variance, variance**2 / spread, parts, trials, images)
 
 
-@pytest.mark.parametrize("margin", [0, 0.02])
-def test_with_the_numbers_that_are_needed_the_verdict_falls_and_with_one_less_it_does_not(margin: float):
+@pytest.mark.parametrize(("mean", "margin"), [(0.0145, 0), (0.004, 0.017)])
+def test_the_verdict_falls_with_the_numbers_that_are_needed_and_not_with_one_less(mean: float, margin: float):
     variances = (4e-4, 0.02, 0.06)
 
     def said(trials: int, images: int) -> Verdict:
-        found = known(0.0105, *variances, (15 + trials, 450 + images))
+        found = known(mean, *variances, (15 + trials, 450 + images))
         return verdict(found, two_sided(found.degrees), margin)
 
-    found = known(0.0105, *variances, (15, 450))
+    found = known(mean, *variances, (15, 450))
     answer = needed(found, two_sided(found.degrees), margin)
     assert said(0, 0) == Verdict.UNDECIDED
     assert answer.trials is not None
