@@ -211,7 +211,7 @@ def main() -> None:
     print("\n| sweeps | trials x images | false better or worse | false equal | " + " | ".join(Verdict) + " |")
     print("| --- " * 8 + "|")
     for name, draw, truth in found:
-        for sizes in ((15, 450), (50, 4000)):
+        for sizes in ((15, 450), (50, 2000)):
             wrong, equal, shares = false_verdicts(draw, truth, sizes, arguments.sweeps // 5, 0.01)
             verdicts = " | ".join(f"{share:.2f}" for share in shares.values())
             print(f"| {name} | {sizes[0]} x {sizes[1]} | {wrong:.3f} | {equal:.3f} | {verdicts} |", flush=True)
