@@ -17,7 +17,7 @@ from graft.data import images as images_module
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.job_folder import IMAGES, OUTCOMES, read_result
-from graft.report.outcomes import SplitOutcomes, StoredOutcomes, read_outcomes
+from graft.results.outcomes import SplitOutcomes, StoredOutcomes, read_outcomes
 from graft.run import outcomes
 from graft.run.outcomes import merge, write_outcomes
 from graft.run.plan import Plan

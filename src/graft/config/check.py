@@ -101,6 +101,7 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         for knob in knobs
         if (head and knob.split(".")[0] in STEPS)
         or (frozen and knob in UNFROZEN)
+        or (knob == "trials_vary" and cfg.trials == 1)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]
 

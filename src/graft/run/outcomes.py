@@ -56,8 +56,8 @@ from safetensors.numpy import save
 from graft.data.listing import hashes, names
 from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
-from graft.report.outcome_files import COLUMNS, FORMAT, checksum
-from graft.report.outcomes import SplitOutcomes, StoredOutcomes, of_label
+from graft.results.outcome_files import COLUMNS, FORMAT, checksum
+from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 from graft.training.metrics import Outcomes
