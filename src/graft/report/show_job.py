@@ -12,9 +12,12 @@ from graft.job_folder import HISTORY
 from graft.report.leaderboard import verdict
 from graft.report.plot import draw_curves
 from graft.report.sentences import count_trials, percent, span
+from graft.report.verdicts import claim
 from graft.results.job_files import read_history
 from graft.results.labels import title
-from graft.statistics.accuracies import Copies, accuracies, num_images
+from graft.results.measured import distinct_images, measured
+from graft.results.outcomes import StoredOutcomes, read_outcomes
+from graft.statistics.accuracies import is_copies
 from graft.statistics.comparison import spread
 
 CURVES = "curves.png"
@@ -23,8 +26,9 @@ IMAGES = ("big", "small", "val", "test")
 
 def show_job(result: dict, folder: Path) -> None:
     """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
-    values, images, parameters = accuracies(result), result["images"], result["parameters"]
-    accuracy = spread(values, num_images(result))
+    images, parameters, outcomes = result["images"], result["parameters"], _outcomes(folder)
+    values = measured(result, outcomes)
+    accuracy = spread(values, distinct_images(result, outcomes))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("test accuracy", f"{percent(accuracy.mean)} %, mean of {count_trials(len(values))}", style="bold")
     if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
@@ -33,9 +37,9 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
     interval = "needs two trials"
     if accuracy.interval is not None:
-        interval = f"{span(*accuracy.interval)} %, of the mean for other {accuracy.counts}"
+        interval = f"{span(*accuracy.interval)} %, {claim(values, result.get('config') or {}, images.get('small'))}"
     table.add_row("95 % interval", interval)
-    if isinstance(values, Copies):
+    if is_copies(values):
         table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
     if result["reference"]:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
@@ -48,6 +52,14 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
     terminal().print(table)
     terminal().print(f"written to {folder}", soft_wrap=True)
+
+
+def _outcomes(folder: Path) -> StoredOutcomes | None:
+    """Return what the trials said of each image; None if it was not stored, or is damaged."""
+    try:
+        return read_outcomes(folder)
+    except (ValueError, OSError):
+        return None  # a report names the reason
 
 
 def show_curves(folder: Path, config: dict, output: Path) -> None:

@@ -227,7 +227,7 @@ class Job:
         plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
         images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
         counted = {"config": config, "trials": results, "images": images}
-        finished = list(accuracies(counted).values())
+        finished = accuracies(counted)
         if not finished:
             smaller = "" if config["lr"] == "auto" else f"={config['lr'] / 10:g}"
             raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")

@@ -20,9 +20,11 @@ from graft.config.identity import result_config
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
+from graft.results.measured import distinct_images, measured
 from graft.run.history import JobHistory
 from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
+from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
 from graft.training.tune import freeze
 
@@ -83,7 +85,9 @@ def write_files(
         return
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
-    write_outcomes(folder, collect(plan, history, content["trials"]), content["identity"])
+    outcomes = collect(plan, history, content["trials"])
+    content["accuracy"] = summary(measured(content, outcomes), distinct_images(content, outcomes))
+    write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
 
 

@@ -111,9 +111,9 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
     return Spread(len(values), mean, low, high, std, ends, counts)
 
 
-def summary(values: Sequence[float], images: int | None = None) -> dict[str, float | list[float] | str | None]:
+def summary(accuracies: Accuracies, images: int | None = None) -> dict[str, float | list[float] | str | None]:
     """Return a `Spread` as `result.json` stores it: mean, min, max, std, ci95, and what this interval counts."""
-    overall = spread(dict(enumerate(values)), images)
+    overall = spread(accuracies, images)
     ci95 = None if overall.interval is None else list(overall.interval)
     described = {"mean": overall.mean, "min": overall.low, "max": overall.high, "std": overall.std}
     return {**described, "ci95": ci95, "ci95_counts": overall.counts}
