@@ -10,9 +10,12 @@ from graft.errors import GraftError
 
 def margin(text: str) -> float:
     """Return a margin in percent points, a number from 0 to below 100."""
-    points = float(text)
+    try:
+        points = float(text)
+    except ValueError:
+        points = -1.0
     if not 0 <= points < 100:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of percent points, 0 to below 100; try 1")
     return points
 
 

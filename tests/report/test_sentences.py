@@ -3,7 +3,8 @@ import pandas
 import pytest
 
 from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, effects_answer
-from graft.statistics.accuracies import Copies
+from graft.report.verdicts import judge
+from graft.statistics.accuracies import Accuracies, Copies
 from graft.statistics.comparison import Difference, compare_all
 
 
@@ -12,20 +13,25 @@ def answer_to(levels: dict[str, float], trials: int = 15) -> str:
     configurations = {
         name: dict(enumerate((level + random.normal(0, 0.002, trials)).tolist())) for name, level in levels.items()
     }
-    return answer(configurations, compare_all(configurations))
+    return judged(configurations)
+
+
+def judged(configurations: dict[str, Accuracies], margin: float = 0.0) -> str:
+    comparison = compare_all(configurations)
+    return answer(configurations, comparison, judge(configurations, comparison, margin))
 
 
 def test_the_sentence_of_the_best_its_equals_and_the_worse():
     text = answer_to({"dense512 without dropout": 0.86, "dense512 with dropout 0.5": 0.859, "plain": 0.836})
-    assert text.startswith("dense512 without dropout is best (86.0 %); dense512 with dropout 0.5 is not significantly ")
-    assert " different from it in 15 trials; plain is 2." in text
+    assert text.startswith("dense512 without dropout has the highest mean (86.0 %); dense512 with dropout 0.5 is und")
+    assert " undecided after 15 trials; plain is 2." in text
     assert " points worse (95 %: 2." in text
 
 
 def test_many_configurations_are_counted_rather_than_named():
     text = answer_to({f"c{index}": 0.9 - 0.01 * (index > 6) * index for index in range(40)})
     assert len(text) < 400
-    assert "and 3 others are not significantly different from it in 15 trials" in text
+    assert "and 3 others are undecided after 15 trials" in text
     assert "30 others are" in text
 
 
@@ -35,13 +41,12 @@ def test_one_configuration_has_nothing_to_be_compared_with():
 
 def test_equal_configurations_are_called_equal():
     configurations = {name: dict.fromkeys(range(8), 0.5) for name in "ab"}
-    text = answer(configurations, compare_all(configurations))
-    assert text == "a and b are equal (50.0 %)."
+    assert judged(configurations) == "a and b have the highest mean (50.0 %); b is undecided after 8 trials."
 
 
 def test_configurations_without_common_trials_cannot_be_compared():
     configurations = {"a": dict.fromkeys(range(8), 0.5), "b": dict.fromkeys(range(8, 16), 0.4)}
-    text = answer(configurations, compare_all(configurations))
+    text = judged(configurations)
     assert (
         text
         == "a has the highest mean (50.0 %), but was not tested against any other: a test needs 6 common trials, got 0."
@@ -55,7 +60,7 @@ def test_configurations_with_too_few_common_trials_are_named_last():
         "c": dict.fromkeys(range(8), 0.4),
         "d": dict.fromkeys(range(8, 16), 0.3),
     }
-    text = answer(configurations, compare_all(configurations))
+    text = judged(configurations)
     assert text == (
         "a is best (50.0 %); c is 10.0 points worse (p 0.008); "
         "d and b have fewer than 6 trials in common with it, too few for a test."
@@ -105,8 +110,10 @@ def test_several_at_the_top_are_equal_and_the_others_worse():
         "b": {trial: 0.8 if trial % 2 else 1.0 for trial in range(8)},
         "c": {trial: 0.5 + 0.01 * trial for trial in range(8)},
     }
-    text = answer(configurations, compare_all(configurations))
-    assert text.startswith("a and b are equal (90.0 %); c is 36.5 points worse (95 %: ")
+    text = judged(configurations)
+    assert text.startswith(
+        "a and b have the highest mean (90.0 %); b is undecided after 8 trials; c is 36.5 points worse (95 %: "
+    )
 
 
 def test_copies_count_as_one_trial_and_have_no_p_value():
@@ -114,7 +121,7 @@ def test_copies_count_as_one_trial_and_have_no_p_value():
     configurations = {"ridge": ridge, "logistic": logistic}
     comparison = compare_all(configurations)
     assert comparison.differences["ridge"].p is None
-    assert answer(configurations, comparison) == (
+    assert judged(configurations) == (
         "logistic has the highest mean (92.0 %), but was not tested against any other: "
         "a test needs 6 common trials, got 1."
     )
@@ -129,8 +136,8 @@ def test_copies_count_as_one_trial_and_have_no_p_value():
 
 def test_equal_copies_were_not_tested_either():
     configurations = {name: Copies(dict.fromkeys(range(6), 0.9)) for name in ("ridge", "logistic")}
-    assert answer(configurations, compare_all(configurations)) == (
-        "ridge and logistic are equal (90.0 %), but no pair was tested: a test needs 6 common trials, got 1."
+    assert judged(configurations) == (
+        "ridge and logistic have the highest mean (90.0 %), but no pair was tested: a test needs 6 common trials, got 1."
     )
 
 

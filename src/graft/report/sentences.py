@@ -7,7 +7,7 @@ import pandas
 from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.verdicts import Answer
 from graft.results.labels import describe
-from graft.statistics.accuracies import Accuracies, Copies
+from graft.statistics.accuracies import Accuracies, Measured, is_copies
 from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, Spread, spread
 from graft.statistics.margin import Verdict
 
@@ -49,7 +49,7 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
             f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
     first = f"{_name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
-    if all(verdict is Verdict.WORSE for verdict in found.verdicts.values()):
+    if {Verdict.WORSE} <= set(found.verdicts.values()) <= {Verdict.WORSE, None}:
         first = f"{best} is best"
     first = f"{first} ({percent(top.mean)} %)"
     if all(verdict is None for verdict in found.verdicts.values()):
@@ -60,7 +60,7 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
         kind: {name: it for name, it in versus_best.items() if found.verdicts[name] is kind}
         for kind in (*Verdict, None)
     }
-    clauses = [*_named(by_verdict[Verdict.EQUAL], "equal to it within the margin")]
+    clauses = _named(by_verdict[Verdict.EQUAL], f"equal to it within {100 * found.margin:g} points")
     clauses += _named(by_verdict[Verdict.UNDECIDED], "undecided")
     return "; ".join([first, *clauses, *_significant(by_verdict[Verdict.WORSE]), *_untested(by_verdict[None])]) + "."
 
@@ -95,10 +95,12 @@ def deciding_answers(best: str, found: Answer) -> list[str]:
 
 def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
     """Name the configurations whose trials are all the same computation, in a sentence if there are any."""
-    names = [name for name, accuracies in configurations.items() if isinstance(accuracies, Copies)]
+    names = [name for name, accuracies in configurations.items() if is_copies(accuracies)]
     if not names:
         return []
-    pair = "" if len(names) == 1 else ", and between two of these there is no test"
+    known = all(isinstance(configurations[name], Measured) for name in names)
+    compared = "two of these are compared over images alone" if known else "between two of these there is no test"
+    pair = "" if len(names) == 1 else f", and {compared}"
     same = f"All trials of {_name_first(names)} are the same computation, which no seed changes"
     return [f"{same}: they count as one{pair}."]
 
@@ -186,7 +188,7 @@ def _named(differences: Mapping[str, Difference], what: str) -> list[str]:
     if not differences:
         return []
     verb, trials = "is" if len(differences) == 1 else "are", _common_trials(differences.values())
-    return [f"{_name_first(list(differences))} {verb} {what} in {trials} trials"]
+    return [f"{_name_first(list(differences))} {verb} {what} after {trials} trials"]
 
 
 def _not_significant(differences: Mapping[str, Difference]) -> list[str]:

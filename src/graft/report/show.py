@@ -133,9 +133,10 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found = board.records[0], board.answer
-    claimed = claim(configurations[best.label], best.config, (best.result.get("images") or {}).get("small"))
+    spread, num_small = best.spread(board.metric), (best.result.get("images") or {}).get("small")
+    claimed = claim(configurations[best.label], spread.counts, best.config, num_small)
     sentences = [answer(configurations, board.comparison, found), *copies_answer(configurations)]
-    sentences.append(best_answer(best.label, best.spread(board.metric), claimed, found, len(configurations)))
+    sentences.append(best_answer(best.label, spread, claimed, found, len(configurations)))
     sentences += deciding_answers(best.label, found)
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline))

@@ -37,7 +37,8 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
     interval = "needs two trials"
     if accuracy.interval is not None:
-        interval = f"{span(*accuracy.interval)} %, {claim(values, result.get('config') or {}, images.get('small'))}"
+        holds = claim(values, accuracy.counts, result.get("config") or {}, images.get("small"))
+        interval = f"{span(*accuracy.interval)} %, {holds}"
     table.add_row("95 % interval", interval)
     if is_copies(values):
         table.add_row("trials", "all are the same computation, which no seed changes: they count as one")

@@ -16,12 +16,14 @@ class Answer:
     """What the comparison of configurations with the best one comes to.
 
     Attributes:
+        margin: the largest difference that does not matter, a fraction of 1.
         verdicts: of each other configuration, by label; None where trials are too few for a test.
         deciding: what would decide each undecided configuration whose images are known, in words.
         doubt: where the doubt in the best's mean comes from, in words; empty if images are unknown.
         corrected: the best's mean without what it owes to having been chosen on the same images; None if unknown.
     """
 
+    margin: float = 0.0
     verdicts: dict[str, Verdict | None] = field(default_factory=dict)
     deciding: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
@@ -39,6 +41,7 @@ def judge(configurations: Mapping[str, Accuracies], comparison: Comparison, marg
     """
     verdicts = {name: judged(it, margin) for name, it in comparison.differences.items()}
     return Answer(
+        margin,
         verdicts,
         _deciding(comparison.differences, verdicts, margin),
         _doubt(configurations[comparison.best], vary),
@@ -96,16 +99,18 @@ def _corrected(configurations: Sequence[Accuracies]) -> float | None:
     return corrected({str(place): values for place, values in enumerate(rows)}, found[0].groups)
 
 
-def claim(accuracies: Accuracies, config: Mapping, num_small: int | None) -> str:
+def claim(accuracies: Accuracies, counts: str | None, config: Mapping, num_small: int | None) -> str:
     """Say for what an interval of a mean holds: for other images and other draws of 20 images a class.
 
     Args:
-        accuracies: of the job, or of one of those that are compared.
+        accuracies: of the job.
+        counts: what the interval counts, as `Spread` has it.
         config: its plain configuration.
         num_small: number of each trial's training images.
     """
     if not isinstance(accuracies, Measured):
-        return "for other draws of training images, and these test images only"
+        only_images = counts == "test images"
+        return "for other images" if only_images else "for other training draws and these test images only"
     drawn = f"{num_small:,} training images" if num_small else "training images"
     if accuracies.outcomes.copies or len(accuracies) < 2:
         return f"for other images, with these {drawn}"
