@@ -18,10 +18,11 @@ are independent. With (u N + 1/2) / (N + 1/2) in place of u, v is no smaller tha
 
     (W u + 2 u^2) / I^2
 
-Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds one
-image to each side: 2 / I^2.
+Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds
+one image to each side: 2 / I^2.
 
-Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images alone.
+Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images
+alone.
 """
 
 import math
