@@ -28,7 +28,7 @@ class JobHistory:
         trials: range,
         history: Mapping[tuple[str, str, int], torch.Tensor],
         correct: Mapping[tuple[str, int], torch.Tensor],
-        images: Mapping[tuple[str, int], int],
+        images: Mapping[tuple[str, int], torch.Tensor],
     ) -> None:
         """Add what one fit has found, each as `TransferModule` has it.
 
@@ -36,14 +36,14 @@ class JobHistory:
             trials: those that the fit has trained.
             history: their metrics.
             correct: their numbers of correct images.
-            images: the number of images of each pass.
+            images: their numbers of images of each pass.
         """
         for key, values in history.items():
             # Six decimals: the precision of a 32-bit float, without its noise.
             rounded = (round(value, 6) for value in values.tolist())
             self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
         for key, values in correct.items():
-            counts = ((value, images[key]) for value in values.tolist())
+            counts = zip(values.tolist(), images[key].tolist(), strict=True)
             self._counts.setdefault(key, {}).update(zip(trials, counts, strict=True))
 
     def image_counts(self) -> dict[str, int]:
