@@ -8,7 +8,7 @@ import torch
 from folders import forget, write_classes
 
 from graft.data.datamodule import Inputs, SmallDataModule
-from graft.data.dataset import Dataset, ImageFolder, MNIST5k
+from graft.data.dataset import Dataset, ImageFolder
 from graft.data.folds import NO_IMAGE, Folds, whole_repeats
 from graft.data.images import InMemoryImages
 from graft.errors import ConfigError

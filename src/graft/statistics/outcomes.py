@@ -1,0 +1,77 @@
+"""What each trial said of each image: right, wrong, or any value whose mean over images is the trial's metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """The values of trials (rows) on images (columns).
+
+    Attributes:
+        seeds: of the trials, as many as rows.
+        images: (images,) of str, each image's content hash, or its number where there is none.
+        values: (trials, images), float64: 1 right, 0 wrong; NaN where a trial did not test an image (folds).
+        labels: (images,), class numbers; None if unknown.
+        groups: (images,), the unit that an image belongs to; None: each image is a unit.
+        share: share of its pool that each trial draws, 0 to 1; 1: all trials train on the same images.
+        folds: number of folds of a repeated cross-validation; 0: one test set for all trials.
+        copies: all trials are the same computation.
+    """
+
+    seeds: tuple[int, ...]
+    images: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    share: float = 0.0
+    folds: int = 0
+    copies: bool = False
+
+    def __post_init__(self):
+        """Raise ValueError unless all arrays have the shape of `values`."""
+        expected = (len(self.seeds), len(self.images))
+        if self.values.shape != expected:
+            raise ValueError(f"values have the shape {self.values.shape}, expected (trials, images) {expected}")
+        for name in ("labels", "groups"):
+            column = getattr(self, name)
+            if column is not None and column.shape != expected[1:]:
+                raise ValueError(f"{name} have the shape {column.shape}, expected {expected[1:]}")
+
+    def select(self, seeds: Sequence[int], columns: np.ndarray) -> "Outcomes":
+        """Return the outcomes of these seeds on these columns, in their order."""
+        if tuple(seeds) == self.seeds and np.array_equal(columns, np.arange(len(self.images))):
+            return self
+        rows = {seed: row for row, seed in enumerate(self.seeds)}
+        values = self.values[[rows[seed] for seed in seeds]][:, columns]
+        labels, groups = (None if column is None else column[columns] for column in (self.labels, self.groups))
+        return replace(
+            self, seeds=tuple(seeds), images=self.images[columns], values=values, labels=labels, groups=groups
+        )
+
+
+def aligned(outcomes: Sequence[Outcomes]) -> list[Outcomes]:
+    """Return the outcomes of the seeds and images that all have, in the order of the first.
+
+    Images are paired by their key: two images of one key, such as two files of the same content, in their order.
+    """
+    first, *others = outcomes
+    seeds = [seed for seed in first.seeds if all(seed in other.seeds for other in others)]
+    if all(np.array_equal(first.images, other.images) for other in others):
+        return [one.select(seeds, np.arange(len(first.images))) for one in outcomes]
+    places = [_places(one.images) for one in outcomes]
+    common = [key for key in places[0] if all(key in other for other in places[1:])]
+    columns = [np.array([place[key] for key in common], dtype=int) for place in places]
+    return [one.select(seeds, own) for one, own in zip(outcomes, columns, strict=True)]
+
+
+def _places(images: np.ndarray) -> dict[tuple[str, int], int]:
+    """Return the column of each key and of its repetitions, numbered from 0."""
+    seen: dict[str, int] = {}
+    found = {}
+    for column, key in enumerate(images.tolist()):
+        found[key, seen.get(key, 0)] = column
+        seen[key] = seen.get(key, 0) + 1
+    return found

@@ -1,0 +1,45 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.statistics.accuracies import Measured
+from graft.statistics.outcomes import Outcomes, aligned
+
+
+def outcomes(seeds: tuple[int, ...], images: str, values: object, **more: Any) -> Outcomes:
+    return Outcomes(seeds, np.array(list(images)), np.asarray(values, dtype=float), **more)
+
+
+def test_two_configurations_are_paired_by_seed_and_by_image():
+    one = outcomes((0, 1, 2), "abc", [[1, 2, 3], [4, 5, 6], [7, 8, 9]], labels=np.array([0, 1, 2]))
+    other = outcomes((2, 0, 5), "dca", [[0, 9, 7], [0, 3, 1], [0, 0, 0]], groups=np.array(["x", "y", "z"]))
+    first, second = aligned([one, other])
+    assert first.seeds == second.seeds == (0, 2)
+    assert first.images.tolist() == second.images.tolist() == ["a", "c"]
+    assert first.values.tolist() == second.values.tolist() == [[1, 3], [7, 9]]
+    assert first.labels is not None
+    assert second.groups is not None
+    assert first.labels.tolist() == [0, 2]
+    assert second.groups.tolist() == ["z", "y"]
+
+
+def test_images_of_the_same_content_are_paired_in_their_order():
+    first, second = aligned([outcomes((0,), "aab", [[1, 2, 3]]), outcomes((0,), "baa", [[3, 1, 2]])])
+    assert first.values.tolist() == second.values.tolist() == [[1, 2, 3]]
+
+
+def test_without_common_images_or_seeds_nothing_is_left():
+    first, _ = aligned([outcomes((0,), "a", [[1]]), outcomes((1,), "b", [[1]])])
+    assert first.values.shape == (0, 0)
+
+
+def test_arrays_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"values have the shape \(1, 2\), expected \(trials, images\) \(1, 1\)"):
+        outcomes((0,), "a", [[1, 1]])
+    with pytest.raises(ValueError, match="labels have the shape"):
+        outcomes((0,), "a", [[1]], labels=np.array([1, 2]))
+
+
+def test_measured_accuracies_are_the_means_over_the_tested_images():
+    assert Measured(outcomes((4, 7), "abc", [[1, 0, np.nan], [1, 1, 0]])) == {4: 0.5, 7: pytest.approx(2 / 3)}
