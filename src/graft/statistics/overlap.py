@@ -66,7 +66,7 @@ def for_other_pools(found: Estimate, share: float) -> Estimate:
     variance = found.variance + wider - parts.trials
     factor = 1 + trials * between_pools(share)
     ms_trials, ms_images = factor * (parts.trials + parts.rest), parts.images + parts.rest
-    least = min(trials, images) - 1
+    least = max(1, min(trials, images) - 1)
     spread = (
         ms_trials**2 / (trials - 1)
         + ms_images**2 / max(1, images - 1)
