@@ -91,10 +91,10 @@ class Dataset(ABC):
         division = Division(images, kept, test_per_class, short == "use", folds is not None)
         self.pool, self.test = division.divide(self.small_classes.tolist())
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds)
-        available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
+        self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
         tested = set(images.labels[self.test].tolist())
         untested = [images.classes[label] for label in self.small_classes if int(label) not in tested]
-        sizes = DrawSizes(self.class_names, self.pool, available, self.random, val_per_class)
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, val_per_class)
         asked = sizes.asked(small_per_class, small_total)
         if short == "use":
             self.counts = sizes.reduced(asked, untested)
@@ -133,22 +133,26 @@ class Dataset(ABC):
         return self.test if self.folds is None else self.folds.tested(seed)
 
     def account(self) -> dict[str, Any]:
-        """Return how many files were found, used, and ignored for which reason; empty for images in memory.
+        """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
 
-        `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if they are
-        used; `by_class` has each small class's images in a draw and in the test set.
+        `pool` is the number of images that a draw chooses from; `draws_vary` says whether different seeds may choose
+        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set.
+        Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
+        they are used.
         """
-        if not isinstance(self.images, ImageFiles):
-            return {}
-        used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
-        tested = self.images.labels[self.test]
+        tested, pool = self.images.labels[self.test], self.available
         by_class = {
             "small": dict(zip(self.class_names, self.counts, strict=True)),
+            "pool": dict(zip(self.class_names, pool, strict=True)),
             "test": {self.images.classes[label]: int((tested == label).sum()) for label in self.small_classes},
         }
+        vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
+        drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
+        if not isinstance(self.images, ImageFiles):
+            return drawn
+        used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
-        found = account(self.images, self.duplicates, self.drops_duplicates, used, unused)
-        return found | {"by_class": by_class}
+        return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
 
 
 class MNIST5k(Dataset):

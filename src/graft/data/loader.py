@@ -17,14 +17,15 @@ class Batch(NamedTuple):
     Attributes:
         inputs: images, or the frozen stages' outputs for them, (trials, batch, ...); (1, batch, ...) if all trials
             share them.
-        labels: their classes, (trials, batch) or (1, batch); `NO_IMAGE` where `rows` have none: the inputs there are
-            another image's, and count nowhere.
+        labels: their classes, (trials, batch) or (1, batch); `NO_IMAGE` where a trial has no further image, and the
+            inputs count nowhere.
         split: `train`, `val` or `test`, or one of the latter two followed by `_views`; it names the curves.
         stored: whether `inputs` are the frozen stages' outputs rather than images.
         num_counted: how many leading images are this rank's; None: all. In a batch with fewer images than ranks it may
             be 0: the rank then gets another rank's image, so that all ranks take the same steps, and does not count it.
         weight: factor for this rank's mean loss, such that averaging over ranks gives the mean loss of the whole batch.
         first: position of this rank's first image in the whole batch.
+        rows: positions of the images in the loader's inputs, in the shape of `labels`; None: they are not known.
     """
 
     inputs: torch.Tensor
@@ -34,6 +35,7 @@ class Batch(NamedTuple):
     num_counted: int | None = None
     weight: float = 1.0
     first: int = 0
+    rows: torch.Tensor | None = None
 
 
 class Share(NamedTuple):
@@ -56,7 +58,7 @@ class TrialLoader:
         inputs: images or features, (images, ...), or a stream of images.
         labels: classes, counted from 0, (images,).
         rows: indices of each trial's inputs, (trials, length), or (1, length) if all trials share them; `NO_IMAGE`
-            after the last one of a trial that has fewer.
+            after a trial's last one.
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before it, because
             batch norm needs two.
         stored: as `Batch` has it.
@@ -94,13 +96,14 @@ class TrialLoader:
         shares = [self.share.of(start, end) for start, end in self.bounds]
         # A rank without an image of its own gets one of another rank, which it does not count.
         taken = [slice(start, max(end, start + 1)) for start, end in shares]
-        rows = rows.clamp(min=0)
-        read = _read(self.inputs, [rows[:, part] for part in taken])
+        places = rows.clamp(min=0)
+        read = _read(self.inputs, [places[:, part] for part in taken])
         for (start, end), (share_start, share_end), part, inputs in zip(self.bounds, shares, taken, read, strict=True):
             count = share_end - share_start
             weight = self.share.world_size * count / (end - start)
             inputs = self.augmented(inputs).unflatten(0, rows[:, part].shape)
-            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight, share_start - start)
+            own = labels[:, part], self.split, self.stored, count, weight, share_start - start, rows[:, part]
+            yield Batch(inputs, *own)
 
     def epoch_rows(self) -> torch.Tensor:
         """Return the order of the next epoch's inputs, (trials, length), on the inputs' device."""

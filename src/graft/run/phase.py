@@ -12,6 +12,7 @@ from torch import nn
 from graft.data.datamodule import SmallDataModule
 from graft.data.folds import NO_IMAGE
 from graft.model.stages import Weights
+from graft.run.outcomes import keeps_all_classes
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves
@@ -99,6 +100,7 @@ class PhaseRun:
         """
         plan, datamodule, number = self.plan, self.datamodule.chunk(trials), self.planned.index + 1
         transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), datamodule)
+        transfer.keeps_all_classes = keeps_all_classes(plan)
         in_chunks = any(len(planned.chunks) > 1 for planned in plan.phases)
         name = f"trials_{trials.start}-{trials.stop - 1}"
         path = folder / "checkpoints" / f"{identity}_phase_{number}_{name}.ckpt"
