@@ -26,6 +26,8 @@ Configure = Callable[..., DictConfig]
             "at least one class with source=big and dataset.small=all",
         ),
         ("dataset.small_per_class=null", "dataset.small_per_class", "a number without dataset.small_total"),
+        ("dataset.folds=5", "dataset.test_per_class", "null with dataset.folds=5"),
+        ("dataset.folds=5 dataset.test_per_class=null seed=7", "seed", "a multiple of dataset.folds=5"),
         ("source=scratch tune=frozen", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),

@@ -92,14 +92,7 @@ class Dataset(ABC):
         self.pool, self.test = division.divide(self.small_classes.tolist())
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
-        tested = set(images.labels[self.test].tolist())
-        untested = [images.classes[label] for label in self.small_classes if int(label) not in tested]
-        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, val_per_class)
-        asked = sizes.asked(small_per_class, small_total)
-        if short == "use":
-            self.counts = sizes.reduced(asked, untested)
-        else:
-            self.counts = sizes.checked(asked, small_per_class, small_total)
+        self.counts = self._counts(small_per_class, small_total, short == "use")
 
     @abstractmethod
     def load(self, where: Where) -> Images:
@@ -153,6 +146,17 @@ class Dataset(ABC):
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
         return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
+
+    def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
+        """Return how many images each small class gives to a draw."""
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
+        asked = sizes.asked(per_class, total)
+        if not short:
+            return sizes.checked(asked, per_class, total)
+        tested = set(self.images.labels[self.test].tolist())
+        return sizes.reduced(
+            asked, [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
+        )
 
 
 class MNIST5k(Dataset):

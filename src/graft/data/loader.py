@@ -17,8 +17,7 @@ class Batch(NamedTuple):
     Attributes:
         inputs: images, or the frozen stages' outputs for them, (trials, batch, ...); (1, batch, ...) if all trials
             share them.
-        labels: their classes, (trials, batch) or (1, batch); `NO_IMAGE` where a trial has no further image, and the
-            inputs count nowhere.
+        labels: their classes, (trials, batch) or (1, batch); `NO_IMAGE` after a trial's last image: inputs to ignore.
         split: `train`, `val` or `test`, or one of the latter two followed by `_views`; it names the curves.
         stored: whether `inputs` are the frozen stages' outputs rather than images.
         num_counted: how many leading images are this rank's; None: all. In a batch with fewer images than ranks it may
@@ -57,8 +56,7 @@ class TrialLoader:
         split: as `Batch` has it.
         inputs: images or features, (images, ...), or a stream of images.
         labels: classes, counted from 0, (images,).
-        rows: indices of each trial's inputs, (trials, length), or (1, length) if all trials share them; `NO_IMAGE`
-            after a trial's last one.
+        rows: indices of each trial's inputs, (trials, length), `NO_IMAGE` after the last; (1, length): all share them.
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before it, because
             batch norm needs two.
         stored: as `Batch` has it.

@@ -46,7 +46,7 @@ class SplitOutcomes:
 
     @property
     def tested(self) -> np.ndarray:
-        """Whether there is an image at all, in the shape of `image`: trials that test folds may have fewer than others."""
+        """Whether there is an image, in the shape of `image`: where folds differ in size, some trials have fewer."""
         return self.image >= 0
 
     @property

@@ -23,9 +23,9 @@ reads and checks them.
 
 and, for validation images, the same with the prefix `val_`; `val_label` and `val_image` are (trials, images) where each
 trial has validation images of its own, else (1, images). `label` and `image` of the test are (trials, images), too, if
-trials have test images of their own: folds. Where folds differ in size, the smaller ones' `image` begins with -1, and
-what the other tensors have there counts nowhere. `prediction` is what `result.json` counts: `prediction == label` is correct, and
-its sum is the trial's `correct`. Rounded probabilities may be equal; so never take their argmax.
+trials test folds. Then `image` begins with -1 where a fold is smaller than others, and the other tensors count nothing
+there. `prediction` is what `result.json` counts: `prediction == label` is correct, and its sum the trial's `correct`.
+Rounded probabilities may be equal; so never take their argmax.
 
 The file's metadata has one key, `graft`, a JSON object:
 
