@@ -29,6 +29,8 @@ Configure = Callable[..., DictConfig]
         ("trials_vary=init head=ridge tune=frozen", "trials_vary", "all or data with head=ridge, which has no random"),
         ("trials_vary=init +dataset.folds=5", "trials_vary", "all or data with dataset.folds=5, because trials of one"),
         ("dataset.small_per_class=null", "dataset.small_per_class", "a number without dataset.small_total"),
+        ("dataset.folds=5", "dataset.test_per_class", "null with dataset.folds=5"),
+        ("dataset.folds=5 dataset.test_per_class=null seed=7", "seed", "a multiple of dataset.folds=5"),
         ("source=scratch tune=frozen", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),

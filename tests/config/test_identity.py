@@ -275,3 +275,10 @@ def test_torchvision_s_data_sets_are_their_images_too(configure: Configure):
     assert (
         job_identity(default, "images") == "1162af82c8df4671983ac52b"
     )  # with version 0.1.0 f4a2b278cfdd5b13286bce26, as at 7345b70
+
+
+def test_folds_are_part_of_the_identity_and_their_absence_is_not(configure: Configure):
+    plain, divided = (to_plain(configure(*overrides)) for overrides in ([], ["dataset.folds=5"]))
+    assert plain["dataset"]["folds"] is None
+    older = {**plain, "dataset": {key: value for key, value in plain["dataset"].items() if key != "folds"}}
+    assert job_identity(plain, "images") == job_identity(older, "images") != job_identity(divided, "images")

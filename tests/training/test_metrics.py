@@ -15,7 +15,7 @@ def test_loss_and_accuracy_count_each_image_once():
     assert found.metrics.keys() == {"loss", "accuracy"}
     torch.testing.assert_close(found.metrics["loss"], losses.mean(1))
     torch.testing.assert_close(found.metrics["accuracy"], torch.tensor([0.75, 0.25]))
-    assert (found.correct.tolist(), found.images) == ([3, 1], 4)
+    assert (found.correct.tolist(), found.images.tolist()) == ([3, 1], [4, 4])
     assert metrics.compute(by_class=True).metrics.keys() == {"loss", "accuracy", "balanced_accuracy", "macro_f1"}
 
 

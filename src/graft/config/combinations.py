@@ -43,6 +43,19 @@ def _no_number_of_images(values: Values) -> Iterator[Fault]:
         yield Fault(key, None, "a number without dataset.small_total", f"{key}=20")
 
 
+def _folds(values: Values) -> Iterator[Fault]:
+    folds = values.get("dataset.folds")
+    if folds is None:
+        return
+    per_class, seed = values.get("dataset.test_per_class"), values.get("seed")
+    if per_class is not None:
+        expected = f"null with dataset.folds={folds}, whose trials test all images, fold by fold"
+        yield Fault("dataset.test_per_class", per_class, expected, "dataset.test_per_class=null")
+    if seed % folds:
+        expected = f"a multiple of dataset.folds={folds}: the trial with seed k tests fold k mod {folds}"
+        yield Fault("seed", seed, expected, f"seed={seed - seed % folds}")
+
+
 def _nothing_to_pretrain_on(values: Values) -> Iterator[Fault]:
     big, small = values.get("dataset.big"), values.get("dataset.small")
     if values.target("source") == "Big" and (big == [] or (big == "rest" and small == "all")):
@@ -206,6 +219,7 @@ def _trainer_flags(values: Values) -> Iterator[Fault]:
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _class_in_both_splits,
     _no_number_of_images,
+    _folds,
     _nothing_to_pretrain_on,
     _random_weights_frozen,
     _unfrozen_stages,

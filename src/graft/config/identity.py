@@ -99,6 +99,10 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in NOT_COMPARED and (key not in NEWER or value != NEWER[key])
     }
+    if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
+        compared["dataset"] = {
+            key: value for key, value in config["dataset"].items() if (key, value) != ("folds", None)
+        }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
 

@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     "dataset.small_total": one_of(None, whole(1, 100)),
     "dataset.val_per_class": whole(0, 10),
     "dataset.test_per_class": one_of(None, whole(1, 250)),
+    "dataset.folds": one_of(None, whole(2, 5)),
     "dataset.pixels": one_of("weights", "unit", "byte"),
     "dataset.pad": whole(0, 2),
     "dataset.size": one_of(None, whole(1, 32)),

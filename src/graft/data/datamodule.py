@@ -9,9 +9,11 @@ from typing import Self
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from graft.data.augment import Augment
 from graft.data.dataset import Dataset
+from graft.data.folds import NO_IMAGE
 from graft.data.images import ImageStream
 from graft.data.loader import (
     AugmentedLoader,
@@ -63,7 +65,8 @@ class TrialDataModule(pl.LightningDataModule):
     Args:
         data: the data set.
         classes: the split's classes.
-        rows: indices, into the data set, of each split's images, (trials, images), or (1, images) for all trials.
+        rows: indices, into the data set, of each split's images, (trials, images), or (1, images) for all trials;
+            `NO_IMAGE` after the last image of a trial that tests fewer than others.
         seeds: one for each trial.
         batch_size: images of each trial in one batch.
         augment: augmentation of the training images.
@@ -92,15 +95,17 @@ class TrialDataModule(pl.LightningDataModule):
         super().__init__()
         self.data, self.seeds, self.batch_size, self.augment = data, list(seeds), batch_size, augment
         self.streams = list(seeds if streams is None else streams)
-        plain = [indices.flatten() for split, indices in rows.items() if augment is None or split != "train"]
-        self.images = torch.cat(plain).unique()
+        plain = torch.cat([rows[split].flatten() for split in rows if augment is None or split != "train"])
+        self.images = plain[plain != NO_IMAGE].unique()
         self.train_images = self.images if augment is None else rows["train"].unique()
         position = torch.full([len(data.images.classes)], -1)
         position[classes] = torch.arange(len(classes))
         self.labels = position[data.images.labels[self.images]]
         self.train_labels = position[data.images.labels[self.train_images]]
         self.rows = {
-            split: torch.searchsorted(self.train_images if split == "train" else self.images, indices)
+            split: torch.searchsorted(self.train_images if split == "train" else self.images, indices).where(
+                indices != NO_IMAGE, NO_IMAGE
+            )
             for split, indices in rows.items()
         }
         self.curves: tuple[str, ...] = ()
@@ -178,7 +183,7 @@ class BigDataModule(TrialDataModule):
 
 
 class SmallDataModule(TrialDataModule):
-    """Each trial's draw of the small classes, with its validation images, and the test images that all trials share.
+    """Each trial's draw of the small classes, its validation images, and its fold or the test images of all trials.
 
     Args:
         data: the data set.
@@ -201,7 +206,10 @@ class SmallDataModule(TrialDataModule):
         streams: Sequence[int] | None = None,
     ):
         train, val = zip(*(data.sample(seed) for seed in (seeds if draws is None else draws)), strict=True)
-        rows = {"train": torch.stack(train), "val": torch.stack(val), "test": data.test[None]}
+        test = data.test[None]
+        if data.folds is not None:
+            test = pad_sequence([data.tested(seed) for seed in seeds], batch_first=True, padding_value=NO_IMAGE)
+        rows = {"train": torch.stack(train), "val": torch.stack(val), "test": test}
         super().__init__(data, data.small_classes, rows, seeds, batch_size, augment, streams)
         self.curves = tuple(["val"] * (rows["val"].numel() > 0) + ["test"] * test_curve)
 
@@ -210,7 +218,8 @@ class SmallDataModule(TrialDataModule):
         part = copy.copy(self)
         part.seeds, part.streams = (seeds[trials.start : trials.stop] for seeds in (self.seeds, self.streams))
         part.rows = {
-            split: rows if split == "test" else rows[trials.start : trials.stop] for split, rows in self.rows.items()
+            split: rows[trials.start : trials.stop] if len(rows) == len(self.seeds) else rows  # shared by all trials
+            for split, rows in self.rows.items()
         }
         part._train_loader = None
         return part

@@ -10,6 +10,8 @@ import torch
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
 from graft.data.division import Division, account, keep_images, shortage
+from graft.data.draw_sizes import DrawSizes
+from graft.data.folds import Folds
 from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
 from graft.reading.decode import Reading
@@ -35,6 +37,8 @@ class Dataset(ABC):
             with validation images of their own use those instead.
         test_per_class: test images of each small class; None takes all of the data's own or, where there are none,
             holds out a fifth of the images, as `Division` says.
+        folds: number of folds of a repeated cross-validation, as `Folds` says, over all images but the data's own test
+            images, which are not used; None: all trials have the same test images.
         size: height and width at which image files of different shapes are read; None: they must have one shape.
         download: whether to fetch missing files.
         skip_unreadable: whether to leave out files that cannot be decoded, instead of refusing them.
@@ -60,6 +64,7 @@ class Dataset(ABC):
         small_total: int | None = None,
         val_per_class: int = 0,
         test_per_class: int | None = None,
+        folds: int | None = None,
         size: int | None = None,
         download: bool = False,
         skip_unreadable: bool = False,
@@ -74,8 +79,7 @@ class Dataset(ABC):
         reading = Reading(fit, bits, max_pixels)
         self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache))
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
-        self.random, self.short = draw == "stratified", short == "use"
-        self.val_per_class = val_per_class
+        self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
         self.drops_duplicates = duplicates == "drop"
         kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
@@ -84,9 +88,11 @@ class Dataset(ABC):
         if len(self.val) and val_per_class:
             expected = f"0 for data with validation images of their own, here {len(self.val):,}"
             raise shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
-        division = Division(images, kept, test_per_class, self.short)
+        division = Division(images, kept, test_per_class, short == "use", folds is not None)
         self.pool, self.test = division.divide(self.small_classes.tolist())
-        self.counts = self._counts(small_per_class, small_total)
+        self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds)
+        self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
+        self.counts = self._counts(small_per_class, small_total, short == "use")
 
     @abstractmethod
     def load(self, where: Where) -> Images:
@@ -105,7 +111,8 @@ class Dataset(ABC):
         """
         random = generator(seed, "draw")
         train, val = [], []
-        for pool, count in zip(self.pool, self.counts, strict=True):
+        pools = self.pool if self.folds is None else self.folds.others(seed)
+        for pool, count in zip(pools, self.counts, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
             train.append(pool[:count])
@@ -113,6 +120,10 @@ class Dataset(ABC):
         if len(self.val):
             return torch.cat(train), self.val
         return torch.cat(train), torch.cat(val)
+
+    def tested(self, seed: int) -> torch.Tensor:
+        """Return the sorted indices of one trial's test images: the same for all trials, unless they test folds."""
+        return self.test if self.folds is None else self.folds.tested(seed)
 
     def account(self) -> dict[str, Any]:
         """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
@@ -122,76 +133,30 @@ class Dataset(ABC):
         Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
         they are used.
         """
-        tested, pool = self.images.labels[self.test], [len(each) for each in self.pool]
+        tested, pool = self.images.labels[self.test], self.available
         by_class = {
             "small": dict(zip(self.class_names, self.counts, strict=True)),
             "pool": dict(zip(self.class_names, pool, strict=True)),
             "test": {self.images.classes[label]: int((tested == label).sum()) for label in self.small_classes},
         }
         vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
-        drawn = {"pool": sum(pool), "draws_vary": vary, "by_class": by_class}
+        drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if not isinstance(self.images, ImageFiles):
             return drawn
-        used = sum(map(len, (self.big, *self.pool, self.val, self.test)))
-        return account(self.images, self.duplicates, self.drops_duplicates, used) | drawn
+        used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
+        unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
+        return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
 
-    def _counts(self, per_class: int | None, total: int | None) -> list[int]:
+    def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
-        asked = self._asked(per_class, total)
-        if self.short:
-            return self._available(asked)
-        available = [len(pool) - self.val_per_class for pool in self.pool]
-        validated = f" besides dataset.val_per_class={self.val_per_class}" if self.val_per_class else ""
-        for count, most, name in zip(asked, available, self.class_names, strict=True):
-            if count > most:
-                least = max(1, min(available))
-                if total is None:
-                    expected = f"at most {most}, the images to draw from class {name}{validated}"
-                    example = f"dataset.small_per_class={least}, or dataset.short=use"
-                    raise shortage("small_per_class", per_class, expected, example)
-                expected = f"at most {most} from class {name}, its images to draw from{validated}, not {count}"
-                raise shortage("small_total", total, expected, f"dataset.small_total={least * len(asked)}")
-        if total is not None and sum(asked) < total:
-            expected = f"at most {sum(asked)}, the images to draw from"
-            raise shortage("small_total", total, expected, f"dataset.small_total={sum(asked)}")
-        return asked
-
-    def _asked(self, per_class: int | None, total: int | None) -> list[int]:
-        """Return how many images of each small class a draw should have."""
-        num_classes = len(self.pool)
-        if total is None:
-            if per_class is None:
-                raise shortage(
-                    "small_per_class", None, "a number without dataset.small_total", "dataset.small_per_class=20"
-                )
-            return [per_class] * num_classes
-        if self.random:
-            counts = [total // num_classes + (position < total % num_classes) for position in range(num_classes)]
-        else:
-            first = torch.cat(self.pool).sort().values[:total]
-            counts = [int(torch.isin(pool, first).sum()) for pool in self.pool]
-        if 0 in counts:
-            expected = f"enough for an image of class {self.class_names[counts.index(0)]} with this dataset.draw"
-            raise shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
-        return counts
-
-    def _available(self, asked: list[int]) -> list[int]:
-        """Return how many of the images asked for each class has, and warn of classes that have fewer.
-
-        Of too few images, validation gets its share, but training at least one.
-        """
-        counts, words = [], []
-        untested = set(self.small_classes.tolist()) - set(self.images.labels[self.test].tolist())
-        for pool, count, label in zip(self.pool, asked, self.small_classes.tolist(), strict=True):
-            wanted = count + self.val_per_class
-            counts.append(count if len(pool) >= wanted else max(1, len(pool) * count // wanted))
-            short = f" {counts[-1]:,} of {count:,} training images" if counts[-1] < count else ""
-            lacks = [*([short] if short else []), *([" no test image"] if label in untested else [])]
-            if lacks:
-                words.append(f"{self.images.classes[label]} has{' and'.join(lacks)}")
-        if words:
-            log.warning("dataset.short=use: %s", ", ".join(words))
-        return counts
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
+        asked = sizes.asked(per_class, total)
+        if not short:
+            return sizes.checked(asked, per_class, total)
+        tested = set(self.images.labels[self.test].tolist())
+        return sizes.reduced(
+            asked, [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
+        )
 
 
 class MNIST5k(Dataset):

@@ -73,7 +73,9 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
     return kept, {kind: int(mask.sum()) for kind, mask in masks.items()}
 
 
-def account(images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int) -> dict[str, Any]:
+def account(
+    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0
+) -> dict[str, Any]:
     """Return how many files were found, used, and ignored for which reason; `used + sum(ignored) = found`.
 
     Args:
@@ -81,13 +83,15 @@ def account(images: ImageFiles, duplicates: dict[str, int], drop: bool, used: in
         duplicates: number of equal files of each kind, which are counted even if they are used.
         drop: whether they are left out.
         used: number of the files in a split.
+        not_tested: number of test images that are in none, because trials test folds of the others.
     """
     ignored, num_images = images.folder.ignored, len(images.labels)
     dropped = duplicates if drop else dict.fromkeys(duplicates, 0)
     further = {
         "equal to another file": dropped["other_part"] + dropped["same_part"],
         "under two classes": dropped["two_classes"],
-        "not chosen": num_images - used - sum(dropped.values()),
+        "test images, which dataset.folds does not use": not_tested,
+        "not chosen": num_images - used - not_tested - sum(dropped.values()),
     }
     return {
         "found": num_images + sum(ignored.values()),
@@ -120,12 +124,15 @@ class Division:
         kept: mask of the images that are not left out.
         per_class: test images of each class; None: the data set's own, or a fifth.
         short: whether a class may have fewer images than asked for.
+        folds: whether trials test folds of the images to draw from: none are held out, and the data set's own test
+            images are not used.
     """
 
     images: Images
     kept: torch.Tensor
     per_class: int | None
     short: bool
+    folds: bool = False
 
     def divide(self, labels: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return indices of the images to draw from, for each class, and of all test images, sorted.
@@ -134,6 +141,10 @@ class Division:
             ConfigError: a class has too few images.
         """
         pool, test = [], []
+        if self.folds:
+            pool = [self._of_class(label)[0] for label in labels]
+            self._say_unused(labels)
+            return pool, torch.cat(pool).sort().values
         self._check(labels)
         for label in labels:
             train, given = self._of_class(label)
@@ -144,6 +155,15 @@ class Division:
             pool.append(train)
             test.append(held_out)
         return pool, torch.cat(test).sort().values
+
+    def _say_unused(self, labels: Sequence[int]) -> None:
+        unused = sum(len(self._of_class(label)[1]) for label in labels)
+        if unused:
+            log.warning(
+                "dataset.folds divides the training images; the data set's own %s test images of these classes are not "
+                "used; dataset.folds=null tests on them",
+                f"{unused:,}",
+            )
 
     def _of_class(self, label: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return indices of a class's training images and of its own test images."""

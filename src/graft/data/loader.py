@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from graft.data.augment import Augment
+from graft.data.folds import NO_IMAGE
 from graft.data.images import ImageStream
 from graft.seed import generator
 
@@ -16,7 +17,7 @@ class Batch(NamedTuple):
     Attributes:
         inputs: images, or the frozen stages' outputs for them, (trials, batch, ...); (1, batch, ...) if all trials
             share them.
-        labels: their classes, (trials, batch) or (1, batch).
+        labels: their classes, (trials, batch) or (1, batch); `NO_IMAGE` after a trial's last image: inputs to ignore.
         split: `train`, `val` or `test`, or one of the latter two followed by `_views`; it names the curves.
         stored: whether `inputs` are the frozen stages' outputs rather than images.
         num_counted: how many leading images are this rank's; None: all. In a batch with fewer images than ranks it may
@@ -55,7 +56,7 @@ class TrialLoader:
         split: as `Batch` has it.
         inputs: images or features, (images, ...), or a stream of images.
         labels: classes, counted from 0, (images,).
-        rows: indices of each trial's inputs, (trials, length), or (1, length) if all trials share them.
+        rows: indices of each trial's inputs, (trials, length), `NO_IMAGE` after the last; (1, length): all share them.
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before it, because
             batch norm needs two.
         stored: as `Batch` has it.
@@ -89,17 +90,18 @@ class TrialLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         rows = self.epoch_rows()
-        labels = self.labels[self.label_rows(rows)]
+        labels = self.labels[self.label_rows(rows)].where(rows != NO_IMAGE, NO_IMAGE)
         shares = [self.share.of(start, end) for start, end in self.bounds]
         # A rank without an image of its own gets one of another rank, which it does not count.
         taken = [slice(start, max(end, start + 1)) for start, end in shares]
-        read = _read(self.inputs, [rows[:, part] for part in taken])
+        places = rows.clamp(min=0)
+        read = _read(self.inputs, [places[:, part] for part in taken])
         for (start, end), (share_start, share_end), part, inputs in zip(self.bounds, shares, taken, read, strict=True):
             count = share_end - share_start
             weight = self.share.world_size * count / (end - start)
             inputs = self.augmented(inputs).unflatten(0, rows[:, part].shape)
-            first = share_start - start
-            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight, first, rows[:, part])
+            own = labels[:, part], self.split, self.stored, count, weight, share_start - start, rows[:, part]
+            yield Batch(inputs, *own)
 
     def epoch_rows(self) -> torch.Tensor:
         """Return the order of the next epoch's inputs, (trials, length), on the inputs' device."""
@@ -232,7 +234,7 @@ class EvaluationViewsLoader(TrialLoader):
 
     def __iter__(self) -> Iterator[Batch]:
         """Make batches with inputs (trials, (1 + views) * batch, ...) and labels (trials, batch)."""
-        rows, num_images = self.rows.to(self.views.device), len(self.labels)
+        rows, num_images = self.rows.to(self.views.device).clamp(min=0), len(self.labels)
         first = [rows[:, start:end] for start, end in self.bounds]
         parts = [torch.cat([part + view * num_images for view in range(self.num_views)], 1) for part in first]
         for batch, part, views in zip(super().__iter__(), parts, _read(self.views, parts), strict=True):

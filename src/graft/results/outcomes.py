@@ -28,7 +28,7 @@ class SplitOutcomes:
     Attributes:
         prediction: place of the predicted class among the classes, (trials, images).
         label: place of the true class, (1, images), or (trials, images) if trials have images of their own.
-        image: the images' numbers, in the shape of `label`.
+        image: the images' numbers, in the shape of `label`; -1 where a trial has fewer images than others.
         probability_of_label: probability of the true class, in [0, 1], (trials, images), float16.
         probability: of each class, (trials, images, classes), float16; None if it was too large to store.
     """
@@ -42,7 +42,12 @@ class SplitOutcomes:
     @property
     def correct(self) -> np.ndarray:
         """Whether each prediction is right, (trials, images); `result.json` has its sums."""
-        return self.prediction == self.label
+        return (self.prediction == self.label) & self.tested
+
+    @property
+    def tested(self) -> np.ndarray:
+        """Whether there is an image, in the shape of `image`: where folds differ in size, some trials have fewer."""
+        return self.image >= 0
 
     @property
     def shared(self) -> bool:
@@ -135,7 +140,7 @@ def _check_values(name: str, values: np.ndarray, most: float) -> None:
     if "probability" in name:
         if values.dtype.kind != "f" or not ((values >= 0) & (values <= 1)).all():  # NaN is neither
             raise ValueError(f"its {name} has something else than numbers from 0 to 1")
-    elif values.dtype.kind not in "iu" or values.min() < 0 or values.max() > most:
+    elif values.dtype.kind not in "iu" or values.min() < (-1 if name.endswith("image") else 0) or values.max() > most:
         raise ValueError(f"its {name} has something else than whole numbers from 0 to {most:g}")
 
 
@@ -149,8 +154,8 @@ def _check_distributions(name: str, probability: np.ndarray, prediction: np.ndar
 
 def _check_listed(split: str, outcomes: SplitOutcomes, stored: StoredOutcomes) -> None:
     """Refuse images that the table does not have in this split and class."""
-    numbers, labels = outcomes.image.ravel(), outcomes.label.ravel()
-    if (np.diff(outcomes.image, axis=1) <= 0).any():
+    numbers, labels = outcomes.image[outcomes.tested], outcomes.label[outcomes.tested]
+    if ((np.diff(outcomes.image, axis=1) <= 0) & outcomes.tested[:, 1:]).any():
         raise ValueError(f"its {split} images are not sorted by number")
     rows = stored.images.index.get_indexer(numbers)
     if (rows < 0).any():
@@ -179,8 +184,10 @@ def _check_belongs(path: Path, stored: StoredOutcomes, identity: str) -> None:
         raise ValueError(f"its seeds are {_few(stored.seeds)}, those of {path.name} are {_few(seeds)}")
     for prefix, outcomes in (("", stored.test), ("val_", stored.val)):
         counted = [(trial.get(f"{prefix}correct"), trial.get(f"{prefix}tested")) for trial in finished]
-        right, images = ([], 0) if outcomes is None else (outcomes.correct.sum(1), outcomes.correct.shape[1])
-        found = [(int(count), images) for count in right] or [(None, None)] * len(finished)
+        found: list[tuple[int | None, int | None]] = [(None, None)] * len(finished)
+        if outcomes is not None:
+            tested = np.broadcast_to(outcomes.tested, outcomes.prediction.shape).sum(1)
+            found = list(zip(outcomes.correct.sum(1).tolist(), tested.tolist(), strict=True))
         for seed, own, expected in zip(seeds, found, counted, strict=True):
             if own != expected:
                 raise ValueError(

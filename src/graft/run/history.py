@@ -34,7 +34,7 @@ class JobHistory:
         trials: range,
         history: Mapping[tuple[str, str, int], torch.Tensor],
         correct: Mapping[tuple[str, int], torch.Tensor],
-        images: Mapping[tuple[str, int], int],
+        images: Mapping[tuple[str, int], torch.Tensor],
         outcomes: Mapping[str, Outcomes] | None = None,
     ) -> None:
         """Add what one fit has found, each as `TransferModule` has it.
@@ -43,7 +43,7 @@ class JobHistory:
             trials: those that the fit has trained.
             history: their metrics.
             correct: their numbers of correct images.
-            images: the number of images of each pass.
+            images: their numbers of images of each pass.
             outcomes: what they said of each image of the final test, by split.
         """
         final = {prefix: outcomes[split] for split, prefix in FINAL_SPLITS.items() if outcomes and split in outcomes}
@@ -54,7 +54,7 @@ class JobHistory:
             rounded = (round(value, 6) for value in values.tolist())
             self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
         for key, values in correct.items():
-            counts = ((value, images[key]) for value in values.tolist())
+            counts = zip(values.tolist(), images[key].tolist(), strict=True)
             self._counts.setdefault(key, {}).update(zip(trials, counts, strict=True))
 
     def image_counts(self) -> dict[str, int]:

@@ -23,8 +23,9 @@ reads and checks them.
 
 and, for validation images, the same with the prefix `val_`; `val_label` and `val_image` are (trials, images) where each
 trial has validation images of its own, else (1, images). `label` and `image` of the test are (trials, images), too, if
-trials have test images of their own. `prediction` is what `result.json` counts: `prediction == label` is correct, and
-its sum is the trial's `correct`. Rounded probabilities may be equal; so never take their argmax.
+trials test folds. Then `image` begins with -1 where a fold is smaller than others, and the other tensors count nothing
+there. `prediction` is what `result.json` counts: `prediction == label` is correct, and its sum the trial's `correct`.
+Rounded probabilities may be equal; so never take their argmax.
 
 The file's metadata has one key, `graft`, a JSON object:
 
@@ -53,6 +54,7 @@ import pandas
 import torch
 from safetensors.numpy import save
 
+from graft.data.folds import NO_IMAGE
 from graft.data.listing import hashes, names
 from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
@@ -167,7 +169,7 @@ def _of_split(plan: Plan, fits: Sequence[tuple[range, Outcomes]], finished: Sequ
     return SplitOutcomes(
         prediction=prediction.astype(kind),
         label=label,
-        image=datamodule.images[rows].numpy().astype(np.int32),
+        image=datamodule.images[rows].where(rows != NO_IMAGE, NO_IMAGE).numpy().astype(np.int32),
         probability_of_label=of_label(probability, label) if whole else probability[..., 0],
         probability=probability if whole else None,
     )
@@ -178,7 +180,7 @@ def _images(plan: Plan, finished: Sequence[int], test: SplitOutcomes, val: Split
     images, datamodule = plan.data.images, plan.datamodule
     trained = datamodule.train_images[datamodule.rows["train"][finished]].numpy().ravel()
     used = [trained, test.image.ravel(), *([] if val is None else [val.image.ravel()])]
-    numbers = np.unique(np.concatenate(used))
+    numbers = np.setdiff1d(np.concatenate(used), [NO_IMAGE])
     draws = np.bincount(trained, minlength=numbers[-1] + 1)[numbers]
     columns = {
         "path": names(images, numbers.tolist()),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
 from graft.data.datamodule import SmallDataModule
+from graft.data.folds import NO_IMAGE
 from graft.model.stages import Weights
 from graft.run.outcomes import keeps_all_classes
 from graft.run.plan import Plan, PlannedPhase
@@ -45,10 +47,14 @@ class Fit:
         if training:
             found.append(f"{self.name} {training}")
         for loader in self.datamodule.test_dataloader() if tested else []:
-            seen, planned = transfer.images.get((loader.split, transfer.epoch), 0), loader.rows.shape[1]
-            if seen < planned:
+            planned = (loader.rows != NO_IMAGE).sum(1)  # of each trial, or of all trials
+            seen = transfer.images.get((loader.split, transfer.epoch), torch.zeros(1)).cpu()
+            missed = planned - seen
+            if missed.any():
                 name = loader.split.replace("val", "final validation").replace("_views", " of views")
-                found.append(f"the {name} saw {seen:,} of {planned:,} images")
+                most = int(missed.argmax())
+                total = int(planned.expand_as(missed)[most])
+                found.append(f"the {name} saw {total - int(missed[most]):,} of {total:,} images")
         return found
 
 

@@ -14,6 +14,7 @@ from graft.config.identity import Contents, file_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
+from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
 from graft.model.backbone import Backbone
@@ -134,7 +135,8 @@ class Plan:
     def identify(self, config: dict[str, Any]) -> tuple[str, Contents]:
         """Return the job's identity, and what it is made from besides its plain configuration."""
         images, files = self.data.images, file_digests(config)
-        tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes)[:24]
+        folds = () if self.data.folds is None else (self.data.folds.num_folds,)
+        tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes, *folds)[:24]
         contents = Contents(images.fingerprint, tested_on, list(images.classes), files)
         return job_identity(config, images.fingerprint, images.classes, files), contents
 
@@ -199,7 +201,13 @@ class Plan:
         return Objective(self.regularize, datamodule.streams, weights)
 
     def warn(self) -> None:
-        """Warn if images are scaled differently from the weights' training images; no later output would show it."""
+        """Warn of what no later output would show.
+
+        That images are scaled differently from the weights' training images, and that folds are tested incompletely.
+        """
+        lacking = self.data.folds and whole_repeats(len(self.seeds), self.data.folds.num_folds)
+        if lacking:
+            log.warning("%s", lacking)
         spec = self.input_spec
         foreign = self.source.trained and not self.source.pretrains
         if foreign and spec.trained is None and spec.pixels == "weights":

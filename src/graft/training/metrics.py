@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy
 
+from graft.data.folds import NO_IMAGE
 from graft.ranks import all_gather
 
 
@@ -28,13 +28,13 @@ class Pass(NamedTuple):
     Attributes:
         metrics: each trial's, (trials,), by name.
         correct: number of images that each trial classified correctly, (trials,).
-        images: number of images that the pass saw, of each trial.
+        images: number of images that the pass saw of each trial, (trials,).
         outcomes: what was kept of each image; None: nothing.
     """
 
     metrics: dict[str, torch.Tensor]
     correct: torch.Tensor
-    images: int
+    images: torch.Tensor
     outcomes: Outcomes | None = None
 
 
@@ -49,7 +49,10 @@ class EpochMetrics:
         self.kept: list[tuple[torch.Tensor, torch.Tensor]] = []  # rows and probabilities of each step
 
     def add(self, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add a step: losses (trials, batch), logits (trials, batch, classes), labels (trials, batch)."""
+        """Add a step: losses (trials, batch), logits (trials, batch, classes), labels (trials, batch).
+
+        Where a label is `NO_IMAGE`, the loss is 0.
+        """
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
 
@@ -65,7 +68,7 @@ class EpochMetrics:
         exponentials = (logits.float() - logits.amax(-1, keepdim=True)).exp()
         probabilities = (exponentials / exponentials.sum(-1, keepdim=True)).half()
         if not all_classes:
-            probabilities = probabilities.gather(2, self.steps[-1][2][..., None])
+            probabilities = probabilities.gather(2, self.steps[-1][2].clamp(min=0)[..., None])
         self.kept.append((rows, probabilities.cpu()))
 
     def compute(self, by_class: bool) -> Pass:
@@ -77,18 +80,11 @@ class EpochMetrics:
         losses, predictions, labels = (  # each (trials, images)
             all_gather(torch.cat(parts, dim=1), 1) for parts in zip(*self.steps, strict=True)
         )
-        accuracy = multiclass_accuracy(
-            predictions,
-            labels,
-            self.num_classes,
-            average="micro",
-            multidim_average="samplewise",
-            validate_args=False,
-        )
-        metrics = {"loss": losses.mean(1), "accuracy": accuracy}
+        images, correct = (labels != NO_IMAGE).sum(1), (predictions == labels).sum(1)
+        metrics = {"loss": losses.sum(1) / images, "accuracy": correct / images}
         if by_class:
             metrics |= class_balanced_metrics(predictions, labels, self.num_classes)
-        return Pass(metrics, (predictions == labels).sum(1), labels.shape[1], self._outcomes(predictions))
+        return Pass(metrics, correct, images, self._outcomes(predictions))
 
     def _outcomes(self, predictions: torch.Tensor) -> Outcomes | None:
         """Return what was kept, of all ranks' images.
@@ -120,12 +116,12 @@ def class_balanced_metrics(
 
     Args:
         predictions: classes, (trials, images).
-        labels: classes, (trials, images).
+        labels: classes, (trials, images); `NO_IMAGE` counts nowhere.
         num_classes: number of classes.
     """
     trials = torch.arange(len(labels), device=labels.device)[:, None]
     # The index of each image's cell in confusion matrices of shape (trials, labels, predictions).
-    cells = ((trials * num_classes + labels) * num_classes + predictions).flatten()
+    cells = ((trials * num_classes + labels) * num_classes + predictions)[labels != NO_IMAGE]
     confusion = cells.bincount(minlength=len(labels) * num_classes**2).view(-1, num_classes, num_classes).float()
     # For each class, (trials, classes).
     correct, labeled, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)

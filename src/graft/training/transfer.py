@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from graft.data.folds import NO_IMAGE
 from graft.data.loader import Batch
 from graft.model.dropout import Masks
 from graft.training.logger import band
@@ -38,7 +39,7 @@ class TransferModule(pl.LightningModule):
         stack: the networks.
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
         correct: number of images that each trial classified correctly, (trials,), of each (split, epoch).
-        images: number of images that the pass saw, of each (split, epoch).
+        images: number of images that the pass saw of each trial, (trials,), of each (split, epoch).
         outcomes: what the trials said of each image of the final test, by split.
         keeps_all_classes: whether `outcomes` have each class's probability, rather than the true class's only.
         loss_scale: each trial's factor of its loss if the precision is 16-mixed.
@@ -73,7 +74,7 @@ class TransferModule(pl.LightningModule):
         self.phase, self.objective, self.first_epoch = phase, objective, first_epoch
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self.correct: dict[tuple[str, int], torch.Tensor] = {}
-        self.images: dict[tuple[str, int], int] = {}
+        self.images: dict[tuple[str, int], torch.Tensor] = {}
         self.outcomes: dict[str, Outcomes] = {}
         self.keeps_all_classes = True
         self.loss_scale: LossScale | None = None
@@ -177,7 +178,8 @@ class TransferModule(pl.LightningModule):
             # in the cross-entropy's softmax.
             logits = logits.unflatten(1, (-1, labels.shape[1])).log_softmax(-1).logsumexp(1)
         labels = labels.expand(len(logits), -1)
-        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=NO_IMAGE)
+        losses = losses.view_as(labels)
         self._record_batch(batch, losses, logits, labels, keep)
         return losses
 
@@ -234,7 +236,7 @@ class TransferModule(pl.LightningModule):
             epochs: number of epochs that were planned.
             images: number of each trial's training images.
         """
-        seen = {epoch: count for (split, epoch), count in self.images.items() if split == "train"}
+        seen = {epoch: int(counts[0]) for (split, epoch), counts in self.images.items() if split == "train"}
         total, planned = sum(seen.values()), epochs * images
         if total >= planned or (seen and not self.history["train", "loss", max(seen)].isfinite().any()):
             return ""

@@ -1,0 +1,62 @@
+"""Repeated cross-validation: the variance of a mean over folds, for other data sets of the same size.
+
+Each repeat tests each of the I images once, by a trial that trained on images of other folds. With p_j the mean of
+image j over repeats, s^2 the variance of p over images, F trials a repeat, J trials in all, and M^2 the variance
+between the means of folds, the variance of the mean over all images is estimated by the larger of
+
+    (1 + SHARED) s^2 / I        and        s^2 / I + max(0, M^2 - s^2 F / I) / J.
+
+The first counts the images as if they were tested by one network, and adds what all training sets share: they are drawn
+from the same images, so that no difference between them shows how another data set's would differ (Bengio and
+Grandvalet, Journal of Machine Learning Research 5, 2004: no estimate of this variance is unbiased). SHARED is the
+smallest round number that covers the data sets of docs/statistics.md. The second counts that trials on few of many
+images differ among each other by more than their images say.
+
+The correction of Nadeau and Bengio (Machine Learning 52, 2003), for repeated cross-validation by Bouckaert and Frank
+(PAKDD 2004), M^2 (1 / J + 1 / (F - 1)) with J - 1 degrees of freedom, covers, too, but is wider: it knows no image, and
+takes the variance from as few numbers as there are folds.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from graft.statistics import crossed
+from graft.statistics.crossed import Estimate, Parts
+
+SHARED = 0.5  # variance that training sets of one data set have in common, in units of s^2 / I
+
+
+def estimate(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
+    """Return the mean over the tested images, with its variance for other data sets of the same size.
+
+    Each image has the same weight, however many repeats have tested it.
+
+    Args:
+        values: of each trial on each image, (trials, images), or paired differences; NaN where it did not test it.
+        groups: (images,), the unit that an image belongs to; None: each image is a unit.
+    """
+    tested = ~np.isnan(values)
+    seen = tested.any(0)
+    values, tested = values[:, seen], tested[:, seen]
+    rates = np.where(tested, values, 0).sum(0) / tested.sum(0)
+    found = crossed.estimate(rates[None], None if groups is None else groups[seen])
+    between, raw = _between_trials(values, tested, found.variance)
+    shared, degrees = SHARED * found.variance, found.degrees
+    if between > shared:
+        spread = found.variance**2 / found.degrees + raw**2 / (len(values) - 1)
+        shared, degrees = between, (found.variance + between) ** 2 / spread
+    parts = Parts(shared, found.variance, 0.0)
+    variance = found.variance + shared
+    return replace(found, variance=variance, degrees=degrees, parts=parts, num_trials=len(values))
+
+
+def _between_trials(values: np.ndarray, tested: np.ndarray, variance: float) -> tuple[float, float]:
+    """Return the variance between trials divided by their number, beyond that of their images, and with it."""
+    counts = tested.sum(1)
+    means = np.where(tested, values, 0).sum(1)[counts > 0] / counts[counts > 0]
+    if len(means) < 2:
+        return 0.0, 0.0
+    raw = float(means.var(ddof=1)) / len(means)
+    of_images = variance * tested.shape[1] * float((1 / counts[counts > 0]).mean()) / len(means)
+    return max(0.0, raw - of_images), raw

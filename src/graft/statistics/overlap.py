@@ -1,0 +1,76 @@
+"""Draws that overlap: the variance of a mean for other pools, where all trials draw from one.
+
+Trials draw n of the N images of one pool, the share r = n / N. By Hoeffding's decomposition (Annals of Mathematical
+Statistics 19, 1948) a trial's accuracy is a sum of effects of single training images, of pairs, of triples and so on.
+With w_k the share of the effects of k images in the variance between independent draws of n images, draws from one pool
+have the covariance
+
+    b = w_1 r + w_2 r^2 + w_3 r^3 + ...          of that variance,
+
+and they vary among each other with 1 - b of it. So a mean of J trials, which varies with V / J among draws from this
+pool, varies for other pools with
+
+    V (1 / J + b / (1 - b)).
+
+b = r, effects of single images only, is the correction r / (1 - r) of Nadeau and Bengio (Machine Learning 52, 2003): it
+is the largest possible one. b = r^2, effects of pairs only, is too small: half of the variance, at most, was found to
+come from single images (docs/statistics.md). Graft uses
+
+    b = (r + r^2) / 2.
+
+Initialization and the order of batches vary from trial to trial, whatever the pool: what they add to V is widened, too,
+so that the interval is too wide for heads that depend on them.
+"""
+
+from dataclasses import replace
+
+from graft.statistics.crossed import Estimate
+
+
+def between_pools(share: float) -> float:
+    """Return the variance between the means of pools, in units of the variance between the trials of one.
+
+    Args:
+        share: of its pool that each trial draws, from 0 to below 1.
+    """
+    common = (share + share**2) / 2
+    return common / (1 - common)
+
+
+def widen(variance: float, share: float, trials: int) -> float:
+    """Return the part of a mean's variance that is due to its trials, for draws from other pools.
+
+    Args:
+        variance: this part for other draws from the same pool: the variance between trials, divided by their number.
+        share: of its pool that each trial draws, from 0 to 1. If it is 1 all trials train on the same images, nothing
+            tells how other ones would do, and the variance is returned as it is: it is for these training images.
+        trials: their number.
+    """
+    return variance if share >= 1 else variance * (1 + trials * between_pools(share))
+
+
+def for_other_pools(found: Estimate, share: float) -> Estimate:
+    """Return the estimate of a mean, or of a paired difference, with its variance for draws from other pools.
+
+    The degrees of freedom are Satterthwaite's with the widened mean squares, no fewer than those of the trials or of
+    the images alone.
+
+    Args:
+        found: for other draws from the same pool, as `crossed.estimate` says.
+        share: as in `widen`; an estimate of share 0 or 1, or of a single trial, is returned as it is.
+    """
+    trials, images, parts = found.num_trials, found.num_images, found.parts
+    if not 0 < share < 1 or trials < 2:
+        return found
+    wider = widen(parts.trials, share, trials)
+    variance = found.variance + wider - parts.trials
+    factor = 1 + trials * between_pools(share)
+    ms_trials, ms_images = factor * (parts.trials + parts.rest), parts.images + parts.rest
+    least = max(1, min(trials, images) - 1)
+    spread = (
+        ms_trials**2 / (trials - 1)
+        + ms_images**2 / max(1, images - 1)
+        + (factor * parts.rest) ** 2 / max(1, (trials - 1) * (images - 1))
+    )
+    degrees = max(float(least), variance**2 / spread) if spread > 0 else found.degrees
+    return replace(found, variance=variance, degrees=degrees, parts=replace(parts, trials=wider))

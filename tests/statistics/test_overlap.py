@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from benchmarks.overlap import draws, judge_draws
+
+from graft.data.load import mnist5k
+from graft.statistics.crossed import estimate
+from graft.statistics.overlap import between_pools, for_other_pools, widen
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return 49 average pixels of the bundled odd digits, (images, features), and their classes, in a random order."""
+    images = mnist5k(None)
+    odd = torch.nonzero(images.labels % 2).flatten()
+    odd = odd[torch.randperm(len(odd), generator=torch.Generator().manual_seed(0))]
+    x = torch.nn.functional.avg_pool2d(images.pixels[odd].float() / 255, 4).flatten(1).numpy()
+    return (x - x.mean(0)) / x.std(), (images.labels[odd].numpy() - 1) // 2
+
+
+def test_the_correction_lies_between_those_for_pairs_and_for_single_images():
+    assert between_pools(0) == 0
+    assert between_pools(0.5) == pytest.approx(0.6)
+    for share in (0.1, 0.5, 0.8, 0.95):
+        assert share**2 / (1 - share**2) < between_pools(share) < share / (1 - share)
+
+
+def test_only_the_trials_part_is_widened():
+    found = estimate(np.random.default_rng(0).normal(size=(10, 1)) + np.random.default_rng(1).normal(size=(10, 30)))
+    wider = for_other_pools(found, 0.5)
+    assert (
+        wider.parts.trials == pytest.approx(widen(found.parts.trials, 0.5, 10)) == pytest.approx(7 * found.parts.trials)
+    )
+    assert wider.variance == pytest.approx(found.variance + 6 * found.parts.trials)
+    assert (wider.parts.images, wider.parts.rest, wider.mean) == (found.parts.images, found.parts.rest, found.mean)
+    assert 9 <= wider.degrees < found.degrees
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_without_a_pool_in_common_and_with_all_of_it_nothing_is_widened(share: float):
+    found = estimate(np.random.default_rng(0).normal(size=(5, 20)))
+    assert for_other_pools(found, share) == found
+    assert widen(0.3, share, 5) == 0.3
+
+
+def test_a_single_trial_says_nothing_of_others():
+    found = estimate(np.random.default_rng(0).normal(size=(1, 20)))
+    assert for_other_pools(found, 0.5) == found
+
+
+@pytest.mark.parametrize("share", [0.1, 0.8])
+def test_it_is_exact_where_half_of_the_variance_comes_from_single_images_and_half_from_pairs(share: float):
+    random, covered, drawn, dimensions = np.random.default_rng(0), 0, 24, 10
+    for _ in range(250):
+        single, pair = random.normal(size=(2, round(drawn / share), dimensions))
+        trials = np.empty(10)
+        for trial in range(10):
+            chosen = random.permutation(len(single))[:drawn]
+            pairs = ((pair[chosen].sum(0) ** 2).sum() - (pair[chosen] ** 2).sum()) / 2
+            trials[trial] = single[chosen].sum() / (drawn * dimensions) ** 0.5
+            trials[trial] += pairs / (dimensions * drawn * (drawn - 1) / 2) ** 0.5
+        values = trials[:, None] + 2 * random.normal(size=100) + random.normal(size=(10, 100))
+        low, high = for_other_pools(estimate(values), share).interval()
+        covered += low <= 0 <= high
+    assert covered >= 0.93 * 250
+    assert covered <= 0.98 * 250
+
+
+def test_it_covers_on_real_digits():
+    found = judge_draws(draws(*digits(), 0.5, 60, heads=("ridge1", "ridge100")), 15, 450, np.random.default_rng(0))
+    for plain, corrected in found.values():
+        assert plain[0] < corrected[0]
+        assert corrected[0] >= 0.93
+        assert corrected[1] <= 1.5  # times as wide as needed
