@@ -153,7 +153,7 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
         ...     low, high = difference.interval
         ...     print(f"{name}: {difference.mean:.3f} ({low:.3f} to {high:.3f}) {difference.significant}")
         plain: -0.050 (-0.054 to -0.046) True
-        wide: 0.000 (-0.014 to 0.014) False
+        wide: 0.000 (-0.012 to 0.012) False
     """
     placed = ranks(configurations)
     best, *tied = (name for name, rank in placed.items() if rank == 1)

@@ -111,8 +111,8 @@ def prior(covariance: np.ndarray, degrees: int) -> Prior:
     """Return what the variances of the differences of k configurations say of one of them.
 
     The less the logarithms of the variances differ beyond what f degrees of freedom explain, trigamma(f / 2), the more
-    one is drawn to the others (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004). They are worth f (k - 2) / 4 degrees and f
-    at most: configurations are few, and the only one whose trials differ much shall not be taken for one of the others.
+    one is drawn to the others (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004). They are worth
+    at most f (k - 2) / 4 degrees, and f: the only one whose trials differ much shall not pass for another.
 
     Args:
         covariance: (k, k), of configurations over trials.
@@ -243,7 +243,7 @@ def _estimate(
 
 
 def satterthwaite(total: float, mean_squares: Sequence[float], shape: tuple[int, int], more: float = 0.0) -> float:
-    """Return the degrees of freedom of a sum of the mean squares of trials (which may have more), images and the rest."""
+    """Return the degrees of freedom of a sum of mean squares: of trials, which may have more, images and the rest."""
     trials, images = (max(count - 1, 1) for count in shape)
     ms_trials, ms_images, ms_rest = (square / total if total else 0.0 for square in mean_squares)  # no overflow
     spread = ms_trials**2 / (trials + more) + ms_images**2 / images + ms_rest**2 / (trials * images)
