@@ -112,9 +112,9 @@ def claim(accuracies: Accuracies, counts: str | None, config: Mapping, num_small
         only_images = counts == "test images"
         return "for other images" if only_images else "for other training draws and these test images only"
     drawn = f"{num_small:,} training images" if num_small else "training images"
-    if accuracies.outcomes.copies or len(accuracies) < 2:
-        return f"for other images, with these {drawn}"
-    if accuracies.outcomes.share >= 1:
+    if accuracies.outcomes.folds:
+        return "for other data sets of as many images"
+    if counts == "test images":
         return f"for other images, with these {drawn}"
     dataset = config.get("dataset") or {}
     per_class = dataset.get("small_per_class") if not dataset.get("small_total") else None

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from graft.statistics.accuracies import Accuracies, Measured
-from graft.statistics.crossed import Estimate, estimate
+from graft.statistics.crossed import Estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
 from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, pair
 from graft.statistics.simultaneous import together, with_the_best
@@ -100,11 +100,10 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
     low, high = float(values.min()), float(values.max())
     mean = min(max(float(values.mean()), low), high)  # the mean of equal numbers may differ from them in its last bit
     std = float(values.std(ddof=1)) if len(values) > 1 else None
-    if isinstance(accuracies, Measured) and not accuracies.outcomes.folds:
-        outcomes = accuracies.outcomes
-        rows = outcomes.values[:1] if outcomes.copies else outcomes.values
-        found = estimate(rows, outcomes.groups)
-        counts = "test images" if len(rows) == 1 else "training draws and test images"
+    if isinstance(accuracies, Measured):
+        outcomes, found = accuracies.outcomes, estimated(accuracies.outcomes)
+        fixed = found.num_trials == 1 or outcomes.share >= 1  # nothing tells how other training images would do
+        counts = "test images" if fixed else "training draws and test images"
         return Spread(len(values), mean, low, high, std, estimate_interval(found), counts, found)
     interval = mean_interval(values.tolist(), images)
     ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)

@@ -6,16 +6,17 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from graft.statistics import mcnemar
+from graft.statistics import cross_validation, mcnemar
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
 from graft.statistics.crossed import NONE, Estimate, Prior, estimate, prior, squares
 from graft.statistics.intervals import TOLERANCE, floored
 from graft.statistics.outcomes import Outcomes, aligned
+from graft.statistics.overlap import for_other_pools
 from graft.statistics.simultaneous import shrunk
 
 # If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
@@ -50,7 +51,7 @@ class Pair:
 def paired_outcomes(configurations: Sequence[Accuracies]) -> list[Outcomes] | None:
     """Return the outcomes of the trials that all have, on the same images; None if some lack outcomes or images."""
     known = [one.outcomes for one in configurations if isinstance(one, Measured)]
-    if len(known) < len(configurations) or any(one.folds for one in known):
+    if len(known) < len(configurations) or len({one.folds for one in known}) > 1:
         return None
     found = aligned(known)
     same = all(len(one.images) == len(found[0].images) for one in known)
@@ -64,9 +65,10 @@ class Joint:
         self._seeds = [set(one) for one in configurations]
         self._common = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
         self._by_trial = np.array([[one[seed] for seed in self._common] for one in configurations])  # (k, trials)
-        self._squares = None
-        if len(self._common) >= MIN_CROSSED and (outcomes := paired_outcomes(configurations)) is not None:
+        self._squares, outcomes = None, paired_outcomes(configurations)
+        if len(self._common) >= MIN_CROSSED and outcomes is not None and not outcomes[0].folds:
             self._squares = squares([one.values for one in outcomes], outcomes[0].groups)
+        self._shares = [one.share for one in outcomes or ()]
 
     def prior(self) -> Prior:
         """Return what all pairs' variances between trials say of one: nothing where they have different trials."""
@@ -79,7 +81,8 @@ class Joint:
         """Return the estimate of a difference whose common trials all configurations have; None of others."""
         if self._squares is None or self._seeds[first] & self._seeds[second] != set(self._common):
             return None
-        return self._squares.difference(first, second, usual)
+        share = max(self._shares[first], self._shares[second])
+        return for_other_pools(self._squares.difference(first, second, usual), share)
 
     def covariance(self, places: Sequence[int]) -> np.ndarray:
         """Return the covariance of some configurations' means, up to a factor; the identity where it is unknown."""
@@ -109,13 +112,22 @@ def pair(first: Accuracies, second: Accuracies, known: Estimate | None = None, u
         return _over_images(per_trial, *outcomes) if outcomes and seeds else _over_trials(per_trial, usual)
     if known is None and (outcomes is None or len(seeds) < MIN_CROSSED):
         return _over_trials(per_trial, usual)
-    found = floored(known or _estimated(*(outcomes or ())))
+    found = floored(known or _difference(*(outcomes or ())))
     p = float(2 * stats.t.sf(abs(found.mean) / found.error, found.degrees)) if abs(found.mean) > TOLERANCE else 1.0
     return Pair(per_trial, p, lambda level: _within(found.interval(level)), found, "crossed")
 
 
-def _estimated(first: Outcomes, second: Outcomes) -> Estimate:
-    return estimate(first.values - second.values, first.groups)
+def estimated(outcomes: Outcomes) -> Estimate:
+    """Return the mean of a configuration, or of a difference, by the design of its trials."""
+    if outcomes.folds:
+        return cross_validation.estimate(outcomes.values, outcomes.groups)
+    rows = outcomes.values[:1] if outcomes.copies else outcomes.values
+    return for_other_pools(estimate(rows, outcomes.groups), outcomes.share)
+
+
+def _difference(first: Outcomes, second: Outcomes) -> Estimate:
+    values, share = first.values - second.values, max(first.share, second.share)
+    return estimated(replace(first, values=values, share=share, copies=False))
 
 
 def _over_images(per_trial: np.ndarray, first: Outcomes, second: Outcomes) -> Pair:
