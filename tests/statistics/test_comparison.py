@@ -286,13 +286,13 @@ def test_a_true_difference_is_found():
 
 def test_summary_is_scipy_s():
     values = [0.91, 0.93, 0.9, 0.96]
-    got = summary(values)
+    got = summary(dict(enumerate(values)))
     expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert got["ci95"] == pytest.approx(expected)
     assert got["std"] == pytest.approx(np.std(values, ddof=1))
     assert (got["mean"], got["min"], got["max"]) == (pytest.approx(0.925), 0.9, 0.96)
     alone = {"mean": 0.5, "min": 0.5, "max": 0.5, "std": None, "ci95": None, "ci95_counts": None}
-    assert summary([0.5], images=10) == alone
+    assert summary({0: 0.5}, images=10) == alone
 
 
 def test_intervals_of_differences_stay_within_100_points():

@@ -61,7 +61,7 @@ def test_one_trial_says_nothing_about_the_mean_of_others():
 
 def test_result_json_has_the_interval_of_the_table():
     values = [0.93, 0.931, 0.932]
-    stored, shown = summary(values, 1000), spread(dict(enumerate(values)), 1000)
+    stored, shown = summary(dict(enumerate(values)), 1000), spread(dict(enumerate(values)), 1000)
     assert shown.interval is not None
     assert stored["ci95"] == list(shown.interval)
     assert stored["ci95_counts"] == shown.counts == "test images"

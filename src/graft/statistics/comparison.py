@@ -16,7 +16,7 @@ from scipy import stats
 from graft.statistics.accuracies import Accuracies, Measured
 from graft.statistics.crossed import Estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
-from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, pair
+from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, estimated, pair
 from graft.statistics.simultaneous import together, with_the_best
 
 
