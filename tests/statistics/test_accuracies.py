@@ -60,3 +60,11 @@ def test_validation_images_are_each_trial_s_own_where_they_are_drawn(dataset: di
     found = result(*trials, images={"val": 50, "test": 10}, config={"dataset": dataset})
     assert num_images(found, "val_accuracy") == expected
     assert num_images(found) == 10
+
+
+def test_folds_are_different_images():
+    trials = [
+        {"seed": seed, "accuracy": 1.0, "correct": size, "tested": size} for seed, size in enumerate((4, 3, 4, 3))
+    ]
+    found = {"trials": trials, "images": {"test": 3}, "config": {"dataset": {"folds": 2}}}
+    assert num_images(found) == 7
