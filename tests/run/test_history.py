@@ -19,7 +19,12 @@ def history(*losses: float) -> JobHistory:
         values = {("test", "accuracy", last): torch.tensor([(2 * trial + 1) / 6])}
         values[("val", "accuracy", last)] = torch.tensor([0.5])
         correct = {("test", last): torch.tensor([2 * trial + 1]), ("val", last): torch.tensor([2])}
-        found.add(range(trial, trial + 1), values, correct, {("test", last): 6, ("val", last): 4})
+        found.add(
+            range(trial, trial + 1),
+            values,
+            correct,
+            {("test", last): torch.tensor([6]), ("val", last): torch.tensor([4])},
+        )
     return found
 
 
@@ -43,7 +48,9 @@ def test_a_trial_whose_loss_is_no_number_failed_in_that_epoch(loss: float):
 def test_views_replace_the_images_alone():
     found = history(0.5)
     accuracies = {("test_views", "accuracy", 1): torch.tensor([2 / 3, 5 / 6])}
-    found.add(range(2), accuracies, {("test_views", 1): torch.tensor([4, 5])}, {("test_views", 1): 6})
+    found.add(
+        range(2), accuracies, {("test_views", 1): torch.tensor([4, 5])}, {("test_views", 1): torch.tensor([6, 6])}
+    )
     assert [result["accuracy"] for result in found.trial_results([0, 1])] == [4 / 6, 5 / 6]
     assert [result["correct"] for result in found.trial_results([0, 1])] == [4, 5]
 
@@ -51,8 +58,8 @@ def test_views_replace_the_images_alone():
 def test_images_are_those_that_the_last_passes_saw():
     found = history(0.5)
     assert found.image_counts() == {"small": 0, "val": 4, "test": 6}
-    found.add(range(1), {}, {("train", 1): torch.tensor([1])}, {("train", 1): 20})
-    found.add(range(1, 2), {}, {("train", 1): torch.tensor([1])}, {("train", 1): 8})
+    found.add(range(1), {}, {("train", 1): torch.tensor([1])}, {("train", 1): torch.tensor([20])})
+    found.add(range(1, 2), {}, {("train", 1): torch.tensor([1])}, {("train", 1): torch.tensor([8])})
     assert found.image_counts()["small"] == 8
 
 

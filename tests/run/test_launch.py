@@ -25,7 +25,7 @@ from graft.data.loader import AugmentedLoader, Share, StoredViewsLoader, TrainLo
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.ranks import all_gather, rank, world_size
-from graft.report.outcomes import read_outcomes
+from graft.results.outcomes import read_outcomes
 from graft.run import job, plan
 from graft.run.launch import join, launch, strategy
 from graft.training import checkpoint

@@ -83,3 +83,11 @@ def test_averages_of_copies_are_copies():
     assert is_copies(average([copies, Copies({0: 1.0, 1: 1.0, 2: 1.0})]))
     assert average([copies, {0: 1.0, 2: 0.0}]) == {0: 0.75}
     assert not is_copies(average([copies, {0: 1.0, 2: 0.0}]))
+
+
+def test_folds_are_different_images():
+    trials = [
+        {"seed": seed, "accuracy": 1.0, "correct": size, "tested": size} for seed, size in enumerate((4, 3, 4, 3))
+    ]
+    found = {"trials": trials, "images": {"test": 3}, "config": {"dataset": {"folds": 2}}}
+    assert num_images(found) == 7

@@ -70,9 +70,13 @@ def accuracies(result: Mapping[str, Any], metric: str = "accuracy") -> Accuracie
 def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | None:
     """Return the number of different images on which the trials' accuracies were measured; None if it is unknown.
 
-    All trials share the test images. Each trial draws validation images of its own, unless the data set has some or
-    its draw is the same for all trials.
+    All trials share the test images, unless they test folds: then those of a repeat are all different. Each trial draws
+    validation images of its own, unless the data set has some or its draw is the same for all trials.
     """
+    dataset = (result.get("config") or {}).get("dataset") or {}
+    if metric == "accuracy" and dataset.get("folds"):
+        sizes = {trial["seed"] % dataset["folds"]: trial["tested"] for trial in result["trials"] if trial.get("tested")}
+        return sum(sizes.values()) or None
     finished = accuracies(result, metric)
     counted = [trial[key] for trial in result["trials"] if (key := _count_key(metric, "tested")) in trial]
     images = int(min(filter(None, counted), default=0)) or _images(result, metric)

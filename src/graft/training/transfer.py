@@ -102,7 +102,10 @@ class TransferModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resumed = True
         passes = checkpoint["passes"]
-        self.correct, self.images, self._loaded_scale = passes["correct"], passes["images"], passes["loss_scale"]
+        self.correct, self._loaded_scale = passes["correct"], passes["loss_scale"]
+        # Version 0.2.0 stored one number for all trials.
+        counts = {key: torch.as_tensor(count) for key, count in passes["images"].items()}
+        self.images = {key: count.expand(self.stack.num_trials) for key, count in counts.items()}
 
     def on_fit_start(self) -> None:
         plugin: Any = self.trainer.precision_plugin

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from graft.job_folder import IMAGES, OUTCOMES, RESULT
-from graft.report.outcome_files import checksum
-from graft.report.outcomes import read_outcomes
+from graft.results.outcome_files import checksum
+from graft.results.outcomes import read_outcomes
 
 ROWS = ["3,test/a.png,aa,cat,,test,0", "5,train/b.png,bb,cat,,train+val,1", "8,test/c.png,cc,dog,,test,0"]
 HEADER = "number,path,hash,class,group,split,draws"
@@ -178,7 +178,7 @@ def test_a_changed_bit_and_a_foreign_file_are_refused(tmp_path: Path):
 
 def test_reading_needs_no_torch(tmp_path: Path):
     write(tmp_path)
-    script = f"import sys; from pathlib import Path; from graft.report.outcomes import read_outcomes; \
+    script = f"import sys; from pathlib import Path; from graft.results.outcomes import read_outcomes; \
 read_outcomes(Path({str(tmp_path)!r})); print('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
