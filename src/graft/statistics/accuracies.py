@@ -75,8 +75,7 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     """
     dataset = (result.get("config") or {}).get("dataset") or {}
     if metric == "accuracy" and dataset.get("folds"):
-        sizes = {trial["seed"] % dataset["folds"]: trial["tested"] for trial in result["trials"] if trial.get("tested")}
-        return sum(sizes.values()) or None
+        return _in_folds(result["trials"], dataset["folds"])
     finished = accuracies(result, metric)
     counted = [trial[key] for trial in result["trials"] if (key := _count_key(metric, "tested")) in trial]
     images = int(min(filter(None, counted), default=0)) or _images(result, metric)
@@ -84,6 +83,12 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
         return None  # accuracies that are no counts of these images
     drawn = metric == "val_accuracy" and dataset.get("val_per_class") and dataset.get("draw") != "first"
     return images * len(finished) if drawn and not isinstance(finished, Copies) else images
+
+
+def _in_folds(trials: Sequence[Mapping[str, Any]], num_folds: int) -> int | None:
+    """Return the number of images in the folds that were tested, whose sizes are the same in each repeat."""
+    sizes = {trial["seed"] % num_folds: trial["tested"] for trial in trials if trial.get("tested")}
+    return sum(sizes.values()) or None
 
 
 def is_finite(value: object) -> bool:
