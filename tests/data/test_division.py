@@ -242,6 +242,7 @@ def test_short_classes_with_test_images_of_their_own(tmp_path: Path, caplog: pyt
     data = load(tmp_path, short="use", small_per_class=10, test_per_class=5)
     assert data.account()["by_class"] == {
         "small": {"cat": 3, "dog": 10, "fish": 5},
+        "pool": {"cat": 3, "dog": 30, "fish": 5},
         "test": {"cat": 2, "dog": 5, "fish": 0},
     }
     assert "cat has 3 of 10 training images, fish has 5 of 10 training images and no test image" in caplog.text

@@ -4,7 +4,6 @@ Both are written before `result.json`, which is last; a trial run writes neither
 reads and checks them.
 
 `images.csv` has a row for each image that the job tested, validated or trained on, sorted by number:
-
     number   the image's place in the data set, from 0: the same in every job on the same data set
     path     of its file, relative to `dataset.root`, or the place in its part of an in-memory data set: test/17, or 17
     hash     of the file's bytes (BLAKE2b), or of an in-memory image's pixels (SHA-256), 32 hexadecimal digits
@@ -14,7 +13,6 @@ reads and checks them.
     draws    number of the trials below that trained on it
 
 `outcomes.safetensors` has a row for each finished trial, in the order of `seeds`, and images in the order of numbers:
-
     prediction            (trials, images), the predicted class's place in `classes`, uint8, uint16 or uint32
     probability           (trials, images, classes), float16; the softmax of the logits, at most 64 MB in all
     probability_of_label  (trials, images), float16; in place of `probability` where that would be larger
@@ -27,16 +25,13 @@ trials test folds. Then `image` begins with -1 where a fold is smaller than othe
 there. `prediction` is what `result.json` counts: `prediction == label` is correct, and its sum the trial's `correct`.
 Rounded probabilities may be equal; so never take their argmax.
 
-The file's metadata has one key, `graft`, a JSON object:
-
-    format    1
+The file's metadata has one key, `graft`, a JSON object with the key `format`, 1, and:
     seeds     of the trials; a trial that failed has no row
     classes   their names, in the order of `probability`
     views     number of views of an image whose probabilities were averaged; 1 without test-time augmentation
     identity  the job's, as in `result.json`
     images    SHA-256 of the bytes of images.csv, which belongs to it
     sha256    of the tensors: of each one's name, type, shape and bytes, in the order of names
-
 The files' bytes depend on nothing else: a repeated run writes the same.
 """
 

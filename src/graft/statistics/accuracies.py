@@ -75,8 +75,7 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     """
     dataset = (result.get("config") or {}).get("dataset") or {}
     if metric == "accuracy" and dataset.get("folds"):
-        sizes = {trial["seed"] % dataset["folds"]: trial["tested"] for trial in result["trials"] if trial.get("tested")}
-        return sum(sizes.values()) or None
+        return _in_folds(result["trials"], dataset["folds"])
     finished = accuracies(result, metric)
     counted = [trial[key] for trial in result["trials"] if (key := _count_key(metric, "tested")) in trial]
     images = int(min(filter(None, counted), default=0)) or _images(result, metric)
@@ -87,6 +86,12 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     same = dataset.get("draw") == "first" or config.get("trials_vary") == "init"  # draws
     drawn = metric == "val_accuracy" and dataset.get("val_per_class") and not same
     return images * len(finished) if drawn and not isinstance(finished, Copies) else images
+
+
+def _in_folds(trials: Sequence[Mapping[str, Any]], num_folds: int) -> int | None:
+    """Return the number of images in the folds that were tested, whose sizes are the same in each repeat."""
+    sizes = {trial["seed"] % num_folds: trial["tested"] for trial in trials if trial.get("tested")}
+    return sum(sizes.values()) or None
 
 
 def is_finite(value: object) -> bool:
