@@ -60,9 +60,11 @@ def store_features(out: Path, name: str, root: str, classes: str, size: str) -> 
 def population(name: str, out: Path, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return principal components, (images, features), and classes, (images,), in a random order."""
     if name == "mnist":
+        from graft.data.images import InMemoryImages
         from graft.data.load import torchvision
 
         images = torchvision("MNIST", str(shared), False)
+        assert isinstance(images, InMemoryImages)
         odd = images.labels % 2 == 1
         x, y = images.pixels[odd].flatten(1).float().numpy() / 255, images.labels[odd].numpy()
     else:
@@ -269,11 +271,11 @@ def main() -> None:
         shared, name, *numbers = rest
         x, y = population(name, out, Path(shared))
         if what == "draws":
-            np.savez(out / f"draws_{name}_{numbers[0]}.npz", **draws(x, y, float(numbers[0]), int(numbers[1])))
+            np.savez(out / f"draws_{name}_{numbers[0]}.npz", **draws(x, y, float(numbers[0]), int(numbers[1])))  # type: ignore[arg-type]
         else:
             images, num_folds, sets = map(int, numbers)
             found = cross_validated(x, y, images, num_folds, sets)
-            np.savez(out / f"folds_{name}_{images}_{num_folds}.npz", **found)
+            np.savez(out / f"folds_{name}_{images}_{num_folds}.npz", **found)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.model.head import Plain
-from graft.report.outcomes import read_outcomes
+from graft.results.outcomes import read_outcomes
 from graft.seed import generator, stream_seed
 
 Run = Callable[..., dict]

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pandas
 import pytest
@@ -16,7 +18,7 @@ def answer_to(levels: dict[str, float], trials: int = 15) -> str:
     return judged(configurations)
 
 
-def judged(configurations: dict[str, Accuracies], margin: float = 0.0) -> str:
+def judged(configurations: Mapping[str, Accuracies], margin: float = 0.0) -> str:
     comparison = compare_all(configurations)
     return answer(configurations, comparison, judge(configurations, comparison, margin))
 
@@ -137,7 +139,8 @@ def test_copies_count_as_one_trial_and_have_no_p_value():
 def test_equal_copies_were_not_tested_either():
     configurations = {name: Copies(dict.fromkeys(range(6), 0.9)) for name in ("ridge", "logistic")}
     assert judged(configurations) == (
-        "ridge and logistic have the highest mean (90.0 %), but no pair was tested: a test needs 6 common trials, got 1."
+        "ridge and logistic have the highest mean (90.0 %), but no pair was tested: "
+        "a test needs 6 common trials, got 1."
     )
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from benchmarks.overlap import draws, judge_draws
 
+from graft.data.images import InMemoryImages
 from graft.data.load import mnist5k
 from graft.statistics.crossed import estimate
 from graft.statistics.overlap import between_pools, for_other_pools, widen
@@ -11,6 +12,7 @@ from graft.statistics.overlap import between_pools, for_other_pools, widen
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Return 49 average pixels of the bundled odd digits, (images, features), and their classes, in a random order."""
     images = mnist5k(None)
+    assert isinstance(images, InMemoryImages)
     odd = torch.nonzero(images.labels % 2).flatten()
     odd = odd[torch.randperm(len(odd), generator=torch.Generator().manual_seed(0))]
     x = torch.nn.functional.avg_pool2d(images.pixels[odd].float() / 255, 4).flatten(1).numpy()
