@@ -116,8 +116,9 @@ def test_each_group_s_targets_are_checked(configure: Configure, package: Path, g
 @pytest.mark.parametrize("path", ["mypkg.net.Net", "mypkg.net.make_net", "graft.head.Dense", "torch.nn.Identity"])
 def test_a_backbone_that_is_no_list_of_stages_is_refused_in_one_line(configure: Configure, package: Path, path: str):
     expected = (
-        rf"backbone\._target_ must be a subclass of graft\.model\.backbone\.Backbone that .*stages, "
-        rf"super\(\)\.__init__\(preprocess, \[stage1, stage2\], keep\) .*architecture\.md.*, got {path}; try backbone=torch"
+        r"backbone\._target_ must be a subclass of graft\.model\.backbone\.Backbone that .*stages, "
+        r"super\(\)\.__init__\(preprocess, \[stage1, stage2\], keep\) .*architecture\.md.*, "
+        rf"got {path}; try backbone=torchvision"
     )
     with pytest.raises(ConfigError, match=expected):
         make_plan(configure(f"backbone._target_={path}", "source=scratch"))
