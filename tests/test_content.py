@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -56,3 +57,54 @@ def test_a_damaged_memo_is_made_anew(files: list[Path], tmp_path: Path, damaged:
     expected = digests(files)
     memo.write_text(damaged)
     assert digests(files, memo) == expected
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_another_process_writes_meanwhile_is_kept(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    memo, digest = tmp_path / "memo.json", content._digest
+
+    def slow(path: Path) -> str:
+        if path == files[0]:  # while this process reads its file, the other one does all its work
+            digests(files[1:], memo)
+        return digest(path)
+
+    monkeypatch.setattr(content, "_digest", slow)
+    digests(files[:1], memo)
+    assert set(json.loads(memo.read_text())) == {str(path) for path in files}
+
+
+def read_often(files: list[Path], memo: Path, start, wrong) -> None:
+    content.SETTLED_NS = 0
+    start.wait()
+    expected = digests(files)
+    for turn in range(40):
+        for first in range(len(files)):
+            if digests(files[first:], memo) != expected[first:]:
+                wrong.put(turn)
+        memo.unlink(missing_ok=True)  # so that all processes write again
+
+
+def test_processes_that_share_a_memo_find_the_same_digests_and_never_half_a_memo(files: list[Path], tmp_path: Path):
+    memo, context = tmp_path / "memo.json", multiprocessing.get_context("fork")
+    start, wrong = context.Event(), context.Queue()
+    processes = [context.Process(target=read_often, args=(files, memo, start, wrong)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    start.set()
+    contents = set()
+    while any(process.is_alive() for process in processes):
+        if memo.exists():
+            try:
+                contents.add(memo.read_text())
+            except FileNotFoundError:  # removed meanwhile
+                continue
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert wrong.empty()
+    known = [json.loads(text) for text in contents]  # each is whole
+    assert any(known)
+    assert {name for each in known for name in each} <= {str(path) for path in files}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".memo")] == []

@@ -33,6 +33,13 @@ def test_readme_s_pictures_have_the_names_that_graft_gives_them():
     assert set(named) <= set(PICTURES)
 
 
+def test_readme_s_line_that_reads_published_weights_from_a_file_names_them():
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"`source=file source\.path=\w+([^`]*)`", text)
+    assert lines
+    assert all(re.fullmatch(r" source\.weights=[A-Z]\w+", rest) for rest in lines)  # else their pixels are a guess
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_exist(page: Path):
     chosen = re.findall(rf"(?<![\w.@/])({GROUPS})=([a-z]\w*(?:[,|][a-z]\w*)*)", page.read_text())

@@ -29,15 +29,16 @@ def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
     found = [_remembered(known.get(name), state) for name, state in zip(names, states, strict=True)]
     missing = [position for position, digest in enumerate(found) if digest is None]
     if missing:
+        read = {}
         started = time.time_ns()
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for position, digest in zip(missing, threads.map(_digest, [paths[each] for each in missing]), strict=True):
                 found[position] = digest
                 _, mtime, ctime, _ = states[position]
                 if max(mtime, ctime) < started - SETTLED_NS:
-                    known[names[position]] = [*states[position], digest]
+                    read[names[position]] = [*states[position], digest]
         if memo is not None:
-            write_text(memo, json.dumps(known))
+            write_text(memo, json.dumps(_read(memo) | read))  # another process may have written meanwhile
     return [digest for digest in found if digest is not None]
 
 

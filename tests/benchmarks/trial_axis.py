@@ -2,6 +2,7 @@
 
 1. Fifteen stacked trials against one trial, on stored features: seconds of the Lightning fit.
 2. The Lightning fit against a plain PyTorch loop over the same stacked steps.
+3. One trial's steps in such a loop with a trial's own dropout masks against those with PyTorch's generator.
 
 Each pair is measured alternately, and the median is shown, because the machine may be shared.
 """
@@ -41,9 +42,9 @@ def adam(parameters) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True)
 
 
-def data(trials: int, features: int | None, device: torch.device = CPU) -> SmallDataModule:
+def data(trials: int, features: int | None, device: torch.device = CPU, batch_size: int = 4) -> SmallDataModule:
     digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=250)
-    split = SmallDataModule(digits, range(trials), batch_size=4)
+    split = SmallDataModule(digits, range(trials), batch_size)
     inputs = digits.images.read(split.images) if features is None else torch.rand(len(split.images), features)
     return split.with_inputs(Inputs(inputs, features is not None, inputs.shape[1:]).to(device))
 
@@ -81,6 +82,22 @@ def plain_loop(trials: int, make: Makes, features: int | None, epochs: int = EPO
             losses = cross_entropy(stack(inputs).flatten(0, 1), labels.flatten(), reduction="none")
             optimizer.zero_grad()
             losses.view(trials, -1).mean(1).sum().backward()
+            optimizer.step()
+    return time.perf_counter() - start
+
+
+def dropout(own: bool, make: Makes, features: int, batch_size: int, epochs: int = EPOCHS) -> float:
+    """Return the seconds of one trial's steps with its own masks, or with those of `nn.Dropout`."""
+    split, stack = data(1, features, batch_size=batch_size), TrialStack([make()])
+    if not own:
+        stack.network = make()  # whose layers are still PyTorch's
+    optimizer, batches = adam(stack.parameters()), split.train_dataloader()
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for inputs, labels, *_ in batches:
+            loss = cross_entropy(stack(inputs).flatten(0, 1), labels.flatten())
+            optimizer.zero_grad()
+            loss.backward()
             optimizer.step()
     return time.perf_counter() - start
 
@@ -123,8 +140,17 @@ def main() -> None:
         overhead.add_row(
             name, f"{loop / steps:.2f}", f"{fit / steps:.2f}", f"{(fit - loop) / steps:.2f}", f"{fit / loop:.2f}"
         )
+    masks = Table("head", "features", "batch", "nn.Dropout, s", "own masks, s", "ratio", title="One trial's dropout")
+    for name, head in heads.items():
+        for features, batch_size in ((512, 4), (512, 32), (1600, 4)):
+            each = [partial(dropout, own, head(features), features, batch_size) for own in (False, True)]
+            native, own = turns(*each)
+            ratio = f"{own / native:.2f}"
+            masks.add_row(name, f"{features:,}", str(batch_size), f"{native:.2f}", f"{own:.2f}", ratio)
     console = Console(width=100)
-    console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {sys.platform}", stacked, overhead)
+    console.print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {sys.platform}", stacked, overhead, masks
+    )
 
 
 if __name__ == "__main__":

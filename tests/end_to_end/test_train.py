@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -206,3 +208,21 @@ def test_trial_runs_are_told_and_make_the_exit_status_non_zero(train: Train, tmp
     ]
     again = train("-m", "name=sweep", *tiny, "+trainer.limit_test_batches=1.0,1")
     refused(again, reason, "+trainer.limit_test_batches=1.0 is finished")
+
+
+@pytest.mark.slow
+def test_a_signal_in_a_fit_ends_it_with_one_line_and_its_exit_status(tmp_path: Path):
+    words = ("source=scratch", "backbone.keep=0", "trials=2", "epochs=1000000", "test_curve=false", "name=long")
+    command = [sys.executable, str(ROOT / "src" / "train.py"), *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until = time.monotonic() + 120
+    while (
+        not list(tmp_path.rglob("events*")) and time.monotonic() < until
+    ):  # the fit has begun, with Lightning's handler
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped; the same command resumes with -m or resume=true" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("result.json"))

@@ -7,7 +7,16 @@ import torch
 from torch import nn
 from torch.func import vmap
 
-from graft.model.dropout import LEVELS, MAX_LAYERS, MAX_WORDS, MaskedDropout, Masks, replace_dropout, splitmix64
+from graft.model.dropout import (
+    LEVELS,
+    MAX_LAYERS,
+    MAX_WORDS,
+    VALUES_AHEAD,
+    MaskedDropout,
+    Masks,
+    replace_dropout,
+    splitmix64,
+)
 from graft.seed import stream_seed
 
 CPU = torch.device("cpu")
@@ -89,6 +98,30 @@ def test_ranks_parts_are_parts_of_the_whole_batch_s_mask():
     windows = Masks([0])  # three rows of each image
     part = windows.masked(lambda: windows.next(0.5, torch.ones(18, 7)), 6, 4)(windows.keys(CPU)[0])
     assert torch.equal(part, mask(Masks([0]), (30, 7))[12:])
+
+
+def test_masks_that_one_trial_computes_ahead_are_those_of_each_step():
+    alone, beside = Masks([7]), Masks([7, 9])  # beside another trial no step is computed ahead
+    steps = [0, 1, 40, 5, 5, 1000]  # a fit resumes, another one begins
+    batches = [(8, 50), (8, 50), (3, 50), (8, 50), (9, 50), (8, 51), (8, 5, 10), (1, VALUES_AHEAD)]
+    for step in steps:
+        for shape in batches:
+            for layer, rate, first in ((0, 0.5, 0), (1, 0.25, 0), (1, 0.5, 4)):
+                alone.steps = beside.steps = step
+                expected = mask(beside, shape, rate, layer=layer, first=first)
+                assert torch.equal(mask(alone, shape, rate, layer=layer, first=first), expected)
+
+
+def test_masks_ahead_are_computed_once_for_their_steps(monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    monkeypatch.setattr(
+        "graft.model.dropout.splitmix64",
+        lambda key, counters: (calls.append(len(counters)), splitmix64(key, counters))[1],
+    )
+    masks = Masks([0])
+    for masks.steps in range(VALUES_AHEAD // 4000):
+        mask(masks, (8 if masks.steps % 4 < 3 else 4, 500))
+    assert calls == [VALUES_AHEAD // 4000 * 1000]
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 1), (5, 3), (5, 4, 2), (2, 3, 5, 5), (3, 0)])

@@ -117,6 +117,20 @@ def test_flags_that_see_all_images_leave_the_answer_as_it_is(run: Run, tmp_path:
     assert not history.duplicated(["trial", "epoch", "split", "metric"]).any()
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["epochs=2", "+trainer.val_check_interval=0.2"],
+        ["epochs=1", "trainer.num_sanity_val_steps=-1"],
+        ["epochs=1", "trainer.num_sanity_val_steps=2"],
+        ["epochs=2", "+trainer.val_check_interval=0.2", "trainer.num_sanity_val_steps=-1"],
+    ],
+)
+def test_a_test_curve_ends_in_the_trained_network_s_test_whatever_else_is_validated(run: Run, flags: list[str]):
+    expected = run(*SCRATCH, flags[0], "test_curve=false")
+    assert run(*SCRATCH, "val_every=1", *flags, name="flags")["trials"] == expected["trials"]
+
+
 def test_accuracies_are_quotients_of_counts(run: Run, tmp_path: Path):
     trials = run(*SCRATCH, "dataset.test_per_class=93")["trials"]
     assert [trial["accuracy"] for trial in trials] == [trial["correct"] / 465 for trial in trials]

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config.target import find_target, targets
+from graft.config.target import find_target, flag_faults, targets
 from graft.errors import ConfigError, Fault, nearest
 
 
@@ -36,11 +36,17 @@ def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwar
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:
-        ConfigError: names the keys that the target does not take, or a target that cannot be imported.
+        ConfigError: names the keys that the target does not take, flags that are neither true nor false, or a target
+            that cannot be imported.
     """
     option = {key: value for key, value in _plain(cfg[group]).items() if key not in leave_out}
-    for key, path in targets(option, group):  # inner options, too: Hydra's own errors are of many lines
-        find_target(key, path)
+    faults = [  # of inner options, too: Hydra's own errors are of many lines
+        fault
+        for key, inner in targets(option, group)
+        for fault in flag_faults(key, inner, find_target(f"{key}._target_", inner["_target_"]))
+    ]
+    if faults:
+        raise ConfigError(faults)
     target = find_target(f"{group}._target_", option.get("_target_"))
     arguments = {key for key in option if not key.startswith("_")} | kwargs.keys()
     parameters = inspect.signature(target).parameters

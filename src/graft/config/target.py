@@ -4,6 +4,7 @@ Do not import torch here: `--help` must answer in under a second.
 """
 
 import importlib
+import inspect
 import pkgutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import graft
 from graft.errors import ConfigError, Fault, nearest
+
+FLAGS = (bool, bool | None, "bool", "bool | None", "Optional[bool]")  # texts where annotations are not evaluated
 
 
 def find_target(key: str, path: object) -> Callable[..., Any]:
@@ -43,16 +46,33 @@ def find_target(key: str, path: object) -> Callable[..., Any]:
     return found
 
 
-def targets(option: object, key: str) -> Iterator[tuple[str, object]]:
-    """Yield the keys `_target_` in a group's option and the options in it, and the names that they have."""
+def targets(option: object, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a group's option and the options in it that name a target, each after its key."""
     if isinstance(option, dict):
         if "_target_" in option:
-            yield f"{key}._target_", option["_target_"]
+            yield key, option
         for name, inner in option.items():
             yield from targets(inner, f"{key}.{name}")
     elif isinstance(option, list):
         for number, inner in enumerate(option):
             yield from targets(inner, f"{key}.{number}")
+
+
+def flag_faults(key: str, option: dict[str, Any], target: Callable[..., Any]) -> Iterator[Fault]:
+    """Yield the values of an option's true-or-false parameters that are neither.
+
+    A user's own class has no rules, and Python takes the text `no` as true. A parameter is true or false if its
+    annotation says so or, without one, if its default is.
+    """
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # some built-in ones have none
+        return
+    for name, parameter in parameters.items():
+        says = parameter.annotation if parameter.annotation is not parameter.empty else type(parameter.default)
+        if name in option and says in FLAGS and not isinstance(option[name], bool | None):
+            expected = f"true or false, as {name} of {option['_target_']} is"
+            yield Fault(f"{key}.{name}", option[name], expected, "true in its place")
 
 
 def _inside(parent: Any, name: str) -> Any:

@@ -12,6 +12,7 @@ from graft.seed import stream_seed
 
 LEVELS = 2**16  # a value is dropped by 16 random bits, so rates are multiples of 1/65,536
 MAX_LAYERS, MAX_WORDS = 2**8, 2**30  # dropout layers of a network; words of random bits in one of their masks
+VALUES_AHEAD = 2**16  # of a layer's masks for the next steps, which one trial alone computes together
 
 
 class Masks:
@@ -20,7 +21,9 @@ class Masks:
     A mask's random bits are a hash of its trial's seed, its step, its layer and a value's position in the batch. So
     they are the same for a trial that trains alone or beside others, on a CPU or a GPU, on one rank or several, and a
     fit that resumes needs only its number of steps. The hash is also faster than PyTorch's generator: with `vmap`
-    dropout takes 0.24 instead of 1.04 ms for 15 trials' batches of 4 x 1,600 features (one thread, 2026-11-26).
+    dropout takes 0.24 instead of 1.04 ms for 15 trials' batches of 4 x 1,600 features (one thread, 2026-11-26). One
+    trial's small masks cost as much as the number of their operations, so those of several steps are computed
+    together; `python tests/benchmarks/trial_axis.py` compares one trial's steps with those of `nn.Dropout`.
 
     Args:
         seeds: one for each trial.
@@ -34,6 +37,7 @@ class Masks:
         self.steps = 0
         self._keys = torch.tensor([stream_seed(seed, purpose) for seed in seeds])
         self._pass: _Pass | None = None
+        self._ahead: dict[int, _Ahead] = {}
 
     def keys(self, device: torch.device) -> torch.Tensor:
         """Return each trial's key, (trials,), of which a masked pass takes one, or all under `vmap`."""
@@ -64,15 +68,15 @@ class Masks:
             raise RuntimeError("dropout was called outside of a forward pass; try without activation checkpointing")
         key, batch_size, first, layers = self._pass
         rows, size = len(inputs), math.prod(inputs.shape[1:])  # a row is an image, or one of its windows
-        words = math.ceil(size / 4)
-        start = (self.steps * MAX_LAYERS + next(layers)) * MAX_WORDS + first * rows // batch_size * words
-        counters = torch.arange(start, start + rows * words, device=inputs.device)
-        bits = splitmix64(key, counters).view(torch.int16)
-        if size % 4:  # each row begins with a word of its own
-            bits = bits.unflatten(0, (rows, 4 * words))[:, :size]
-        kept = min(max(round((1 - rate) * LEVELS), int(rate < 1)), LEVELS - 1)
-        mask = (bits < kept - LEVELS // 2).float().mul_(LEVELS / max(kept, 1))
-        return mask.view(inputs.shape)
+        place = _Place(next(layers), first * rows // batch_size, rate, size, inputs.device)
+        num_steps = VALUES_AHEAD // max(rows * size, 1)
+        if len(self._keys) > 1 or num_steps < 2:  # under `vmap` a key stands for all trials
+            return _masks(key, place, self.steps, 1, rows).view(inputs.shape)
+        ahead = self._ahead.get(place.layer)
+        if ahead is None or not ahead.has(place, self.steps, rows):
+            masks = _masks(key, place, self.steps, num_steps, rows)
+            ahead = self._ahead[place.layer] = _Ahead(place, self.steps, masks)
+        return ahead.masks[self.steps - ahead.step, :rows].view(inputs.shape)
 
 
 class _Pass(NamedTuple):
@@ -82,6 +86,42 @@ class _Pass(NamedTuple):
     batch_size: int
     first: int
     layers: Iterator[int]
+
+
+class _Place(NamedTuple):
+    """What a mask depends on besides its trial, its step and its number of rows."""
+
+    layer: int
+    first_row: int
+    rate: float
+    size: int  # of a row
+    device: torch.device
+
+
+class _Ahead(NamedTuple):
+    """Masks of the steps from `step` on, (steps, rows, size); an epoch's last batch may have fewer rows."""
+
+    place: _Place
+    step: int
+    masks: torch.Tensor
+
+    def has(self, place: _Place, step: int, rows: int) -> bool:
+        num_steps, num_rows, _ = self.masks.shape
+        return self.place == place and self.step <= step < self.step + num_steps and rows <= num_rows
+
+
+def _masks(key: torch.Tensor, place: _Place, step: int, num_steps: int, rows: int) -> torch.Tensor:
+    """Return the masks of a layer in some steps, (steps, rows, size)."""
+    words = math.ceil(place.size / 4)  # each row begins with a word of its own
+    start = (step * MAX_LAYERS + place.layer) * MAX_WORDS + place.first_row * words
+    counters = torch.arange(start, start + rows * words, device=place.device)
+    if num_steps > 1:
+        steps = torch.arange(num_steps, device=place.device).mul_(MAX_LAYERS * MAX_WORDS)
+        counters = (steps[:, None] + counters).flatten()
+    bits = splitmix64(key, counters).view(torch.int16)
+    bits = bits.unflatten(0, (num_steps, rows, 4 * words))[..., : place.size]
+    kept = min(max(round((1 - place.rate) * LEVELS), int(place.rate < 1)), LEVELS - 1)
+    return (bits < kept - LEVELS // 2).float().mul_(LEVELS / max(kept, 1))
 
 
 class MaskedDropout(nn.Dropout):
@@ -118,14 +158,14 @@ def splitmix64(key: torch.Tensor, counters: torch.Tensor) -> torch.Tensor:
         counters: the places, (words,), counted from 1; changed in place.
     """
     state = counters.mul_(_signed(0x9E3779B97F4A7C15)) + key
-    state = (state ^ _shifted(state, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
-    state = (state ^ _shifted(state, 27)).mul_(_signed(0x94D049BB133111EB))
-    return state ^ _shifted(state, 31)
+    state = _xor_shifted(state, 30).mul_(_signed(0xBF58476D1CE4E5B9))
+    state = _xor_shifted(state, 27).mul_(_signed(0x94D049BB133111EB))
+    return _xor_shifted(state, 31)
 
 
-def _shifted(values: torch.Tensor, bits: int) -> torch.Tensor:
-    """Shift unsigned integers to the right; PyTorch has signed ones, whose sign the mask removes."""
-    return (values >> bits).bitwise_and_(2 ** (64 - bits) - 1)
+def _xor_shifted(values: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return `values ^ (values >> bits)` of unsigned integers; PyTorch has signed ones, whose sign the mask removes."""
+    return (values >> bits).bitwise_and_(2 ** (64 - bits) - 1).bitwise_xor_(values)
 
 
 def _signed(value: int) -> int:

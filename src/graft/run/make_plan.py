@@ -136,8 +136,8 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     if isinstance(found, type) and issubclass(found, Backbone):
         return found
     expected = (
-        "a subclass of graft.model.backbone.Backbone, which has the network's stages in a list "
-        '(docs/architecture.md, "Add a backbone")'
+        "a subclass of graft.model.backbone.Backbone that gives it the network's stages, "
+        'super().__init__(preprocess, [stage1, stage2], keep) (docs/architecture.md, "Add a backbone")'
     )
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])
 
