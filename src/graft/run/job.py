@@ -54,7 +54,6 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
     """
     try:
         with locked_job_folder(folder):
-            check_existing_result(to_plain(cfg), folder)  # again: the lock's last holder may have written one
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
@@ -90,13 +89,14 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
         clear_attempts(folder)
         log.info("%s is finished", folder.name)
         return finished
+    # Again: another process may have written a result since the check before the first job.
+    check_existing_result(config, folder, lambda: contents.images)
     if plan.world_size > 1 and not launched():
         launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
         result = read_result(folder, TRIAL_RUN) or read_result(folder)
         if result is None:
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
-    check_existing_result(config, folder, images=contents.images)  # again: another root may have other images
     plan.warn()
     callbacks = pruning("none" if cfg.sweep is None else cfg.sweep.pruner, folder, cfg.trials, plan.epochs)
     return Job(plan, config, folder, identity, contents, clock, callbacks).run()

@@ -185,7 +185,18 @@ def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> No
     typed = {override.partition("=")[0]: override for override in overrides}
     for knob in unused(cfg, list(typed)):
         _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
-    check_existing_result(to_plain(cfg), folder, {key.lstrip("+~") for key in typed})
+    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), {key.lstrip("+~") for key in typed})
+
+
+def _images(cfg: DictConfig) -> str:
+    """Return the fingerprint of a job's images.
+
+    Raises:
+        GraftError: they cannot be read.
+    """
+    from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
+
+    return planned_images(cfg).fingerprint
 
 
 @functools.cache  # once, not for each job of a sweep
