@@ -30,7 +30,7 @@ from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, clear_attempts, clear_folder, versions, write_files
+from graft.run.result import Clock, clear_folder, keep_result, versions, write_files
 from graft.seed import seeded
 from graft.statistics.accuracies import accuracies, num_images
 from graft.statistics.comparison import summary
@@ -86,7 +86,7 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
     if resume and (finished := finished_result(folder, identity)) is not None:
-        clear_attempts(folder)
+        keep_result(folder)
         log.info("%s is finished", folder.name)
         return finished
     # Again: another process may have written a result since the check before the first job.

@@ -48,7 +48,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from graft.sweeps.check_sweep import check_sweep
-        from graft.sweeps.grid import keep_composed
+        from graft.sweeps.grid import keep_composed, launch_only
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)
@@ -56,6 +56,7 @@ class SweepCallback(Callback):
             str(config.hydra.sweep.subdir)
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
+            launch_only(jobs)
             if config.sweep is None and runs_in_this_process(config.hydra.launcher):
                 keep_composed(jobs)
             end_on_signals(lambda: show_so_far(config), left_running(config.hydra.launcher))
