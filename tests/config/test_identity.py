@@ -143,8 +143,8 @@ def test_a_key_that_only_one_of_two_configurations_has_is_a_difference(
     configure: Configure, tmp_path: Path, first: list[str], second: list[str], key: str
 ):
     folder = written(tmp_path / "x", to_plain(configure(*first)))
+    typed = [word.lstrip("+~").split("=")[0] for word in second]
     with pytest.raises(GraftError, match=rf"another configuration \({re.escape(key)} differ\)"):
-        typed = [word.lstrip("+~").split("=")[0] for word in second]
         check_existing_result(to_plain(configure(*second)), folder, not_read, typed)
 
 

@@ -1,14 +1,20 @@
 """A sweep's checks before its first job: what its jobs are, and where they write."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from folders import forget, write_classes, write_picture
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from graft.errors import ConfigError, GraftError
+from graft.config.build import to_plain
+from graft.config.identity import without_hydra
+from graft.errors import ConfigError, GraftError, OtherResult
+from graft.run.make_plan import planned_images
 from graft.sweeps import check_sweep as module
 from graft.sweeps.check_sweep import check_sweep, check_writable
 
@@ -72,7 +78,7 @@ def test_many_repeated_jobs_are_one_line(sweep: Sweep, capsys: pytest.CaptureFix
     assert len(sweep("head=dense,dense512", "dropout=0,0.0,0.00", "epochs=1,2", "name=s")) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert said.startswith("10 of 12 jobs repeat a configuration, which runs once: head=dense dropout=0.0 epochs=1 is head=dense ")
+    assert said.startswith("10 of 12 jobs repeat a configuration, which runs once: head=dense dropout=0")
     assert said.endswith(", and 7 more\n")
 
 
@@ -100,6 +106,30 @@ def test_equal_experiments_are_one_job(sweep: Sweep, tmp_path: Path, capsys: pyt
     jobs = sweep("experiment=one,two", "name=s", f"hydra.searchpath=[{tmp_path}/mine]")
     assert [job.hydra.sweep.subdir for job in jobs] == ["experiment=one"]
     assert "experiment=two is experiment=one" in capsys.readouterr().err
+
+
+def test_a_copied_data_set_is_found_again_and_another_one_is_refused(sweep: Sweep, tmp_path: Path):
+    def check_at(root: str) -> list[DictConfig]:
+        forget()
+        words = ("dataset=image_folder", f"dataset.root={root}", "dataset.small_per_class=1", "source=scratch")
+        return sweep(*words, "dropout=0,0.5", "name=s")
+
+    write_classes(tmp_path / "A", cat=3, dog=3)
+    images = planned_images(without_hydra(check_at("A")[0])).fingerprint
+    for job in check_at("A"):
+        folder = tmp_path / "outputs/s" / job.hydra.sweep.subdir
+        folder.mkdir()
+        content = {"config": to_plain(without_hydra(job)), "contents": {"images": images}}
+        (folder / "result.json").write_text(json.dumps(content))
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    (tmp_path / "link").symlink_to("A")
+    for same in ("A/", "./A", "B", "link", str(tmp_path / "B")):
+        assert len(check_at(same)) == 2
+    write_picture(tmp_path / "B/cat/00.bmp", 999)
+    with pytest.raises(OtherResult, match=r"^outputs/s/dropout=0 has the result .* \(dataset\.root differ\)"):
+        check_at("B")
+    with pytest.raises(GraftError, match=r"dataset\.root=C is not a folder"):
+        check_at("C")
 
 
 @pytest.mark.parametrize("words", [["dropout=0,0.5"], ["trials_at_once=1,2"], ["+trainer.limit_train_batches=1,1.0"]])

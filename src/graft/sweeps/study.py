@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from graft.config.build import to_plain
-from graft.config.identity import NOT_COMPARED, without_hydra
+from graft.config.identity import NOT_COMPARED, result_config, without_hydra
 from graft.config.one_form import as_text
 from graft.config.refusals import explain
 from graft.ending import stop_on_error
@@ -78,7 +78,7 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
     for trial_number, overrides in batch.items():
         job = loader.load_sweep_config(config, overrides)
         folder = study.folder / job.hydra.sweep.subdir
-        content = as_text(to_plain(without_hydra(job)))
+        content = as_text(result_config(to_plain(without_hydra(job))))
         equal = study.folders.get(content, folder)  # however it was typed: dropout=0 is dropout=0.0
         if equal != folder and (equal in pending or outcome(equal) is not None):
             log.info("%s is the configuration of %s, whose outcome counts again", folder.name, equal.name)
@@ -135,7 +135,9 @@ class Study:
         self.name = folder.name
         results = [(path.parent, read_result(path.parent)) for path in sorted(folder.glob(f"*/{RESULT}"))]
         # The folder of each configuration that has run.
-        self.folders = {as_text(result["config"]): job for job, result in results if result and "config" in result}
+        self.folders = {
+            as_text(result_config(result["config"])): job for job, result in results if result and "config" in result
+        }
         try:
             self.study = optuna.create_study(
                 storage=self.url,
