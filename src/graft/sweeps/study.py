@@ -77,7 +77,7 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
     returns: list[JobReturn] = []
     for trial_number, overrides in batch.items():
         job = loader.load_sweep_config(config, overrides)
-        folder = study.folder / job.hydra.sweep.subdir
+        folder: Path = study.folder / job.hydra.sweep.subdir
         content = as_text(result_config(to_plain(without_hydra(job))))
         equal = study.folders.get(content, folder)  # however it was typed: dropout=0 is dropout=0.0
         if equal != folder and (equal in pending or outcome(equal) is not None):
@@ -135,7 +135,7 @@ class Study:
         self.name = folder.name
         results = [(path.parent, read_result(path.parent)) for path in sorted(folder.glob(f"*/{RESULT}"))]
         # The folder of each configuration that has run.
-        self.folders = {
+        self.folders: dict[str, Path] = {
             as_text(result_config(result["config"])): job for job, result in results if result and "config" in result
         }
         try:
