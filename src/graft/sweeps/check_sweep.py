@@ -96,7 +96,8 @@ def _distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder:
     for equal in by_content.values():
         first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
         for typed, job in equal:
-            if job is first[1] or _has(folder, job, FAILURE):
+            elsewhere = job.hydra.sweep.subdir != first[1].hydra.sweep.subdir
+            if job is first[1] or (elsewhere and _has(folder, job, FAILURE)):
                 kept.append(job)
             else:
                 left_out.append(f"{typed} is {'typed again' if typed == first[0] else first[0]}")
