@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from graft.ending import prepare, stop_on_error
@@ -27,7 +28,11 @@ def main() -> None:
     )
     parser.add_argument("--baseline", metavar="KEY:VALUE", help="also compare the jobs with this one: source:scratch")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write; default: the common parent of the DIRs"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where to write; default: the DIR, or of several the folder that contains all, if that is one of them, a "
+        "sweep's, or outputs/ or inside one; else outputs/ in the working directory",
     )
     parser.add_argument(
         "--margin",
@@ -39,12 +44,20 @@ def main() -> None:
     from graft.report.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
-        output = arguments.output or Path(os.path.commonpath([folder.resolve() for folder in arguments.folders]))
+        output = arguments.output or default_output(arguments.folders)
         show_jobs(arguments.folders, output, arguments.baseline, margin=arguments.margin)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise GraftError(str(error)) from None
+
+
+def default_output(folders: Sequence[Path]) -> Path:
+    """Return the folder to write into: what several have in common may be / or a home directory, and then is not."""
+    found = [folder.resolve() for folder in folders]
+    common = Path(os.path.commonpath(found))
+    ours = common in found or (common / "multirun.yaml").exists() or "outputs" in common.parts
+    return common if ours else Path("outputs").resolve()
 
 
 if __name__ == "__main__":

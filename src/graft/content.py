@@ -23,7 +23,7 @@ def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
     Raises:
         OSError: a file cannot be read.
     """
-    known = _read(memo)
+    known = read_memo(memo)
     states = [_state(path) for path in paths]
     names = [str(path.absolute()) for path in paths]
     found = [_remembered(known.get(name), state) for name, state in zip(names, states, strict=True)]
@@ -59,9 +59,10 @@ def _remembered(entry: object, state: list[int]) -> str | None:
     return None
 
 
-def _read(memo: Path | None) -> dict[str, list]:
+def read_memo(memo: Path | None) -> dict[str, list]:
+    """Return the content of a memo, lists by names; empty if it is missing or damaged."""
     try:
         known = json.loads(memo.read_text()) if memo else {}
-    except (OSError, ValueError):  # missing or damaged: only a memo
+    except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -45,6 +45,10 @@ class ConfigError(GraftError):
         return type(self), (self.faults,)
 
 
+class OtherResult(GraftError):
+    """A job's folder has the result of another configuration, which stays as it is."""
+
+
 class Pruned(Exception):
     """A search's pruner ended this job, which is neither a failure nor a result."""
 

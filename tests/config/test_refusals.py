@@ -21,6 +21,13 @@ Configure = Callable[..., DictConfig]
         (["report.basline=x"], "no key report.basline; did you mean report.baseline?"),
         (["head.widths=512"], "no key head.widths; head has dropout"),
         (["head=dense", "head.width=512"], "no key head.width; did you mean head.widths?"),
+        (
+            ["trainer.val_check_interval=0.5"],
+            "no key trainer.val_check_interval in conf/trainer/, and + adds Lightning's flags; "
+            "try +trainer.val_check_interval=0.5",
+        ),
+        (["trainer.max_epochs=3"], "trainer.max_epochs must be left out: use epochs=, got 3; try epochs=10"),
+        (["trainer.presicion=32-true"], "no key trainer.presicion; did you mean trainer.precision?"),
         (["größe=3"], "no key größe; --help lists the keys"),
         (["~trails"], "no key trails, which ~ would remove; --help lists the keys"),
         (

@@ -2,6 +2,7 @@ import itertools
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -307,6 +308,42 @@ print("HEAVY" if "torch" in sys.modules else "LIGHT")
     assert "Compared with the baseline source:scratch" in done.stdout
     assert "LIGHT" in done.stdout
     assert (tmp_path / "out" / "leaderboard.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (["/data/mine"], "/data/mine"),
+        (["outputs/one/job", "outputs/two"], "outputs"),
+        (["outputs/one/a", "outputs/one/b"], "outputs/one"),
+        (["/data/outputs/one", "/data/outputs/two"], "/data/outputs"),
+        (["sweep/a", "sweep/b"], "sweep"),
+        (["here", "here/below"], "here"),
+        (["one", "two"], "outputs"),
+        (["../one", "two"], "outputs"),
+        (["/data/one", "/etc/two"], "outputs"),
+        (["outputs/one", "outputs2/two"], "outputs"),
+    ],
+)
+def test_a_report_of_several_folders_stays_out_of_what_is_no_folder_of_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: list[str], expected: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep").mkdir()
+    Path("sweep/multirun.yaml").touch()
+    default_output = runpy.run_path(str(ROOT / "src/report.py"))["default_output"]
+    assert default_output([Path(folder) for folder in folders]) == Path(expected).absolute()
+
+
+def test_the_command_says_where_it_writes(tmp_path: Path):
+    for name in ("one", "two"):
+        job(tmp_path / name, "head=plain", [0.5, 0.6])
+    (tmp_path / "here").mkdir()
+    command = [sys.executable, str(ROOT / "src/report.py"), "../one", "../two"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path / "here")
+    assert f"written to {tmp_path}/here/outputs\n" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "here"}
+    assert (tmp_path / "here/outputs/leaderboard.png").exists()
 
 
 def test_the_golden_sweep_has_its_report(tmp_path: Path):

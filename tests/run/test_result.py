@@ -121,3 +121,31 @@ def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Pa
     assert events.Scalars("test_accuracy/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
     assert events.Scalars("test_accuracy/trials_lowest")[0].value == pytest.approx(result["accuracy"]["min"])
     assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_a_result_s_curves_stay_until_another_run_has_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def curves() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "job" / "tensorboard" / "job").glob("events*")}
+
+    short = (*TINY, "trials=2", "epochs=2", "+trainer.max_time=00:01:00:00")
+    run(*short)
+    first = curves()
+    assert first
+    with monkeypatch.context() as patch:
+        patch.setattr("graft.run.phase.Fit.test", lambda _: 1 / 0)
+        for _ in range(2):  # the second run must not take the first one's curves for those of the result
+            with pytest.raises(ZeroDivisionError):
+                run(*short)
+            assert (tmp_path / "job" / "tensorboard_earlier").exists()
+            assert curves() != first
+    run(*short, resume=True)
+    assert curves() == first
+    with monkeypatch.context() as patch:
+        patch.setattr("graft.run.phase.Fit.unseen", lambda *_: ["the training saw less"])
+        assert run(*short)["trial_run"] == ["the training saw less"]
+    assert curves() == first
+    run(*short)
+    assert curves().keys().isdisjoint(first)
+    assert not (tmp_path / "job" / "tensorboard_earlier").exists()

@@ -1,14 +1,20 @@
 """A sweep's checks before its first job: what its jobs are, and where they write."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from folders import forget, write_classes, write_picture
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from graft.errors import ConfigError, GraftError
+from graft.config.build import to_plain
+from graft.config.identity import without_hydra
+from graft.errors import ConfigError, GraftError, OtherResult
+from graft.run.make_plan import planned_images
 from graft.sweeps import check_sweep as module
 from graft.sweeps.check_sweep import check_sweep, check_writable
 
@@ -57,17 +63,79 @@ def test_two_jobs_in_one_folder_are_refused_before_anything_is_made(sweep: Sweep
         ["head=plain,plain"],
         ["head=dense,dense512"],
         ["+optimizer.amsgrad=true,True"],
+        ["dataset.small=[1,3],[1,3]"],
+        ["dataset.small=[1,3],['1','3']"],
     ],
 )
-def test_two_jobs_of_one_configuration_are_said(sweep: Sweep, capsys: pytest.CaptureFixture[str], words: list[str]):
-    assert len(sweep(*words, "name=s")) == 2
-    assert "are one configuration, and their results are equal: leave one of them out" in capsys.readouterr().err
+def test_jobs_of_one_configuration_are_one_job(sweep: Sweep, capsys: pytest.CaptureFixture[str], words: list[str]):
+    assert len(sweep(*words, "name=s")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("1 of 2 jobs repeats a configuration, which runs once: ")
+    assert said.count("\n") == 1
+
+
+def test_many_repeated_jobs_are_one_line(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
+    assert len(sweep("head=dense,dense512", "dropout=0,0.0,0.00", "epochs=1,2", "name=s")) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("10 of 12 jobs repeat a configuration, which runs once: head=dense dropout=0")
+    assert said.endswith(", and 7 more\n")
+
+
+def test_of_equal_jobs_one_that_has_run_is_kept_and_one_that_has_failed_runs_again(sweep: Sweep, tmp_path: Path):
+    def kept() -> list[str]:
+        return [job.hydra.sweep.subdir for job in sweep("head=dense,dense512", "name=s")]
+
+    folders = {head: tmp_path / f"outputs/s/head={head}" for head in ("dense", "dense512")}
+    assert kept() == ["head=dense"]
+    folders["dense512"].mkdir(parents=True)
+    (folders["dense512"] / "result.json").write_text("{}")
+    assert kept() == ["head=dense512"]
+    folders["dense"].mkdir()
+    (folders["dense"] / "result.json").write_text("{}")
+    assert kept() == ["head=dense"]
+    (folders["dense512"] / "failure.json").write_text("{}")
+    assert kept() == ["head=dense", "head=dense512"]
+
+
+def test_equal_experiments_are_one_job(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("one", "two"):
+        path = tmp_path / f"mine/experiment/{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# @package _global_\ndropout: 0.25\n")
+    jobs = sweep("experiment=one,two", "name=s", f"hydra.searchpath=[{tmp_path}/mine]")
+    assert [job.hydra.sweep.subdir for job in jobs] == ["experiment=one"]
+    assert "experiment=two is experiment=one" in capsys.readouterr().err
+
+
+def test_a_copied_data_set_is_found_again_and_another_one_is_refused(sweep: Sweep, tmp_path: Path):
+    def check_at(root: str) -> list[DictConfig]:
+        forget()
+        words = ("dataset=image_folder", f"dataset.root={root}", "dataset.small_per_class=1", "source=scratch")
+        return sweep(*words, "dropout=0,0.5", "name=s")
+
+    write_classes(tmp_path / "A", cat=3, dog=3)
+    images = planned_images(without_hydra(check_at("A")[0])).fingerprint
+    for job in check_at("A"):
+        folder = tmp_path / "outputs/s" / job.hydra.sweep.subdir
+        folder.mkdir()
+        content = {"config": to_plain(without_hydra(job)), "contents": {"images": images}}
+        (folder / "result.json").write_text(json.dumps(content))
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    (tmp_path / "link").symlink_to("A")
+    for same in ("A/", "./A", "B", "link", str(tmp_path / "B")):
+        assert len(check_at(same)) == 2
+    write_picture(tmp_path / "B/cat/00.bmp", 999)
+    with pytest.raises(OtherResult, match=r"^outputs/s/dropout=0 has the result .* \(dataset\.root differ\)"):
+        check_at("B")
+    with pytest.raises(GraftError, match=r"dataset\.root=C is not a folder"):
+        check_at("C")
 
 
 @pytest.mark.parametrize("words", [["dropout=0,0.5"], ["trials_at_once=1,2"], ["+trainer.limit_train_batches=1,1.0"]])
 def test_jobs_that_differ_are_not_called_equal(sweep: Sweep, capsys: pytest.CaptureFixture[str], words: list[str]):
-    sweep(*words, "name=s")
-    assert "one configuration" not in capsys.readouterr().err
+    assert len(sweep(*words, "name=s")) == 2
+    assert "repeat" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["name=../../evil", "name=/abs"])

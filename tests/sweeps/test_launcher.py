@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from graft import process
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.files import read_tensors
 from graft.run import job
 from graft.sweeps import launcher
@@ -128,6 +128,11 @@ def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: 
     assert "the launcher failed (RuntimeError: A worker was killed.); finished jobs are kept" in said.err
     assert "to the best" in said.out
     assert (tmp_path / "leaderboard.csv").exists()
+    with pytest.raises(SystemExit), launcher.launching(config):
+        raise OtherResult("outputs/x has the result of another configuration")
+    said = capsys.readouterr()
+    assert said.err == "outputs/x has the result of another configuration\n"
+    assert "to the best" in said.out
 
 
 def test_a_process_that_waited_for_a_folder_does_not_overwrite_its_result(configure, tmp_path: Path):

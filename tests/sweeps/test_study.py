@@ -141,6 +141,19 @@ def test_trials_with_equal_values_run_once_and_have_the_outcome_of_their_folder(
     assert not list((tmp_path / "s").glob(f"*/{SEARCH}"))
 
 
+def test_a_configuration_runs_once_however_it_is_written(hydra: None, tmp_path: Path):
+    def job(folder: Path) -> None:
+        config = to_plain(compose("train", [*SHARED, "dropout=0.5"]))
+        (folder / "result.json").write_text(json.dumps({"config": config, "trials": [{"val_accuracy": 0.5}]}))
+
+    space = "++sweep.space={dropout: ['0.5', '0.50', '5e-1', '.5']}"
+    batches, told = run(tmp_path / "s", space, "sweep.jobs=3", "sweep.at_once=3", job=job)
+    assert (len(batches), told) == (1, ["COMPLETE"] * 3)
+    batches, told = run(tmp_path / "s", space, "sweep.jobs=6", job=job)  # another process
+    assert (batches, told) == ([], ["COMPLETE"] * 6)
+    assert len(list((tmp_path / "s").glob("*/result.json"))) == 1
+
+
 def test_optuna_learns_which_jobs_were_pruned_or_failed(hydra: None, tmp_path: Path):
     batches, told = run(
         tmp_path / "s", "sweep.jobs=2", "sweep.at_once=2", job=lambda folder: (folder / "pruned.json").touch()

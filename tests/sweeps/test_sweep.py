@@ -8,19 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas
 import pytest
 import torch
 from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.files import read_tensors, write_bytes
 from graft.model import head
 from graft.run import job
 from graft.seed import stream_seed
+from graft.sweeps.sweep import run_job
 
 Run = Callable[..., dict]
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -124,6 +128,26 @@ def test_two_processes_with_the_same_job_run_it_once(configure, tmp_path: Path, 
     first = job.main(cfg, folder, resume=True)
     monkeypatch.setattr(job, "Job", None)  # a second training would need it
     assert job.main(cfg, folder, resume=True) == first
+
+
+@pytest.mark.parametrize(("error", "written"), [(GraftError("all trials failed"), True), (OtherResult("kept"), False)])
+def test_a_failure_is_written_unless_it_would_hide_another_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GraftError, written: bool
+):
+    """The check before the first job found no other result, which another process has written since."""
+
+    def run(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose(
+            "train", ["hydra.mode=MULTIRUN", f"hydra.runtime.output_dir={tmp_path}"], return_hydra_config=True
+        )
+    HydraConfig.instance().set_config(cfg)
+    with nullcontext() if written else pytest.raises(OtherResult):
+        run_job(run, cfg)
+    assert (tmp_path / "failure.json").exists() is written
 
 
 @pytest.mark.parametrize("file", ["result.json", "trial_run.json"])

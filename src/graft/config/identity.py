@@ -5,7 +5,7 @@ Do not import torch here: `--help` must answer in under a second.
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from graft.config.differences import differences
 from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
 from graft.content import digests
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.files import fingerprint
 from graft.job_folder import read_result
 
@@ -122,7 +122,7 @@ def choices(hydra: Any) -> dict[str, str]:
 
 
 def check_existing_result(
-    config: Mapping[str, Any], folder: Path, typed: Collection[str] = (), images: str | None = None
+    config: Mapping[str, Any], folder: Path, images: Callable[[], str], typed: Collection[str] = ()
 ) -> None:
     """Refuse to overwrite the result of another configuration.
 
@@ -131,34 +131,27 @@ def check_existing_result(
     Args:
         config: the job's plain configuration.
         folder: the job's folder.
+        images: returns the fingerprint of its data set's images; called only if nothing but their place differs.
         typed: the dotted keys that were typed.
-        images: the fingerprint of its data set's images; None: they are not read yet.
 
     Raises:
-        GraftError: names the folder and the keys that differ.
+        OtherResult: names the folder and the keys that differ.
+        GraftError: the images or a file cannot be read.
     """
     existing = read_result(folder)
     if existing is None or "config" not in existing:
         return  # no result, or a damaged one: the job runs
     contents = existing.get("contents") or {}  # results of older versions have none
     old, new = (in_one_form(result_config(each), contents.get("classes", ())) for each in (existing["config"], config))
-    found = differences(old, new, typed)
-    if "dataset.root" in found and _moved(old["dataset"]["root"], contents.get("images"), images):
-        found.remove("dataset.root")
+    found = [key for key in differences(old, new, typed) if key != "dataset.download"]
     files = contents.get("files") or {}
     if not files.keys().isdisjoint(found):
         now = file_digests(config)
         found = [key for key in found if key not in files or files[key] != now.get(key)]
-    found = [key for key in found if key != "dataset.download"]
+    if found == ["dataset.root"] and "images" in contents and contents["images"] == images():
+        return
     if found:
-        raise GraftError(
+        raise OtherResult(
             f"{folder} has the result of another configuration ({', '.join(found)} differ); "
             "try another name=, or remove that folder"
         )
-
-
-def _moved(old_root: str | None, old_images: str | None, images: str | None) -> bool:
-    """Return whether another root may have the same images; until they are read, the old one must be gone for that."""
-    if old_images is None or old_root is None:
-        return False
-    return not os.path.exists(old_root) if images is None else images == old_images

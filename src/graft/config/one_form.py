@@ -3,6 +3,7 @@
 Do not import torch here: `--help` must answer in under a second.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,11 @@ def in_one_form(config: Mapping[str, Any], classes: Sequence[str] = ()) -> dict[
         return value if rule is None or rule.numbers is None else _number(value, rule.numbers)
 
     return changed(config, change)
+
+
+def as_text(config: Mapping[str, Any]) -> str:
+    """Return a plain configuration as a text: two that are the same, however they were typed, have equal ones."""
+    return json.dumps(in_one_form(config), sort_keys=True)
 
 
 def _class(typed: int | str, classes: Sequence[str]) -> int | str:

@@ -19,6 +19,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from graft.config.rules import RULES
+from graft.config.trainer import FLAGS, REFUSED
 from graft.errors import Fault, nearest
 
 HYDRA_WORDS = {  # patterns of Hydra's messages, and Graft's words with what the pattern's group found
@@ -44,7 +45,7 @@ def explain(error: Exception) -> str | None:
     cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         file = re.match(r"In '(.+?)': \w+ raised", str(error))
-        return f"in conf/{file[1]}.yaml: {_refused(cause)}" if file else _refused(cause)
+        return f"in conf/{file[1]}.yaml: {_refused(cause)}" if file else _flag(cause, str(error)) or _refused(cause)
     if isinstance(error, OmegaConfBaseException):
         return _refused(error)
     if isinstance(error, HydraException) or (isinstance(error, ValueError) and _raised_by_hydra(error)):
@@ -72,6 +73,23 @@ def no_such_key(key: str, known: Collection[str]) -> str:
         return f"no key {key}; did you mean {beside}{near[0]}?"
     listed = f"{group} has {', '.join(sorted(known))}" if group and known else "--help lists the keys"
     return f"no key {key}; {listed}"
+
+
+def _flag(error: OmegaConfBaseException, said: str) -> str | None:
+    """Return the refusal of a flag of Lightning's trainer that was typed without a plus; None if it is none.
+
+    Args:
+        error: OmegaConf's.
+        said: Hydra's words, which end in the override: "To append to your config use +trainer.max_epochs=3".
+    """
+    key, typed = str(error.full_key), re.search(r"use (\+.+)", said)
+    flag = key.removeprefix("trainer.")
+    if typed is None or key == flag:
+        return None
+    if flag in REFUSED:
+        reason, example = REFUSED[flag]
+        return str(Fault(key, typed[1].partition("=")[2], f"left out: {reason}", example))
+    return f"no key {key} in conf/trainer/, and + adds Lightning's flags; try {typed[1]}" if flag in FLAGS else None
 
 
 def _refused(error: OmegaConfBaseException) -> str:

@@ -15,6 +15,7 @@ from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.reading.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
 from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
+from graft.reading.peaks import with_peaks
 
 log = logging.getLogger("graft")
 
@@ -88,7 +89,7 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
         root: the folder.
         skip_unreadable: whether to leave out files that cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
-        memo: file of known digests, as `content.digests` has it.
+        memo: file of known digests, as `content.digests` has it; beside it is that of known peaks.
 
     Raises:
         GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
@@ -107,7 +108,7 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
             "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
     with pixel_limit(max_pixels):
-        files = _readable(where, found, skip_unreadable)
+        files = _readable(where, found, skip_unreadable, memo)
     _check_classes(where, files, layout)
     _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
@@ -116,10 +117,13 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
     return Folder(where, files, tuple(digests([file.path for file in files], memo)), dict(Counter(ignored)))
 
 
-def _readable(root: Path, found: Sequence[FoundFile], skip_unreadable: bool) -> tuple[ImageFile, ...]:
+def _readable(
+    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memo: Path | None
+) -> tuple[ImageFile, ...]:
     """Return the files with their headers, without those that cannot be read and are to be skipped."""
     paths = [file.path for file in found]
-    headers = _on_threads(header_if_decodable if skip_unreadable else header, paths)
+    read_header = functools.partial(header_if_decodable if skip_unreadable else header, measured=False)
+    headers = with_peaks(paths, _on_threads(read_header, paths), memo)
     unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
     if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
         raise unreadable_error(root, len(paths), unreadable)

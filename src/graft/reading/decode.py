@@ -4,6 +4,7 @@ Whatever the file's mode is, its picture is upright, on white paper where it is 
 more than 8 bits are scaled as `depth` says. Of several frames or pages the first is read. Color profiles are ignored.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ class Header(NamedTuple):
         width: in pixels.
         color: whether it has color.
         several: whether it has several frames or pages.
-        deep: what it contains, if it has more than 8 bits a channel; for this it is decoded.
+        deep: what it contains, if it has more than 8 bits a channel.
     """
 
     height: int
@@ -87,13 +88,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def header(path: Path) -> Header | str:
-    """Return a file's header, or why it cannot be read."""
+def header(path: Path, measured: bool = True) -> Header | str:
+    """Return a file's header, or why it cannot be read.
+
+    Args:
+        path: the file.
+        measured: whether to decode a file with more than 8 bits a channel to find its largest value; else it is NaN.
+    """
     try:
         with _opened(path) as image:
             kind, color = deep_kind(image), not (image.mode in GRAY_MODES or image.mode.startswith("I"))
             several = getattr(image, "is_animated", False) and image.format not in ONE_PICTURE
-            deep = measure(image, kind) if kind else None
+            deep = None if kind is None else measure(image, kind) if measured else Deep(kind, math.nan)
             turned = image.getexif().get(ORIENTATION, 1) >= 5
             if turned and image.format == "TIFF":
                 image.load()  # Pillow turns it itself
@@ -103,9 +109,9 @@ def header(path: Path) -> Header | str:
         return _reason(path, error)
 
 
-def header_if_decodable(path: Path) -> Header | str:
-    """Decode a file, and return its header, or why it cannot be decoded."""
-    return failure(path) or header(path)
+def header_if_decodable(path: Path, measured: bool = True) -> Header | str:
+    """Decode a file, and return its header as `header` does, or why it cannot be decoded."""
+    return failure(path) or header(path, measured)
 
 
 def failure(path: Path) -> str | None:

@@ -30,7 +30,7 @@ from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_attempts, clear_folder, versions, write_files
+from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, versions, write_files
 from graft.seed import seeded
 from graft.statistics.accuracies import accuracies, num_images
 from graft.statistics.comparison import summary
@@ -54,7 +54,6 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
     """
     try:
         with locked_job_folder(folder):
-            check_existing_result(to_plain(cfg), folder)  # again: the lock's last holder may have written one
             result = run(cfg, folder, resume)
     except Pruned as pruned:
         log.info("%s", pruned)
@@ -87,16 +86,17 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
     if resume and (finished := finished_result(folder, identity)) is not None:
-        clear_attempts(folder)
+        keep_result(folder)
         log.info("%s is finished", folder.name)
         return finished
+    # Again: another process may have written a result since the check before the first job.
+    check_existing_result(config, folder, lambda: contents.images)
     if plan.world_size > 1 and not launched():
         launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
         result = read_result(folder, TRIAL_RUN) or read_result(folder)
         if result is None:
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
-    check_existing_result(config, folder, images=contents.images)  # again: another root may have other images
     plan.warn()
     callbacks = pruning("none" if cfg.sweep is None else cfg.sweep.pruner, folder, cfg.trials, plan.epochs)
     return Job(plan, config, folder, identity, contents, clock, callbacks).run()

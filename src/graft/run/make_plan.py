@@ -15,6 +15,7 @@ from graft.config.check import check
 from graft.config.target import find_target
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
+from graft.data.images import Images
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
@@ -75,6 +76,15 @@ def make_plan(cfg: DictConfig) -> Plan:
     )
     check_plan(plan)
     return plan
+
+
+def planned_images(cfg: DictConfig) -> Images:
+    """Return the images of a configuration's plan; nothing else of it is made.
+
+    Raises:
+        GraftError: they cannot be read.
+    """
+    return _data(cfg, build(cfg, "source"))[0].images
 
 
 def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:

@@ -30,6 +30,8 @@ from graft.training.tune import freeze
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
 
+EARLIER_EVENTS = "tensorboard_earlier"  # curves of a finished run, while another one of the same job goes on
+
 
 class Clock:
     """Seconds since it was made, and the seconds of each part of a job."""
@@ -50,14 +52,31 @@ class Clock:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove the files of an earlier run: curves, failure, trial run, incomplete files."""
+    """Remove the files of an earlier run: curves, failure, trial run, incomplete files.
+
+    A result stays until this run has one, and so do its curves, under another name.
+    """
+    if (folder / RESULT).exists() and (folder / EVENTS).exists() and not (folder / EARLIER_EVENTS).exists():
+        (folder / EVENTS).rename(folder / EARLIER_EVENTS)
     shutil.rmtree(folder / EVENTS, ignore_errors=True)
-    clear_attempts(folder)
+    _remove_attempts(folder)
     remove_leftovers(folder)
 
 
-def clear_attempts(folder: Path) -> None:
-    """Remove what runs that did not finish have left: a failure, a trial run."""
+def keep_result(folder: Path) -> None:
+    """Remove what a run that did not finish has left beside an earlier result: a failure, a trial run, its curves."""
+    _remove_attempts(folder)
+    _bring_back_curves(folder)
+
+
+def _bring_back_curves(folder: Path) -> None:
+    """Replace the curves of a run that did not finish by those of the result that stays."""
+    if (folder / EARLIER_EVENTS).exists():
+        shutil.rmtree(folder / EVENTS, ignore_errors=True)
+        (folder / EARLIER_EVENTS).rename(folder / EVENTS)
+
+
+def _remove_attempts(folder: Path) -> None:
     for name in (FAILURE, TRIAL_RUN):
         (folder / name).unlink(missing_ok=True)
 
@@ -82,6 +101,7 @@ def write_files(
     """
     if "trial_run" in content:
         write_text(folder / TRIAL_RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        _bring_back_curves(folder)
         return
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
@@ -101,6 +121,7 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
     """
     write_text(folder / HISTORY, history.table().to_csv(index=False))
     _log_hyperparameters(folder, content)
+    shutil.rmtree(folder / EARLIER_EVENTS, ignore_errors=True)
     write_text(folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

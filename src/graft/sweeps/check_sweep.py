@@ -5,7 +5,6 @@ Hydra calls this before anything heavy is imported: do not import torch or panda
 
 import functools
 import importlib.util
-import json
 import os
 import sys
 import tempfile
@@ -20,15 +19,17 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import check_existing_result, choices, without_hydra
-from graft.config.one_form import in_one_form
+from graft.config.one_form import as_text
 from graft.config.refusals import explain
 from graft.errors import GraftError
-from graft.job_folder import RESULT, TRIAL_RUN
+from graft.job_folder import FAILURE, RESULT, TRIAL_RUN
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
 from graft.sweeps.grid import grid
 from graft.sweeps.launcher import check_devices
 from graft.sweeps.space import jobs_to_check
+
+MAX_NAMED = 3  # jobs that a message names one by one
 
 
 def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
@@ -39,7 +40,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         folder: the sweep's folder.
 
     Returns:
-        The configurations of a grid's jobs, or of a search's jobs at the ends of its ranges.
+        The configurations of a grid's jobs, or of a search's jobs at the ends of its ranges; of equal ones the first.
 
     Raises:
         GraftError: names the first fault of the sweep as a whole, or all faults of all its jobs.
@@ -60,37 +61,55 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
-    _check_distinct(jobs, configs)
+    distinct = _distinct(jobs, configs, folder)
     for job, cfg in zip(jobs, configs, strict=True):
         _check_folder(cfg, job.hydra.overrides.task, folder / job.hydra.sweep.subdir)
-    _check_baseline(config.report.baseline, jobs)
+    _check_baseline(config.report.baseline, distinct)
     check_writable(folder, *{Path(job.cache) for job in jobs})
-    return jobs
+    return distinct
 
 
-def _check_distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig]) -> None:
-    """Warn of jobs with equal configurations, and refuse two different jobs in one folder.
+def _distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder: Path) -> list[DictConfig]:
+    """Return one job of each configuration, and say which others are left out; refuse two of them in one folder.
+
+    Of equal jobs one that has run is kept, and one that has failed: its failure would stay in the sweep's table.
 
     Raises:
-        GraftError: names both jobs.
+        GraftError: two different jobs have the same folder; names both.
     """
     by_folder: dict[str, tuple[str, str]] = {}
-    by_content: dict[str, str] = {}
+    by_content: dict[str, list[tuple[str, DictConfig]]] = {}
     shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
     for job, cfg in zip(jobs, configs, strict=True):
         words = list(job.hydra.overrides.task)
         typed = " ".join([word for word in words if word not in shared] or words)
-        content = json.dumps(in_one_form(to_plain(cfg)), sort_keys=True)
-        folder = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
-        other, others = by_folder.setdefault(folder, (typed, content))
+        content = as_text(to_plain(cfg))
+        place = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
+        other, others = by_folder.setdefault(place, (typed, content))
         if others != content:
             raise GraftError(
                 f"{job.hydra.sweep.subdir} would be the folder of two jobs, {other} and {typed}; try them one by one, "
                 "each with another name="
             )
-        first = by_content.setdefault(content, typed)
-        if first != typed or other is not typed:
-            _warn(f"{first} and {typed} are one configuration, and their results are equal: leave one of them out")
+        by_content.setdefault(content, []).append((typed, job))
+    kept, left_out = [], []
+    for equal in by_content.values():
+        first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
+        for typed, job in equal:
+            elsewhere = job.hydra.sweep.subdir != first[1].hydra.sweep.subdir
+            if job is first[1] or (elsewhere and _has(folder, job, FAILURE)):
+                kept.append(job)
+            else:
+                left_out.append(f"{typed} is {'typed again' if typed == first[0] else first[0]}")
+    if left_out:
+        more = f", and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
+        repeat = f"{len(left_out)} of {len(jobs)} jobs {'repeats' if len(left_out) == 1 else 'repeat'} a configuration"
+        _warn(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}")
+    return kept
+
+
+def _has(folder: Path, job: DictConfig, name: str) -> bool:
+    return (folder / job.hydra.sweep.subdir / name).exists()
 
 
 def _compose_jobs(config: DictConfig) -> list[DictConfig]:
@@ -185,7 +204,18 @@ def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> No
     typed = {override.partition("=")[0]: override for override in overrides}
     for knob in unused(cfg, list(typed)):
         _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
-    check_existing_result(to_plain(cfg), folder, {key.lstrip("+~") for key in typed})
+    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), {key.lstrip("+~") for key in typed})
+
+
+def _images(cfg: DictConfig) -> str:
+    """Return the fingerprint of a job's images.
+
+    Raises:
+        GraftError: they cannot be read.
+    """
+    from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
+
+    return planned_images(cfg).fingerprint
 
 
 @functools.cache  # once, not for each job of a sweep

@@ -27,6 +27,8 @@ MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
 # takes 0.07 s (2 cores, 2026-11-26).
 _composed: dict[tuple[str, ...], DictConfig] = {}
 
+_distinct: list[list[str]] = []  # the overrides of the jobs that are launched; empty: of all of the grid
+
 
 def grid(config: DictConfig) -> list[list[str]]:
     """Return the overrides of each job: all combinations of the listed values; the last key varies fastest.
@@ -69,7 +71,7 @@ def _listed(override: Override) -> list[str]:
 
 
 def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None) -> list[list[JobReturn]]:
-    """Launch all jobs of a grid, as Hydra's basic sweeper does.
+    """Launch the jobs of a grid, as Hydra's basic sweeper does: those of `launch_only`, or all.
 
     Args:
         config: the sweep's configuration, with `hydra`.
@@ -79,7 +81,7 @@ def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None)
     Returns:
         The launcher's returns for each batch of jobs.
     """
-    jobs = grid(config)
+    jobs = _distinct or grid(config)
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
@@ -92,6 +94,11 @@ def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None)
                 _ = job.return_value  # raises the exception of a failed job
             batches.append(batch)
     return batches
+
+
+def launch_only(jobs: Iterable[DictConfig]) -> None:
+    """Let `run_grid` launch only these jobs of its grid: others repeat their configurations."""
+    _distinct[:] = [list(job.hydra.overrides.task) for job in jobs]
 
 
 def keep_composed(jobs: Iterable[DictConfig]) -> None:

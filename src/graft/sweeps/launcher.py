@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from graft.ending import default_signals
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.process import hide_bars
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def show_so_far(config: DictConfig) -> None:
 def launching(config: DictConfig) -> Iterator[None]:
     """If the launcher fails, print the table so far and exit: the system may have killed one of its workers.
 
-    A job that fails does not raise here: its failure is written into its folder.
+    A job that fails does not raise here: its failure is written into its folder, unless that has another result.
     """
     try:
         yield
@@ -123,6 +123,9 @@ def launching(config: DictConfig) -> Iterator[None]:
     except Exception as error:
         log.debug("the launcher failed", exc_info=True)
         show_so_far(config)
+        if isinstance(error, OtherResult):
+            print(error, file=sys.stderr)
+            sys.exit(1)
         reason = (str(error).strip().splitlines() or [""])[0]
         print(
             f"the launcher failed ({type(error).__name__}: {reason}); finished jobs are kept, and the same command "

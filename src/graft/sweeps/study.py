@@ -20,12 +20,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from graft.config.build import to_plain
-from graft.config.identity import NOT_COMPARED
+from graft.config.identity import NOT_COMPARED, result_config, without_hydra
+from graft.config.one_form import as_text
 from graft.config.refusals import explain
 from graft.ending import stop_on_error
 from graft.errors import GraftError
 from graft.files import write_text
-from graft.job_folder import FAILURE, PRUNED, SEARCH, read_result
+from graft.job_folder import FAILURE, PRUNED, RESULT, SEARCH, read_result
 from graft.sweeps.check_sweep import check_job
 from graft.sweeps.launcher import launching
 from graft.sweeps.space import Choice, Range, job_overrides, read_space
@@ -76,7 +77,13 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
     returns: list[JobReturn] = []
     for trial_number, overrides in batch.items():
         job = loader.load_sweep_config(config, overrides)
-        folder = folders[trial_number] = study.folder / job.hydra.sweep.subdir
+        folder: Path = study.folder / job.hydra.sweep.subdir
+        content = as_text(result_config(to_plain(without_hydra(job))))
+        equal = study.folders.get(content, folder)  # however it was typed: dropout=0 is dropout=0.0
+        if equal != folder and (equal in pending or outcome(equal) is not None):
+            log.info("%s is the configuration of %s, whose outcome counts again", folder.name, equal.name)
+            folder = equal
+        study.folders[content] = folders[trial_number] = folder
         check_job(job, folder)
         if folder not in pending and outcome(folder) is None:
             (folder / FAILURE).unlink(missing_ok=True)
@@ -126,6 +133,11 @@ class Study:
         self.settings, self.space, self.folder = settings, space, folder
         self.url = settings.storage or f"sqlite:///{folder / 'study.db'}"
         self.name = folder.name
+        results = [(path.parent, read_result(path.parent)) for path in sorted(folder.glob(f"*/{RESULT}"))]
+        # The folder of each configuration that has run.
+        self.folders: dict[str, Path] = {
+            as_text(result_config(result["config"])): job for job, result in results if result and "config" in result
+        }
         try:
             self.study = optuna.create_study(
                 storage=self.url,

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.job_folder import FAILURE
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
 
@@ -48,7 +48,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from graft.sweeps.check_sweep import check_sweep
-        from graft.sweeps.grid import keep_composed
+        from graft.sweeps.grid import keep_composed, launch_only
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)
@@ -56,6 +56,7 @@ class SweepCallback(Callback):
             str(config.hydra.sweep.subdir)
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
+            launch_only(jobs)
             if config.sweep is None and runs_in_this_process(config.hydra.launcher):
                 keep_composed(jobs)
             end_on_signals(lambda: show_so_far(config), left_running(config.hydra.launcher))
@@ -74,12 +75,15 @@ class SweepCallback(Callback):
 def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfig) -> None:
     """Run one of Hydra's jobs; log a failure and, within a sweep, write it into the job's folder for the table.
 
+    Not into a folder with another configuration's result, which it would hide: then the sweep itself fails.
+
     Args:
         run: runs a configuration in a folder, and resumes it if the third argument is true.
         cfg: the job's configuration.
 
     Raises:
         SystemExit: the job, or one of its trials, failed or was cut short, and is not part of a sweep.
+        OtherResult: the job, part of a sweep, would overwrite another configuration's result.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -95,6 +99,8 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
             raise
     except Exception as error:
         log.error(explain(error) or reason(error))
+        if sweep and isinstance(error, OtherResult):
+            raise
         short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
     if not sweep:
         sys.exit(1)
