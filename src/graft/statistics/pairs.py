@@ -55,7 +55,7 @@ def paired_outcomes(configurations: Sequence[Accuracies]) -> list[Outcomes] | No
         return None
     found = aligned(known)
     same = all(len(one.images) == len(found[0].images) for one in known)
-    return found if same and len(found[0].images) > 1 else None
+    return found if same and len(found[0].images) > 1 and found[0].seeds else None
 
 
 class Joint:
@@ -103,16 +103,17 @@ def pair(first: Accuracies, second: Accuracies, known: Estimate | None = None, u
         known: the estimate of their difference over the trials that both have, where it has been computed already.
         usual: of the variance between trials, from other pairs, where images are unknown.
     """
-    seeds = [seed for seed in first if seed in second]
-    per_trial = np.array([first[seed] - second[seed] for seed in seeds], dtype=float)
-    copies = is_copies(first) and is_copies(second)
-    outcomes = None if known and not copies else paired_outcomes([first, second])
-    if copies:
-        per_trial = per_trial[:1]
-        return _over_images(per_trial, *outcomes) if outcomes and seeds else _over_trials(per_trial, usual)
-    if known is None and (outcomes is None or len(seeds) < MIN_CROSSED):
-        return _over_trials(per_trial, usual)
-    found = floored(known or _difference(*(outcomes or ())))
+    per_trial = np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
+    if is_copies(first) and is_copies(second):
+        outcomes = paired_outcomes([first, second])
+        return _over_trials(per_trial[:1], usual) if outcomes is None else _over_images(per_trial[:1], *outcomes)
+    if known is None and len(per_trial) >= MIN_CROSSED and (outcomes := paired_outcomes([first, second])) is not None:
+        known = _difference(*outcomes)
+    return _over_trials(per_trial, usual) if known is None else _crossed(per_trial, floored(known))
+
+
+def _crossed(per_trial: np.ndarray, found: Estimate) -> Pair:
+    """Compare two configurations over trials and images."""
     p = float(2 * stats.t.sf(abs(found.mean) / found.error, found.degrees)) if abs(found.mean) > TOLERANCE else 1.0
     return Pair(per_trial, p, lambda level: _within(found.interval(level)), found, "crossed")
 

@@ -106,7 +106,7 @@ def _largest(best: int, others: list[int], covariance: np.ndarray) -> np.ndarray
     z, variances = _normal(covariance), np.diag(covariance)
     scale = _inverse(np.sqrt((variances[:, None] + variances - 2 * covariance).clip(0)))
     running = np.abs((z - z[best]) * scale[best][:, None]).max(0)
-    found = np.empty((len(others), z.shape[1]), np.float32)
+    found = np.empty((len(others), z.shape[1]))
     for place, own in enumerate(others):
         running = np.maximum(running, ((z - z[own]) * scale[own][:, None]).max(0))
         found[place] = running
@@ -114,14 +114,14 @@ def _largest(best: int, others: list[int], covariance: np.ndarray) -> np.ndarray
 
 
 def _normal(covariance: np.ndarray) -> np.ndarray:
-    """Return normal draws of a covariance, (k, draws), of a fixed seed."""
-    values, vectors = np.linalg.eigh(covariance)
-    draws = max(1000, min(DRAWS, WORK // len(covariance) ** 2))
-    normal = np.random.default_rng(0).standard_normal((len(covariance), draws), dtype=np.float32)
-    return (vectors * np.sqrt(values.clip(0))).astype(np.float32) @ normal
+    """Return normal draws of a covariance, (k, draws), of a fixed seed: the same on any machine to rounding."""
+    count = len(covariance)
+    jitter = 1e-10 * max(float(np.trace(covariance)), 1e-300) / count  # it may be singular
+    factor = np.linalg.cholesky(covariance + jitter * np.eye(count))
+    draws = max(1000, min(DRAWS, WORK // count**2))
+    return factor @ np.random.default_rng(0).standard_normal((count, draws))
 
 
 def _inverse(errors: np.ndarray) -> np.ndarray:
     """Return 1 / errors; 0 where an error is 0 or rounding."""
-    known = errors > 1e-6 * errors.max(initial=0)
-    return np.divide(1, errors, out=np.zeros_like(errors), where=known).astype(np.float32)
+    return np.divide(1, errors, out=np.zeros_like(errors), where=errors > 1e-6 * errors.max(initial=0))
