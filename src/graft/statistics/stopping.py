@@ -1,0 +1,213 @@
+"""Trials as needed: which configurations of a sweep get further trials, and when more trials cannot tell.
+
+Trials come in rounds, and every round ends with a look at the results. A test at 5 % at each look would find a
+difference among equals far more often than in 5 % of sweeps. Alpha spending (Lan and DeMets, Biometrika 70, 659, 1983)
+divides the 5 % among the looks: look l of L may spend
+
+    a_l = s(l / L) - s((l - 1) / L)    with    s(t) = LEVEL * ln(1 + (e - 1) t)
+
+which is their function of Pocock's type, with the look as its clock. The levels add up to LEVEL, and each is divided
+by the number of pairs that the sweep may compare. These are Bonferroni's sums, and hold whatever the looks have in
+common: all of them test on the same images, so that they share most of their error where images dominate.
+
+A pair's difference over n trials has the variance of the crossed design (crossed.py), of which trials and rest shrink
+with n, and images do not. A pair that is undecided gets more trials only if these could tell: the chance that it is
+told apart after m trials is the predictive power (Spiegelhalter, Freedman and Blackburn, Controlled Clinical Trials 7,
+8, 1986), with D now its mean difference and V_n the variance after n trials:
+
+    D_m ~ N(D, V_n - V_m),    told apart if |D_m| > z V_m^(1/2), or equal if |D_m| < margin - z V_m^(1/2)
+
+Stopping because a chance is small declares nothing, so it costs no error.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from graft.statistics.accuracies import Accuracies, Copies, Measured
+from graft.statistics.comparison import MIN_TRIALS, ranking
+from graft.statistics.crossed import Estimate, Parts, estimate
+from graft.statistics.intervals import LEVEL, TOLERANCE
+from graft.statistics.outcomes import aligned
+
+GROWTH = 1.5  # of the number of trials from look to look
+LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
+# More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
+NARROWEST = 0.9
+
+WORSE, EQUAL = "worse", "equal"
+ONLY_IMAGES = "only more test images could tell"
+ONLY_TRIALS = "more trials than trials_max could tell"
+
+
+def looks(least: int, most: int) -> list[int]:
+    """Return the number of trials at each look: from `least`, half as many again each time, to `most`.
+
+    >>> looks(6, 60)
+    [6, 9, 14, 21, 32, 48, 60]
+    """
+    sizes = [least]
+    while sizes[-1] < most:
+        sizes.append(min(math.ceil(sizes[-1] * GROWTH), most))
+    return sizes
+
+
+def levels(sizes: Sequence[int]) -> list[float]:
+    """Return the level that each look may spend; together LEVEL. Looks at fewer trials than a test needs spend none.
+
+    Args:
+        sizes: the number of trials at each look.
+    """
+    tests = [size >= MIN_TRIALS for size in sizes]
+    spent = [LEVEL * math.log1p((math.e - 1) * sum(tests[:count]) / max(1, sum(tests))) for count in range(len(sizes) + 1)]
+    return np.diff(spent).tolist()
+
+
+@dataclass(frozen=True)
+class Test:
+    """How pairs are tested at one look.
+
+    Attributes:
+        level: that each pair may spend at this look.
+        last_level: that each pair may spend at the last look, for predictions of more trials.
+        most: the largest number of trials.
+        margin: configurations that differ by less are equal; in [0, 1].
+    """
+
+    level: float
+    last_level: float
+    most: int
+    margin: float = 0.0
+
+
+@dataclass
+class Rounds:
+    """The rounds of a sweep: how many trials each configuration gets, and what each look has found.
+
+    Attributes:
+        sizes: number of trials at each look.
+        pairs: number of pairs of configurations that the sweep may compare.
+        margin: configurations that differ by less are equal; in [0, 1].
+        trials: the number of trials that each configuration shall have, by name.
+        out: those that get no more trials, each worse than the best or equal to it.
+        undecided: those that more trials could not tell from the best, each with what could.
+        going: those that get more trials: the best, and those which more trials could tell from it.
+        best: the one of the highest mean that is not out.
+        number: of looks so far.
+    """
+
+    sizes: Sequence[int]
+    pairs: int
+    margin: float
+    trials: dict[str, int]
+    out: dict[str, str] = field(default_factory=dict)
+    undecided: dict[str, str] = field(default_factory=dict)
+    going: list[str] = field(default_factory=list)
+    best: str = ""
+    number: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no configuration gets more trials."""
+        return self.number > 0 and (not self.going or self.number == len(self.sizes))
+
+    def look(self, configurations: Mapping[str, Accuracies]) -> None:
+        """Compare the configurations that are not out with the best of them, and give those that go on more trials.
+
+        Args:
+            configurations: the trials that each has so far, by name.
+        """
+        spent = [level / max(1, self.pairs) for level in levels(self.sizes)]
+        test = Test(spent[self.number], spent[-1], self.sizes[-1], self.margin)
+        left = {name: values for name, values in configurations.items() if name not in self.out}
+        self.best, *others = ranking(left)
+        self.undecided, self.going = {}, []
+        for name in others:
+            compared = difference(left[name], left[self.best])
+            verdict = _decide(compared, test)
+            if verdict:
+                self.out[name] = verdict
+                continue
+            others_could = _could_tell(compared, test)
+            if others_could is None:
+                self.going.append(name)
+            else:
+                self.undecided[name] = others_could
+        if len(configurations) == 1 and could_narrow(left[self.best]):
+            self.going = [self.best]
+        elif self.going:
+            self.going.insert(0, self.best)
+        self.number += 1
+        if not self.ended:
+            self.trials |= dict.fromkeys(self.going, self.sizes[self.number])
+
+
+def could_narrow(accuracies: Accuracies) -> bool:
+    """Return whether more trials of one configuration would narrow the 95 % interval of its mean by a tenth or more."""
+    if isinstance(accuracies, Copies):
+        return False
+    if len(accuracies) < 2 or not isinstance(accuracies, Measured) or np.isnan(accuracies.outcomes.values).any():
+        return True
+    found = estimate(accuracies.outcomes.values)
+    return found.parts.images < NARROWEST**2 * found.variance
+
+
+def difference(first: Accuracies, second: Accuracies) -> Estimate | None:
+    """Return the mean difference over the common trials; None if these cannot say how it would vary.
+
+    Where both know the same images it is for other trials and other images, otherwise for other trials.
+    """
+    if isinstance(first, Measured) and isinstance(second, Measured):
+        one, other = aligned([first.outcomes, second.outcomes])
+        values = one.values - other.values
+        if values.shape[0] > 1 and values.shape[1] > 1 and not np.isnan(values).any():
+            return estimate(values)
+    common = [seed for seed in first if seed in second]
+    if len(common) < 2 or (isinstance(first, Copies) and isinstance(second, Copies)):
+        return None
+    values = np.array([first[seed] - second[seed] for seed in common])
+    variance = float(values.var(ddof=1)) / len(values)
+    return Estimate(float(values.mean()), variance, len(values) - 1.0, Parts(variance, 0.0, 0.0), len(values), 1)
+
+
+def _decide(compared: Estimate | None, test: Test) -> str | None:
+    """Return whether a configuration is worse than the best or equal to it; None if that is undecided."""
+    if compared is None or compared.num_trials < MIN_TRIALS or test.level <= 0:
+        return None
+    if compared.error < TOLERANCE:  # the same difference in every trial, of one sign: the sign test
+        same = abs(compared.mean) < TOLERANCE
+        if same or 2.0 ** (1 - compared.num_trials) > test.level:
+            return EQUAL if same and test.margin > 0 else None
+    low, high = compared.interval(test.level)
+    if high < 0:
+        return WORSE
+    return EQUAL if -test.margin < low and high < test.margin else None
+
+
+def _could_tell(compared: Estimate | None, test: Test) -> str | None:
+    """Return what could tell a pair apart if not the trials that are left; None if these could."""
+    if compared is None:
+        return ONLY_IMAGES
+    if compared.num_trials >= test.most:
+        return ONLY_IMAGES if _chance(compared, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
+    if compared.num_trials < MIN_TRIALS or _chance(compared, test, test.most) >= LEAST_CHANCE:
+        return None
+    return ONLY_IMAGES if _chance(compared, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
+
+
+def _chance(compared: Estimate, test: Test, trials: float) -> float:
+    """Return the chance that a pair is told apart, or found equal, after some number of trials."""
+    parts = compared.parts
+    shrinking = parts.trials + parts.rest
+    after = parts.images + shrinking * compared.num_trials / trials
+    spread = math.sqrt(max(0.0, parts.images + shrinking - after)) + 1e-12
+    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(after)
+    apart = stats.norm.sf((bound - compared.mean) / spread) + stats.norm.cdf((-bound - compared.mean) / spread)
+    inside = test.margin - bound
+    if inside <= 0:
+        return float(apart)
+    ends = (np.array([-inside, inside]) - compared.mean) / spread
+    return float(apart + np.diff(stats.norm.cdf(ends))[0])
