@@ -94,7 +94,8 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("optimizer", "schedule"):
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]
-    compared = {key: value for key, value in config.items() if key not in NOT_COMPARED}
+    unused = () if config.get("trials") == "auto" else ("trials_min", "trials_max")
+    compared = {key: value for key, value in config.items() if key not in (*NOT_COMPARED, *unused)}
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
 

@@ -28,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: it is a folder, a broken link, too large, or no mapping.
         OSError: it cannot be read.
     """
-    _check_readable(path)
+    check_readable(path)
     try:
         content = json.loads(path.read_text())
     except RecursionError:
@@ -45,7 +45,7 @@ def read_history(path: Path) -> pandas.DataFrame:
         ValueError: it is damaged.
         OSError: it cannot be read.
     """
-    _check_readable(path)
+    check_readable(path)
     table = pandas.read_csv(path)
     missing = [column for column in HISTORY_COLUMNS if column not in table]
     if missing:
@@ -105,15 +105,20 @@ def check_trial_run(content: Mapping[str, Any]) -> None:
         raise _unexpected("trial_run", reasons, "a list of reasons")
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path, most: int = MAX_BYTES) -> None:
+    """Refuse anything but a regular file, or a link to one, of at most some bytes.
+
+    Raises:
+        ValueError: says what it is.
+    """
     if path.is_dir():
         raise ValueError("it is a folder")
     if not path.exists():
         raise ValueError("it is a link to a file that does not exist")
     if not path.is_file():
         raise ValueError("it is no regular file")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES // 2**20} MiB")
+    if path.stat().st_size > most:
+        raise ValueError(f"it has more than {most // 2**20} MiB")
 
 
 def _check_trial(where: str, trial: object) -> None:

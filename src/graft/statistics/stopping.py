@@ -118,11 +118,14 @@ class Rounds:
         """Compare the configurations that are not out with the best of them, and give those that go on more trials.
 
         Args:
-            configurations: the trials that each has so far, by name.
+            configurations: by name; only the trials that each shall have so far count. One that is missing has
+                failed, and gets no more.
         """
         spent = [level / max(1, self.pairs) for level in levels(self.sizes)]
         test = Test(spent[self.number], spent[-1], self.sizes[-1], self.margin)
-        left = {name: values for name, values in configurations.items() if name not in self.out}
+        left = {
+            name: _first(values, self.trials[name]) for name, values in configurations.items() if name not in self.out
+        }
         self.best, *others = ranking(left)
         self.undecided, self.going = {}, []
         for name in others:
@@ -171,6 +174,14 @@ def difference(first: Accuracies, second: Accuracies) -> Estimate | None:
     values = np.array([first[seed] - second[seed] for seed in common])
     variance = float(values.var(ddof=1)) / len(values)
     return Estimate(float(values.mean()), variance, len(values) - 1.0, Parts(variance, 0.0, 0.0), len(values), 1)
+
+
+def _first(accuracies: Accuracies, count: int) -> Accuracies:
+    """Return the first trials of a configuration."""
+    seeds = sorted(accuracies)[:count]
+    if isinstance(accuracies, Measured):
+        return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
+    return type(accuracies)((seed, accuracies[seed]) for seed in seeds)
 
 
 def _decide(compared: Estimate | None, test: Test) -> str | None:
