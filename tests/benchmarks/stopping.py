@@ -88,7 +88,8 @@ def modeled(means: list[float], images: int, draw: float = 0.25, image: float = 
 def stored(path: Path, names: list[str], images: int) -> tuple[Draw, np.ndarray]:
     """Return a source of sweeps from stored outcomes, and each configuration's mean."""
     with np.load(path) as file:
-        matrices = np.stack([file[name] for name in names])
+        fits = min(len(file[name]) for name in names)
+        matrices = np.stack([file[name][:fits] for name in names])
 
     def sweep(generator: np.random.Generator) -> np.ndarray:
         rows = generator.choice(matrices.shape[1], MOST, replace=False)

@@ -75,6 +75,7 @@ class Plan:
         uses_sklearn: whether scikit-learn fits the heads, instead of training.
         phases: the phases in their order.
         datamodule: each trial's images.
+        first_trial: number of the first trial; those before it have finished in earlier rounds.
         regularize: the regularizers.
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
@@ -107,6 +108,7 @@ class Plan:
     uses_sklearn: bool
     phases: list[PlannedPhase]
     datamodule: SmallDataModule
+    first_trial: int
     regularize: Regularize
     class_weights: str | None
     val_every: int

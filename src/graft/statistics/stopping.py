@@ -192,10 +192,10 @@ def _decide(compared: Estimate | None, test: Test) -> str | None:
         same = abs(compared.mean) < TOLERANCE
         if same or 2.0 ** (1 - compared.num_trials) > test.level:
             return EQUAL if same and test.margin > 0 else None
-    low, high = compared.interval(test.level)
-    if high < 0:
-        return WORSE
-    return EQUAL if -test.margin < low and high < test.margin else None
+    low, high = compared.interval(2 * test.level)  # two one-sided tests, of which only one can err
+    if -test.margin < low and high < test.margin:
+        return EQUAL
+    return WORSE if compared.interval(test.level)[1] < 0 else None
 
 
 def _could_tell(compared: Estimate | None, test: Test) -> str | None:
@@ -215,7 +215,7 @@ def _chance(compared: Estimate, test: Test, trials: float) -> float:
     shrinking = parts.trials + parts.rest
     after = parts.images + shrinking * compared.num_trials / trials
     spread = math.sqrt(max(0.0, parts.images + shrinking - after)) + 1e-12
-    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(after)
+    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(after) + TOLERANCE
     apart = stats.norm.sf((bound - compared.mean) / spread) + stats.norm.cdf((-bound - compared.mean) / spread)
     inside = test.margin - bound
     if inside <= 0:

@@ -56,7 +56,7 @@ class SweepCallback(Callback):
             str(config.hydra.sweep.subdir)
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
-            if config.sweep is None and runs_in_this_process(config.hydra.launcher):
+            if config.sweep is None:
                 keep_composed(jobs)
             end_on_signals(lambda: show_so_far(config), left_running(config.hydra.launcher))
 
@@ -65,9 +65,14 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report.show import show_sweep
+        from graft.sweeps.rounds import read_ended
 
         with stop_on_error(explain):
-            if show_sweep(Path(config.hydra.sweep.dir), config.report.baseline):
+            folder = Path(config.hydra.sweep.dir)
+            failed = show_sweep(folder, config.report.baseline)
+            if config.trials == "auto" and (ended := read_ended(folder)):
+                print(ended)
+            if failed:
                 sys.exit(1)
 
 
