@@ -115,20 +115,25 @@ class Dataset(ABC):
         return torch.cat(train), torch.cat(val)
 
     def account(self) -> dict[str, Any]:
-        """Return how many files were found, used, and ignored for which reason; empty for images in memory.
+        """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
 
-        `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if they are
-        used; `by_class` has each small class's images in a draw and in the test set.
+        `pool` is the number of images that a draw chooses from; `draws_vary` says whether different seeds may choose
+        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set.
+        Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
+        they are used.
         """
-        if not isinstance(self.images, ImageFiles):
-            return {}
-        used = sum(map(len, (self.big, *self.pool, self.val, self.test)))
-        tested = self.images.labels[self.test]
+        tested, pool = self.images.labels[self.test], [len(each) for each in self.pool]
         by_class = {
             "small": dict(zip(self.class_names, self.counts, strict=True)),
+            "pool": dict(zip(self.class_names, pool, strict=True)),
             "test": {self.images.classes[label]: int((tested == label).sum()) for label in self.small_classes},
         }
-        return account(self.images, self.duplicates, self.drops_duplicates, used) | {"by_class": by_class}
+        vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
+        drawn = {"pool": sum(pool), "draws_vary": vary, "by_class": by_class}
+        if not isinstance(self.images, ImageFiles):
+            return drawn
+        used = sum(map(len, (self.big, *self.pool, self.val, self.test)))
+        return account(self.images, self.duplicates, self.drops_duplicates, used) | drawn
 
     def _counts(self, per_class: int | None, total: int | None) -> list[int]:
         """Return how many images each small class gives to a draw."""

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
             be 0: the rank then gets another rank's image, so that all ranks take the same steps, and does not count it.
         weight: factor for this rank's mean loss, such that averaging over ranks gives the mean loss of the whole batch.
         first: position of this rank's first image in the whole batch.
+        rows: positions of the images in the loader's inputs, in the shape of `labels`; None: they are not known.
     """
 
     inputs: torch.Tensor
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     num_counted: int | None = None
     weight: float = 1.0
     first: int = 0
+    rows: torch.Tensor | None = None
 
 
 class Share(NamedTuple):
@@ -96,7 +98,8 @@ class TrialLoader:
             count = share_end - share_start
             weight = self.share.world_size * count / (end - start)
             inputs = self.augmented(inputs).unflatten(0, rows[:, part].shape)
-            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight, share_start - start)
+            first = share_start - start
+            yield Batch(inputs, labels[:, part], self.split, self.stored, count, weight, first, rows[:, part])
 
     def epoch_rows(self) -> torch.Tensor:
         """Return the order of the next epoch's inputs, (trials, length), on the inputs' device."""

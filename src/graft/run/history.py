@@ -10,6 +10,7 @@ import pandas
 import torch
 
 from graft.training.logger import EVENTS, band, curves
+from graft.training.metrics import Outcomes
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 # Prefix of each final split's metrics; test-time augmentation overrides the plain result.
@@ -17,9 +18,14 @@ FINAL_SPLITS = {"test": "", "val": "val_", "test_views": "", "val_views": "val_"
 
 
 class JobHistory:
-    """Every trial's value of each (split, metric, epoch); epochs count from 1, over all phases."""
+    """Every trial's value of each (split, metric, epoch); epochs count from 1, over all phases.
+
+    Attributes:
+        outcomes: what the trials of each fit said of each image of the final test, by the split's prefix in results.
+    """
 
     def __init__(self):
+        self.outcomes: dict[str, list[tuple[range, Outcomes]]] = {}
         self._values: dict[tuple[str, str, int], dict[int, float]] = {}
         self._counts: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}  # correct images, and images
 
@@ -29,6 +35,7 @@ class JobHistory:
         history: Mapping[tuple[str, str, int], torch.Tensor],
         correct: Mapping[tuple[str, int], torch.Tensor],
         images: Mapping[tuple[str, int], int],
+        outcomes: Mapping[str, Outcomes] | None = None,
     ) -> None:
         """Add what one fit has found, each as `TransferModule` has it.
 
@@ -37,7 +44,11 @@ class JobHistory:
             history: their metrics.
             correct: their numbers of correct images.
             images: the number of images of each pass.
+            outcomes: what they said of each image of the final test, by split.
         """
+        final = {prefix: outcomes[split] for split, prefix in FINAL_SPLITS.items() if outcomes and split in outcomes}
+        for prefix, found in final.items():
+            self.outcomes.setdefault(prefix, []).append((trials, found))
         for key, values in history.items():
             # Six decimals: the precision of a 32-bit float, without its noise.
             rounded = (round(value, 6) for value in values.tolist())

@@ -30,13 +30,13 @@ from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, clear_attempts, clear_folder, versions, write_files
+from graft.run.result import Clock, SingleTrial, clear_attempts, clear_folder, versions, write_files
 from graft.seed import seeded
 from graft.statistics.accuracies import accuracies, num_images
 from graft.statistics.comparison import summary
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
-from graft.training.transfer import SingleTrial, TransferModule, parameter_counts
+from graft.training.transfer import TransferModule
 
 log = logging.getLogger("graft")
 
@@ -214,7 +214,7 @@ class Job:
     def _add(self, trials: range, transfer: TransferModule) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
         self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
-        self.history.add(trials, transfer.history, transfer.correct, transfer.images)
+        self.history.add(trials, transfer.history, transfer.correct, transfer.images, transfer.outcomes)
         for position, trial in enumerate(trials):
             self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
@@ -238,7 +238,7 @@ class Job:
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "lr": self.lr,
             "accuracy": summary(finished, num_images(counted)),
-            "parameters": parameter_counts(example),
+            "parameters": example.parameter_counts(),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
             "versions": versions(),

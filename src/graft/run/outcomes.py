@@ -38,3 +38,205 @@ The file's metadata has one key, `graft`, a JSON object:
 
 The files' bytes depend on nothing else: a repeated run writes the same.
 """
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import torch
+from safetensors.numpy import save
+
+from graft.data.listing import hashes, names
+from graft.files import write_bytes, write_text
+from graft.job_folder import IMAGES, OUTCOMES
+from graft.report.outcome_files import FORMAT, checksum, images_checksum
+from graft.report.outcomes import SplitOutcomes, StoredOutcomes, of_label
+from graft.run.history import JobHistory
+from graft.run.plan import Plan
+from graft.training.metrics import Outcomes
+
+LIMIT = 2**26  # bytes of all classes' probabilities; beyond, only those of the true classes are stored
+FIXED = ["path", "hash", "class", "group"]  # of an image, whatever the trials
+
+
+def keeps_all_classes(plan: Plan) -> bool:
+    """Return whether a job's trials keep the probability of each class."""
+    rows = plan.datamodule.rows
+    return _within_limit(len(plan.seeds), rows["test"].shape[1] + rows["val"].shape[1], len(plan.data.class_names))
+
+
+def collect(plan: Plan, history: JobHistory, results: Sequence[Mapping[str, Any]]) -> StoredOutcomes:
+    """Return what a job's finished trials said of its images.
+
+    Args:
+        plan: the job's.
+        history: of all its trials.
+        results: each trial's final metrics; one with an error has failed.
+    """
+    finished = [trial for trial, result in enumerate(results) if "error" not in result]
+    splits = {prefix: _of_split(plan, fits, finished) for prefix, fits in history.outcomes.items()}
+    test, val = splits[""], splits.get("val_")
+    return StoredOutcomes(
+        seeds=[plan.seeds[trial] for trial in finished],
+        classes=plan.data.class_names,
+        views=plan.augment.test_views or 1 if plan.augment else 1,
+        images=_images(plan, finished, test, val),
+        test=test,
+        val=val,
+    )
+
+
+def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> None:
+    """Write `images.csv` and `outcomes.safetensors` into a job's folder.
+
+    Args:
+        folder: the job's.
+        outcomes: of its finished trials.
+        identity: the job's, as in its result.
+    """
+    tensors = {**_tensors("", outcomes.test), **_tensors("val_", outcomes.val)}
+    for name in ("label", "image"):
+        tensors[name] = tensors[name][0] if outcomes.test.shared else tensors[name]
+    about = {
+        "format": FORMAT,
+        "seeds": outcomes.seeds,
+        "classes": outcomes.classes,
+        "views": outcomes.views,
+        "identity": identity,
+        "images": images_checksum(outcomes.images),
+        "sha256": checksum(tensors),
+    }
+    write_text(folder / IMAGES, outcomes.images.to_csv(lineterminator="\n"))
+    # One key: safetensors writes several in a random order.
+    write_bytes(folder / OUTCOMES, save(tensors, {"graft": json.dumps(about, sort_keys=True)}))
+
+
+def merge(first: StoredOutcomes, second: StoredOutcomes) -> StoredOutcomes:
+    """Return the outcomes of both, of one job's trials with different seeds: what a run of all of them would store.
+
+    Raises:
+        ValueError: they are of other classes, views or images, or have a seed in common.
+    """
+    if (first.classes, first.views) != (second.classes, second.views):
+        raise ValueError("the outcomes have other classes or other views of the images")
+    twice = sorted(set(first.seeds) & set(second.seeds))
+    if twice:
+        raise ValueError(f"both outcomes have a trial of seed {twice[0]}")
+    if (first.val is None) != (second.val is None):
+        raise ValueError("one of the outcomes has no validation images")
+    if first.test.shared and second.test.shared and not np.array_equal(first.test.image, second.test.image):
+        raise ValueError("the outcomes have other test images")
+    seeds, images = first.seeds + second.seeds, _merged_images(first.images, second.images)
+    test = _joined(first.test, second.test)
+    val = None if first.val is None or second.val is None else _joined(first.val, second.val)
+    number = test.prediction.shape[1] + (0 if val is None else val.prediction.shape[1])
+    if not _within_limit(len(seeds), number, len(first.classes)):
+        test, val = replace(test, probability=None), val and replace(val, probability=None)
+    images["split"] = _split_names(images.index.to_numpy(), images["draws"].to_numpy(), test, val)
+    return StoredOutcomes(seeds, first.classes, first.views, images, test, val)
+
+
+def _within_limit(trials: int, images: int, classes: int) -> bool:
+    return trials * images * classes * np.dtype(np.float16).itemsize <= LIMIT
+
+
+def _of_split(plan: Plan, fits: Sequence[tuple[range, Outcomes]], finished: Sequence[int]) -> SplitOutcomes:
+    """Return one split's outcomes, of the finished trials.
+
+    Args:
+        plan: the job's.
+        fits: what the trials of each fit said.
+        finished: the trials that finished.
+    """
+    datamodule, number = plan.datamodule, len(plan.data.class_names)
+    rows = torch.cat([found.rows.expand(len(trials), -1) for trials, found in fits])[finished]
+    rows = rows[:1] if (rows == rows[0]).all() else rows
+    prediction = torch.cat([found.predictions for _, found in fits])[finished].numpy()
+    probability = torch.cat([found.probabilities for _, found in fits])[finished].numpy()
+    kind = np.min_scalar_type(number - 1)
+    label = datamodule.labels[rows].numpy().astype(kind)
+    whole = probability.shape[2] == number
+    return SplitOutcomes(
+        prediction=prediction.astype(kind),
+        label=label,
+        image=datamodule.images[rows].numpy().astype(np.int32),
+        probability_of_label=of_label(probability, label) if whole else probability[..., 0],
+        probability=probability if whole else None,
+    )
+
+
+def _images(plan: Plan, finished: Sequence[int], test: SplitOutcomes, val: SplitOutcomes | None) -> pandas.DataFrame:
+    """Return the images of the finished trials, by number."""
+    images, datamodule = plan.data.images, plan.datamodule
+    trained = datamodule.train_images[datamodule.rows["train"][finished]].numpy().ravel()
+    used = [trained, test.image.ravel(), *([] if val is None else [val.image.ravel()])]
+    numbers = np.unique(np.concatenate(used))
+    draws = np.bincount(trained, minlength=numbers[-1] + 1)[numbers]
+    columns = {
+        "path": names(images, numbers.tolist()),
+        "hash": hashes(images, numbers.tolist()),
+        "class": [images.classes[label] for label in images.labels[torch.from_numpy(numbers)].tolist()],
+        "group": "",
+        "split": _split_names(numbers, draws, test, val),
+        "draws": draws,
+    }
+    return pandas.DataFrame(columns, index=pandas.Index(numbers, name="number"))
+
+
+def _split_names(numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes, val: SplitOutcomes | None) -> np.ndarray:
+    """Return the split of each image, (images,), from their numbers and draws."""
+    tested, validated = (np.isin(numbers, [] if split is None else split.image) for split in (test, val))
+    return np.select([tested, validated & (draws > 0), validated], ["test", "train+val", "val"], "train")
+
+
+def _tensors(prefix: str, split: SplitOutcomes | None) -> dict[str, np.ndarray]:
+    """Return one split's tensors by name; none without the split."""
+    if split is None:
+        return {}
+    tensors = {"prediction": split.prediction, "label": split.label, "image": split.image}
+    if split.probability is None:
+        tensors["probability_of_label"] = split.probability_of_label
+    else:
+        tensors["probability"] = split.probability
+    return {prefix + name: np.ascontiguousarray(value) for name, value in tensors.items()}
+
+
+def _joined(first: SplitOutcomes, second: SplitOutcomes) -> SplitOutcomes:
+    """Return two splits' outcomes, the first one's trials before the second one's."""
+    if first.image.shape[1] != second.image.shape[1]:
+        raise ValueError(f"the trials have {first.image.shape[1]} and {second.image.shape[1]} images of a split")
+    parts = (first, second)
+    shared = first.shared and second.shared and np.array_equal(first.image, second.image)
+    label, image = first.label, first.image
+    if not shared:
+        label = np.concatenate([np.broadcast_to(part.label, part.prediction.shape) for part in parts])
+        image = np.concatenate([np.broadcast_to(part.image, part.prediction.shape) for part in parts])
+    whole = [part.probability for part in parts if part.probability is not None]
+    return SplitOutcomes(
+        prediction=np.concatenate([part.prediction for part in parts]),
+        label=label,
+        image=image,
+        probability_of_label=np.concatenate([part.probability_of_label for part in parts]),
+        probability=np.concatenate(whole) if len(whole) == len(parts) else None,
+    )
+
+
+def _merged_images(first: pandas.DataFrame, second: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the images of both, with the draws of all trials.
+
+    Raises:
+        ValueError: an image of both is another one in each.
+    """
+    numbers = first.index.intersection(second.index)
+    other = (first.loc[numbers, FIXED] != second.loc[numbers, FIXED]).any(axis=1).to_numpy()
+    if other.any():
+        raise ValueError(
+            f"image {numbers[other][0]} of the outcomes is not the same: it has another path, hash or class"
+        )
+    both = pandas.concat([first, second])
+    merged = both[~both.index.duplicated()].sort_index()
+    return merged.assign(draws=both["draws"].groupby(level=0).sum())

@@ -10,6 +10,7 @@ from torch import nn
 
 from graft.data.datamodule import SmallDataModule
 from graft.model.stages import Weights
+from graft.run.outcomes import keeps_all_classes
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves
@@ -93,6 +94,7 @@ class PhaseRun:
         """
         plan, datamodule, number = self.plan, self.datamodule.chunk(trials), self.planned.index + 1
         transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), datamodule)
+        transfer.keeps_all_classes = keeps_all_classes(plan)
         in_chunks = plan.first_trial > 0 or any(len(planned.chunks) > 1 for planned in plan.phases)
         first, last = (plan.first_trial + trial for trial in (trials.start, trials.stop - 1))
         name = f"trials_{first}-{last}"

@@ -1,4 +1,4 @@
-"""The files of a finished job: weights.safetensors with model.yaml, history.csv, and result.json, written last."""
+"""The files of a finished job: weights, outcomes, history.csv, and result.json, written last."""
 
 import json
 import platform
@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from torch import nn
@@ -20,8 +21,10 @@ from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors,
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.run.history import JobHistory
+from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
 from graft.training.logger import EVENTS, log_final
+from graft.training.tune import freeze
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
 
@@ -80,6 +83,7 @@ def write_files(
         return
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
+    write_outcomes(folder, collect(plan, history, content["trials"]), content["identity"])
     write_result(folder, history, content)
 
 
@@ -112,6 +116,22 @@ def _log_hyperparameters(folder: Path, content: dict[str, Any]) -> None:
         key: value for key, value in result_config(content["config"]).items() if isinstance(value, str | int | float)
     }
     log_final(folder, {**knobs, **content["choices"]}, content["accuracy"])
+
+
+class SingleTrial(pl.LightningModule):
+    """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
+
+    def __init__(self, frozen: nn.Module, network: nn.Module):
+        super().__init__()
+        self.frozen = frozen
+        self.network = network
+        freeze(self.frozen)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Count the parameters: total, trainable and frozen."""
+        total = sum(parameter.numel() for parameter in self.parameters())
+        trainable = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        return {"total": total, "trainable": trainable, "frozen": total - trainable}
 
 
 def kept_trials(keep: str, results: Sequence[dict[str, Any]], history: JobHistory) -> list[int]:

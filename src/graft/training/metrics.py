@@ -8,6 +8,20 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from graft.ranks import all_gather
 
 
+class Outcomes(NamedTuple):
+    """What each trial said of each image of a pass, on the CPU; images are sorted by their rows.
+
+    Attributes:
+        rows: as `Batch` has them, (trials, images), or (1, images) if all trials share them.
+        predictions: classes, (trials, images), as `Pass.correct` counts them.
+        probabilities: of each class, (trials, images, classes), or of the true class, (trials, images, 1); float16.
+    """
+
+    rows: torch.Tensor
+    predictions: torch.Tensor
+    probabilities: torch.Tensor
+
+
 class Pass(NamedTuple):
     """What one pass over a split found.
 
@@ -15,11 +29,13 @@ class Pass(NamedTuple):
         metrics: each trial's, (trials,), by name.
         correct: number of images that each trial classified correctly, (trials,).
         images: number of images that the pass saw, of each trial.
+        outcomes: what was kept of each image; None: nothing.
     """
 
     metrics: dict[str, torch.Tensor]
     correct: torch.Tensor
     images: int
+    outcomes: Outcomes | None = None
 
 
 class EpochMetrics:
@@ -30,11 +46,26 @@ class EpochMetrics:
 
     def __init__(self):
         self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self.kept: list[tuple[torch.Tensor, torch.Tensor]] = []  # rows and probabilities of each step
 
     def add(self, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a step: losses (trials, batch), logits (trials, batch, classes), labels (trials, batch)."""
         self.num_classes = logits.shape[-1]
         self.steps.append((losses, logits.argmax(-1), labels))
+
+    def keep(self, rows: torch.Tensor, logits: torch.Tensor, all_classes: bool) -> None:
+        """Keep what the trials said of the images of the step that was just added, in the CPU's memory.
+
+        Args:
+            rows: the images', (trials, batch) or (1, batch).
+            logits: (trials, batch, classes).
+            all_classes: whether to keep each class's probability, rather than the true class's only.
+        """
+        probabilities = logits.softmax(-1, dtype=torch.float32).half()
+        if not all_classes:
+            labels = self.steps[-1][2]
+            probabilities = probabilities.gather(2, labels[..., None])
+        self.kept.append((rows, probabilities.cpu()))
 
     def compute(self, by_class: bool) -> Pass:
         """Return each trial's mean loss and accuracy, in [0, 1], both (trials,), and counts, over all ranks' images.
@@ -56,7 +87,24 @@ class EpochMetrics:
         metrics = {"loss": losses.mean(1), "accuracy": accuracy}
         if by_class:
             metrics |= class_balanced_metrics(predictions, labels, self.num_classes)
-        return Pass(metrics, (predictions == labels).sum(1), labels.shape[1])
+        return Pass(metrics, (predictions == labels).sum(1), labels.shape[1], self._outcomes(predictions))
+
+    def _outcomes(self, predictions: torch.Tensor) -> Outcomes | None:
+        """Return what was kept, of all ranks' images.
+
+        Args:
+            predictions: all ranks', (trials, images), in the order of ranks.
+        """
+        if not self.kept:
+            return None
+        device = predictions.device  # on which the ranks exchange values
+        rows, probabilities = (
+            all_gather(torch.cat(parts, 1).to(device), 1).cpu() for parts in zip(*self.kept, strict=True)
+        )
+        rows, order = rows.sort(1)
+        order = order.expand(len(predictions), -1)
+        places = order[..., None].expand(-1, -1, probabilities.shape[2])
+        return Outcomes(rows, predictions.cpu().gather(1, order), probabilities.gather(1, places))
 
 
 def class_balanced_metrics(

@@ -14,7 +14,7 @@ from graft.data.loader import Batch
 from graft.model.dropout import Masks
 from graft.training.logger import band
 from graft.training.loss_scale import LossScale
-from graft.training.metrics import EpochMetrics
+from graft.training.metrics import EpochMetrics, Outcomes
 from graft.training.regularize import Objective, weight_decay_groups
 from graft.training.trials import TrialStack
 from graft.training.tune import Phase, freeze
@@ -39,6 +39,8 @@ class TransferModule(pl.LightningModule):
         history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
         correct: number of images that each trial classified correctly, (trials,), of each (split, epoch).
         images: number of images that the pass saw, of each (split, epoch).
+        outcomes: what the trials said of each image of the final test, by split.
+        keeps_all_classes: whether `outcomes` have each class's probability, rather than the true class's only.
         loss_scale: each trial's factor of its loss if the precision is 16-mixed.
         resumed: whether some of the epochs were trained by an earlier run.
 
@@ -72,6 +74,8 @@ class TransferModule(pl.LightningModule):
         self.history: dict[tuple[str, str, int], torch.Tensor] = {}
         self.correct: dict[tuple[str, int], torch.Tensor] = {}
         self.images: dict[tuple[str, int], int] = {}
+        self.outcomes: dict[str, Outcomes] = {}
+        self.keeps_all_classes = True
         self.loss_scale: LossScale | None = None
         self._loaded_scale: dict[str, torch.Tensor] | None = None
         self.resumed = False
@@ -163,10 +167,10 @@ class TransferModule(pl.LightningModule):
         self.evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self.evaluate(batch)
+        self.evaluate(batch, keep=True)
 
-    def evaluate(self, batch: Batch) -> torch.Tensor:
-        """Record a batch's losses and predictions; return each image's loss, (trials, batch)."""
+    def evaluate(self, batch: Batch, keep: bool = False) -> torch.Tensor:
+        """Record a batch's losses and predictions, `keep` its outcomes; return each image's loss, (trials, batch)."""
         logits, labels = self(batch), batch.labels
         if logits.shape[1] > labels.shape[1]:  # test-time augmentation: average the views' probabilities
             # (trials, views * batch, classes) to (trials, batch, classes). The 1/views factor is omitted: it cancels
@@ -174,14 +178,17 @@ class TransferModule(pl.LightningModule):
             logits = logits.unflatten(1, (-1, labels.shape[1])).log_softmax(-1).logsumexp(1)
         labels = labels.expand(len(logits), -1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-        self._record_batch(batch, losses, logits, labels)
+        self._record_batch(batch, losses, logits, labels, keep)
         return losses
 
-    def _record_batch(self, batch: Batch, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def _record_batch(
+        self, batch: Batch, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, keep: bool = False
+    ) -> None:
         counted = slice(batch.num_counted)  # each image is counted by one rank
-        self._passes.setdefault(batch.split, EpochMetrics()).add(
-            losses[:, counted].detach(), logits[:, counted].detach(), labels[:, counted]
-        )
+        found = self._passes.setdefault(batch.split, EpochMetrics())
+        found.add(losses[:, counted].detach(), logits[:, counted].detach(), labels[:, counted])
+        if keep and batch.rows is not None:
+            found.keep(batch.rows[:, counted], logits[:, counted], self.keeps_all_classes)
 
     def on_train_epoch_end(self) -> None:
         self._finish_passes()
@@ -208,6 +215,8 @@ class TransferModule(pl.LightningModule):
             points: dict[str, float] = {}
             found = self._passes.pop(split).compute(by_class=split != "train")
             self.correct[split, epoch], self.images[split, epoch] = found.correct, found.images
+            if found.outcomes is not None:
+                self.outcomes[split] = found.outcomes
             for metric, values in found.metrics.items():
                 before = self.history.get((split, metric, epoch))
                 if before is None or not torch.equal(before.to(values.device), values):
@@ -231,20 +240,3 @@ class TransferModule(pl.LightningModule):
             return ""
         of_epochs = f" ({images:,} in each of {epochs} epochs)" if epochs > 1 else ""
         return f"saw {total:,} of {planned:,} images{of_epochs}"
-
-
-class SingleTrial(pl.LightningModule):
-    """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
-
-    def __init__(self, frozen: nn.Module, network: nn.Module):
-        super().__init__()
-        self.frozen = frozen
-        self.network = network
-        freeze(self.frozen)
-
-
-def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Count a model's parameters: total, trainable and frozen."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return {"total": total, "trainable": trainable, "frozen": total - trainable}
