@@ -73,11 +73,11 @@ def test_a_configuration_that_is_worse_gets_no_more_and_ends_the_rounds_of_two()
 
 def test_an_undecided_pair_goes_on_where_trials_are_what_differs():
     draws = np.random.default_rng(0).normal(0, 0.06, (2, 60, 1))
-    first, second = (np.random.default_rng(1).random((60, 400)) < 0.7 + shift for shift in draws + [[[0.03]], [[0]]])
-    found = rounds("first", "second", "bad")
-    found.look(
-        {"first": measured(first), "second": measured(second), "bad": measured(outcomes(60, 400, 0.3, seed=2))}
+    first, second = (
+        np.random.default_rng(1).random((60, 400)) < 0.7 + shift for shift in draws + np.array([[[0.03]], [[0]]])
     )
+    found = rounds("first", "second", "bad")
+    found.look({"first": measured(first), "second": measured(second), "bad": measured(outcomes(60, 400, 0.3, seed=2))})
     assert found.out == {"bad": WORSE}
     assert sorted(found.going) == ["first", "second"]
     assert found.trials == {"first": 9, "second": 9, "bad": 6}
@@ -108,7 +108,7 @@ def test_a_small_difference_that_no_allowed_number_of_trials_shows_is_said_to_ne
 def test_configurations_within_the_margin_are_equal():
     both = outcomes(60, 2000, 0.8, easy=0.3)
     other = both ^ (np.random.default_rng(5).random(both.shape) < 0.002)
-    for margin, verdict in ((0.02, {"other": EQUAL}), (0.0, {})):
+    for margin, verdict in ((0.02, {"other": EQUAL}), (0.0, {"other": WORSE})):
         found = rounds("both", "other", margin=margin)
         found.look({"both": measured(both), "other": measured(np.minimum(both, other))})
         assert found.out == verdict
@@ -127,8 +127,8 @@ def test_only_the_trials_of_the_round_count_so_that_a_sweep_that_starts_again_de
     first, second = measured(outcomes(60, 300, 0.8)), measured(outcomes(60, 300, 0.77, seed=1))
     again, fresh = rounds("first", "second"), rounds("first", "second")
     again.look({"first": first, "second": second})
-    images = np.arange(300)
-    fresh.look({"first": Measured(first.outcomes.select(range(6), images)), "second": Measured(second.outcomes.select(range(6), images))})
+    six = [Measured(one.outcomes.select(range(6), np.arange(300))) for one in (first, second)]
+    fresh.look({"first": six[0], "second": six[1]})
     assert again == fresh
 
 

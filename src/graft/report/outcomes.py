@@ -16,6 +16,8 @@ import pandas
 from graft.job_folder import IMAGES, OUTCOMES, RESULT
 from graft.report.job_files import check_result, read_json
 from graft.report.outcome_files import read_images, read_tensors
+from graft.statistics.accuracies import Accuracies, Copies, Measured
+from graft.statistics.outcomes import Outcomes
 
 TOLERANCE = 2e-3  # of probabilities that float16 has rounded
 TENSORS = ("prediction", "probability", "probability_of_label", "label", "image")
@@ -93,6 +95,31 @@ def read_outcomes(folder: Path) -> StoredOutcomes | None:
             _check_listed(split, outcomes, stored)
     _check_belongs(folder / RESULT, stored, about["identity"])
     return stored
+
+
+def measured(found: Accuracies, stored: StoredOutcomes | None, metric: str = "accuracy") -> Accuracies:
+    """Return a job's accuracies with what they say of each image, where that is stored and all trials share the images.
+
+    Args:
+        found: the finished trials' accuracies by seed.
+        stored: of the same trials.
+        metric: accuracy or val_accuracy.
+    """
+    split = stored and (stored.val if metric == "val_accuracy" else stored.test)
+    if not stored or not split or not split.shared:
+        return found
+    listed = stored.images.loc[split.image[0]]
+    groups = listed["group"].to_numpy(str)
+    return Measured(
+        Outcomes(
+            seeds=tuple(stored.seeds),
+            images=listed["hash"].to_numpy(str),
+            values=split.correct.astype(float),
+            labels=split.label[0],
+            groups=groups if groups.all() else None,
+            copies=isinstance(found, Copies),
+        )
+    )
 
 
 def of_label(probability: np.ndarray, label: np.ndarray) -> np.ndarray:

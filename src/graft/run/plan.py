@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -145,6 +146,18 @@ class Plan:
     def epochs(self) -> int:
         """Number of epochs of all phases together."""
         return sum(planned.phase.epochs or 0 for planned in self.phases)
+
+    def pretrained(self, cache: Path) -> Backbone:
+        """Return the backbone with the weights of its source.
+
+        Args:
+            cache: the folder of stored pre-trainings.
+        """
+        weights = self.source.weights(self.backbone, self.data, self.trainer, cache)
+        backbone = self.backbone()
+        if weights is not None:
+            backbone.load_state_dict(weights)
+        return backbone
 
     def network(self, seed: int, phase: Phase, stages: nn.Module) -> nn.Module:
         """Return the network that one trial trains in a phase, as it is before the first step of the first phase.

@@ -17,12 +17,16 @@ from torch import nn
 
 import graft
 from graft.config.identity import result_config
+from graft.errors import GraftError
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.run.history import JobHistory
 from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
+from graft.run.rounds import Earlier
+from graft.statistics.accuracies import accuracies, num_images
+from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
 from graft.training.tune import freeze
 
@@ -47,9 +51,10 @@ class Clock:
         return {"total": time.perf_counter() - self._start, **self._parts}
 
 
-def clear_folder(folder: Path) -> None:
-    """Remove the files of an earlier run: curves, failure, trial run, incomplete files."""
-    shutil.rmtree(folder / EVENTS, ignore_errors=True)
+def clear_folder(folder: Path, curves: bool = True) -> None:
+    """Remove the files of an earlier run: curves, unless they are to stay, failure, trial run, incomplete files."""
+    if curves:
+        shutil.rmtree(folder / EVENTS, ignore_errors=True)
     clear_attempts(folder)
     remove_leftovers(folder)
 
@@ -67,24 +72,51 @@ def write_files(
     content: dict[str, Any],
     frozen: nn.Module,
     learned: Mapping[int, Weights],
-) -> None:
+    earlier: Earlier | None = None,
+) -> dict[str, Any]:
     """Write a finished job's files, or only a trial run's `trial_run.json`: files of an earlier, finished run stay.
 
     Args:
         folder: the job's.
         plan: the job's.
         history: every trial's metrics of every epoch.
-        content: of the result.
+        content: of the result, but for the mean accuracy.
         frozen: preprocessing and frozen stages of the last phase.
         learned: state dicts of the trials' networks, by trial.
+        earlier: finished trials of the job; the others then are those that a round adds.
+
+    Returns:
+        The content of the result, of all trials.
     """
-    if "trial_run" in content:
+    outcomes = collect(plan, history, content["trials"])
+    weights = {plan.seeds[trial]: found for trial, found in learned.items()}
+    trial_run = "trial_run" in content
+    if earlier is not None and not trial_run:
+        content, outcomes = earlier.with_content(content), earlier.with_outcomes(outcomes)
+        history, weights = earlier.with_history(history), earlier.weights | weights
+        history.draw(folder, ("train", *plan.datamodule.curves))
+    content["accuracy"] = summary(list(accuracies(content).values()), num_images(content))
+    if trial_run:
         write_text(folder / TRIAL_RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        return
+        return content
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
-    write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
-    write_outcomes(folder, collect(plan, history, content["trials"]), content["identity"])
+    seeds = [content["trials"][trial]["seed"] for trial in kept]
+    if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
+        write_model(folder, plan, content["config"], frozen, {seed: weights[seed] for seed in seeds})
+    write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
+    return content
+
+
+def check_any_finished(results: Sequence[Mapping[str, Any]], lr: float | str) -> None:
+    """Refuse a job none of whose trials finished.
+
+    Raises:
+        GraftError: all trials failed.
+    """
+    if all("error" in result for result in results):
+        smaller = "" if lr == "auto" else f"={lr / 10:g}"
+        raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
 
 
 def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> None:
@@ -162,7 +194,7 @@ def write_model(
         plan: the job's.
         config: its plain configuration; `keep_weights=all` stores the frozen part in the folder whatever its size.
         frozen: preprocessing and frozen stages of the last phase.
-        learned: state dicts of the kept trials' networks, by trial; with none, weights of an earlier run are removed.
+        learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
     """
     path = folder / "weights.safetensors"
     if not learned:
@@ -187,6 +219,6 @@ def write_model(
         "frozen_weights": None if elsewhere is None else str(elsewhere),
         "classes": plan.data.class_names,
         "image": list(plan.data.images.shape),
-        "seeds": [plan.seeds[trial] for trial in learned],
+        "seeds": list(learned),
     }
     write_text(folder / "model.yaml", OmegaConf.to_yaml(OmegaConf.create(model)))

@@ -61,8 +61,8 @@ def levels(sizes: Sequence[int]) -> list[float]:
     Args:
         sizes: the number of trials at each look.
     """
-    tests = [size >= MIN_TRIALS for size in sizes]
-    spent = [LEVEL * math.log1p((math.e - 1) * sum(tests[:count]) / max(1, sum(tests))) for count in range(len(sizes) + 1)]
+    tests = np.cumsum([0, *(size >= MIN_TRIALS for size in sizes)])
+    spent = LEVEL * np.log1p((math.e - 1) * tests / max(1, tests[-1]))
     return np.diff(spent).tolist()
 
 
@@ -126,8 +126,11 @@ class Rounds:
         left = {
             name: _first(values, self.trials[name]) for name, values in configurations.items() if name not in self.out
         }
-        self.best, *others = ranking(left)
+        self.number += 1
         self.undecided, self.going = {}, []
+        if not left:
+            return
+        self.best, *others = ranking(left)
         for name in others:
             compared = difference(left[name], left[self.best])
             verdict = _decide(compared, test)
@@ -143,7 +146,6 @@ class Rounds:
             self.going = [self.best]
         elif self.going:
             self.going.insert(0, self.best)
-        self.number += 1
         if not self.ended:
             self.trials |= dict.fromkeys(self.going, self.sizes[self.number])
 
@@ -181,7 +183,8 @@ def _first(accuracies: Accuracies, count: int) -> Accuracies:
     seeds = sorted(accuracies)[:count]
     if isinstance(accuracies, Measured):
         return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
-    return type(accuracies)((seed, accuracies[seed]) for seed in seeds)
+    first = {seed: accuracies[seed] for seed in seeds}
+    return Copies(first) if isinstance(accuracies, Copies) else first
 
 
 def _decide(compared: Estimate | None, test: Test) -> str | None:

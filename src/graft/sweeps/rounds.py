@@ -5,6 +5,7 @@ configuration and identity are the same in all rounds. graft.statistics.stopping
 trials of the round that has ended: a sweep that starts again repeats these decisions, and runs only what is missing.
 """
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from graft.files import write_text
 from graft.job_folder import ROUND, read_result
 from graft.report.leaderboard import not_comparable, validated
-from graft.report.outcomes import read_outcomes
+from graft.report.outcomes import measured, read_outcomes
 from graft.report.records import Record, read_records
 from graft.report.sentences import join_words
-from graft.statistics.accuracies import Accuracies, Copies, Measured
-from graft.statistics.outcomes import Outcomes
-from graft.statistics.stopping import EQUAL, ONLY_IMAGES, WORSE, Rounds, looks
+from graft.statistics.accuracies import Accuracies
+from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
 
 log = logging.getLogger("graft")
 
@@ -69,21 +69,21 @@ def run_rounds(chosen: Settings, folders: Sequence[Path], launch: Launch, first:
     folders = [folder.resolve() for folder in folders]
     trials = dict.fromkeys(folders, chosen.sizes[0])
     _launch(folders if first is None else [folder.resolve() for folder in first], launch, trials)
-    contests: list[Rounds] = []
-    for number in range(len(chosen.sizes)):
+    contests: list[Rounds] | None = None
+    for number in itertools.count():
         records = _complete(folders, trials)
-        contests = contests or _contests(chosen, list(records.values()))
+        contests = _contests(chosen, list(records.values())) if contests is None else contests
         metric = metric_of(list(records.values()))
         for contest in contests:
             found = {name: outcomes(records[Path(name)], metric) for name in contest.trials if Path(name) in records}
-            if found and not contest.ended:
+            if not contest.ended:
                 contest.look(found)
         trials |= {Path(name): count for contest in contests for name, count in contest.trials.items()}
         log.info("%s", _round(chosen.sizes, number, contests, len(folders)))
-        if all(contest.ended or not contest.number for contest in contests):
-            break
+        if all(contest.ended for contest in contests):
+            return _ended(chosen, contests, records, metric)
         _launch([folder for folder in records if _num_trials(records[folder]) < trials[folder]], launch, trials)
-    return _ended(chosen, contests, records, metric)
+    raise AssertionError("the last look ends all rounds")
 
 
 def write_ended(folder: Path, sentence: str) -> None:
@@ -109,20 +109,12 @@ def outcomes(record: Record, metric: str) -> Accuracies:
         record: the job.
         metric: accuracy or val_accuracy.
     """
-    found = record.accuracies(metric)
     try:
         stored = read_outcomes(record.folder)
     except (ValueError, OSError) as error:
         log.warning("left out %s's outcomes: %s", record.name, error)
-        return found
-    split = stored and (stored.val if metric == "val_accuracy" else stored.test)
-    if not stored or not split or not split.shared:
-        return found
-    listed = stored.images.loc[split.image[0]]
-    groups = listed["group"].to_numpy(str) if listed["group"].notna().all() else None
-    values, copies = split.correct.astype(float), isinstance(found, Copies)
-    images = listed["hash"].to_numpy(str)
-    return Measured(Outcomes(tuple(stored.seeds), images, values, split.label[0], groups, copies=copies))
+        stored = None
+    return measured(record.accuracies(metric), stored, metric)
 
 
 def _launch(folders: Sequence[Path], launch: Launch, trials: Mapping[Path, int]) -> None:
@@ -190,7 +182,10 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     images = "validation images" if metric == "val_accuracy" else "test images"
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
-    for what, words in ((ONLY_IMAGES, f"only more {images}"), (ONLY_TRIALS, f"only more trials than trials_max={most}")):
+    for what, words in (
+        (ONLY_IMAGES, f"only more {images}"),
+        (ONLY_TRIALS, f"only more trials than trials_max={most}"),
+    ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
             reasons.append(f"{words} could tell {join_words(names)} from the best, {labels[contest.best]}")

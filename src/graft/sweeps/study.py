@@ -57,7 +57,8 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
         while batch := study.batch():
             overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
             best = study.best() if config.trials == "auto" else None
-            returns += _run_batch(study, config, overrides, launcher, best and job_overrides(best, shared))
+            best_overrides = None if best is None else job_overrides(best, shared)
+            returns += _run_batch(study, config, overrides, launcher, best_overrides)
         return returns
 
 

@@ -21,7 +21,7 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
 from graft.errors import GraftError
 from graft.job_folder import FAILURE
-from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
+from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
 
 log = logging.getLogger("graft")
 
