@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
-from graft.reading.layout import shown
+from graft.reading.layout import PARTS, shown
 
 
 def names(images: Images, indices: Sequence[int]) -> list[str]:
@@ -20,10 +20,12 @@ def names(images: Images, indices: Sequence[int]) -> list[str]:
         return [shown(paths[index].relative_to(root).as_posix()) for index in indices]
     if not (images.test | images.val).any():
         return [str(index) for index in indices]
-    parts = {"train": ~images.test & ~images.val, "val": images.val, "test": images.test}
-    place = torch.stack([mask * mask.cumsum(0) for mask in parts.values()])  # from 1; 0 in another part
-    part, chosen = place.argmax(0)[indices].tolist(), (place.amax(0) - 1)[indices].tolist()
-    return [f"{list(parts)[each]}/{number}" for each, number in zip(part, chosen, strict=True)]
+    part = images.val + 2 * images.test  # 0 train, 1 val, 2 test
+    place = torch.zeros_like(part)
+    for each in part.unique():
+        place[part == each] = torch.arange(int((part == each).sum()))
+    chosen = zip(part[indices].tolist(), place[indices].tolist(), strict=True)
+    return [f"{PARTS[each]}/{number}" for each, number in chosen]
 
 
 def hashes(images: Images, indices: Sequence[int]) -> list[str]:

@@ -1,6 +1,7 @@
 """The two files of a job's outcomes, each read and checked in itself; `graft.run.outcomes` describes them."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -26,12 +27,6 @@ def checksum(tensors: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}\n".encode())
         digest.update(np.ascontiguousarray(tensors[name]).data)
     return digest.hexdigest()
-
-
-def images_checksum(images: pandas.DataFrame) -> str:
-    """Return the SHA-256 of images' numbers, paths and hashes."""
-    rows = zip(images.index, images["path"], images["hash"], strict=True)
-    return hashlib.sha256("\n".join(f"{number},{path},{digest}" for number, path, digest in rows).encode()).hexdigest()
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -81,8 +76,12 @@ def _check_about(about: object) -> None:
             raise ValueError(f"its metadata have no {name}")
 
 
-def read_images(path: Path, expected: str) -> pandas.DataFrame:
+def read_images(path: Path, checksum: str) -> pandas.DataFrame:
     """Return the table of images by number.
+
+    Args:
+        path: of `images.csv`.
+        checksum: the SHA-256 of its bytes.
 
     Raises:
         ValueError: it is damaged, or not the one that the outcomes were written with.
@@ -91,7 +90,8 @@ def read_images(path: Path, expected: str) -> pandas.DataFrame:
         raise ValueError(f"there is no {path.name} beside it")
     try:
         check_readable(path, MAX_BYTES)
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+        content = path.read_bytes()
+        table = pandas.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
         absent = [column for column in COLUMNS if column not in table]
         if absent:
             raise ValueError(f"it has no column {absent[0]}")
@@ -102,7 +102,6 @@ def read_images(path: Path, expected: str) -> pandas.DataFrame:
             raise ValueError("it has an image without a hash")
     except (ValueError, OverflowError) as error:
         raise ValueError(f"its {path.name} is damaged: {error}") from None
-    images = table[COLUMNS[1:]].assign(draws=draws).set_index(pandas.Index(numbers, name="number"))
-    if images_checksum(images) != expected:
-        raise ValueError(f"its {path.name} is that of another run: it has other images")
-    return images
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise ValueError(f"its {path.name} is that of another run, or was changed")
+    return table[COLUMNS[1:]].assign(draws=draws).set_index(pandas.Index(numbers, name="number"))

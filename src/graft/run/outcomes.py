@@ -33,12 +33,15 @@ The file's metadata has one key, `graft`, a JSON object:
     classes   their names, in the order of `probability`
     views     number of views of an image whose probabilities were averaged; 1 without test-time augmentation
     identity  the job's, as in `result.json`
-    images    SHA-256 of the lines "number,path,hash" of images.csv, which belongs to it
+    images    SHA-256 of the bytes of images.csv, which belongs to it
     sha256    of the tensors: of each one's name, type, shape and bytes, in the order of names
 
 The files' bytes depend on nothing else: a repeated run writes the same.
 """
 
+import csv
+import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -51,9 +54,9 @@ import torch
 from safetensors.numpy import save
 
 from graft.data.listing import hashes, names
-from graft.files import write_bytes, write_text
+from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
-from graft.report.outcome_files import FORMAT, checksum, images_checksum
+from graft.report.outcome_files import COLUMNS, FORMAT, checksum
 from graft.report.outcomes import SplitOutcomes, StoredOutcomes, of_label
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
@@ -101,16 +104,17 @@ def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> Non
     tensors = {**_tensors("", outcomes.test), **_tensors("val_", outcomes.val)}
     for name in ("label", "image"):
         tensors[name] = tensors[name][0] if outcomes.test.shared else tensors[name]
+    images = _csv(outcomes.images)
     about = {
         "format": FORMAT,
         "seeds": outcomes.seeds,
         "classes": outcomes.classes,
         "views": outcomes.views,
         "identity": identity,
-        "images": images_checksum(outcomes.images),
+        "images": hashlib.sha256(images).hexdigest(),
         "sha256": checksum(tensors),
     }
-    write_text(folder / IMAGES, outcomes.images.to_csv(lineterminator="\n"))
+    write_bytes(folder / IMAGES, images)
     # One key: safetensors writes several in a random order.
     write_bytes(folder / OUTCOMES, save(tensors, {"graft": json.dumps(about, sort_keys=True)}))
 
@@ -193,6 +197,15 @@ def _split_names(numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes, va
     return np.select([tested, validated & (draws > 0), validated], ["test", "train+val", "val"], "train")
 
 
+def _csv(images: pandas.DataFrame) -> bytes:
+    """Return the content of `images.csv`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(zip(images.index, *(images[name].tolist() for name in COLUMNS[1:]), strict=True))
+    return text.getvalue().encode()
+
+
 def _tensors(prefix: str, split: SplitOutcomes | None) -> dict[str, np.ndarray]:
     """Return one split's tensors by name; none without the split."""
     if split is None:
@@ -234,9 +247,7 @@ def _merged_images(first: pandas.DataFrame, second: pandas.DataFrame) -> pandas.
     numbers = first.index.intersection(second.index)
     other = (first.loc[numbers, FIXED] != second.loc[numbers, FIXED]).any(axis=1).to_numpy()
     if other.any():
-        raise ValueError(
-            f"image {numbers[other][0]} of the outcomes is not the same: it has another path, hash or class"
-        )
+        raise ValueError(f"image {numbers[other][0]} of the outcomes has another path, hash or class in each")
     both = pandas.concat([first, second])
     merged = both[~both.index.duplicated()].sort_index()
     return merged.assign(draws=both["draws"].groupby(level=0).sum())

