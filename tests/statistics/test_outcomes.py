@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from graft.statistics.accuracies import Measured
 from graft.statistics.outcomes import Outcomes, aligned
 
 
-def outcomes(seeds: tuple[int, ...], images: str, values: object, **more: object) -> Outcomes:
+def outcomes(seeds: tuple[int, ...], images: str, values: object, **more: Any) -> Outcomes:
     return Outcomes(seeds, np.array(list(images)), np.asarray(values, dtype=float), **more)
 
 

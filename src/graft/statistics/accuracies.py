@@ -1,12 +1,13 @@
 """The trials of a result: their accuracies as whole counts of images, and whether all are the same computation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from graft.statistics.outcomes import Outcomes
+from graft.statistics.outcomes import Outcomes, aligned
 
 Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
 
@@ -29,6 +30,28 @@ class Measured(dict[int, float]):
         means = np.nanmean(outcomes.values, axis=1)
         super().__init__(zip(outcomes.seeds, means.tolist(), strict=True))
         self.outcomes = outcomes
+
+
+def average(configurations: Sequence[Accuracies]) -> Accuracies:
+    """Return each trial's mean over several configurations, with the mean outcomes where all have the same images.
+
+    Seeds that some configuration lacks are left out. Copies average to copies.
+    """
+    known = [one.outcomes for one in configurations if isinstance(one, Measured)]
+    if len(known) == len(configurations):
+        found = aligned(known)
+        if all(len(one.images) == len(found[0].images) for one in known):
+            values = np.mean([one.values for one in found], axis=0)
+            share, copies = max(one.share for one in found), all(one.copies for one in found)
+            return Measured(replace(found[0], values=values, share=share, copies=copies))
+    seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
+    kind = Copies if all(is_copies(one) for one in configurations) else dict
+    return kind({seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds})
+
+
+def is_copies(accuracies: Accuracies) -> bool:
+    """Return whether all trials are the same computation."""
+    return accuracies.outcomes.copies if isinstance(accuracies, Measured) else isinstance(accuracies, Copies)
 
 
 def accuracies(result: Mapping[str, Any], metric: str = "accuracy") -> Accuracies:

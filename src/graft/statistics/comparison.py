@@ -1,34 +1,23 @@
-"""Significance of the differences between configurations: paired tests over trials, corrected for their number.
+"""Summaries of configurations' accuracies, and the significance of the differences between them.
 
-Notation, for two configurations a and b and the trials k = 1 ... n that both finished:
-
-    d_k = a_k - b_k                          difference of their accuracies in trial k
-    D = mean(d),  S = std(d) / sqrt(n)       mean difference and its standard error
-    t = D / S                                paired t-test: Student's t with n - 1 degrees of freedom gives p
-    D +- S * t(1 - LEVEL / (2 m), n - 1)     its interval, for m tested pairs (Bonferroni); t(q, f) is a quantile
-
-Trial k draws the same images under every configuration: an easy draw raises both a_k and b_k, and cancels in d_k.
-For m pairs with p-values sorted p_(1) <= ... <= p_(m), Holm's correction is
-
-    p'_(i) = min(1, max over j <= i of (m + 1 - j) p_(j))
-
-and a difference is significant if p' < LEVEL: where all pairs are equal, at most 5 % of sweeps call any pair different.
+Trial k draws the same images under every configuration, and all trials are tested on the same images: an easy draw or an
+easy image raises both accuracies of a pair, and cancels in their difference. Where every image's outcome is known, means
+and differences are estimated for other draws and other images (module crossed), else for other draws alone, by Student's
+t (module pairs). Comparisons with the best are corrected as such, and pairs that were chosen beforehand for their number
+(module simultaneous): where all configurations are equal, at most 5 % of sweeps call any different.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from graft.statistics.accuracies import Accuracies, Copies
-from graft.statistics.intervals import LEVEL, TOLERANCE, mean_interval
-
-# If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
-# p = 2 / 2^n: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may report p < 5 % for 3 pairs, but only by assuming normally
-# distributed differences, which 3 pairs cannot show.
-MIN_TRIALS = 6
+from graft.statistics.accuracies import Accuracies, Measured
+from graft.statistics.crossed import Estimate, Squares, estimate, satterthwaite, squares
+from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
+from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS, Pair, pair, paired_outcomes
+from graft.statistics.simultaneous import shrunk, together, with_the_best
 
 
 @dataclass(frozen=True)
@@ -38,7 +27,8 @@ class Spread:
     Attributes:
         std: sample standard deviation; None for a single trial.
         interval: 95 % interval of the mean; None for a single trial, or if nothing can be said.
-        counts: what the interval counts, in words: training draws, or test images.
+        counts: what the interval counts, in words: training draws, test images, or both.
+        estimate: of the mean, for other draws and other images; None where images are unknown.
     """
 
     num_trials: int
@@ -48,6 +38,7 @@ class Spread:
     std: float | None
     interval: tuple[float, float] | None
     counts: str | None
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +47,20 @@ class Difference:
 
     Attributes:
         per_trial: d_k, of shape (common trials,), positive where the first is better.
-        p: two-sided, Holm-corrected; None with fewer than `MIN_TRIALS` common trials.
-        interval: of the mean difference, Bonferroni-corrected, in [-1, 1]; None as p is, and without variance.
+        p: two-sided, corrected; None with too few common trials for a test.
+        interval: of the mean difference, simultaneous, in [-1, 1]; it excludes 0 exactly if p < 5 %. None as p is, and
+            where trials do not differ and images are unknown.
+        estimate: of the mean difference, for other draws and other images; None where images are unknown.
+        quantile: Student's, corrected: the interval is mean +- quantile errors of the estimate; None as the estimate is.
+        design: what varies: "crossed" (draws and images), "images" (all trials are the same computation), or "trials".
     """
 
     per_trial: np.ndarray
     p: float | None
     interval: tuple[float, float] | None
+    estimate: Estimate | None = None
+    quantile: float | None = None
+    design: str = "trials"
 
     @property
     def mean(self) -> float | None:
@@ -102,6 +100,12 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
     low, high = float(values.min()), float(values.max())
     mean = min(max(float(values.mean()), low), high)  # the mean of equal numbers may differ from them in its last bit
     std = float(values.std(ddof=1)) if len(values) > 1 else None
+    if isinstance(accuracies, Measured) and not accuracies.outcomes.folds:
+        outcomes = accuracies.outcomes
+        rows = outcomes.values[:1] if outcomes.copies else outcomes.values
+        found = estimate(rows, outcomes.groups)
+        counts = "test images" if len(rows) == 1 else "training draws and test images"
+        return Spread(len(values), mean, low, high, std, estimate_interval(found), counts, found)
     interval = mean_interval(values.tolist(), images)
     ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)
     return Spread(len(values), mean, low, high, std, ends, counts)
@@ -134,9 +138,6 @@ def ranking(configurations: Mapping[str, Accuracies]) -> list[str]:
 def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
     """Compare every configuration with the best one.
 
-    Choosing the best by its mean compares all pairs implicitly, so p-values are corrected for k(k - 1) / 2
-    comparisons. A correction for the k - 1 pairs with the best would find winners among equals too often.
-
     Example:
         Eight trials of three heads; trials 4 to 7 draw easier images than 0 to 3.
 
@@ -147,54 +148,90 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
         >>> wide = {seed: draw + 0.05 + noise[seed] for seed, draw in enumerate(draws)}
         >>> compared = compare_all({"plain": plain, "dense": dense, "wide": wide})
         >>> compared.best, compared.num_tested
-        ('dense', 3)
+        ('dense', 2)
         >>> for name, difference in compared.differences.items():
         ...     low, high = difference.interval
         ...     print(f"{name}: {difference.mean:.3f} ({low:.3f} to {high:.3f}) {difference.significant}")
         plain: -0.050 (-0.054 to -0.046) True
-        wide: 0.000 (-0.015 to 0.015) False
+        wide: 0.000 (-0.014 to 0.014) False
     """
     placed = ranks(configurations)
     best, *tied = (name for name, rank in placed.items() if rank == 1)
-    pairs = list(itertools.combinations(configurations, 2))
-    tested = differences([(configurations[first], configurations[second]) for first, second in pairs])
-    to_best = {}
-    for (first, second), difference in zip(pairs, tested, strict=True):
-        if first == best:
-            to_best[second] = _negated(difference)
-        elif second == best:
-            to_best[first] = difference
+    names, values = list(configurations), list(configurations.values())
+    place = names.index(best)
+    joint = _squares(values)
+    known = [_known(joint, values, own, place) for own in range(len(names))]
+    pairs = [pair(one, values[place], found) for one, found in zip(values, known, strict=True)]
+    tested = [own for own in range(len(names)) if own == place or pairs[own].p is not None]
+    p = np.array([pairs[own].p if own != place else 1.0 for own in tested], dtype=float)
+    corrected, levels = with_the_best(tested.index(place), p, _covariance([values[own] for own in tested], joint))
+    found = dict(zip(tested, zip(corrected.tolist(), levels.tolist(), strict=True), strict=True))
+    to_best = {
+        name: _difference(pairs[own], *found.get(own, (None, LEVEL))) for own, name in enumerate(names) if own != place
+    }
     equal = [name for name in tied if not to_best[name].significant]  # its common trials may differ from its mean
-    return Comparison(best, to_best, sum(difference.p is not None for difference in tested), equal)
+    return Comparison(best, to_best, len(tested) - 1, equal)
 
 
 def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Difference]:
     """Test several pairs together; they must have been chosen before their results were seen.
 
-    p-values have Holm's correction (Scandinavian Journal of Statistics 6, 1979) for the number m of pairs with
-    enough common trials, intervals have Bonferroni's, so that all m hold simultaneously with 95 % probability.
-    Bonferroni is more conservative than Holm: an interval may include 0 although p < 5 %.
+    p-values and intervals are corrected for the pairs that have enough common trials, so that all their intervals hold
+    simultaneously with 95 % probability.
     """
-    per_trial = [_per_trial(first, second) for first, second in pairs]
-    enough = [index for index, values in enumerate(per_trial) if len(values) >= MIN_TRIALS]
-    p, intervals = _paired_t_tests([per_trial[index] for index in enough])
-    tested = dict(zip(enough, zip(holm(p), intervals, strict=True), strict=True))
-    return [Difference(values, *tested.get(index, (None, None))) for index, values in enumerate(per_trial)]
+    found = [pair(first, second) for first, second in pairs]
+    tested = [index for index, one in enumerate(found) if one.p is not None]
+    distinct = list({id(one): one for index in tested for one in pairs[index]}.values())
+    covariance = np.eye(len(tested))
+    if len(tested) > 1:
+        places = {id(one): place for place, one in enumerate(distinct)}
+        contrasts = np.zeros((len(tested), len(distinct)))
+        for row, index in enumerate(tested):
+            contrasts[row, places[id(pairs[index][0])]] += 1
+            contrasts[row, places[id(pairs[index][1])]] -= 1
+        covariance = contrasts @ _covariance(distinct, _squares(distinct)) @ contrasts.T
+    corrected, level = together(np.array([found[index].p for index in tested], dtype=float), covariance)
+    p = dict(zip(tested, corrected.tolist(), strict=True))
+    return [_difference(one, p.get(index), level) for index, one in enumerate(found)]
 
 
-def _per_trial(first: Accuracies, second: Accuracies) -> np.ndarray:
-    """Return the differences of the common trials; two configurations of copies have one, whatever their number."""
-    values = np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
-    return values[:1] if isinstance(first, Copies) and isinstance(second, Copies) else values
+def _difference(found: Pair, p: float | None, level: float) -> Difference:
+    estimate = found.estimate
+    quantile = None if estimate is None else float(stats.t.isf(level / 2, estimate.degrees))
+    interval = None if p is None else found.interval(level)
+    return Difference(found.per_trial, p, interval, estimate, quantile, found.design)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, by Holm's formula above."""
-    values = np.asarray(p, dtype=float)
-    order = np.argsort(values, kind="stable")
-    corrected = np.empty(len(values))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
-    return corrected.tolist()
+def _squares(configurations: Sequence[Accuracies]) -> tuple[set[int], Squares] | None:
+    """Return the mean products of all configurations, and the seeds that all have; None where images are unknown."""
+    outcomes = paired_outcomes(configurations)
+    if outcomes is None or len(outcomes[0].seeds) < MIN_CROSSED:
+        return None
+    return set(outcomes[0].seeds), squares([one.values for one in outcomes], outcomes[0].groups)
+
+
+def _known(
+    joint: tuple[set[int], Squares] | None, configurations: Sequence[Accuracies], first: int, second: int
+) -> Estimate | None:
+    """Return the estimate of a pair whose common trials are those that all configurations have."""
+    if joint is None or set(configurations[first]) & set(configurations[second]) != joint[0]:
+        return None
+    return joint[1].difference(first, second)
+
+
+def _covariance(configurations: Sequence[Accuracies], joint: tuple[set[int], Squares] | None) -> np.ndarray:
+    """Return the covariance of the configurations' means, up to a factor; the identity where it is unknown."""
+    count = len(configurations)
+    if joint is not None and len(joint[1].means) == count:
+        found = joint[1]
+        mean_squares = [float(np.trace(matrix)) for matrix in (found.trials, found.images, found.rest)]
+        total = max(mean_squares[0] + mean_squares[1] - mean_squares[2], mean_squares[0], mean_squares[1])
+        return shrunk(found.covariance(), satterthwaite(total, mean_squares, found.shape))
+    seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
+    if count < 2 or len(seeds) < 2:
+        return np.eye(count)
+    by_trial = np.array([[one[seed] for seed in seeds] for one in configurations])
+    return shrunk(np.cov(by_trial), len(seeds) - 1)
 
 
 def describe_method(num_tested: int, pairs: str) -> str:
@@ -211,35 +248,3 @@ def describe_method(num_tested: int, pairs: str) -> str:
         f"Differences: paired t-tests over common trials (seeds), p with Holm's correction for {count} ({pairs}), "
         "simultaneous 95 % intervals by Bonferroni's correction."
     )
-
-
-def _negated(difference: Difference) -> Difference:
-    interval = difference.interval
-    return Difference(-difference.per_trial, difference.p, interval and (-interval[1], -interval[0]))
-
-
-def _paired_t_tests(per_trial: Sequence[np.ndarray]) -> tuple[list[float], list[tuple[float, float] | None]]:
-    """Return each pair's uncorrected p-value, and its interval corrected for the number of pairs.
-
-    Args:
-        per_trial: differences of each pair, each of shape (n,), where n differs between pairs.
-    """
-    p = np.empty(len(per_trial))
-    intervals: list[tuple[float, float] | None] = [None] * len(per_trial)
-    by_length: dict[int, list[int]] = {}
-    for index, values in enumerate(per_trial):
-        if np.ptp(values) > TOLERANCE:
-            by_length.setdefault(len(values), []).append(index)
-            continue
-        # Without variance t is infinite, or 0 / 0 for equal configurations: p is the sign test's, or 1. An interval
-        # of width 0 would claim to know the difference exactly.
-        p[index] = 1.0 if abs(values[0]) < TOLERANCE else 2.0 ** (1 - len(values))
-    # One call for all pairs of the same n: 64 configurations are 2,016 pairs.
-    for same in by_length.values():
-        stacked = np.stack([per_trial[index] for index in same])  # (pairs, n)
-        tested = stats.ttest_rel(stacked, np.zeros_like(stacked), axis=1)
-        interval = tested.confidence_interval(1 - LEVEL / len(per_trial))
-        p[same] = tested.pvalue
-        for index, low, high in zip(same, interval.low.clip(min=-1), interval.high.clip(max=1), strict=True):
-            intervals[index] = float(low), float(high)
-    return p.tolist(), intervals

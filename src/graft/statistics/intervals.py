@@ -1,15 +1,43 @@
-"""The 95 % interval of a mean accuracy: of other training draws, or of other test images where that is wider."""
+"""The 95 % interval of a mean accuracy: for other training draws and other test images.
+
+The mean p of trials x images with the variance v and f degrees of freedom (module crossed) is worth n = p (1 - p) / v
+independent images. Its interval is Wilson's (J. Am. Stat. Assoc. 22, 1927) for p of n, with Student's quantile of f
+degrees instead of the normal one. For large n it is p +- t sqrt(v); near 0 and 1 it stays within 0 to 1.
+
+Where nearly all images are right, v is known from nearly none. With I images, their binomial variance b = p (1 - p) / I
+and the number of wrong images w = I p (1 - p), v is then drawn towards b, as if half a wrong image more had shown it:
+
+    v' = max(v, (w v + b / 2) / (w + 1/2))
+
+Without a wrong image this is Wilson's interval of I images: four right of four are 51 to 100 %.
+
+A difference D of two configurations has the interval D +- t sqrt(v). Where they disagree on nearly no image, let W be
+the number of images on which they disagree, counted as a mean over trials, and V = MS_images / (I J) the part of v that
+images explain. A disagreement is then worth u = V I^2 / W of an image, 1 where all trials have it, and N = W / u of them
+are independent. With (u N + 1/2) / (N + 1/2) in place of u, v is no smaller than
+
+    (W u + 2 u^2) / I^2
+
+Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds one
+image to each side: 2 / I^2.
+
+Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images alone.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from graft.statistics.crossed import Estimate
+
 LEVEL = 0.05
 # For equal accuracies. One image of a million in one trial is more; the last of six decimals is not.
 TOLERANCE = 1e-6
+PRIOR = 0.5  # of an image, that speaks for the binomial variance; chosen by simulation, see docs/statistics.md
+ADDED = 2.0  # disagreements, by Bonett and Price
 
 
 @dataclass(frozen=True)
@@ -57,3 +85,49 @@ def proportion_interval(mean: float, images: int) -> tuple[float, float]:
     low = stats.binomtest(few, images).proportion_ci(1 - LEVEL, method="wilson").low
     high = stats.binomtest(many, images).proportion_ci(1 - LEVEL, method="wilson").high
     return max(0.0, float(low)), min(1.0, float(high))
+
+
+def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a mean in [0, 1] for other trials and other images, by the formula above.
+
+    Args:
+        estimate: of one configuration.
+        level: probability to miss the mean.
+    """
+    mean = min(max(estimate.mean, 0.0), 1.0)
+    wrong = mean * (1 - mean) * estimate.units
+    if wrong < TOLERANCE:
+        return _wilson(mean, estimate.units, float(stats.norm.ppf(1 - level / 2)))
+    variance, degrees = estimate.variance, estimate.degrees
+    if estimate.proportion:
+        own = variance * wrong / (wrong + PRIOR)
+        drawn = own + PRIOR / (wrong + PRIOR) * mean * (1 - mean) / estimate.units
+        if drawn > variance:
+            variance, degrees = drawn, degrees * (drawn / own) ** 2 if own > 0 else math.inf  # only v has degrees
+    quantile = float(stats.t.ppf(1 - level / 2, degrees))
+    return _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
+
+
+def floored(difference: Estimate) -> Estimate:
+    """Return the estimate of a difference with the variance, by the formula above, that it has at least."""
+    units, parts = difference.units, difference.parts
+    disagree = units * difference.square
+    of_images = parts.images + parts.rest if difference.num_trials > 1 else difference.variance
+    worth, independent = 1.0, 0.0
+    if disagree > TOLERANCE and of_images > 0:
+        worth = of_images * units**2 / disagree
+        independent = disagree / worth
+    worth = (worth * independent + PRIOR) / (independent + PRIOR)
+    least = (disagree * worth + ADDED * worth**2) / units**2
+    if least <= difference.variance:
+        return difference
+    known = difference.variance / least  # only this share has the degrees of freedom
+    return replace(difference, variance=least, degrees=difference.degrees / known**2 if known > 1e-6 else math.inf)
+
+
+def _wilson(mean: float, images: float, quantile: float) -> tuple[float, float]:
+    """Return Wilson's interval of a proportion of any positive number of images."""
+    worth = quantile**2 / images
+    middle = (mean + worth / 2) / (1 + worth)
+    half = (mean * (1 - mean) * worth + worth**2 / 4) ** 0.5 / (1 + worth)
+    return max(0.0, middle - half), min(1.0, middle + half)
