@@ -140,7 +140,8 @@ def test_the_defaults_are_possible(configure: Configure):
 def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
     knobs = ["epochs", "lr", "optimizer.eps", "dropout", "width"]
     assert unused(configure("head=ridge"), [*knobs, "seed"]) == knobs
-    assert unused(configure(), ["epochs", "dropout"]) == []
+    assert unused(configure(), ["epochs", "dropout", "trials_vary"]) == []
+    assert unused(configure("trials=1"), ["trials_vary"]) == ["trials_vary"]
 
 
 @pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])

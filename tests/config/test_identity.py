@@ -61,11 +61,14 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         (["trials_at_once=1"], True),
         (["resume=true"], True),
         (["report.baseline=source:scratch"], True),
+        (["report.margin=1"], True),
         (["trainer=ddp", "trainer.devices=2"], True),
         (["trainer.accelerator=cpu"], True),
         (["trainer.precision=bf16-mixed"], False),
         (["trainer.accumulate_grad_batches=2"], False),
         (["seed=1"], False),
+        (["trials_vary=data"], False),
+        (["trials_vary=init"], False),
         (["trials=16"], False),
         (["test_curve=false"], False),
     ],
@@ -94,6 +97,20 @@ def test_hydra_s_part_is_left_out_and_its_choices_are_read():
     })  # fmt: skip
     assert without_hydra(cfg) == {"head": {"widths": [1]}}
     assert list(choices(cfg.hydra).items()) == [("head", "dense"), ("tune", "auto")]
+
+
+@pytest.mark.parametrize("typed", [[], ["trials_vary"]])
+def test_results_without_trials_vary_have_trials_that_vary_in_all(
+    configure: Configure, tmp_path: Path, typed: list[str]
+):
+    default, other = to_plain(configure()), to_plain(configure("trials_vary=init"))
+    old = {key: value for key, value in default.items() if key != "trials_vary"}
+    assert job_identity(old, "images") == job_identity(default, "images") != job_identity(other, "images")
+    check_existing_result(default, written(tmp_path / "x", old), typed)
+    check_existing_result(old, written(tmp_path / "x", default))
+    for first, second in ((old, other), (other, old), (default, other), (other, default)):
+        with pytest.raises(GraftError, match=r"another configuration \(trials_vary differ\)"):
+            check_existing_result(second, written(tmp_path / "x", first), typed)
 
 
 def test_a_damaged_result_is_no_other_configuration_s(configure: Configure, tmp_path: Path):

@@ -25,6 +25,23 @@ def test_the_small_split_numbers_its_classes_from_0(digits: MNIST5k):
     assert {len(batch.inputs) for batch in test} == {1}  # shared by all trials
 
 
+def test_draws_and_streams_may_have_seeds_of_their_own(digits: MNIST5k):
+    def loaded(**seeds: list[int]) -> tuple[SmallDataModule, list[torch.Tensor]]:
+        split = SmallDataModule(digits, [3, 4], batch_size=4, **seeds)
+        split.setup("fit")
+        return split, [batch.labels for batch in split.train_dataloader()]
+
+    (own, order), (drawn, drawn_order), (one, one_order) = loaded(), loaded(streams=[3, 3]), loaded(draws=[3, 3])
+    assert own.seeds == drawn.seeds == one.seeds == [3, 4]
+    assert torch.equal(own.rows["train"], drawn.rows["train"])
+    assert torch.equal(one.images[one.rows["train"]], digits.sample(3)[0].expand(2, -1))
+    # Labels are sorted in a draw, so that equal orders give equal labels.
+    assert all(torch.equal(labels[0], labels[1]) for labels in drawn_order)
+    assert all(torch.equal(first, second) for first, second in zip(order, one_order, strict=True))
+    assert not all(torch.equal(labels[0], labels[1]) for labels in order)
+    assert (drawn.chunk(range(1, 2)).seeds, drawn.chunk(range(1, 2)).streams) == ([4], [3])
+
+
 def test_curves_come_from_validation_and_if_wanted_from_test_images():
     data = MNIST5k(big=[0], small=[1, 3], test_per_class=250, val_per_class=5)
     both, one = (SmallDataModule(data, [0], 4, test_curve=test_curve) for test_curve in (True, False))

@@ -46,6 +46,18 @@ def test_heads_on_stored_features_equal_a_plain_loop(
     assert len(stacked["trials"]) == 15
 
 
+def test_trials_vary_in_their_draws_or_in_their_random_numbers(run: Callable[..., dict]):
+    words = ("source=scratch", "head=dense", "width=8", "epochs=2", "trials=2", "test_curve=false", "augment=digits")
+    words += ("dataset.small_per_class=3", "dataset.test_per_class=10")
+    losses = {
+        vary: [trial["loss"] for trial in run(*words, f"trials_vary={vary}", name=vary)["trials"]]
+        for vary in ("all", "data", "init")
+    }
+    first, second = zip(*losses.values(), strict=True)
+    assert len(set(first)) == 1
+    assert len({*first, *second}) == 4
+
+
 def test_the_whole_cnn_equals_a_plain_loop(run: Run, tmp_path: Path, digits: MNIST5k, way: str):
     overrides = ("source=scratch", "dropout=0", "epochs=2", "test_curve=false")
     stacked = run(*overrides, "trials=4", name="stacked")

@@ -33,6 +33,24 @@ def test_images_are_fitted_to_the_weights(configure: Configure):
     assert (len(plan.data.big), plan.datamodule.rows["train"].shape[1], len(plan.data.test)) == (2500, 100, 1250)
 
 
+@pytest.mark.parametrize(
+    ("vary", "draws", "streams"), [("all", {5, 6, 7}, [5, 6, 7]), ("data", {5, 6, 7}, [5] * 3), ("init", {5}, [5] * 3)]
+)
+def test_trials_vary_in_what_they_are_asked_to(configure: Configure, vary: str, draws: set[int], streams: list[int]):
+    plan = make_plan(configure("trials=3", "seed=5", f"trials_vary={vary}"))
+    assert (plan.seeds, plan.streams) == ([5, 6, 7], streams)
+    drawn = {tuple(rows.tolist()) for rows in plan.datamodule.images[plan.datamodule.rows["train"]]}
+    assert drawn == {tuple(plan.data.sample(seed)[0].tolist()) for seed in draws}
+
+
+def test_trials_that_would_be_copies_are_refused(configure: Configure):
+    words = ("dataset.small_per_class=250", "source=scratch", "trials=2")
+    with pytest.raises(ConfigError, match=r"^trials_vary must be all or init where each trial trains on the same ima"):
+        make_plan(configure(*words, "trials_vary=data"))
+    make_plan(configure(*words, "trials_vary=data", "trials=1"))
+    make_plan(configure(*words, "trials_vary=init"))
+
+
 def test_a_plan_does_not_change(configure: Configure):
     plan = make_plan(configure("trials=1"))
     with pytest.raises(AttributeError):

@@ -104,6 +104,7 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         or (frozen and knob in UNFROZEN)
         or (knob in ROUNDS and cfg.trials != "auto")
         or (knob == "sweep.pruner" and cfg.trials == "auto")
+        or (knob == "trials_vary" and cfg.trials == 1)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]
 

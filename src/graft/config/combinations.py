@@ -187,6 +187,21 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
             yield Fault(f"regularize.{key}", value, f"{off} {why}", f"regularize.{key}={off}, or head=plain")
 
 
+def _nothing_to_vary(values: Values) -> Iterator[Fault]:
+    vary, head, folds = values.get("trials_vary"), values.sklearn_head(), values.get("dataset.folds")
+    if vary == "all" or values.get("trials") == 1:
+        return
+    if vary == "data" and values.get("dataset.draw") == "first":
+        expected = "all or init with dataset.draw=first, because all trials would draw, and compute, the same"
+        yield Fault("trials_vary", vary, expected, "trials_vary=init, or dataset.draw=stratified")
+    if vary == "init" and head is not None:
+        expected = f"all or data with head={head}, which has no random initialization: all trials would be the same"
+        yield Fault("trials_vary", vary, expected, "trials_vary=data, or head=plain")
+    if vary == "init" and folds is not None:
+        expected = f"all or data with dataset.folds={folds}, because trials of one draw all test the same fold"
+        yield Fault("trials_vary", vary, expected, "trials_vary=data, or dataset.folds=null")
+
+
 def _trainer_flags(values: Values) -> Iterator[Fault]:
     for flag, value in (values.get("trainer") or {}).items():
         if flag in REFUSED:
@@ -209,5 +224,6 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _views_without_frozen_stages,
     _sklearn_head_without_frozen_stages,
     _sklearn_head_without_steps,
+    _nothing_to_vary,
     _trainer_flags,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from graft.config.one_form import leaves
+from graft.config.one_form import NEWER, leaves
 
 MISSING = object()
 
@@ -42,6 +42,8 @@ def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bo
         lacking: the configuration that lacks it.
         unknown: the answer if nothing tells the value that it stands for.
     """
+    if key in NEWER:
+        return value == NEWER[key]
     group, _, name = key.rpartition(".")
     node: Any = lacking
     for part in group.split(".") if group else ():

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.differences import differences
-from graft.config.one_form import changed, in_one_form, leaves, without_places
+from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
 from graft.content import digests
 from graft.errors import GraftError
@@ -95,7 +95,11 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]
     unused = () if config.get("trials") == "auto" else ("trials_min", "trials_max")
-    compared = {key: value for key, value in config.items() if key not in (*NOT_COMPARED, *unused)}
+    compared = {
+        key: value
+        for key, value in config.items()
+        if key not in (*NOT_COMPARED, *unused) and (key not in NEWER or value != NEWER[key])
+    }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
 

@@ -17,6 +17,7 @@ class Report:
     """What a sweep's report shows besides its ranking."""
 
     baseline: str | None = None
+    margin: float = 0.0
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Knobs:
     trials: Any = MISSING
     trials_min: int = MISSING
     trials_max: int = MISSING
+    trials_vary: str = MISSING
     trials_at_once: Any = MISSING
     epochs: int = MISSING
     batch_size: int = MISSING

@@ -10,6 +10,10 @@ from graft.config.rules import RULES
 
 DEFAULT_ROOT = "outputs/data"  # of torchvision's data sets; part of their jobs' identities since version 0.1
 
+# Knobs that are newer than results without them, and what these results have. At these values they are not part of a
+# job's identity.
+NEWER = {"trials_vary": "all"}
+
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value
 
 

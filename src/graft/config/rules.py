@@ -67,6 +67,7 @@ RULES: dict[str, Rule] = {
     "seed": whole(0, 0),
     "trials": one_of("auto", whole(1, 15)),
     **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),
+    "trials_vary": one_of("all", "data", "init"),
     "trials_at_once": one_of("auto", whole(1, 5)),
     "epochs": whole(1, 100),
     "batch_size": whole(1, 4),
@@ -87,6 +88,7 @@ RULES: dict[str, Rule] = {
     "report.baseline": one_of(
         None, text("the key and value of one of the jobs", "source:scratch", r"[\w.]+:[^+]+(\+[\w.]+:[^+]+)*")
     ),
+    "report.margin": number(0, 100, 1, closed="left"),
     "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),
     "dataset.download": FLAG,
     "dataset.big": one_of("rest", list_of("a list of different classes", "[0,2,4,6,8]", least=0, distinct=True)),

@@ -64,9 +64,11 @@ class TrialDataModule(pl.LightningDataModule):
         data: the data set.
         classes: the split's classes.
         rows: indices, into the data set, of each split's images, (trials, images), or (1, images) for all trials.
-        seeds: one for each trial's order of batches.
+        seeds: one for each trial.
         batch_size: images of each trial in one batch.
         augment: augmentation of the training images.
+        streams: the seeds of each trial's random numbers: initialization, order of batches, dropout, augmentation;
+            None: the trials' own.
 
     Attributes:
         images: indices, into the data set, of all images that are needed without augmentation, (images,).
@@ -85,9 +87,11 @@ class TrialDataModule(pl.LightningDataModule):
         seeds: Sequence[int],
         batch_size: int,
         augment: Augment | None = None,
+        streams: Sequence[int] | None = None,
     ):
         super().__init__()
         self.data, self.seeds, self.batch_size, self.augment = data, list(seeds), batch_size, augment
+        self.streams = list(seeds if streams is None else streams)
         plain = [indices.flatten() for split, indices in rows.items() if augment is None or split != "train"]
         self.images = torch.cat(plain).unique()
         self.train_images = self.images if augment is None else rows["train"].unique()
@@ -137,7 +141,7 @@ class TrialDataModule(pl.LightningDataModule):
     def _make_train_loader(self) -> TrainLoader:
         assert self.inputs is not None
         inputs = self.inputs.plain if self.inputs.train is None else self.inputs.train
-        settings = (inputs, self.train_labels, self.rows["train"], self.batch_size, self.seeds)
+        settings = (inputs, self.train_labels, self.rows["train"], self.batch_size, self.streams)
         if self.augment is None:
             return TrainLoader(*settings, stored=self.inputs.stored, share=_share())
         if self.augment.views:
@@ -182,6 +186,8 @@ class SmallDataModule(TrialDataModule):
         batch_size: images of each trial in one batch.
         test_curve: whether the test images, too, are evaluated during training.
         augment: augmentation of the training images.
+        draws: the seeds of each trial's draw of images; None: the trials' own.
+        streams: as `TrialDataModule` has them.
     """
 
     def __init__(
@@ -191,16 +197,18 @@ class SmallDataModule(TrialDataModule):
         batch_size: int,
         test_curve: bool = False,
         augment: Augment | None = None,
+        draws: Sequence[int] | None = None,
+        streams: Sequence[int] | None = None,
     ):
-        train, val = zip(*(data.sample(seed) for seed in seeds), strict=True)
+        train, val = zip(*(data.sample(seed) for seed in (seeds if draws is None else draws)), strict=True)
         rows = {"train": torch.stack(train), "val": torch.stack(val), "test": data.test[None]}
-        super().__init__(data, data.small_classes, rows, seeds, batch_size, augment)
+        super().__init__(data, data.small_classes, rows, seeds, batch_size, augment, streams)
         self.curves = tuple(["val"] * (rows["val"].numel() > 0) + ["test"] * test_curve)
 
     def chunk(self, trials: range) -> "SmallDataModule":
         """Return the same data for some of the trials only."""
         part = copy.copy(self)
-        part.seeds = [self.seeds[trial] for trial in trials]
+        part.seeds, part.streams = (seeds[trials.start : trials.stop] for seeds in (self.seeds, self.streams))
         part.rows = {
             split: rows if split == "test" else rows[trials.start : trials.stop] for split, rows in self.rows.items()
         }

@@ -24,13 +24,21 @@ def check_plan(plan: Plan) -> None:
     Raises:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
-    faults = [*_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
+    faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
     if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
         raise ConfigError(faults)
     if plan.world_size > 1:
         _check_batch_norms(plan)
+
+
+def _not_varying(plan: Plan) -> Iterator[Fault]:
+    """Return why trials that differ in their draws only would not differ: each draws all images."""
+    data, drawn = plan.datamodule, plan.datamodule.rows["train"].sort(1).values
+    if len(data.seeds) > 1 and len(set(data.streams)) == 1 and (drawn == drawn[0]).all():
+        expected = "all or init where each trial trains on the same images, here all of the pool"
+        yield Fault("trials_vary", "data", expected, "trials_vary=all, or a smaller dataset.small_per_class")
 
 
 def _augmented(plan: Plan) -> Iterator[Fault]:

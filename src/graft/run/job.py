@@ -178,7 +178,7 @@ class Job:
         """Return the first trial's model of the last phase, and print its layers."""
         phase = self.plan.phases[-1].phase
         frozen, stages = backbone.split(phase.frozen_stages)
-        example = SingleTrial(frozen, self.plan.network(self.plan.seeds[0], phase, stages))
+        example = SingleTrial(frozen, self.plan.network(self.plan.streams[0], phase, stages))
         if runs_alone():  # a sweep's table would get lost among its jobs' layers
             log.info("%s", ModelSummary(example, max_depth=2))
         return example
@@ -202,7 +202,7 @@ class Job:
             self.lr.append(run.planned.phase.lr)
         for trials in planned.chunks:
             fit = run.fit(trials, self.folder, self.identity, self.callbacks)
-            seed = self.plan.seeds[trials.start]
+            seed = self.plan.streams[trials.start]
             with seeded(seed, planned.stream):
                 seed_rank(seed, planned.stream)
                 with self.clock("train"):

@@ -77,7 +77,7 @@ def _losses(run: PhaseRun, trials: range) -> np.ndarray:
     callbacks = [Freeze(), Progress("lr=auto"), losses]
     flags = {"max_epochs": STEPS, "max_steps": STEPS, "max_time": None, "fast_dev_run": False}
     trainer = run.plan.trainer(**flags, logger=False, callbacks=callbacks, limit_val_batches=0)
-    with seeded(datamodule.seeds[0], f"range test {run.planned.index}"):
+    with seeded(datamodule.streams[0], f"range test {run.planned.index}"):
         trainer.fit(transfer, datamodule=datamodule)
     found = torch.stack(losses.steps).double().cpu().numpy()
     return np.pad(found, (0, STEPS - len(found)), constant_values=np.nan)  # a fit ends early where all losses are NaN

@@ -148,7 +148,9 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
 
 def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:
     seeds = [cfg.seed + trial for trial in trials]
-    return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"))
+    first = [cfg.seed] * len(seeds)
+    draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
+    return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"), draws, streams)
 
 
 def _phases(cfg: DictConfig, num_kept: int, trained: bool, uses_sklearn: bool) -> list[Phase]:

@@ -78,7 +78,7 @@ class PhaseRun:
 
     def networks(self, trials: range) -> list[nn.Module]:
         """Return some trials' networks at the start of the phase, with what they learned in earlier ones."""
-        networks = [self.plan.network(self.plan.seeds[trial], self.planned.phase, self.stages) for trial in trials]
+        networks = [self.plan.network(self.plan.streams[trial], self.planned.phase, self.stages) for trial in trials]
         for trial, network in zip(trials, networks, strict=True):
             network.load_state_dict(self.learned.get(trial, {}), strict=False)
         return networks

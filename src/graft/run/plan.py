@@ -120,6 +120,11 @@ class Plan:
         return self.datamodule.seeds
 
     @property
+    def streams(self) -> list[int]:
+        """The seed of each trial's initialization, order of batches and other random numbers while it trains."""
+        return self.datamodule.streams
+
+    @property
     def augment(self) -> Augment | None:
         """The augmentation of the training images."""
         return self.datamodule.augment
@@ -163,7 +168,7 @@ class Plan:
         """Return the network that one trial trains in a phase, as it is before the first step of the first phase.
 
         Args:
-            seed: the trial's.
+            seed: of the trial's random numbers, one of `streams`.
             phase: the phase.
             stages: its unfrozen stages with their source's weights; from scratch each trial has its own.
         """
@@ -198,7 +203,7 @@ class Plan:
             self.objective(datamodule),
             planned.first_epoch,
             planned.memory_format,
-            Masks(datamodule.seeds, planned.stream),
+            Masks(datamodule.streams, planned.stream),
         )
 
     def objective(self, datamodule: SmallDataModule) -> Objective | None:
@@ -206,7 +211,7 @@ class Plan:
         if self.class_weights is None and self.regularize == Regularize(ema=self.regularize.ema):
             return None
         weights = datamodule.class_weights().to(self.device) if self.class_weights else None
-        return Objective(self.regularize, datamodule.seeds, weights)
+        return Objective(self.regularize, datamodule.streams, weights)
 
     def warn(self) -> None:
         """Warn if images are scaled differently from the weights' training images; no later output would show it."""

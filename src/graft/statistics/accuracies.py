@@ -78,8 +78,10 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     images = int(min(filter(None, counted), default=0)) or _images(result, metric)
     if not images or any(_whole(value, images) is None for value in finished.values()):
         return None  # accuracies that are no counts of these images
-    dataset = (result.get("config") or {}).get("dataset") or {}
-    drawn = metric == "val_accuracy" and dataset.get("val_per_class") and dataset.get("draw") != "first"
+    config = result.get("config") or {}
+    dataset = config.get("dataset") or {}
+    same = dataset.get("draw") == "first" or config.get("trials_vary") == "init"  # draws
+    drawn = metric == "val_accuracy" and dataset.get("val_per_class") and not same
     return images * len(finished) if drawn and not isinstance(finished, Copies) else images
 
 
