@@ -17,7 +17,6 @@ from graft.statistics.stopping import (
     WORSE,
     Rounds,
     could_narrow,
-    difference,
     levels,
     looks,
 )
@@ -115,7 +114,7 @@ def test_configurations_within_the_margin_are_equal():
 
 
 def test_identical_configurations_are_equal_only_within_a_margin():
-    values = measured(outcomes(6, 50, 0.8))
+    values = measured(outcomes(6, 2000, 0.8))
     for margin, out in ((0.01, {"twin": EQUAL}), (0.0, {})):
         found = rounds("one", "twin", margin=margin)
         found.look({"one": values, "twin": values})
@@ -152,15 +151,6 @@ def test_no_look_decides_on_fewer_trials_than_a_test_needs():
     assert (found.out, found.going) == ({}, ["good", "bad"])
     found.look(data)
     assert found.out == {"bad": WORSE}
-
-
-def test_without_images_the_difference_is_the_paired_t_test_s():
-    first, second = {0: 0.5, 1: 0.7, 2: 0.9}, {1: 0.6, 2: 0.6, 3: 0.1}
-    found = difference(first, second)
-    assert found is not None
-    assert (found.mean, found.degrees, found.num_trials) == (pytest.approx(0.2), 1, 2)
-    assert found.error == pytest.approx(np.std([0.1, 0.3], ddof=1) / 2**0.5)
-    assert difference(first, {7: 0.5}) is None
 
 
 def test_equal_differences_in_every_trial_need_the_sign_test():

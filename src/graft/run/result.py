@@ -89,8 +89,9 @@ def write_files(
         The content of the result, of all trials.
     """
     if "trial_run" in content:
-        write_text(folder / TRIAL_RUN, _text(_with_accuracy(content)))
-        return _with_accuracy(content)
+        content = _with_accuracy(content)
+        write_text(folder / TRIAL_RUN, _text(content))
+        return content
     outcomes = collect(plan, history, content["trials"])
     weights = {plan.seeds[trial]: found for trial, found in learned.items()}
     if earlier is not None:
@@ -116,7 +117,7 @@ def _text(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def check_any_finished(results: Sequence[Mapping[str, Any]], lr: float | str) -> None:
+def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
     """Refuse a job none of whose trials finished.
 
     Raises:

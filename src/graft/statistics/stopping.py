@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from graft.statistics.accuracies import Accuracies, Copies, Measured
-from graft.statistics.comparison import MIN_TRIALS, ranking
-from graft.statistics.crossed import Estimate, Parts, estimate
+from graft.statistics.accuracies import Accuracies, Copies, Measured, is_copies
+from graft.statistics.comparison import ranking
+from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
-from graft.statistics.outcomes import aligned
+from graft.statistics.pairs import MIN_TRIALS, Pair, pair
 
 GROWTH = 1.5  # of the number of trials from look to look
 LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
@@ -132,16 +132,17 @@ class Rounds:
             return
         self.best, *others = ranking(left)
         for name in others:
-            compared = difference(left[name], left[self.best])
+            compared = pair(left[name], left[self.best])
             verdict = _decide(compared, test)
             if verdict:
                 self.out[name] = verdict
                 continue
-            others_could = _could_tell(compared, test)
-            if others_could is None:
+            copies = is_copies(left[name]) and is_copies(left[self.best])
+            could_tell = ONLY_IMAGES if copies else _could_tell(compared, test)
+            if could_tell is None:
                 self.going.append(name)
             else:
-                self.undecided[name] = others_could
+                self.undecided[name] = could_tell
         if len(configurations) == 1 and could_narrow(left[self.best]):
             self.going = [self.best]
         elif self.going:
@@ -152,30 +153,12 @@ class Rounds:
 
 def could_narrow(accuracies: Accuracies) -> bool:
     """Return whether more trials of one configuration would narrow the 95 % interval of its mean by a tenth or more."""
-    if isinstance(accuracies, Copies):
+    if is_copies(accuracies):
         return False
     if len(accuracies) < 2 or not isinstance(accuracies, Measured) or np.isnan(accuracies.outcomes.values).any():
         return True
-    found = estimate(accuracies.outcomes.values)
+    found = estimate(accuracies.outcomes.values, accuracies.outcomes.groups)
     return found.parts.images < NARROWEST**2 * found.variance
-
-
-def difference(first: Accuracies, second: Accuracies) -> Estimate | None:
-    """Return the mean difference over the common trials; None if these cannot say how it would vary.
-
-    Where both know the same images it is for other trials and other images, otherwise for other trials.
-    """
-    if isinstance(first, Measured) and isinstance(second, Measured):
-        one, other = aligned([first.outcomes, second.outcomes])
-        values = one.values - other.values
-        if values.shape[0] > 1 and values.shape[1] > 1 and not np.isnan(values).any():
-            return estimate(values)
-    common = [seed for seed in first if seed in second]
-    if len(common) < 2 or (isinstance(first, Copies) and isinstance(second, Copies)):
-        return None
-    values = np.array([first[seed] - second[seed] for seed in common])
-    variance = float(values.var(ddof=1)) / len(values)
-    return Estimate(float(values.mean()), variance, len(values) - 1.0, Parts(variance, 0.0, 0.0), len(values), 1)
 
 
 def _first(accuracies: Accuracies, count: int) -> Accuracies:
@@ -187,41 +170,39 @@ def _first(accuracies: Accuracies, count: int) -> Accuracies:
     return Copies(first) if isinstance(accuracies, Copies) else first
 
 
-def _decide(compared: Estimate | None, test: Test) -> str | None:
-    """Return whether a configuration is worse than the best or equal to it; None if that is undecided."""
-    if compared is None or compared.num_trials < MIN_TRIALS or test.level <= 0:
+def _decide(found: Pair, test: Test) -> str | None:
+    """Return whether the first of a pair is worse than the second or equal to it; None if that is undecided."""
+    if found.p is None or test.level <= 0 or (len(found.per_trial) < MIN_TRIALS and found.design != "images"):
         return None
-    if compared.error < TOLERANCE:  # the same difference in every trial, of one sign: the sign test
-        same = abs(compared.mean) < TOLERANCE
-        if same or 2.0 ** (1 - compared.num_trials) > test.level:
-            return EQUAL if same and test.margin > 0 else None
-    low, high = compared.interval(2 * test.level)  # two one-sided tests, of which only one can err
-    if -test.margin < low and high < test.margin:
+    around = found.interval(2 * test.level)  # two one-sided tests, of which only one can err
+    if around is None and np.abs(found.per_trial).max() < TOLERANCE:
+        around = (0.0, 0.0)
+    if around is not None and -test.margin < around[0] and around[1] < test.margin:
         return EQUAL
-    return WORSE if compared.interval(test.level)[1] < 0 else None
+    return WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
 
 
-def _could_tell(compared: Estimate | None, test: Test) -> str | None:
+def _could_tell(found: Pair, test: Test) -> str | None:
     """Return what could tell a pair apart if not the trials that are left; None if these could."""
-    if compared is None:
-        return ONLY_IMAGES
-    if compared.num_trials >= test.most:
-        return ONLY_IMAGES if _chance(compared, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
-    if compared.num_trials < MIN_TRIALS or _chance(compared, test, test.most) >= LEAST_CHANCE:
+    number = len(found.per_trial)
+    if number < min(MIN_TRIALS, test.most) or (number < test.most and _chance(found, test, test.most) >= LEAST_CHANCE):
         return None
-    return ONLY_IMAGES if _chance(compared, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
+    return ONLY_IMAGES if _chance(found, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
 
 
-def _chance(compared: Estimate, test: Test, trials: float) -> float:
+def _chance(found: Pair, test: Test, trials: float) -> float:
     """Return the chance that a pair is told apart, or found equal, after some number of trials."""
-    parts = compared.parts
-    shrinking = parts.trials + parts.rest
-    after = parts.images + shrinking * compared.num_trials / trials
-    spread = math.sqrt(max(0.0, parts.images + shrinking - after)) + 1e-12
-    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(after) + TOLERANCE
-    apart = stats.norm.sf((bound - compared.mean) / spread) + stats.norm.cdf((-bound - compared.mean) / spread)
+    number, mean = len(found.per_trial), float(found.per_trial.mean())
+    variance = shrinking = float(found.per_trial.var(ddof=1)) / number
+    if found.estimate is not None:
+        parts, variance = found.estimate.parts, found.estimate.variance
+        shrinking = min(variance, parts.trials + parts.rest)
+    lost = shrinking * (1 - number / trials)
+    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(variance - lost) + TOLERANCE
+    spread = math.sqrt(lost) + 1e-12
+    apart = stats.norm.sf((bound - mean) / spread) + stats.norm.cdf((-bound - mean) / spread)
     inside = test.margin - bound
     if inside <= 0:
         return float(apart)
-    ends = (np.array([-inside, inside]) - compared.mean) / spread
+    ends = (np.array([-inside, inside]) - mean) / spread
     return float(apart + np.diff(stats.norm.cdf(ends))[0])
