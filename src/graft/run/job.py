@@ -30,7 +30,7 @@ from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, SingleTrial, check_any_finished, clear_attempts, clear_folder, versions, write_files
-from graft.run.rounds import Earlier, find_earlier, num_kept, run_rounds
+from graft.run.rounds import Earlier, find_finished, num_kept, run_rounds
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -88,12 +88,11 @@ def _run(cfg: DictConfig, folder: Path, resume: bool, count: int) -> dict[str, A
     """Run a configuration up to a number of trials; with trials=auto `resume` keeps fewer that are finished."""
     clock = Clock()
     prepare_for_training()
-    rounds = resume and cfg.trials == "auto"
-    plan = make_plan(cfg, range(num_kept(folder, count) if rounds else 0, count))
+    rounds = cfg.trials == "auto"
+    plan = make_plan(cfg, range(num_kept(folder, count, resume and rounds), count))
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
-    earlier = find_earlier(folder, identity) if rounds else None
-    finished = earlier.result if earlier else finished_result(folder, identity) if resume and not rounds else None
+    finished, earlier = find_finished(folder, identity, rounds) if resume else (None, None)
     if finished is not None and len(finished["trials"]) >= count:
         clear_attempts(folder)
         log.info("%s is finished", folder.name)

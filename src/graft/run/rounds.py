@@ -73,23 +73,27 @@ def _goes_on(result: dict[str, Any], folder: Path, most: int) -> bool:
     return could_narrow(measured(accuracies(result), stored))
 
 
-def num_kept(folder: Path, count: int) -> int:
-    """Return how many finished trials a job's folder seems to have, if these are fewer than it should have."""
-    result = read_result(folder)
+def num_kept(folder: Path, count: int, keep: bool = True) -> int:
+    """Return how many finished trials a job's folder seems to have, if these are kept and fewer than it should have."""
+    result = read_result(folder) if keep else None
     number = len(result.get("trials") or ()) if result and _finished(result) else 0
     return number if number < count else 0
 
 
-def find_earlier(folder: Path, identity: str) -> "Earlier | None":
-    """Return a job's finished trials; None if it is another job, or one of its files is damaged: all trials run again.
+def find_finished(folder: Path, identity: str, rounds: bool) -> tuple[dict[str, Any] | None, "Earlier | None"]:
+    """Return a job's result if its trials finished and, if it runs in rounds, all that a further round needs of them.
 
     Args:
         folder: the job's.
-        identity: the job's.
+        identity: the job's; the result of another one is None.
+        rounds: whether it runs in rounds: then all trials run again if one of its files is damaged.
     """
     result = finished_result(folder, identity)
-    if result is None:
-        return None
+    earlier = _read_earlier(folder, result) if rounds and result is not None else None
+    return None if rounds and earlier is None else result, earlier
+
+
+def _read_earlier(folder: Path, result: dict[str, Any]) -> "Earlier | None":
     try:
         outcomes, history = read_outcomes(folder), read_history(folder / HISTORY)
         weights = _read_weights(folder) if result["config"]["keep_weights"] == "all" else {}

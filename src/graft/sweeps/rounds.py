@@ -162,6 +162,7 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     going = sum(len(contest.going) for contest in contests if not contest.ended)
     counts = [(verdicts.count(WORSE), "worse"), (verdicts.count(EQUAL), "equal within the margin")]
     found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
+    found = found or [f"none of {num_jobs} configurations is decided"]
     found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
     return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
 
@@ -173,6 +174,8 @@ def _is(count: int) -> str:
 def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record], metric: str) -> str:
     """Say why no job gets more trials."""
     most = chosen.sizes[-1]
+    if not contests:
+        return "trials=auto: no job has finished."
     used, planned = sum(sum(contest.trials.values()) for contest in contests), most * len(records)
     got = f"trials=auto: {used} of at most {planned} trials"
     if len(contests) != 1 or len(contests[0].trials) == 1:
@@ -184,9 +187,13 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     reasons = []
     for what, words in (
         (ONLY_IMAGES, f"only more {images}"),
-        (ONLY_TRIALS, f"only more trials than trials_max={most}"),
+        (ONLY_TRIALS, f"only more than trials_max={most} trials"),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
             reasons.append(f"{words} could tell {join_words(names)} from the best, {labels[contest.best]}")
-    return f"{got}; {'; '.join(reasons) or f'all others are told from the best, {labels[contest.best]}'}."
+    found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
+    verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
+    if verdicts and not reasons:
+        reasons = [f"all others are {verdicts} the best, {labels[contest.best]}"]
+    return f"{got}; {'; '.join(reasons) or f'no other job is left to compare with {labels[contest.best]}'}."
