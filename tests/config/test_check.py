@@ -142,6 +142,9 @@ def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
     assert unused(configure("head=ridge"), [*knobs, "seed"]) == knobs
     assert unused(configure(), ["epochs", "dropout", "trials_vary"]) == []
     assert unused(configure("trials=1"), ["trials_vary"]) == ["trials_vary"]
+    rounds = ["trials_min", "trials_max"]
+    assert unused(configure(), rounds) == rounds
+    assert unused(configure("trials=auto"), [*rounds, "sweep.pruner"]) == ["sweep.pruner"]
 
 
 @pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])

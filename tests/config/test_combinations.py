@@ -16,6 +16,7 @@ Configure = Callable[..., DictConfig]
 @pytest.mark.parametrize(
     ("overrides", "key", "expected"),
     [
+        ("trials=auto trials_max=5", "trials_max", "at least trials_min=6"),
         ("dataset.small=[1,2]", "dataset.big", "without classes of dataset.small=[1,2]"),
         ("dataset.small=all", "dataset.big", "without classes of dataset.small=all"),
         ("dataset=cifar10 dataset.small=[dog,ship]", "dataset.big", "without classes of dataset.small=[dog,ship]"),

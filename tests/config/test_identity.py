@@ -74,6 +74,8 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         (["trials_vary=data"], False),
         (["trials_vary=init"], False),
         (["trials=16"], False),
+        (["trials=auto"], False),
+        (["trials_min=5", "trials_max=50"], True),  # without trials=auto
         (["test_curve=false"], False),
     ],
 )
@@ -85,6 +87,12 @@ def test_keys_that_change_results_only_by_rounding_are_not_part_of_the_identity(
     assert (result_config(default) == result_config(other)) is same
     assert (job_identity(default, "images") == job_identity(other, "images")) is same
     assert job_identity(default, "images") != job_identity(default, "other images")
+
+
+def test_the_least_and_the_most_trials_are_part_of_the_identity_with_trials_auto(configure: Configure):
+    least, most = (to_plain(configure("trials=auto", words)) for words in ("trials_min=7", "trials_max=70"))
+    identities = {job_identity(each, "images") for each in (to_plain(configure("trials=auto")), least, most)}
+    assert len(identities) == 3
 
 
 def test_the_identity_does_not_depend_on_the_folders_and_on_the_order_of_keys(configure: Configure):

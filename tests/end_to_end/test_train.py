@@ -58,7 +58,9 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
         (["head=dens"], "no option dens for head; did you mean dense?"),
         (["dropout=1.5"], "dropout must be in [0, 1), got 1.5; try dropout=0.5"),
         (["epochs=-1"], "epochs must be a whole number of at least 1, got -1"),
-        (["trials=0"], "trials must be"),
+        (["trials=0"], "trials must be auto or a whole number of at least 1"),
+        (["trials=auto", "trials_min=1"], "trials_min must be a whole number of at least 2, got 1"),
+        (["-m", "trials=auto,15"], "trials=auto cannot be swept, because it compares all jobs of the sweep"),
         (["regularize.clip=true"], "regularize.clip must be null or a number above 0, got true"),
         (["head=ridge", "tune=full"], "tune.thaw must be 0 with head=ridge"),
         (["trainer=ddp", "trainer.devices=2", "batch_size=1"], "batch_size must be at least 2 with 2 devices"),
@@ -226,3 +228,26 @@ def test_a_signal_in_a_fit_ends_it_with_one_line_and_its_exit_status(tmp_path: P
     assert "stopped; the same command resumes with -m or resume=true" in said
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("result.json"))
+
+
+def test_a_sweep_with_trials_auto_runs_in_rounds_and_a_second_run_adds_nothing(train: Train, tmp_path: Path):
+    words = (
+        "-m",
+        "dropout=0,0.5",
+        "trials=auto",
+        "trials_min=2",
+        "trials_max=3",
+        "source=scratch",
+        "epochs=2",
+        "name=s",
+    )
+    done = train(*words)
+    assert done.returncode == 0, done.stderr
+    assert "round 1 of trials 0 to 1: none of 2 configurations is decided, 2 go on" in done.stdout + done.stderr
+    assert "trials=auto: 6 of at most 6 trials; " in done.stdout
+    results = {path: path.read_bytes() for path in (tmp_path / "outputs" / "s").glob("*/result.json")}
+    assert [len(json.loads(content)["trials"]) for content in results.values()] == [3, 3]
+    again = train(*words)
+    assert again.returncode == 0, again.stderr
+    assert results == {path: path.read_bytes() for path in results}
+    assert done.stdout.splitlines()[-1] == again.stdout.splitlines()[-1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from conftest import ROOT
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 
 from graft.config.build import to_plain
 from graft.errors import GraftError
-from graft.job_folder import SEARCH
+from graft.job_folder import ROUND, SEARCH
 from graft.sweeps.space import Range
 from graft.sweeps.study import Study, outcome, search
 
@@ -109,19 +110,20 @@ class StandIn(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list:
         self.batches.append([" ".join(words[:2]) for words in job_overrides])
-        for note in self.folder.glob(f"*/{SEARCH}"):
-            self.job(note.parent)
+        notes = {note.parent for name in (SEARCH, ROUND) for note in self.folder.glob(f"*/{name}")}
+        for folder in sorted(notes):
+            self.job(folder)
         return [SimpleNamespace()] * len(job_overrides)
 
 
 SHARED = ("sweep=optuna", "epochs=3", "~sweep.space", "+sweep.space={dropout: [0.1, 0.5]}")
 
 
-def run(folder: Path, *overrides: str, job: Job) -> tuple[list[list[str]], list[str]]:
+def run(folder: Path, *overrides: str, job: Job, shared: Sequence[str] = SHARED) -> tuple[list[list[str]], list[str]]:
     """Return the batches that the launcher got, and the states that Optuna was told."""
     folder.mkdir(exist_ok=True)
     launcher = StandIn(folder, job)
-    words = [*SHARED, f"hydra.sweep.dir={folder}", *overrides]
+    words = [*shared, f"hydra.sweep.dir={folder}", *overrides]
     search(compose("train", words, return_hydra_config=True), launcher)
     trials = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder}/study.db").get_trials()
     return launcher.batches, [trial.state.name for trial in trials]
@@ -152,6 +154,31 @@ def test_a_configuration_runs_once_however_it_is_written(hydra: None, tmp_path: 
     batches, told = run(tmp_path / "s", space, "sweep.jobs=6", job=job)  # another process
     assert (batches, told) == ([], ["COMPLETE"] * 6)
     assert len(list((tmp_path / "s").glob("*/result.json"))) == 1
+
+
+def test_with_trials_auto_a_job_goes_on_only_while_it_is_not_worse_than_the_best(hydra: None, tmp_path: Path):
+    def job(folder: Path) -> None:
+        rate = folder.name.partition("_")[0][-3:]
+        words = ["sweep=random", "epochs=3", "trials=auto", "dataset.val_per_class=10", f"dropout={rate}"]
+        count = json.loads((folder / ROUND).read_text())["trials"]
+        draws = np.random.default_rng(round(1000 * float(rate))).normal(
+            {"0.1": 0.8, "0.2": 0.799, "0.5": 0.4}[rate], 0.005, 60
+        )[:count]
+        trials = [
+            {"seed": seed, "accuracy": 0.5, "val_accuracy": value, "loss": 1.0} for seed, value in enumerate(draws)
+        ]
+        content = {"config": to_plain(compose("train", words)), "trials": trials, "images": {"val": 50}}
+        (folder / "result.json").write_text(json.dumps(content))
+
+    space = "+sweep.space={dropout: [0.1, 0.2, 0.5]}"
+    words = ("~sweep.space", space, "trials=auto", "sweep.jobs=6", "dataset.val_per_class=10")
+    batches, told = run(tmp_path / "s", *words, job=job, shared=("sweep=random", "epochs=3"))
+    assert told == ["COMPLETE"] * 6
+    results = {path.parent.name.partition("_")[0][-3:]: path for path in (tmp_path / "s").glob("*/result.json")}
+    numbers = {rate: len(json.loads(path.read_text())["trials"]) for rate, path in results.items()}
+    assert numbers.pop("0.5") == 6
+    assert min(numbers.values()) > 6
+    assert sum(word.startswith("dropout=0.5 ") for batch in batches for word in batch) == 1
 
 
 def test_optuna_learns_which_jobs_were_pruned_or_failed(hydra: None, tmp_path: Path):

@@ -21,6 +21,7 @@ KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be 
 # Keys without effect on heads that scikit-learn fits, and where no stage is unfrozen.
 STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
 UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
+ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
 
 
 def check(*configs: DictConfig, world_size: int | None = None) -> None:
@@ -101,6 +102,8 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         for knob in knobs
         if (head and knob.split(".")[0] in STEPS)
         or (frozen and knob in UNFROZEN)
+        or (knob in ROUNDS and cfg.trials != "auto")
+        or (knob == "sweep.pruner" and cfg.trials == "auto")
         or (knob == "trials_vary" and cfg.trials == 1)
         or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
     ]

@@ -24,6 +24,12 @@ def combinations(values: Values) -> list[Fault]:
     return faults
 
 
+def _fewer_than_the_first_round(values: Values) -> Iterator[Fault]:
+    least, most = values.get("trials_min"), values.get("trials_max")
+    if values.get("trials") == "auto" and most < least:
+        yield Fault("trials_max", most, f"at least trials_min={least}", f"trials_max={10 * least}")
+
+
 def _class_in_both_splits(values: Values) -> Iterator[Fault]:
     big, small = values.get("dataset.big"), values.get("dataset.small")
     if not isinstance(big, list):
@@ -217,6 +223,7 @@ def _trainer_flags(values: Values) -> Iterator[Fault]:
 
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
+    _fewer_than_the_first_round,
     _class_in_both_splits,
     _no_number_of_images,
     _folds,

@@ -37,7 +37,9 @@ class Knobs:
     sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
     seed: int = MISSING
-    trials: int = MISSING
+    trials: Any = MISSING
+    trials_min: int = MISSING
+    trials_max: int = MISSING
     trials_vary: str = MISSING
     trials_at_once: Any = MISSING
     epochs: int = MISSING

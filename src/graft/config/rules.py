@@ -65,7 +65,8 @@ RULES: dict[str, Rule] = {
         "the name of a folder inside outputs/", _is_inside, "first, or hydra.run.dir=DIR for any other folder"
     ),
     "seed": whole(0, 0),
-    "trials": whole(1, 15),
+    "trials": one_of("auto", whole(1, 15)),
+    **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),
     "trials_vary": one_of("all", "data", "init"),
     "trials_at_once": one_of("auto", whole(1, 5)),
     "epochs": whole(1, 100),

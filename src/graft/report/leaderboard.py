@@ -73,8 +73,8 @@ def rank_jobs(
     Raises:
         GraftError: no job matches a required baseline.
     """
-    metric, order = ("val_accuracy", BY_VALIDATION) if _validated(records) else ("accuracy", BY_TEST)
-    reason = _not_comparable(records)
+    metric, order = ("val_accuracy", BY_VALIDATION) if validated(records) else ("accuracy", BY_TEST)
+    reason = not_comparable(records)
     if reason:
         table = pandas.DataFrame([_results(record, metric) | _costs(record) for record in records])
         return Leaderboard(table, reason, metric, list(records))
@@ -94,14 +94,14 @@ def rank_jobs(
     return board
 
 
-def _validated(records: Sequence[Record]) -> bool:
+def validated(records: Sequence[Record]) -> bool:
     """Return whether every job has validation images, and accuracies on them."""
     return bool(records) and all(
         (record.result.get("images") or {}).get("val") and record.accuracies("val_accuracy") for record in records
     )
 
 
-def _not_comparable(records: Sequence[Record]) -> str | None:
+def not_comparable(records: Sequence[Record]) -> str | None:
     """Return why jobs cannot be ranked; None if they can."""
     tested_on = {record.tested_on for record in records}
     settings = {_test_settings(record) for record in records} if None in tested_on else set()

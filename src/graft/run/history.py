@@ -57,6 +57,20 @@ class JobHistory:
             counts = zip(values.tolist(), images[key].tolist(), strict=True)
             self._counts.setdefault(key, {}).update(zip(trials, counts, strict=True))
 
+    def after(self, table: pandas.DataFrame, count: int) -> "JobHistory":
+        """Return the history of some trials and, after them, of these, without numbers of correct images.
+
+        Args:
+            table: of the first trials, as `table` returns it.
+            count: their number, which is added to these trials' own.
+        """
+        both = JobHistory()
+        for trial, epoch, split, metric, value in table.itertuples(index=False):
+            both._values.setdefault((split, metric, epoch), {})[trial] = value
+        for key, values in self._values.items():
+            both._values.setdefault(key, {}).update({count + trial: value for trial, value in values.items()})
+        return both
+
     def image_counts(self) -> dict[str, int]:
         """Return how many training, validation and test images each trial's last passes saw; the least of any trial."""
         last: dict[str, dict[int, int]] = {"train": {}, "val": {}, "test": {}}

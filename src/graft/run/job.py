@@ -11,29 +11,27 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, choices
 from graft.errors import GraftError, Pruned
-from graft.job_folder import TRIAL_RUN, finished_result, locked_job_folder, read_result
+from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show_job import show_curves, show_job
 from graft.run.history import JobHistory
-from graft.run.launch import launch, launched
+from graft.run.launch import launch, launched, runs_alone
 from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, versions, write_files
+from graft.run.result import Clock, SingleTrial, check_any_finished, clear_folder, keep_result, versions, write_files
+from graft.run.rounds import Earlier, find_finished, num_kept, run_rounds
 from graft.seed import seeded
-from graft.statistics.accuracies import accuracies, num_images
-from graft.statistics.comparison import summary
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
 from graft.training.transfer import TransferModule
@@ -64,7 +62,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         show_job(result, folder)
         if "trial_run" in result:
             log.warning("a trial run: %s (not stored as finished, not ranked)", "; ".join(result["trial_run"]))
-        elif _is_single_run():
+        elif runs_alone():
             show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
     return result
 
@@ -80,40 +78,47 @@ def run(cfg: DictConfig, folder: Path, resume: bool = False) -> dict[str, Any] |
     Raises:
         GraftError: the user can correct something; the message says what.
     """
+    if cfg.trials == "auto":
+        return run_rounds(cfg, folder, resume, _run)
+    return _run(cfg, folder, resume, cfg.trials)
+
+
+def _run(cfg: DictConfig, folder: Path, resume: bool, count: int) -> dict[str, Any] | None:
+    """Run a configuration up to a number of trials; with trials=auto `resume` keeps fewer that are finished."""
     clock = Clock()
     prepare_for_training()
-    plan = make_plan(cfg)
+    rounds = cfg.trials == "auto"
+    plan = make_plan(cfg, range(num_kept(folder, count, resume and rounds), count))
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
-    if resume and (finished := finished_result(folder, identity)) is not None:
+    finished, earlier = find_finished(folder, identity, rounds) if resume else (None, None)
+    if finished is not None and len(finished["trials"]) >= count:
         keep_result(folder)
         log.info("%s is finished", folder.name)
         return finished
+    if earlier is None and plan.first_trial:
+        plan = make_plan(cfg, range(count))
     # Again: another process may have written a result since the check before the first job.
     check_existing_result(config, folder, lambda: contents.images)
     if plan.world_size > 1 and not launched():
-        launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder)
+        launch(_run_rank, plan.world_size, cfg, HydraConfig.instance().cfg, folder, resume, count)
         result = read_result(folder, TRIAL_RUN) or read_result(folder)
         if result is None:
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
     plan.warn()
-    callbacks = pruning("none" if cfg.sweep is None else cfg.sweep.pruner, folder, cfg.trials, plan.epochs)
-    return Job(plan, config, folder, identity, contents, clock, callbacks).run()
+    pruner = "none" if cfg.sweep is None or cfg.trials == "auto" else cfg.sweep.pruner
+    callbacks = pruning(pruner, folder, count, plan.epochs)
+    return Job(plan, config, folder, identity, contents, clock, callbacks, earlier).run()
 
 
-def _is_single_run() -> bool:
-    """Return whether this job runs on its own rather than in a sweep."""
-    return not HydraConfig.initialized() or HydraConfig.get().mode is RunMode.RUN
-
-
-def _run_rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path) -> None:
+def _run_rank(cfg: DictConfig, hydra: DictConfig | None, folder: Path, resume: bool, count: int) -> None:
     """Run a job as one of its ranks, in a new process where Hydra is not set up yet."""
     if hydra is not None:
         HydraConfig.instance().set_config(hydra)
         if environment_rank() == 0:
             configure_log(hydra.hydra.job_logging, hydra.hydra.verbose)
-    run(cfg, folder)
+    _run(cfg, folder, resume, count)
 
 
 @dataclass
@@ -128,6 +133,7 @@ class Job:
         contents: what it is made from.
         clock: measures its parts.
         callbacks: further callbacks of each fit.
+        earlier: finished trials, to which this run adds its own; None: there are none.
         learned: what each trial's network has learned in the phases so far, by trial.
         history: every trial's metrics of every epoch.
         lr: the learning rate of each phase.
@@ -142,6 +148,7 @@ class Job:
     contents: Contents
     clock: Clock
     callbacks: list[pl.Callback]
+    earlier: Earlier | None = None
     learned: dict[int, Weights] = field(default_factory=dict)
     history: JobHistory = field(default_factory=JobHistory)
     lr: list[float | str | None] = field(default_factory=list)
@@ -150,12 +157,14 @@ class Job:
 
     def run(self) -> dict[str, Any] | None:
         """Run all phases; return the content of the result, None on ranks other than 0."""
-        backbone = self._pretrained_backbone()
+        with self.clock("pretrain"):
+            backbone = self.plan.pretrained(Path(self.config["cache"]))
+        self.unseen += self.plan.source.unseen
         origin = self.plan.origin(backbone.label, self.config)
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
         example = self._example(backbone)
         if rank() == 0:
-            clear_folder(self.folder)
+            clear_folder(self.folder, curves=self.earlier is None)
         for planned in self.plan.phases:
             self._run_phase(planned, backbone, store)
         if rank() > 0:
@@ -164,22 +173,12 @@ class Job:
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return content
 
-    def _pretrained_backbone(self) -> Backbone:
-        plan = self.plan
-        with self.clock("pretrain"):
-            weights = plan.source.weights(plan.backbone, plan.data, plan.trainer, Path(self.config["cache"]))
-        self.unseen += plan.source.unseen
-        backbone = plan.backbone()
-        if weights is not None:
-            backbone.load_state_dict(weights)
-        return backbone
-
     def _example(self, backbone: Backbone) -> SingleTrial:
         """Return the first trial's model of the last phase, and print its layers."""
         phase = self.plan.phases[-1].phase
         frozen, stages = backbone.split(phase.frozen_stages)
         example = SingleTrial(frozen, self.plan.network(self.plan.streams[0], phase, stages))
-        if _is_single_run():  # a sweep's table would get lost among its jobs' layers
+        if runs_alone():  # a sweep's table would get lost among its jobs' layers
             log.info("%s", ModelSummary(example, max_depth=2))
         return example
 
@@ -192,7 +191,9 @@ class Job:
         with self.clock("features"):
             inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last)
         run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
-        if planned.phase.lr == "auto":
+        if planned.phase.lr == "auto" and self.earlier is not None:
+            run = run.with_settings(lr=self.earlier.result["lr"][planned.index])
+        elif planned.phase.lr == "auto":
             with self.clock("train"):
                 path = self.folder / "checkpoints" / f"{self.identity}_phase_{planned.index + 1}_lr.json"
                 run = run.with_settings(lr=find_lr(run, path))
@@ -226,18 +227,15 @@ class Job:
         """
         plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
         images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
-        counted = {"config": config, "trials": results, "images": images}
-        finished = accuracies(counted)
-        if not finished:
-            smaller = "" if config["lr"] == "auto" else f"={config['lr'] / 10:g}"
-            raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
-        if self.redraw:
+        check_any_finished(results, config["lr"])
+        if self.redraw and self.earlier is None:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         content = {
-            **counted,
+            "config": config,
+            "trials": results,
+            "images": images,
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "lr": self.lr,
-            "accuracy": summary(finished, num_images(counted)),
             "parameters": example.parameter_counts(),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
@@ -246,5 +244,4 @@ class Job:
             "contents": asdict(self.contents),
             **({"trial_run": self.unseen} if self.unseen else {}),
         }
-        write_files(self.folder, plan, self.history, content, example.frozen, self.learned)
-        return content
+        return write_files(self.folder, plan, self.history, content, example.frozen, self.learned, self.earlier)

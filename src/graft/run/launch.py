@@ -22,6 +22,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from pytorch_lightning.plugins.environments import LightningEnvironment  # pyright: ignore[reportPrivateImportUsage]
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
@@ -39,6 +41,11 @@ def launched() -> bool:
     if RANK_VARIABLE in os.environ or distributed.is_torchelastic_launched():
         return True
     return int(os.environ.get("SLURM_NTASKS", 1)) > 1
+
+
+def runs_alone() -> bool:
+    """Return whether the job runs on its own rather than in a sweep."""
+    return not HydraConfig.initialized() or HydraConfig.get().mode is RunMode.RUN
 
 
 def strategy() -> DDPStrategy | str:

@@ -34,16 +34,19 @@ from graft.training.tune import Phase
 PREPROCESSING = ("pixels", "pad")
 
 
-def make_plan(cfg: DictConfig) -> Plan:
+def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     """Build and check everything that a configuration names.
 
     Args:
         cfg: the composed configuration.
+        trials: the numbers of the trials to run; None: all, or with trials=auto those of the first round.
 
     Raises:
         GraftError: the configuration contradicts itself, the data or the machine.
     """
     check(cfg)
+    if trials is None:
+        trials = range(cfg.trials_min if cfg.trials == "auto" else cfg.trials)
     hide_job_bars(cfg.trainer.get("enable_progress_bar") is False)
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
@@ -68,8 +71,9 @@ def make_plan(cfg: DictConfig) -> Plan:
         num_kept=example.keep,
         head=head,
         uses_sklearn=uses_sklearn,
-        phases=_planned(cfg, phases, example, head, device),
-        datamodule=_split(cfg, data),
+        phases=_planned(cfg, phases, example, head, device, len(trials)),
+        datamodule=_split(cfg, data, trials),
+        first_trial=trials.start,
         regularize=build(cfg, "regularize"),
         class_weights=cfg.class_weights,
         val_every=1 if uses_sklearn else cfg.val_every,
@@ -152,8 +156,8 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])
 
 
-def _split(cfg: DictConfig, data: Dataset) -> SmallDataModule:
-    seeds = [cfg.seed + trial for trial in range(cfg.trials)]
+def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:
+    seeds = [cfg.seed + trial for trial in trials]
     first = [cfg.seed] * len(seeds)
     draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"), draws, streams)
@@ -175,7 +179,12 @@ def _phases(cfg: DictConfig, num_kept: int, trained: bool, uses_sklearn: bool) -
 
 
 def _planned(
-    cfg: DictConfig, phases: Sequence[Phase], example: Backbone, head: Callable[[], nn.Module], device: torch.device
+    cfg: DictConfig,
+    phases: Sequence[Phase],
+    example: Backbone,
+    head: Callable[[], nn.Module],
+    device: torch.device,
+    num_trials: int,
 ) -> list[PlannedPhase]:
     """Return the phases with the memory format and the chunks of trials that suit their networks."""
     planned, first_epoch = [], 0
@@ -185,7 +194,7 @@ def _planned(
             freeze_batch_norm_stats(network)
         shape = example.output_shape(phase.frozen_stages)
         memory_format = fastest_format(network, shape, device)
-        parts = chunks(cfg.trials, cfg.trials_at_once, network, shape)
+        parts = chunks(num_trials, cfg.trials_at_once, network, shape)
         planned.append(PlannedPhase(index, phase, first_epoch, shape, memory_format, parts))
         first_epoch += phase.epochs or 0
     return planned

@@ -101,11 +101,12 @@ class PhaseRun:
         plan, datamodule, number = self.plan, self.datamodule.chunk(trials), self.planned.index + 1
         transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), datamodule)
         transfer.keeps_all_classes = keeps_all_classes(plan)
-        in_chunks = any(len(planned.chunks) > 1 for planned in plan.phases)
-        name = f"trials_{trials.start}-{trials.stop - 1}"
+        in_chunks = plan.first_trial > 0 or any(len(planned.chunks) > 1 for planned in plan.phases)
+        first, last = (plan.first_trial + trial for trial in (trials.start, trials.stop - 1))
+        name = f"trials_{first}-{last}"
         path = folder / "checkpoints" / f"{identity}_phase_{number}_{name}.ckpt"
         checkpoint = Checkpoint(path, last=in_chunks or len(plan.phases) > 1)
-        label = f"trials {trials.start} to {trials.stop - 1}" if len(trials) > 1 else f"trial {trials.start}"
+        label = f"trials {first} to {last}" if len(trials) > 1 else f"trial {first}"
         progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,

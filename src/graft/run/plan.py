@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,6 +77,7 @@ class Plan:
         uses_sklearn: whether scikit-learn fits the heads, instead of training.
         phases: the phases in their order.
         datamodule: each trial's images.
+        first_trial: number of the first trial; those before it have finished in earlier rounds.
         regularize: the regularizers.
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
@@ -108,6 +110,7 @@ class Plan:
     uses_sklearn: bool
     phases: list[PlannedPhase]
     datamodule: SmallDataModule
+    first_trial: int
     regularize: Regularize
     class_weights: str | None
     val_every: int
@@ -150,6 +153,18 @@ class Plan:
     def epochs(self) -> int:
         """Number of epochs of all phases together."""
         return sum(planned.phase.epochs or 0 for planned in self.phases)
+
+    def pretrained(self, cache: Path) -> Backbone:
+        """Return the backbone with the weights of its source.
+
+        Args:
+            cache: the folder of stored pre-trainings.
+        """
+        weights = self.source.weights(self.backbone, self.data, self.trainer, cache)
+        backbone = self.backbone()
+        if weights is not None:
+            backbone.load_state_dict(weights)
+        return backbone
 
     def network(self, seed: int, phase: Phase, stages: nn.Module) -> nn.Module:
         """Return the network that one trial trains in a phase, as it is before the first step of the first phase.

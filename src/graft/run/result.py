@@ -17,13 +17,16 @@ from torch import nn
 
 import graft
 from graft.config.identity import result_config
+from graft.errors import GraftError
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
+from graft.results.outcomes import StoredOutcomes
 from graft.run.history import JobHistory
 from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
+from graft.run.rounds import Earlier
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
 from graft.training.tune import freeze
@@ -51,14 +54,15 @@ class Clock:
         return {"total": time.perf_counter() - self._start, **self._parts}
 
 
-def clear_folder(folder: Path) -> None:
-    """Remove the files of an earlier run: curves, failure, trial run, incomplete files.
+def clear_folder(folder: Path, curves: bool = True) -> None:
+    """Remove the files of an earlier run: curves, unless they are to stay, failure, trial run, incomplete files.
 
     A result stays until this run has one, and so do its curves, under another name.
     """
-    if (folder / RESULT).exists() and (folder / EVENTS).exists() and not (folder / EARLIER_EVENTS).exists():
-        (folder / EVENTS).rename(folder / EARLIER_EVENTS)
-    shutil.rmtree(folder / EVENTS, ignore_errors=True)
+    if curves:
+        if (folder / RESULT).exists() and (folder / EVENTS).exists() and not (folder / EARLIER_EVENTS).exists():
+            (folder / EVENTS).rename(folder / EARLIER_EVENTS)
+        shutil.rmtree(folder / EVENTS, ignore_errors=True)
     _remove_attempts(folder)
     remove_leftovers(folder)
 
@@ -88,27 +92,62 @@ def write_files(
     content: dict[str, Any],
     frozen: nn.Module,
     learned: Mapping[int, Weights],
-) -> None:
+    earlier: Earlier | None = None,
+) -> dict[str, Any]:
     """Write a finished job's files, or only a trial run's `trial_run.json`: files of an earlier, finished run stay.
 
     Args:
         folder: the job's.
         plan: the job's.
         history: every trial's metrics of every epoch.
-        content: of the result.
+        content: of the result, but for the mean accuracy.
         frozen: preprocessing and frozen stages of the last phase.
         learned: state dicts of the trials' networks, by trial.
+        earlier: finished trials of the job; the others then are those that a round adds.
+
+    Returns:
+        The content of the result, of all trials.
     """
     if "trial_run" in content:
-        write_text(folder / TRIAL_RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        content = _with_accuracy(content, None)
+        write_text(folder / TRIAL_RUN, _text(content))
         _bring_back_curves(folder)
-        return
-    kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
-    write_model(folder, plan, content["config"], frozen, {trial: learned[trial] for trial in kept})
+        return content
     outcomes = collect(plan, history, content["trials"])
-    content["accuracy"] = summary(measured(content, outcomes), distinct_images(content, outcomes))
+    weights = {plan.seeds[trial]: found for trial, found in learned.items()}
+    if earlier is not None:
+        content, outcomes = earlier.with_content(content), earlier.with_outcomes(outcomes)
+        history, weights = earlier.with_history(history), earlier.weights | weights
+        history.draw(folder, ("train", *plan.datamodule.curves))
+    content = _with_accuracy(content, outcomes)
+    kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
+    seeds = [content["trials"][trial]["seed"] for trial in kept]
+    if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
+        write_model(folder, plan, content["config"], frozen, {seed: weights[seed] for seed in seeds})
     write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
+    return content
+
+
+def _with_accuracy(content: dict[str, Any], outcomes: StoredOutcomes | None) -> dict[str, Any]:
+    """Return the content of a result with the mean accuracy of its trials."""
+    accuracy = summary(measured(content, outcomes), distinct_images(content, outcomes))
+    return content | {"accuracy": accuracy}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
+    """Refuse a job none of whose trials finished.
+
+    Raises:
+        GraftError: all trials failed.
+    """
+    if all("error" in result for result in results):
+        smaller = "" if lr == "auto" else f"={lr / 10:g}"
+        raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
 
 
 def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> None:
@@ -122,7 +161,7 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
     write_text(folder / HISTORY, history.table().to_csv(index=False))
     _log_hyperparameters(folder, content)
     shutil.rmtree(folder / EARLIER_EVENTS, ignore_errors=True)
-    write_text(folder / RESULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(folder / RESULT, _text(content))
 
 
 def versions() -> dict[str, str]:
@@ -187,7 +226,7 @@ def write_model(
         plan: the job's.
         config: its plain configuration; `keep_weights=all` stores the frozen part in the folder whatever its size.
         frozen: preprocessing and frozen stages of the last phase.
-        learned: state dicts of the kept trials' networks, by trial; with none, weights of an earlier run are removed.
+        learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
     """
     path = folder / "weights.safetensors"
     if not learned:
@@ -212,6 +251,6 @@ def write_model(
         "frozen_weights": None if elsewhere is None else str(elsewhere),
         "classes": plan.data.class_names,
         "image": list(plan.data.images.shape),
-        "seeds": [plan.seeds[trial] for trial in learned],
+        "seeds": list(learned),
     }
     write_text(folder / "model.yaml", OmegaConf.to_yaml(OmegaConf.create(model)))

@@ -136,6 +136,12 @@ def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) 
         raise GraftError("name= cannot be swept: it is the folder of the whole sweep; try one value")
     if any(job.sweep != config.sweep for job in jobs):
         raise GraftError("sweep= cannot be swept: it says how jobs are chosen; try one of its options")
+    rounds = {tuple(each[key] for key in ("trials", "trials_min", "trials_max")) for each in (config, *jobs)}
+    if len(rounds) > 1 and any(trials == "auto" for trials, *_ in rounds):
+        raise GraftError(
+            "trials=auto cannot be swept, because it compares all jobs of the sweep: try trials=auto, trials_min= and "
+            "trials_max= with one value each, after -m"
+        )
 
 
 def _check_search(jobs: Sequence[DictConfig]) -> None:

@@ -5,7 +5,7 @@ Hydra calls this before anything heavy is imported: do not import torch here.
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -85,20 +85,46 @@ def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None)
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
-    size = max_batch_size or len(jobs)
-    batches = []
-    with launching(config):
-        for start in range(0, len(jobs), size):
-            batch = list(launcher.launch(jobs[start : start + size], initial_job_idx=start))
+    batches: list[list[JobReturn]] = []
+
+    def launch(chosen: list[list[str]]) -> None:
+        size = max_batch_size or len(chosen)
+        for start in range(0, len(chosen), size):
+            number = sum(map(len, batches))
+            batch = list(launcher.launch(chosen[start : start + size], initial_job_idx=number))
             for job in batch:
                 _ = job.return_value  # raises the exception of a failed job
             batches.append(batch)
+
+    with launching(config):
+        if config.get("trials") == "auto":
+            _run_rounds(config, jobs, launch)
+        else:
+            launch(jobs)
     return batches
 
 
 def launch_only(jobs: Iterable[DictConfig]) -> None:
     """Let `run_grid` launch only these jobs of its grid: others repeat their configurations."""
     _distinct[:] = [list(job.hydra.overrides.task) for job in jobs]
+
+
+def _run_rounds(config: DictConfig, jobs: Sequence[list[str]], launch: Callable[[list[list[str]]], None]) -> None:
+    """Run a grid's jobs for as many trials as they need, and write why they get no more."""
+    from graft.sweeps.rounds import run_rounds, settings, write_ended  # imports pandas
+
+    folder = Path(config.hydra.sweep.dir)
+    by_folder = {(folder / job_subfolder(config, overrides)).resolve(): overrides for overrides in jobs}
+    ended = run_rounds(settings(config), list(by_folder), lambda some: launch([by_folder[each] for each in some]))
+    write_ended(folder, ended)
+
+
+def job_subfolder(config: DictConfig, overrides: Sequence[str]) -> str:
+    """Return the folder of a job within its sweep's."""
+    job = _composed.get(tuple(overrides))
+    if job is None:
+        job = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    return str(job.hydra.sweep.subdir)
 
 
 def keep_composed(jobs: Iterable[DictConfig]) -> None:

@@ -6,7 +6,7 @@ The space is read in graft.sweeps.space; jobs are pruned by graft.training.prune
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,7 +28,9 @@ from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import FAILURE, PRUNED, RESULT, SEARCH, read_result
 from graft.sweeps.check_sweep import check_job
+from graft.sweeps.grid import job_subfolder
 from graft.sweeps.launcher import launching
+from graft.sweeps.rounds import run_rounds, settings
 from graft.sweeps.space import Choice, Range, job_overrides, read_space
 from graft.training.prune import pruner
 
@@ -55,11 +57,19 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
         returns: list[JobReturn] = []
         while batch := study.batch():
             overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
-            returns += _run_batch(study, config, overrides, launcher)
+            best = study.best() if config.trials == "auto" else None
+            best_overrides = None if best is None else job_overrides(best, shared)
+            returns += _run_batch(study, config, overrides, launcher, best_overrides)
         return returns
 
 
-def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], launcher: Launcher) -> list[JobReturn]:
+def _run_batch(
+    study: "Study",
+    config: DictConfig,
+    batch: dict[int, list[str]],
+    launcher: Launcher,
+    best: list[str] | None = None,
+) -> list[JobReturn]:
     """Run the jobs of a batch that have no outcome yet, and tell the study the outcomes of all.
 
     Args:
@@ -67,6 +77,7 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
         config: the sweep's configuration, with `hydra`.
         batch: each job's overrides by trial number.
         launcher: runs the jobs.
+        best: the overrides of the best job so far, with which trials=auto compares the jobs of the batch.
 
     Returns:
         The launcher's returns.
@@ -90,9 +101,19 @@ def _run_batch(study: "Study", config: DictConfig, batch: dict[int, list[str]], 
             note = {"storage": study.url, "study": study.name, "number": trial_number}
             write_text(folder / SEARCH, json.dumps(note) + "\n")
             pending[folder] = overrides
-    if pending:
-        with launching(config):
-            returns += launcher.launch(list(pending.values()), initial_job_idx=min(folders))
+    known = {folders[trial_number].resolve(): overrides for trial_number, overrides in batch.items()}
+    if best:
+        known[(study.folder / job_subfolder(config, best)).resolve()] = best
+
+    def launch(chosen: Sequence[Path]) -> None:
+        overrides = [known[folder.resolve()] for folder in chosen]
+        returns.extend(launcher.launch(overrides, initial_job_idx=min(folders)))
+
+    with launching(config):
+        if config.trials == "auto":
+            run_rounds(settings(config, pairs=max(1, config.sweep.jobs - 1)), list(known), launch, first=list(pending))
+        elif pending:
+            launch(list(pending))
     for trial_number, folder in folders.items():
         study.tell(trial_number, outcome(folder))
         (folder / SEARCH).unlink(missing_ok=True)
@@ -188,6 +209,14 @@ class Study:
             batch[trial_number] = {key: _value(part, params[key]) for key, part in self.space.items()}
         self.left -= len(batch)
         return batch
+
+    def best(self) -> dict[str, str] | None:
+        """Return the overrides' values of the job with the highest value so far; None if no job has finished."""
+        finished = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if not finished:
+            return None
+        params = max(finished, key=lambda trial: trial.value or 0.0).params
+        return {key: _value(part, params[key]) for key, part in self.space.items()}
 
     def _next_interrupted(self) -> tuple[int, dict[str, Any]]:
         trial_number = self.interrupted.pop(0)

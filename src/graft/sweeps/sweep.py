@@ -21,7 +21,7 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
 from graft.errors import GraftError, OtherResult
 from graft.job_folder import FAILURE
-from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, runs_in_this_process, show_so_far
+from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
 
 log = logging.getLogger("graft")
 
@@ -57,7 +57,7 @@ class SweepCallback(Callback):
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
             launch_only(jobs)
-            if config.sweep is None and runs_in_this_process(config.hydra.launcher):
+            if config.sweep is None:
                 keep_composed(jobs)
             end_on_signals(lambda: show_so_far(config), left_running(config.hydra.launcher))
 
@@ -66,9 +66,14 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report.show import show_sweep
+        from graft.sweeps.rounds import read_ended
 
         with stop_on_error(explain):
-            if show_sweep(Path(config.hydra.sweep.dir), config.report.baseline):
+            folder = Path(config.hydra.sweep.dir)
+            failed = show_sweep(folder, config.report.baseline)
+            if config.trials == "auto" and (ended := read_ended(folder)):
+                print(ended)
+            if failed:
                 sys.exit(1)
 
 

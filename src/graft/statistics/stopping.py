@@ -1,0 +1,208 @@
+"""Trials as needed: which configurations of a sweep get further trials, and when more trials cannot tell.
+
+Trials come in rounds, and every round ends with a look at the results. A test at 5 % at each look would find a
+difference among equals far more often than in 5 % of sweeps. Alpha spending (Lan and DeMets, Biometrika 70, 659, 1983)
+divides the 5 % among the looks: look l of L may spend
+
+    a_l = s(l / L) - s((l - 1) / L)    with    s(t) = LEVEL * ln(1 + (e - 1) t)
+
+which is their function of Pocock's type, with the look as its clock. The levels add up to LEVEL, and each is divided
+by the number of pairs that the sweep may compare. These are Bonferroni's sums, and hold whatever the looks have in
+common: all of them test on the same images, so that they share most of their error where images dominate.
+
+A pair's difference over n trials has the variance of the crossed design (crossed.py), of which trials and rest shrink
+with n, and images do not. A pair that is undecided gets more trials only if these could tell: the chance that it is
+told apart after m trials is the predictive power (Spiegelhalter, Freedman and Blackburn, Controlled Clinical Trials 7,
+8, 1986), with D now its mean difference and V_n the variance after n trials:
+
+    D_m ~ N(D, V_n - V_m),    told apart if |D_m| > z V_m^(1/2), or equal if |D_m| < margin - z V_m^(1/2)
+
+Stopping because a chance is small declares nothing, so it costs no error.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from graft.statistics.accuracies import Accuracies, Copies, Measured, is_copies
+from graft.statistics.comparison import ranking
+from graft.statistics.crossed import estimate
+from graft.statistics.intervals import LEVEL, TOLERANCE
+from graft.statistics.pairs import MIN_TRIALS, Pair, pair
+
+GROWTH = 1.5  # of the number of trials from look to look
+LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
+# More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
+NARROWEST = 0.9
+
+WORSE, EQUAL = "worse", "equal"
+ONLY_IMAGES = "only more test images could tell"
+ONLY_TRIALS = "more trials than trials_max could tell"
+
+
+def looks(least: int, most: int) -> list[int]:
+    """Return the number of trials at each look: from `least`, half as many again each time, to `most`.
+
+    >>> looks(6, 60)
+    [6, 9, 14, 21, 32, 48, 60]
+    """
+    sizes = [least]
+    while sizes[-1] < most:
+        sizes.append(min(math.ceil(sizes[-1] * GROWTH), most))
+    return sizes
+
+
+def levels(sizes: Sequence[int]) -> list[float]:
+    """Return the level that each look may spend; together LEVEL. Looks at fewer trials than a test needs spend none.
+
+    Args:
+        sizes: the number of trials at each look.
+    """
+    tests = np.cumsum([0, *(size >= MIN_TRIALS for size in sizes)])
+    spent = LEVEL * np.log1p((math.e - 1) * tests / max(1, tests[-1]))
+    return np.diff(spent).tolist()
+
+
+@dataclass(frozen=True)
+class Test:
+    """How pairs are tested at one look.
+
+    Attributes:
+        level: that each pair may spend at this look.
+        last_level: that each pair may spend at the last look, for predictions of more trials.
+        most: the largest number of trials.
+        margin: configurations that differ by less are equal; in [0, 1].
+    """
+
+    level: float
+    last_level: float
+    most: int
+    margin: float = 0.0
+
+
+@dataclass
+class Rounds:
+    """The rounds of a sweep: how many trials each configuration gets, and what each look has found.
+
+    Attributes:
+        sizes: number of trials at each look.
+        pairs: number of pairs of configurations that the sweep may compare.
+        margin: configurations that differ by less are equal; in [0, 1].
+        trials: the number of trials that each configuration shall have, by name.
+        out: those that get no more trials, each worse than the best or equal to it.
+        undecided: those that more trials could not tell from the best, each with what could.
+        going: those that get more trials: the best, and those which more trials could tell from it.
+        best: the one of the highest mean that is not out.
+        number: of looks so far.
+    """
+
+    sizes: Sequence[int]
+    pairs: int
+    margin: float
+    trials: dict[str, int]
+    out: dict[str, str] = field(default_factory=dict)
+    undecided: dict[str, str] = field(default_factory=dict)
+    going: list[str] = field(default_factory=list)
+    best: str = ""
+    number: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no configuration gets more trials."""
+        return self.number > 0 and (not self.going or self.number == len(self.sizes))
+
+    def look(self, configurations: Mapping[str, Accuracies]) -> None:
+        """Compare the configurations that are not out with the best of them, and give those that go on more trials.
+
+        Args:
+            configurations: by name; only the trials that each shall have so far count. One that is missing has
+                failed, and gets no more.
+        """
+        spent = [level / max(1, self.pairs) for level in levels(self.sizes)]
+        test = Test(spent[self.number], spent[-1], self.sizes[-1], self.margin)
+        left = {
+            name: _first(values, self.trials[name]) for name, values in configurations.items() if name not in self.out
+        }
+        self.number += 1
+        self.undecided, self.going = {}, []
+        if not left:
+            return
+        self.best, *others = ranking(left)
+        for name in others:
+            compared = pair(left[name], left[self.best])
+            verdict = _decide(compared, test)
+            if verdict:
+                self.out[name] = verdict
+                continue
+            copies = is_copies(left[name]) and is_copies(left[self.best])
+            could_tell = ONLY_IMAGES if copies else _could_tell(compared, test)
+            if could_tell is None:
+                self.going.append(name)
+            else:
+                self.undecided[name] = could_tell
+        if len(configurations) == 1 and could_narrow(left[self.best]):
+            self.going = [self.best]
+        elif self.going:
+            self.going.insert(0, self.best)
+        if not self.ended:
+            self.trials |= dict.fromkeys(self.going, self.sizes[self.number])
+
+
+def could_narrow(accuracies: Accuracies) -> bool:
+    """Return whether more trials of one configuration would narrow the 95 % interval of its mean by a tenth or more."""
+    if is_copies(accuracies):
+        return False
+    if len(accuracies) < 2 or not isinstance(accuracies, Measured) or np.isnan(accuracies.outcomes.values).any():
+        return True
+    found = estimate(accuracies.outcomes.values, accuracies.outcomes.groups)
+    return found.parts.images < NARROWEST**2 * found.variance
+
+
+def _first(accuracies: Accuracies, count: int) -> Accuracies:
+    """Return the first trials of a configuration."""
+    seeds = sorted(accuracies)[:count]
+    if isinstance(accuracies, Measured):
+        return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
+    first = {seed: accuracies[seed] for seed in seeds}
+    return Copies(first) if isinstance(accuracies, Copies) else first
+
+
+def _decide(found: Pair, test: Test) -> str | None:
+    """Return whether the first of a pair is worse than the second or equal to it; None if that is undecided."""
+    if found.p is None or test.level <= 0 or (len(found.per_trial) < MIN_TRIALS and found.design != "images"):
+        return None
+    around = found.interval(2 * test.level)  # two one-sided tests, of which only one can err
+    if around is None and np.abs(found.per_trial).max() < TOLERANCE:
+        around = (0.0, 0.0)
+    if around is not None and -test.margin < around[0] and around[1] < test.margin:
+        return EQUAL
+    return WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
+
+
+def _could_tell(found: Pair, test: Test) -> str | None:
+    """Return what could tell a pair apart if not the trials that are left; None if these could."""
+    number = len(found.per_trial)
+    if number < min(MIN_TRIALS, test.most) or (number < test.most and _chance(found, test, test.most) >= LEAST_CHANCE):
+        return None
+    return ONLY_IMAGES if _chance(found, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
+
+
+def _chance(found: Pair, test: Test, trials: float) -> float:
+    """Return the chance that a pair is told apart, or found equal, after some number of trials."""
+    number, mean = len(found.per_trial), float(found.per_trial.mean())
+    variance = shrinking = float(found.per_trial.var(ddof=1)) / number
+    if found.estimate is not None:
+        parts, variance = found.estimate.parts, found.estimate.variance
+        shrinking = min(variance, parts.trials + parts.rest)
+    lost = shrinking * (1 - number / trials)
+    bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(variance - lost) + TOLERANCE
+    spread = math.sqrt(lost) + 1e-12
+    apart = stats.norm.sf((bound - mean) / spread) + stats.norm.cdf((-bound - mean) / spread)
+    inside = test.margin - bound
+    if inside <= 0:
+        return float(apart)
+    ends = (np.array([-inside, inside]) - mean) / spread
+    return float(apart + np.diff(stats.norm.cdf(ends))[0])

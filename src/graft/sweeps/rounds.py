@@ -1,0 +1,182 @@
+"""Rounds of a sweep with trials=auto: `run_rounds` launches its jobs for more and more trials, until more tell nothing.
+
+Each round's number of trials is written into the folders of the jobs that it launches (`round.json`), because a job's
+configuration and identity are the same in all rounds. graft.statistics.stopping decides which jobs go on, from the
+trials of the round that has ended: a sweep that starts again repeats these decisions, and runs only what is missing.
+"""
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from graft.files import write_text
+from graft.job_folder import ROUND, read_result
+from graft.report.leaderboard import not_comparable, validated
+from graft.report.sentences import join_words
+from graft.results.records import Record, read_records
+from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
+
+log = logging.getLogger("graft")
+
+ROUNDS = "rounds.json"  # in a sweep's folder: why no job got more trials
+
+Launch = Callable[[Sequence[Path]], None]  # runs the jobs of these folders
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the rounds of one sweep.
+
+    Attributes:
+        sizes: number of trials at the end of each round.
+        margin: `report.margin`, in [0, 1].
+        pairs: number of pairs of jobs that the sweep may compare; None: all pairs of its jobs.
+    """
+
+    sizes: list[int]
+    margin: float = 0.0
+    pairs: int | None = None
+
+
+def settings(config: DictConfig, pairs: int | None = None) -> Settings:
+    """Return the settings of a sweep's rounds, from its configuration."""
+    margin = OmegaConf.select(config, "report.margin", default=0) / 100
+    return Settings(looks(config.trials_min, config.trials_max), margin, pairs)
+
+
+def run_rounds(chosen: Settings, folders: Sequence[Path], launch: Launch, first: Sequence[Path] | None = None) -> str:
+    """Run jobs for as many trials as the answer needs.
+
+    Jobs that are ranked are compared with the best of them. Jobs that answer different questions, such as those tested
+    on different images, each get trials until the interval of their mean becomes no narrower.
+
+    Args:
+        chosen: the settings of the rounds.
+        folders: the jobs' folders.
+        launch: runs the jobs of some of these folders.
+        first: the folders of the first round's jobs; None: all, of which finished ones only say so.
+
+    Returns:
+        Why no job gets more trials, in a sentence.
+    """
+    folders = [folder.resolve() for folder in folders]
+    trials = dict.fromkeys(folders, chosen.sizes[0])
+    _launch(folders if first is None else [folder.resolve() for folder in first], launch, trials)
+    contests: list[Rounds] | None = None
+    for number in itertools.count():
+        records = _complete(folders, trials)
+        contests = _contests(chosen, list(records.values())) if contests is None else contests
+        metric = metric_of(list(records.values()))
+        for contest in contests:
+            found = {name: records[Path(name)].accuracies(metric) for name in contest.trials if Path(name) in records}
+            if not contest.ended:
+                contest.look(found)
+        trials |= {Path(name): count for contest in contests for name, count in contest.trials.items()}
+        log.info("%s", _round(chosen.sizes, number, contests, len(folders)))
+        if all(contest.ended for contest in contests):
+            return _ended(chosen, contests, records, metric)
+        _launch([folder for folder in records if _num_trials(records[folder]) < trials[folder]], launch, trials)
+    raise AssertionError("the last look ends all rounds")
+
+
+def write_ended(folder: Path, sentence: str) -> None:
+    """Keep in a sweep's folder why no job gets more trials."""
+    write_text(folder / ROUNDS, json.dumps({"ended": sentence}) + "\n")
+
+
+def read_ended(folder: Path) -> str | None:
+    """Return why no job of a sweep gets more trials; None if it is unknown, or the number of trials was fixed."""
+    content = read_result(folder, ROUNDS) or {}
+    return content.get("ended")
+
+
+def metric_of(records: Sequence[Record]) -> str:
+    """Return the key of the trials' accuracies by which jobs are ranked."""
+    return "val_accuracy" if validated(records) else "accuracy"
+
+
+def _launch(folders: Sequence[Path], launch: Launch, trials: Mapping[Path, int]) -> None:
+    """Run one round of some jobs."""
+    for folder in folders:
+        write_text(folder / ROUND, json.dumps({"trials": trials[folder]}) + "\n")
+    if folders:
+        launch(folders)
+    for folder in folders:
+        (folder / ROUND).unlink(missing_ok=True)
+
+
+def _complete(folders: Sequence[Path], trials: Mapping[Path, int]) -> dict[Path, Record]:
+    """Return the jobs all of whose trials finished, as many as they should have, by folder."""
+    finished = read_records(folders).finished
+    return {record.folder: record for record in finished if _num_trials(record) >= trials[record.folder]}
+
+
+def _num_trials(record: Record) -> int:
+    """Return how many trials a job has finished; none if one of them failed."""
+    failed = any(trial.get("error") is not None for trial in record.result["trials"])
+    return 0 if failed else len(record.result["trials"])
+
+
+def _contests(chosen: Settings, records: Sequence[Record]) -> list[Rounds]:
+    """Return the rounds of all jobs together, or of each by itself if they are not ranked."""
+    names = [str(record.folder) for record in records]
+    groups = [[name] for name in names] if not_comparable(records) else [names] if names else []
+    least = chosen.sizes[0]
+    return [
+        Rounds(
+            chosen.sizes,
+            len(group) * (len(group) - 1) // 2 if chosen.pairs is None else chosen.pairs,
+            chosen.margin,
+            dict.fromkeys(group, least),
+        )
+        for group in groups
+    ]
+
+
+def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jobs: int) -> str:
+    """Say what one round has found."""
+    first = sizes[number - 1] if number else 0
+    verdicts = [verdict for contest in contests for verdict in contest.out.values()]
+    going = sum(len(contest.going) for contest in contests if not contest.ended)
+    counts = [(verdicts.count(WORSE), "worse"), (verdicts.count(EQUAL), "equal within the margin")]
+    found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
+    found = found or [f"none of {num_jobs} configurations is decided"]
+    found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
+    return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record], metric: str) -> str:
+    """Say why no job gets more trials."""
+    most = chosen.sizes[-1]
+    if not contests:
+        return "trials=auto: no job has finished."
+    used, planned = sum(sum(contest.trials.values()) for contest in contests), most * len(records)
+    got = f"trials=auto: {used} of at most {planned} trials"
+    if len(contests) != 1 or len(contests[0].trials) == 1:
+        return f"{got}; more would not narrow the intervals of the means by a tenth, or trials_max={most} is reached."
+    (contest,) = contests
+    labels = {name: records[Path(name)].label for name in contest.trials if Path(name) in records}
+    images = "validation images" if metric == "val_accuracy" else "test images"
+    open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
+    reasons = []
+    for what, words in (
+        (ONLY_IMAGES, f"only more {images}"),
+        (ONLY_TRIALS, f"only more than trials_max={most} trials"),
+    ):
+        names = [labels[name] for name, could in open_pairs.items() if could == what]
+        if names:
+            reasons.append(f"{words} could tell {join_words(names)} from the best, {labels[contest.best]}")
+    found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
+    verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
+    if verdicts and not reasons:
+        reasons = [f"all others are {verdicts} the best, {labels[contest.best]}"]
+    return f"{got}; {'; '.join(reasons) or f'no other job is left to compare with {labels[contest.best]}'}."
