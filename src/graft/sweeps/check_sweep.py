@@ -72,8 +72,6 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
 def _distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder: Path) -> list[DictConfig]:
     """Return one job of each configuration, and say which others are left out; refuse two of them in one folder.
 
-    Of equal jobs one that has run is kept, and one that has failed: its failure would stay in the sweep's table.
-
     Raises:
         GraftError: two different jobs have the same folder; names both.
     """
@@ -92,20 +90,33 @@ def _distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder:
                 "each with another name="
             )
         by_content.setdefault(content, []).append((typed, job))
-    kept, left_out = [], []
-    for equal in by_content.values():
-        first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
-        for typed, job in equal:
-            elsewhere = job.hydra.sweep.subdir != first[1].hydra.sweep.subdir
-            if job is first[1] or (elsewhere and _has(folder, job, FAILURE)):
-                kept.append(job)
-            else:
-                left_out.append(f"{typed} is {'typed again' if typed == first[0] else first[0]}")
+    parts = [_kept(equal, folder) for equal in by_content.values()]
+    left_out = [words for _, repeated in parts for words in repeated]
     if left_out:
         more = f", and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
         repeat = f"{len(left_out)} of {len(jobs)} jobs {'repeats' if len(left_out) == 1 else 'repeat'} a configuration"
         _warn(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}")
-    return kept
+    return [job for kept, _ in parts for job in kept]
+
+
+def _kept(equal: Sequence[tuple[str, DictConfig]], folder: Path) -> tuple[list[DictConfig], list[str]]:
+    """Return those of the jobs of one configuration that are to run, and in words the others.
+
+    One that has run is kept, else the first, and one that has failed: its failure would stay in the sweep's table.
+
+    Args:
+        equal: what was typed for each job, and the job.
+        folder: the sweep's folder.
+    """
+    name, first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
+    kept, repeated = [], []
+    for typed, job in equal:
+        elsewhere = job.hydra.sweep.subdir != first.hydra.sweep.subdir
+        if job is first or (elsewhere and _has(folder, job, FAILURE)):
+            kept.append(job)
+        else:
+            repeated.append(f"{typed} is {'typed again' if typed == name else name}")
+    return kept, repeated
 
 
 def _has(folder: Path, job: DictConfig, name: str) -> bool:
@@ -214,11 +225,7 @@ def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> No
 
 
 def _images(cfg: DictConfig) -> str:
-    """Return the fingerprint of a job's images.
-
-    Raises:
-        GraftError: they cannot be read.
-    """
+    """Return the fingerprint of a job's images."""
     from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
 
     return planned_images(cfg).fingerprint

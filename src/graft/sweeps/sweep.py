@@ -104,11 +104,11 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
             raise
     except Exception as error:
         log.error(explain(error) or reason(error))
-        if sweep and isinstance(error, OtherResult):
-            raise
         short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
-    if not sweep:
-        sys.exit(1)
+        if not sweep:
+            sys.exit(1)
+        if isinstance(error, OtherResult):
+            raise
     from graft.files import write_text
 
     write_text(folder / FAILURE, json.dumps({"error": short}) + "\n")
