@@ -72,7 +72,9 @@ def cases(paths: Sequence[Path]) -> Iterator[tuple[str, Draw, np.ndarray]]:
 
 
 def winner_bias(draw: Draw, truth: np.ndarray, sizes: tuple[int, int], sweeps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bias in points of the best mean and of the corrected one, and their root mean square errors.
+    """Return the bias in points of the best mean, the corrected one and the one corrected for images only.
+
+    The second array has their root mean square errors.
 
     What the mean of all configurations deviates from theirs has no bias: it is subtracted for the former, which
     makes it more exact.
@@ -83,7 +85,9 @@ def winner_bias(draw: Draw, truth: np.ndarray, sizes: tuple[int, int], sweeps: i
         means = values.mean((1, 2))
         best = int(means.argmax())
         common.append(means.mean() - truth.mean())
-        errors.append([means[best] - truth[best], corrected(dict(enumerate(values))) - truth[best]])  # type: ignore[arg-type]
+        by_name = {str(index): each for index, each in enumerate(values)}
+        images_only = corrected({name: each.mean(0, keepdims=True) for name, each in by_name.items()})
+        errors.append(np.array([means[best], corrected(by_name), images_only]) - truth[best])
     found = 100 * np.array(errors)
     return found.mean(0) - 100 * np.mean(common), (found**2).mean(0) ** 0.5
 
@@ -201,13 +205,14 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=500)
     arguments = parser.parse_args()
     found = list(cases(arguments.paths))
-    print("| sweeps | trials x images | bias of the best mean | corrected | error of the best mean | corrected |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| sweeps | trials x images | bias of the best mean | corrected | by images only | errors of the same |")
+    print("| --- " * 6 + "|")
     for name, draw, truth in found:
         for sizes in SIZES:
             bias, error = winner_bias(draw, truth, sizes, arguments.sweeps)
             size = f"{sizes[0]} x {sizes[1]}"
-            print(f"| {name} | {size} | {bias[0]:.2f} | {bias[1]:.2f} | {error[0]:.2f} | {error[1]:.2f} |", flush=True)
+            biases, errors = " | ".join(f"{each:.2f}" for each in bias), ", ".join(f"{each:.2f}" for each in error)
+            print(f"| {name} | {size} | {biases} | {errors} |", flush=True)
     print("\n| sweeps | trials x images | false better or worse | false equal | " + " | ".join(Verdict) + " |")
     print("| --- " * 8 + "|")
     for name, draw, truth in found:

@@ -26,8 +26,10 @@ def test_the_small_split_numbers_its_classes_from_0(digits: MNIST5k):
 
 
 def test_draws_and_streams_may_have_seeds_of_their_own(digits: MNIST5k):
-    def loaded(**seeds: list[int]) -> tuple[SmallDataModule, list[torch.Tensor]]:
-        split = SmallDataModule(digits, [3, 4], batch_size=4, **seeds)
+    def loaded(
+        draws: list[int] | None = None, streams: list[int] | None = None
+    ) -> tuple[SmallDataModule, list[torch.Tensor]]:
+        split = SmallDataModule(digits, [3, 4], batch_size=4, draws=draws, streams=streams)
         split.setup("fit")
         return split, [batch.labels for batch in split.train_dataloader()]
 

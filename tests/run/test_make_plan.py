@@ -34,7 +34,8 @@ def test_images_are_fitted_to_the_weights(configure: Configure):
 
 
 @pytest.mark.parametrize(
-    ("vary", "draws", "streams"), [("all", {5, 6, 7}, [5, 6, 7]), ("data", {5, 6, 7}, [5] * 3), ("init", {5}, [5] * 3)]
+    ("vary", "draws", "streams"),
+    [("all", {5, 6, 7}, [5, 6, 7]), ("data", {5, 6, 7}, [5] * 3), ("init", {5}, [5, 6, 7])],
 )
 def test_trials_vary_in_what_they_are_asked_to(configure: Configure, vary: str, draws: set[int], streams: list[int]):
     plan = make_plan(configure("trials=3", "seed=5", f"trials_vary={vary}"))
