@@ -38,7 +38,7 @@ def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
                 if max(mtime, ctime) < started - SETTLED_NS:
                     read[names[position]] = [*states[position], digest]
         if memo is not None:
-            write_text(memo, json.dumps(_read(memo) | read))  # another process may have written meanwhile
+            write_text(memo, json.dumps(read_memo(memo) | read))  # another process may have written meanwhile
     return [digest for digest in found if digest is not None]
 
 

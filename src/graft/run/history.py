@@ -9,6 +9,7 @@ from typing import Any
 import pandas
 import torch
 
+from graft.errors import GraftError
 from graft.training.logger import EVENTS, band, curves
 from graft.training.metrics import Outcomes
 
@@ -145,3 +146,14 @@ class JobHistory:
         for (split, metric, epoch), values in self._values.items():
             logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
         logger.finalize("success")
+
+
+def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
+    """Refuse a job none of whose trials finished.
+
+    Raises:
+        GraftError: all trials failed.
+    """
+    if all("error" in result for result in results):
+        smaller = "" if lr == "auto" else f"={lr / 10:g}"
+        raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")

@@ -17,7 +17,6 @@ from torch import nn
 
 import graft
 from graft.config.identity import result_config
-from graft.errors import GraftError
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
@@ -137,17 +136,6 @@ def _with_accuracy(content: dict[str, Any], outcomes: StoredOutcomes | None) -> 
 
 def _text(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
-    """Refuse a job none of whose trials finished.
-
-    Raises:
-        GraftError: all trials failed.
-    """
-    if all("error" in result for result in results):
-        smaller = "" if lr == "auto" else f"={lr / 10:g}"
-        raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
 
 
 def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> None:

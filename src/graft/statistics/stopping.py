@@ -31,7 +31,7 @@ from graft.statistics.accuracies import Accuracies, Copies, Measured, is_copies
 from graft.statistics.comparison import ranking
 from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
-from graft.statistics.pairs import MIN_TRIALS, Pair, pair
+from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair
 
 GROWTH = 1.5  # of the number of trials from look to look
 LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
@@ -157,8 +157,10 @@ def could_narrow(accuracies: Accuracies) -> bool:
         return False
     if len(accuracies) < 2 or not isinstance(accuracies, Measured) or np.isnan(accuracies.outcomes.values).any():
         return True
-    found = estimate(accuracies.outcomes.values, accuracies.outcomes.groups)
-    return found.parts.images < NARROWEST**2 * found.variance
+    outcomes = accuracies.outcomes
+    parts, variance = estimate(outcomes.values, outcomes.groups).parts, estimated(outcomes).variance
+    # What the draws share stays, however many trials there are: it is in the variance, but not in these parts.
+    return variance - parts.trials - parts.rest < NARROWEST**2 * variance
 
 
 def _first(accuracies: Accuracies, count: int) -> Accuracies:

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import sys
 import tempfile
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,17 +18,15 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import check_existing_result, choices, without_hydra
-from graft.config.one_form import as_text
 from graft.config.refusals import explain
 from graft.errors import GraftError
-from graft.job_folder import FAILURE, RESULT, TRIAL_RUN
+from graft.job_folder import RESULT, TRIAL_RUN
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
+from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.launcher import check_devices
 from graft.sweeps.space import jobs_to_check
-
-MAX_NAMED = 3  # jobs that a message names one by one
 
 
 def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
@@ -61,66 +58,12 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
-    distinct = _distinct(jobs, configs, folder)
+    distinct = distinct_jobs(jobs, configs, folder)
     for job, cfg in zip(jobs, configs, strict=True):
         _check_folder(cfg, job.hydra.overrides.task, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
     check_writable(folder, *{Path(job.cache) for job in jobs})
     return distinct
-
-
-def _distinct(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder: Path) -> list[DictConfig]:
-    """Return one job of each configuration, and say which others are left out; refuse two of them in one folder.
-
-    Raises:
-        GraftError: two different jobs have the same folder; names both.
-    """
-    by_folder: dict[str, tuple[str, str]] = {}
-    by_content: dict[str, list[tuple[str, DictConfig]]] = {}
-    shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
-    for job, cfg in zip(jobs, configs, strict=True):
-        words = list(job.hydra.overrides.task)
-        typed = " ".join([word for word in words if word not in shared] or words)
-        content = as_text(to_plain(cfg))
-        place = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
-        other, others = by_folder.setdefault(place, (typed, content))
-        if others != content:
-            raise GraftError(
-                f"{job.hydra.sweep.subdir} would be the folder of two jobs, {other} and {typed}; try them one by one, "
-                "each with another name="
-            )
-        by_content.setdefault(content, []).append((typed, job))
-    parts = [_kept(equal, folder) for equal in by_content.values()]
-    left_out = [words for _, repeated in parts for words in repeated]
-    if left_out:
-        more = f", and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
-        repeat = f"{len(left_out)} of {len(jobs)} jobs {'repeats' if len(left_out) == 1 else 'repeat'} a configuration"
-        _warn(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}")
-    return [job for kept, _ in parts for job in kept]
-
-
-def _kept(equal: Sequence[tuple[str, DictConfig]], folder: Path) -> tuple[list[DictConfig], list[str]]:
-    """Return those of the jobs of one configuration that are to run, and in words the others.
-
-    One that has run is kept, else the first, and one that has failed: its failure would stay in the sweep's table.
-
-    Args:
-        equal: what was typed for each job, and the job.
-        folder: the sweep's folder.
-    """
-    name, first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
-    kept, repeated = [], []
-    for typed, job in equal:
-        elsewhere = job.hydra.sweep.subdir != first.hydra.sweep.subdir
-        if job is first or (elsewhere and _has(folder, job, FAILURE)):
-            kept.append(job)
-        else:
-            repeated.append(f"{typed} is {'typed again' if typed == name else name}")
-    return kept, repeated
-
-
-def _has(folder: Path, job: DictConfig, name: str) -> bool:
-    return (folder / job.hydra.sweep.subdir / name).exists()
 
 
 def _compose_jobs(config: DictConfig) -> list[DictConfig]:

@@ -64,11 +64,7 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
 
 
 def _run_batch(
-    study: "Study",
-    config: DictConfig,
-    batch: dict[int, list[str]],
-    launcher: Launcher,
-    best: list[str] | None = None,
+    study: "Study", config: DictConfig, batch: dict[int, list[str]], launcher: Launcher, best: list[str] | None = None
 ) -> list[JobReturn]:
     """Run the jobs of a batch that have no outcome yet, and tell the study the outcomes of all.
 
@@ -101,9 +97,8 @@ def _run_batch(
             note = {"storage": study.url, "study": study.name, "number": trial_number}
             write_text(folder / SEARCH, json.dumps(note) + "\n")
             pending[folder] = overrides
-    known = {folders[trial_number].resolve(): overrides for trial_number, overrides in batch.items()}
-    if best:
-        known[(study.folder / job_subfolder(config, best)).resolve()] = best
+    known = {folders[number].resolve(): overrides for number, overrides in batch.items()}
+    known |= {(study.folder / job_subfolder(config, best)).resolve(): best} if best else {}
 
     def launch(chosen: Sequence[Path]) -> None:
         overrides = [known[folder.resolve()] for folder in chosen]
