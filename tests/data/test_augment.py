@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -17,6 +18,7 @@ from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.model.head import Plain
+from graft.report.outcomes import read_outcomes
 from graft.seed import generator, stream_seed
 
 Run = Callable[..., dict]
@@ -173,6 +175,9 @@ def test_test_time_augmentation_averages_the_final_predictions_over_views(
         "dataset.test_per_class=20", "dataset.val_per_class=5",
     )  # fmt: skip
     result, plain = run(*settings, "augment.test_views=3"), run(*settings, name="plain")
+    outcomes = read_outcomes(tmp_path / "job")
+    assert outcomes is not None
+    assert outcomes.views == 3
     data = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=20, val_per_class=5)
     weights = trained(tmp_path / "job")
     network = scratch_network(1) if "source=scratch" in overrides else frozen_network(tmp_path / "cache", 1, plain_head)
@@ -197,6 +202,10 @@ def test_test_time_augmentation_averages_the_final_predictions_over_views(
             (mean.argmax(1) == labels).float().mean().item(), abs=0.011
         )
         assert plain["trials"][1][f"{prefix}loss"] != pytest.approx(expected, abs=1e-3)
+        stored = outcomes.val if prefix else outcomes.test
+        assert stored is not None
+        assert stored.probability is not None
+        np.testing.assert_allclose(stored.probability[1], mean[images.argsort()], atol=1e-3)
     curves = [pandas.read_csv(tmp_path / name / "history.csv") for name in ("job", "plain")]
     bare = curves[0].query("not split.str.endswith('_views')").reset_index(drop=True)
     pandas.testing.assert_frame_equal(bare, curves[1])

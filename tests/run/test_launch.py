@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 import pytorch_lightning as pl
@@ -24,6 +25,7 @@ from graft.data.loader import AugmentedLoader, Share, StoredViewsLoader, TrainLo
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.ranks import all_gather, rank, world_size
+from graft.report.outcomes import read_outcomes
 from graft.run import job, plan
 from graft.run.launch import join, launch, strategy
 from graft.training import checkpoint
@@ -179,6 +181,23 @@ def test_two_ranks_equal_one_process(run: Run, tmp_path: Path, mark: str, settin
         [trial["accuracy"] for trial in one["trials"]], abs=2 / 1250
     )
     assert two["identity"] == one["identity"]
+    compare_outcomes(tmp_path / "one", tmp_path / "two")
+
+
+def compare_outcomes(one: Path, two: Path) -> None:
+    """Assert that two jobs said the same of the same images, up to rounding."""
+    first, second = read_outcomes(one), read_outcomes(two)
+    assert first is not None
+    assert second is not None
+    pandas.testing.assert_frame_equal(first.images, second.images)
+    for own, other in ((first.test, second.test), (first.val, second.val)):
+        if own is not None:
+            assert other is not None
+            assert (own.image == other.image).all()
+            assert (own.prediction != other.prediction).sum() <= 2 * len(first.seeds)
+            assert own.probability is not None
+            assert other.probability is not None
+            np.testing.assert_allclose(own.probability, other.probability, atol=5e-3)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from graft.files import read_tensors
 Run = Callable[..., dict]
 TINY = ("trials=3", "epochs=4", "val_every=2", "source.epochs=1", "dataset.val_per_class=10")
 
+COUNTS = {"small": 20, "pool": 250, "test": 250}
+
 
 def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     result = run(*TINY)
@@ -40,7 +42,11 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert result["accuracy"]["ci95"] == pytest.approx(wider, abs=5e-4)
     assert result["accuracy"]["ci95_counts"] == ("training draws" if wider == over_draws else "test images")
     assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
-    assert result["images"] == {"big": 2500, "small": 100, "val": 50, "test": 1250}
+    digits = ("1", "3", "5", "7", "9")
+    assert result["images"] == {
+        **{"big": 2500, "small": 100, "val": 50, "test": 1250, "pool": 1250, "draws_vary": True},
+        "by_class": {split: dict.fromkeys(digits, count) for split, count in COUNTS.items()},
+    }
     assert result["config"]["activation"] == "relu"
 
 

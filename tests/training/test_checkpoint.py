@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from graft.files import read_tensors
+from graft.job_folder import IMAGES, OUTCOMES
 from graft.training import checkpoint
 from graft.training.progress import Progress
 
@@ -71,6 +72,8 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert second is not None
     assert not [name for name in first if not torch.equal(first[name], second[name])]
     assert (tmp_path / "job/history.csv").read_text() == (tmp_path / "killed/history.csv").read_text()
+    for name in (OUTCOMES, IMAGES):
+        assert (tmp_path / "job" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
     assert not list(tmp_path.rglob("*.ckpt"))
     drawn = [steps(tmp_path / name / "tensorboard" / name) for name in ("job", "killed")]
     assert drawn[0] == drawn[1]

@@ -210,12 +210,8 @@ def _tensors(prefix: str, split: SplitOutcomes | None) -> dict[str, np.ndarray]:
     """Return one split's tensors by name; none without the split."""
     if split is None:
         return {}
-    tensors = {"prediction": split.prediction, "label": split.label, "image": split.image}
-    if split.probability is None:
-        tensors["probability_of_label"] = split.probability_of_label
-    else:
-        tensors["probability"] = split.probability
-    return {prefix + name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    left_out = "probability" if split.probability is None else "probability_of_label"
+    return {prefix + name: np.ascontiguousarray(value) for name, value in vars(split).items() if name != left_out}
 
 
 def _joined(first: SplitOutcomes, second: SplitOutcomes) -> SplitOutcomes:
