@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 
-from graft.statistics.accuracies import Copies, accuracies, num_images
+from graft.statistics.accuracies import Copies, Measured, accuracies, average, is_copies, num_images
 from graft.statistics.comparison import compare_all
+from graft.statistics.outcomes import Outcomes
 
 
 def result(*trials: dict, **more: object) -> dict:
@@ -62,3 +64,24 @@ def test_validation_images_are_each_trial_s_own_where_they_are_drawn(dataset: di
     assert num_images(found) == 10
     found["config"]["trials_vary"] = "init"
     assert num_images(found, "val_accuracy") == 50
+
+
+def test_averages_of_configurations_keep_their_outcomes_where_images_are_the_same():
+    images = np.array(["a", "b"])
+    first = Measured(Outcomes((0, 1), images, np.array([[1.0, 0.0], [1.0, 1.0]]), share=0.2))
+    second = Measured(Outcomes((1, 0), images, np.array([[0.0, 1.0], [0.0, 0.0]]), share=0.5, copies=True))
+    found = average([first, second])
+    assert isinstance(found, Measured)
+    assert found == {0: 0.25, 1: 0.75}
+    assert found.outcomes.values.tolist() == [[0.5, 0.0], [0.5, 1.0]]
+    assert (found.outcomes.share, found.outcomes.copies) == (0.5, False)
+    other = Measured(Outcomes((0, 1), np.array(["a", "c"]), np.ones((2, 2))))
+    assert average([first, other]) == {0: 0.75, 1: 1.0}
+    assert not isinstance(average([first, other]), Measured)
+
+
+def test_averages_of_copies_are_copies():
+    copies = Copies({0: 0.5, 1: 0.5})
+    assert is_copies(average([copies, Copies({0: 1.0, 1: 1.0, 2: 1.0})]))
+    assert average([copies, {0: 1.0, 2: 0.0}]) == {0: 0.75}
+    assert not is_copies(average([copies, {0: 1.0, 2: 0.0}]))

@@ -1,7 +1,27 @@
+import itertools
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from graft.statistics.crossed import estimate
+from graft.statistics.crossed import NONE, estimate, prior, squares
+
+
+def unbiased(values: np.ndarray) -> float:
+    found = squares([values])
+    return float((found.trials + found.images - found.rest)[0, 0]) / values.size
+
+
+def u_statistic(values: np.ndarray) -> float:
+    """Return Gallas's variance of a mean over trials and images from its four moments, by loops over all pairs."""
+    trials, images = values.shape
+    sums, counts = np.zeros((2, 2)), np.zeros((2, 2))  # by whether the trials and the images are the same
+    cells = list(itertools.product(range(trials), range(images)))
+    for (i, j), (k, m) in itertools.product(cells, cells):
+        sums[int(i == k), int(j == m)] += values[i, j] * values[k, m]
+        counts[int(i == k), int(j == m)] += 1
+    moments = sums / counts
+    return float((counts * moments).sum() / counts.sum() - moments[0, 0])
 
 
 def test_the_variance_is_that_of_the_analysis_of_variance():
@@ -15,6 +35,39 @@ def test_the_variance_is_that_of_the_analysis_of_variance():
     ) / (3 * 5)
     assert found.mean == pytest.approx(grand)
     assert found.variance * 24 == pytest.approx(max(trials + images - rest, trials, images))
+    assert found.square == pytest.approx((values**2).mean())
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 7), (6, 12)])
+def test_before_its_floor_it_is_gallas_s_u_statistic(shape: tuple[int, int]):
+    random = np.random.default_rng(shape)
+    for values in (random.integers(0, 2, shape).astype(float), random.normal(size=shape)):
+        assert unbiased(values) == pytest.approx(u_statistic(values), abs=1e-9)
+
+
+def test_it_is_without_bias_over_all_draws_of_a_small_population():
+    population = np.random.default_rng(3).integers(0, 2, (3, 4)).astype(float)
+    means, found = [], []
+    for rows in itertools.product(range(3), repeat=2):
+        for columns in itertools.product(range(4), repeat=3):
+            values = population[list(rows)][:, list(columns)]
+            means.append(values.mean())
+            found.append(unbiased(values))
+    assert np.mean(found) == pytest.approx(np.var(means), abs=1e-12)
+
+
+def test_differences_of_configurations_are_those_of_their_values():
+    random = np.random.default_rng(1)
+    for values in (random.integers(0, 2, (3, 5, 40)).astype(float), random.normal(size=(3, 5, 40))):
+        together = squares(list(values))
+        for first, second in itertools.permutations(range(3), 2):
+            expected, found = estimate(values[first] - values[second]), together.difference(first, second)
+            assert (found.mean, found.variance, found.degrees, found.square) == pytest.approx(
+                (expected.mean, expected.variance, expected.degrees, expected.square), rel=1e-6
+            )
+        assert np.linalg.eigvalsh(together.covariance()).min() >= -1e-12
+    same = squares([values[0], values[0].copy()]).difference(0, 1)
+    assert (same.mean, same.variance) == (0, 0)
 
 
 def test_its_interval_covers_the_mean_of_other_trials_and_images():
@@ -24,3 +77,50 @@ def test_its_interval_covers_the_mean_of_other_trials_and_images():
         low, high = estimate(values).interval()
         covered += low <= 0 <= high
     assert 930 <= covered <= 970
+
+
+def test_groups_are_the_units_whatever_their_sizes():
+    random, covered, alone = np.random.default_rng(0), 0, 0
+    for _ in range(500):
+        groups = np.repeat(np.arange(40), random.integers(1, 9, 40))
+        image = random.normal(size=40)[groups] + 0.3 * random.normal(size=len(groups))
+        values = image + 0.1 * random.normal(size=(5, 1)) + random.normal(size=(5, len(groups)))
+        found = estimate(values, groups)
+        assert found.mean == pytest.approx(values.mean())
+        low, high = found.interval()
+        covered += low <= 0 <= high
+        low, high = estimate(values).interval()
+        alone += low <= 0 <= high
+    assert 0.92 * 500 <= covered <= 0.98 * 500
+    assert alone < 0.8 * 500
+
+
+def test_groups_of_one_image_each_are_the_images():
+    values = np.random.default_rng(0).normal(size=(3, 8))
+    assert estimate(values, np.array(list("hgfedcba"))).variance == pytest.approx(estimate(values).variance)
+    assert estimate(values, np.array([0, 0, 0, 0, 0, 0, 1, 2])).units == pytest.approx(64 / 38)
+
+
+@pytest.mark.parametrize("values", [np.ones((1, 1)), np.ones((3, 1)), np.ones((1, 3)), np.ones((3, 3)), np.eye(2)])
+def test_nothing_is_no_number_however_few_the_values(values: np.ndarray):
+    with np.errstate(all="raise"):
+        found = estimate(values)
+    assert np.isfinite([found.mean, found.variance, found.degrees, *found.interval()]).all()
+    assert found.variance >= 0
+
+
+def test_a_single_trial_has_the_variance_between_images():
+    values = np.random.default_rng(0).normal(size=(1, 30))
+    low, high = estimate(values).interval()
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 29, values.mean(), stats.sem(values[0])))
+
+
+def test_variances_that_are_alike_are_drawn_together_and_others_are_not():
+    random = np.random.default_rng(0)
+    alike = prior(np.cov(random.normal(size=(9, 6))), 5)
+    assert 3 < alike.degrees <= 5
+    assert alike.variance == pytest.approx(2, rel=0.5)
+    spread = np.array([0.01, 0.02, 0.05, 0.1, 1, 5, 10, 50, 100])
+    assert prior(np.cov(random.normal(size=(9, 6)) * spread[:, None]), 5).degrees < 1
+    assert prior(np.cov(random.normal(size=(2, 6))), 5) == NONE
+    assert prior(np.zeros((4, 4)), 5) == NONE

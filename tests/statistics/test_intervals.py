@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from graft.statistics.comparison import spread, summary
-from graft.statistics.intervals import mean_interval, proportion_interval
+from graft.statistics.crossed import estimate
+from graft.statistics.intervals import estimate_interval, floored, mean_interval, proportion_interval
 
 
 def wilson(share: float, images: int) -> tuple[float, float]:
@@ -72,3 +73,74 @@ def test_the_mean_of_equal_numbers_is_not_below_the_lowest():
         for trials in (3, 6, 7, 15):
             alike = spread(dict.fromkeys(range(trials), count / 918))
             assert alike.low == alike.mean == alike.high
+
+
+def test_four_images_all_right_in_all_trials_are_51_to_100_percent_for_other_trials_and_images():
+    assert estimate_interval(estimate(np.ones((6, 4)))) == pytest.approx((wilson(1, 4)[0], 1.0))
+
+
+@pytest.mark.parametrize("images", [1, 4, 20, 450])
+@pytest.mark.parametrize("trials", [1, 2, 6])
+def test_intervals_of_estimates_hold_the_mean_have_a_width_and_stay_within_0_and_100_percent(trials: int, images: int):
+    random = np.random.default_rng(trials)
+    for level in (0.0, 0.02, 0.5, 0.98, 1.0):
+        found = estimate((random.random((trials, images)) < level).astype(float))
+        low, high = estimate_interval(found)
+        assert 0 <= low <= found.mean <= high <= 1
+        assert high > low
+
+
+def test_the_interval_does_not_jump_where_the_first_image_is_wrong():
+    values = np.ones((6, 450))
+    lows = []
+    for wrong in range(7):  # trials that have one image wrong
+        values[:wrong, 0] = 0
+        lows.append(estimate_interval(estimate(values))[0])
+    assert lows == sorted(lows, reverse=True)
+    assert np.abs(np.diff(lows)).max() < 0.002
+    assert lows[6] == pytest.approx(wilson(449 / 450, 450)[0], abs=2e-4)
+
+
+def test_it_is_student_s_where_images_are_many_and_all_alike():
+    random = np.random.default_rng(0)
+    values = (random.random((15, 20_000)) < 0.8 + random.normal(0, 0.02, (15, 1))).astype(float)
+    low, high = estimate_interval(estimate(values))
+    expected = stats.t.interval(0.95, 14, values.mean(), stats.sem(values.mean(1)))
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.03)
+
+
+def test_a_difference_without_a_disagreement_is_bonett_and_price_s():
+    found = floored(estimate(np.zeros((6, 100))))
+    assert found.error == pytest.approx(2**0.5 / 100)
+    assert found.interval()[1] == pytest.approx(1.96 * 2**0.5 / 100, rel=1e-3)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(450) // 3])
+def test_a_difference_of_many_disagreements_keeps_its_variance(groups: np.ndarray | None):
+    random = np.random.default_rng(0)
+    values = random.choice((-1.0, 0.0, 1.0), p=(0.1, 0.75, 0.15), size=(6, 450))
+    found = estimate(values, groups)
+    assert floored(found).variance <= 1.05 * found.variance
+
+
+@pytest.mark.parametrize(("trials", "images", "most"), [(6, 450, 97.5), (15, 100, 98), (50, 300, 97.5), (4, 20, 100)])
+def test_intervals_cover_the_mean_of_other_trials_and_images(trials: int, images: int, most: float):
+    random, covered = np.random.default_rng(images), np.zeros(2)
+    ease, draw = random.normal(1.5, 1.5, 20_000), random.normal(0, 0.1, 400)
+    own = random.normal(0, 0.4, (2, 20_000))
+
+    def right(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        latent = (ease + own)[:, None, columns] + draw[rows][:, None]
+        return stats.norm.cdf(latent / 0.6)
+
+    truth = right(np.arange(400)[::20], np.arange(20_000)).mean((1, 2))
+    for _ in range(300):
+        chance = right(random.integers(0, 400, trials), random.integers(0, 20_000, images))
+        first, second = (random.random(chance.shape) < chance).astype(float)
+        low, high = estimate_interval(estimate(first))
+        covered[0] += low <= truth[0] <= high
+        low, high = floored(estimate(first - second)).interval()
+        covered[1] += low <= truth[0] - truth[1] <= high
+    print(f"{trials} x {images}: {covered / 3} %")
+    assert (covered / 3 >= 92).all()
+    assert (covered / 3 <= most).all()

@@ -178,11 +178,11 @@ def _gap(difference: Difference) -> str:
 
 
 def _certainty(difference: Difference) -> str:
-    """Return a significant difference's interval, as of a size without sign; p if it is missing or includes 0."""
+    """Return a significant difference's interval, as of a size without sign; p if it is missing."""
     low, high = difference.interval or (0.0, 0.0)
     if (difference.mean or 0) < 0:
         low, high = -high, -low
-    if low <= 0:  # Bonferroni's interval is slightly wider than Holm's test is strict
+    if low <= 0:  # all trials differ by the same, so that none is known
         return f"p {difference.p:.3f}"
     return f"95 %: {span(low, high)}"
 

@@ -200,7 +200,7 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
     if len(board.records) > 1:
-        pairs = f"all pairs of {len(board.records)} configurations"
+        pairs = f"with the best of {len(board.records)} configurations"
         sentences += [MARKS, describe_method(board.comparison.num_tested, pairs)]
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())

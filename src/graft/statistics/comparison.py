@@ -1,10 +1,10 @@
 """Summaries of configurations' accuracies, and the significance of the differences between them.
 
-Trial k draws the same images under every configuration, and all trials are tested on the same images: an easy draw or an
-easy image raises both accuracies of a pair, and cancels in their difference. Where every image's outcome is known, means
-and differences are estimated for other draws and other images (module crossed), else for other draws alone, by Student's
-t (module pairs). Comparisons with the best are corrected as such, and pairs that were chosen beforehand for their number
-(module simultaneous): where all configurations are equal, at most 5 % of sweeps call any different.
+Trial k draws the same images under every configuration, and all trials are tested on the same images: an easy draw or
+an easy image raises both accuracies of a pair, and cancels in their difference. Where every image's outcome is known,
+means and differences are estimated for other draws and other images (module crossed), else for other draws alone, by
+Student's t (module pairs). Comparisons with the best are corrected as such, and pairs that were chosen beforehand for
+their number (module simultaneous): where all configurations are equal, at most 5 % of sweeps call any different.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ import numpy as np
 from scipy import stats
 
 from graft.statistics.accuracies import Accuracies, Measured
-from graft.statistics.crossed import Estimate, Squares, estimate, satterthwaite, squares
+from graft.statistics.crossed import Estimate, estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
-from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS, Pair, pair, paired_outcomes
-from graft.statistics.simultaneous import shrunk, together, with_the_best
+from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, pair
+from graft.statistics.simultaneous import together, with_the_best
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Difference:
         p: two-sided, corrected; None with too few common trials for a test.
         interval: of the mean difference, simultaneous, in [-1, 1]; it excludes 0 exactly if p < 5 %. None as p is, and
             where trials do not differ and images are unknown.
-        estimate: of the mean difference, for other draws and other images; None where images are unknown.
-        quantile: Student's, corrected: the interval is mean +- quantile errors of the estimate; None as the estimate is.
-        design: what varies: "crossed" (draws and images), "images" (all trials are the same computation), or "trials".
+        estimate: of the mean difference, for other draws and other images; None where images are unknown. quantile:
+        Student's, corrected: the interval is mean +- quantile errors of the estimate; None as the estimate is. design:
+        what varies: "crossed" (draws and images), "images" (all trials are the same computation), or "trials".
     """
 
     per_trial: np.ndarray
@@ -121,7 +121,7 @@ def summary(values: Sequence[float], images: int | None = None) -> dict[str, flo
 
 def ranks(configurations: Mapping[str, Accuracies]) -> dict[str, int]:
     """Return the configurations' ranks, the highest mean first; equal means have one rank and keep their order."""
-    left = {name: spread(accuracies).mean for name, accuracies in configurations.items()}
+    left = {name: float(np.mean(list(accuracies.values()))) for name, accuracies in configurations.items()}
     ranked: dict[str, int] = {}
     while left:
         lowest = max(left.values()) - TOLERANCE
@@ -153,18 +153,18 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
         ...     low, high = difference.interval
         ...     print(f"{name}: {difference.mean:.3f} ({low:.3f} to {high:.3f}) {difference.significant}")
         plain: -0.050 (-0.054 to -0.046) True
-        wide: 0.000 (-0.014 to 0.014) False
+        wide: 0.000 (-0.012 to 0.012) False
     """
     placed = ranks(configurations)
     best, *tied = (name for name, rank in placed.items() if rank == 1)
     names, values = list(configurations), list(configurations.values())
     place = names.index(best)
-    joint = _squares(values)
-    known = [_known(joint, values, own, place) for own in range(len(names))]
-    pairs = [pair(one, values[place], found) for one, found in zip(values, known, strict=True)]
+    joint = Joint(values)
+    usual = joint.prior()
+    pairs = [pair(one, values[place], joint.estimate(own, place, usual), usual) for own, one in enumerate(values)]
     tested = [own for own in range(len(names)) if own == place or pairs[own].p is not None]
     p = np.array([pairs[own].p if own != place else 1.0 for own in tested], dtype=float)
-    corrected, levels = with_the_best(tested.index(place), p, _covariance([values[own] for own in tested], joint))
+    corrected, levels = with_the_best(tested.index(place), p, joint.covariance(tested))
     found = dict(zip(tested, zip(corrected.tolist(), levels.tolist(), strict=True), strict=True))
     to_best = {
         name: _difference(pairs[own], *found.get(own, (None, LEVEL))) for own, name in enumerate(names) if own != place
@@ -189,7 +189,7 @@ def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Differen
         for row, index in enumerate(tested):
             contrasts[row, places[id(pairs[index][0])]] += 1
             contrasts[row, places[id(pairs[index][1])]] -= 1
-        covariance = contrasts @ _covariance(distinct, _squares(distinct)) @ contrasts.T
+        covariance = contrasts @ Joint(distinct).covariance(range(len(distinct))) @ contrasts.T
     corrected, level = together(np.array([found[index].p for index in tested], dtype=float), covariance)
     p = dict(zip(tested, corrected.tolist(), strict=True))
     return [_difference(one, p.get(index), level) for index, one in enumerate(found)]
@@ -202,49 +202,17 @@ def _difference(found: Pair, p: float | None, level: float) -> Difference:
     return Difference(found.per_trial, p, interval, estimate, quantile, found.design)
 
 
-def _squares(configurations: Sequence[Accuracies]) -> tuple[set[int], Squares] | None:
-    """Return the mean products of all configurations, and the seeds that all have; None where images are unknown."""
-    outcomes = paired_outcomes(configurations)
-    if outcomes is None or len(outcomes[0].seeds) < MIN_CROSSED:
-        return None
-    return set(outcomes[0].seeds), squares([one.values for one in outcomes], outcomes[0].groups)
-
-
-def _known(
-    joint: tuple[set[int], Squares] | None, configurations: Sequence[Accuracies], first: int, second: int
-) -> Estimate | None:
-    """Return the estimate of a pair whose common trials are those that all configurations have."""
-    if joint is None or set(configurations[first]) & set(configurations[second]) != joint[0]:
-        return None
-    return joint[1].difference(first, second)
-
-
-def _covariance(configurations: Sequence[Accuracies], joint: tuple[set[int], Squares] | None) -> np.ndarray:
-    """Return the covariance of the configurations' means, up to a factor; the identity where it is unknown."""
-    count = len(configurations)
-    if joint is not None and len(joint[1].means) == count:
-        found = joint[1]
-        mean_squares = [float(np.trace(matrix)) for matrix in (found.trials, found.images, found.rest)]
-        total = max(mean_squares[0] + mean_squares[1] - mean_squares[2], mean_squares[0], mean_squares[1])
-        return shrunk(found.covariance(), satterthwaite(total, mean_squares, found.shape))
-    seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
-    if count < 2 or len(seeds) < 2:
-        return np.eye(count)
-    by_trial = np.array([[one[seed] for seed in seeds] for one in configurations])
-    return shrunk(np.cov(by_trial), len(seeds) - 1)
-
-
 def describe_method(num_tested: int, pairs: str) -> str:
     """Name the tests of `compare_all` and `differences` for the reader of a report.
 
     Args:
         num_tested: number of tested pairs.
-        pairs: which pairs these are, as in "all pairs of 8 configurations".
+        pairs: which pairs these are, as in "with the best of 8 configurations".
     """
     if not num_tested:
         return f"No differences were tested: two configurations need {MIN_TRIALS} common trials (seeds)."
     count = "1 comparison" if num_tested == 1 else f"{num_tested} comparisons"
     return (
-        f"Differences: paired t-tests over common trials (seeds), p with Holm's correction for {count} ({pairs}), "
-        "simultaneous 95 % intervals by Bonferroni's correction."
+        "Differences: paired tests over common trials (seeds), p and simultaneous 95 % intervals corrected for "
+        f"{count} ({pairs})."
     )

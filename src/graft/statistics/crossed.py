@@ -19,18 +19,20 @@ MS_trials / (I J) or MS_images / (I J). Satterthwaite's degrees of freedom are
 For k configurations each mean square is a matrix (k, k) of mean products, and a difference of two has the mean square
 M_aa + M_bb - 2 M_ab.
 
-Where images belong to groups (patients, plants), groups are the columns. A group of n_g images with the sum s_ig counts
-as r_i + (s_ig - r_i n_g) / mean(n), with r_i the trial's mean over images: the linear form of the ratio of two sums
-(Cochran, Sampling Techniques, 1977, section 2.11; for right and wrong answers Rao and Scott, Biometrics 48, 1992).
+Where images belong to groups, groups are the columns (outcomes.unit_values).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
+
+from graft.statistics.outcomes import effective_units, unit_values
 
 EQUAL = 1e-12  # a mean square of this share of its terms is rounding
+EXACT = 2**24  # integers below it are exact in float32
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,52 @@ class Estimate:
         return self.mean - half, self.mean + half
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What the variances of the other differences say of one: as much as this many degrees of freedom.
+
+    Attributes:
+        degrees: 0 to those of the variance itself.
+        variance: the usual one.
+    """
+
+    degrees: float
+    variance: float
+
+    def drawn(self, variance: float, degrees: int) -> float:
+        """Return a variance of so many degrees of freedom, drawn towards the usual one."""
+        return (degrees * variance + self.degrees * self.variance) / (degrees + self.degrees)
+
+
+NONE = Prior(0.0, 0.0)
+
+
+def prior(covariance: np.ndarray, degrees: int) -> Prior:
+    """Return what the variances of the differences of k configurations say of one of them.
+
+    The less the logarithms of the variances differ beyond what f degrees of freedom explain, trigamma(f / 2), the more
+    one is drawn to the others (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004). They are worth
+    at most f (k - 2) / 4 degrees, and f: the only one whose trials differ much shall not pass for another.
+
+    Args:
+        covariance: (k, k), of configurations over trials.
+        degrees: f, number of trials less one.
+    """
+    count, variances = len(covariance), np.diag(covariance)
+    found = (variances[:, None] + variances - 2 * covariance)[np.triu_indices(count, 1)]
+    most = degrees * min(1.0, (count - 2) / 4)
+    if most <= 0 or degrees < 1 or found.min() <= EQUAL * variances.max():
+        return NONE  # trials of one computation, or too few configurations
+    logarithms = np.log(found) - special.digamma(degrees / 2) + math.log(degrees / 2)
+    beyond = float(logarithms.var(ddof=1) - special.polygamma(1, degrees / 2))
+    if beyond < 1e-6:  # all alike
+        return Prior(most, float(np.exp(logarithms.mean())))
+    ends = (1e-9, 2 / beyond + 2)
+    half = float(optimize.root_scalar(lambda half: special.polygamma(1, half) - beyond, bracket=ends).root)
+    usual = float(np.exp(logarithms.mean() + special.digamma(half) - math.log(half)))
+    return Prior(min(2 * half, most), usual)
+
+
 @dataclass(frozen=True, eq=False)
 class Squares:
     """The mean squares and products of k configurations of the same trials and images.
@@ -111,11 +159,17 @@ class Squares:
         values, vectors = np.linalg.eigh((self.trials + self.images - self.rest) / (trials * images))
         return (vectors * values.clip(0)) @ vectors.T
 
-    def difference(self, first: int, second: int) -> Estimate:
-        """Return the mean of the first configuration less that of the second."""
+    def degrees(self) -> float:
+        """Return the degrees of freedom of the covariance as a whole, its trace."""
+        mean_squares = [float(np.trace(matrix)) for matrix in (self.trials, self.images, self.rest)]
+        total = max(mean_squares[0] + mean_squares[1] - mean_squares[2], *mean_squares[:2])
+        return satterthwaite(total, mean_squares, self.shape)
+
+    def difference(self, first: int, second: int, prior: Prior = NONE) -> Estimate:
+        """Return the mean of one configuration less another's, with what others say of its mean square of trials."""
         mean = float(self.means[first] - self.means[second])
         between = [_between(matrix, first, second) for matrix in (self.trials, self.images, self.rest)]
-        return _estimate(mean, between, self.shape, self.units)
+        return _estimate(mean, between, self.shape, self.units, prior)
 
 
 def estimate(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
@@ -137,14 +191,20 @@ def squares(configurations: Sequence[np.ndarray], groups: np.ndarray | None = No
     """Return the mean squares and products of configurations, each of shape (trials, images) and without gaps."""
     by_unit = [unit_values(values, groups) for values in configurations]
     trials, units = by_unit[0].shape
-    rows = np.stack([values.mean(1) for values in by_unit])  # (k, trials)
-    columns = np.stack([values.mean(0) for values in by_unit])  # (k, units)
-    means = rows.mean(1)
-    rows, columns = rows - means[:, None], columns - means[:, None]
-    total = np.zeros((len(by_unit), len(by_unit)))
-    for trial in range(trials):  # never all configurations' trials x images at once
-        of_trial = np.stack([values[trial] for values in by_unit]) - means[:, None]
+    counted = all(((values == 0) | (values == 1)).all() for values in by_unit)
+    kind = np.float32 if counted and units < EXACT else np.float64  # twice as fast, and counts are exact
+    of_trial = np.empty((len(by_unit), units), kind)  # never all configurations' trials x images at once
+    rows = np.empty((len(by_unit), trials))
+    columns, total = np.zeros_like(of_trial), np.zeros((len(by_unit), len(by_unit)))
+    for trial in range(trials):
+        for own, values in zip(of_trial, by_unit, strict=True):
+            own[:] = values[trial]
+        rows[:, trial] = of_trial.mean(1, dtype=np.float64)
+        columns += of_trial
         total += of_trial @ of_trial.T
+    means = rows.mean(1)
+    rows, columns = rows - means[:, None], columns / float(trials) - means[:, None]
+    total -= trials * units * np.outer(means, means)
     of_trials, of_images = units * rows @ rows.T, trials * columns @ columns.T
     rest = total - of_trials - of_images
     degrees = max(trials - 1, 1), max(units - 1, 1)
@@ -160,25 +220,6 @@ def squares(configurations: Sequence[np.ndarray], groups: np.ndarray | None = No
     )
 
 
-def unit_values(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Return the values of groups, (trials, groups), by the formula above; the values themselves without groups."""
-    if groups is None:
-        return values
-    _, unit, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(unit, kind="stable")
-    sums = np.add.reduceat(values[:, order], np.cumsum(sizes) - sizes, axis=1)
-    rate = values.mean(1, keepdims=True)
-    return rate + (sums - rate * sizes) / sizes.mean()
-
-
-def effective_units(groups: np.ndarray | None, images: int) -> float:
-    """Return the number of equally large groups that are worth as much: (sum of n)^2 / sum of n^2 (Kish 1965)."""
-    if groups is None:
-        return float(images)
-    sizes = np.unique(groups, return_counts=True)[1]
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
-
-
 def _between(matrix: np.ndarray, first: int, second: int) -> float:
     """Return the mean square of a difference; 0 where it is rounding."""
     size = matrix[first, first] + matrix[second, second]
@@ -186,21 +227,24 @@ def _between(matrix: np.ndarray, first: int, second: int) -> float:
     return found if found > EQUAL * size else 0.0
 
 
-def _estimate(mean: float, mean_squares: Sequence[float], shape: tuple[int, int], units: float) -> Estimate:
-    ms_trials, ms_images, ms_rest = mean_squares
+def _estimate(
+    mean: float, mean_squares: Sequence[float], shape: tuple[int, int], units: float, prior: Prior = NONE
+) -> Estimate:
     trials, images = shape
+    ms_trials, ms_images, ms_rest = mean_squares
+    squares = (trials - 1) * ms_trials + (images - 1) * ms_images + (trials - 1) * (images - 1) * ms_rest
+    square = mean**2 + squares / (trials * images)
+    ms_trials = prior.drawn(ms_trials, trials - 1) if prior.degrees else ms_trials
     count = trials * images
     total = max(ms_trials + ms_images - ms_rest, ms_trials, ms_images)
-    degrees = satterthwaite(total, mean_squares, shape)
+    degrees = satterthwaite(total, (ms_trials, ms_images, ms_rest), shape, prior.degrees)
     parts = Parts(max(0.0, ms_trials - ms_rest) / count, max(0.0, ms_images - ms_rest) / count, ms_rest / count)
-    squares = (trials - 1) * ms_trials + (images - 1) * ms_images + (trials - 1) * (images - 1) * ms_rest
-    square = mean**2 + squares / count
     return Estimate(mean, total / count, degrees, parts, trials, images, units, square=square)
 
 
-def satterthwaite(total: float, mean_squares: Sequence[float], shape: tuple[int, int]) -> float:
-    """Return the degrees of freedom of a sum of the mean squares of trials, images and the rest."""
+def satterthwaite(total: float, mean_squares: Sequence[float], shape: tuple[int, int], more: float = 0.0) -> float:
+    """Return the degrees of freedom of a sum of mean squares: of trials, which may have more, images and the rest."""
     trials, images = (max(count - 1, 1) for count in shape)
     ms_trials, ms_images, ms_rest = (square / total if total else 0.0 for square in mean_squares)  # no overflow
-    spread = ms_trials**2 / trials + ms_images**2 / images + ms_rest**2 / (trials * images)
+    spread = ms_trials**2 / (trials + more) + ms_images**2 / images + ms_rest**2 / (trials * images)
     return 1 / spread if spread > 0 else float(min(trials, images))

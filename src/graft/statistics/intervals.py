@@ -13,15 +13,16 @@ Without a wrong image this is Wilson's interval of I images: four right of four 
 
 A difference D of two configurations has the interval D +- t sqrt(v). Where they disagree on nearly no image, let W be
 the number of images on which they disagree, counted as a mean over trials, and V = MS_images / (I J) the part of v that
-images explain. A disagreement is then worth u = V I^2 / W of an image, 1 where all trials have it, and N = W / u of them
-are independent. With (u N + 1/2) / (N + 1/2) in place of u, v is no smaller than
+images explain. A disagreement is then worth u = V I^2 / W of an image, 1 where all trials have it, and N = W / u are
+independent. With (u N + 1/2) / (N + 1/2) in place of u, v is no smaller than
 
     (W u + 2 u^2) / I^2
 
-Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds one
-image to each side: 2 / I^2.
+Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds
+one image to each side: 2 / I^2.
 
-Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images alone.
+Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images
+alone.
 """
 
 import math
@@ -105,7 +106,14 @@ def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, 
         if drawn > variance:
             variance, degrees = drawn, degrees * (drawn / own) ** 2 if own > 0 else math.inf  # only v has degrees
     quantile = float(stats.t.ppf(1 - level / 2, degrees))
-    return _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
+    low, high = _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
+    if estimate.proportion:  # one wrong image of a single trial shall not lift the end that no wrong image has
+        normal = float(stats.norm.ppf(1 - level / 2))
+        low, high = (
+            min(low, _wilson(1.0, estimate.units, normal)[0]),
+            max(high, _wilson(0.0, estimate.units, normal)[1]),
+        )
+    return low, high
 
 
 def floored(difference: Estimate) -> Estimate:

@@ -1,9 +1,9 @@
 """Two configurations of one computation each, compared over images alone: exact McNemar, or sign flips of units.
 
-With b images that only the first has right and c that only the second has, and no difference between them, b is binomial
-of b + c with probability 1/2 (McNemar, Psychometrika 12, 1947): an exact test. Where values are not only right and wrong,
-or images belong to groups, the signs of the units' sums are flipped instead: all flips of 13 units or fewer that are not
-0, else 10,000 of a fixed seed (Winkler et al., Neuroimage 123, 2015, for units of several observations).
+With b images that only the first has right and c that only the second has, and no difference between them, b is
+binomial of b + c with probability 1/2 (McNemar, Psychometrika 12, 1947): an exact test. Where values are not only right
+and wrong, or images belong to groups, the signs of the units' sums are flipped instead: all flips of 13 units or fewer
+that are not 0, else 10,000 of a fixed seed (Winkler et al., Neuroimage 123, 2015, for units of several observations).
 """
 
 import itertools

@@ -59,7 +59,7 @@ def aligned(outcomes: Sequence[Outcomes]) -> list[Outcomes]:
     """
     first, *others = outcomes
     seeds = [seed for seed in first.seeds if all(seed in other.seeds for other in others)]
-    if all(np.array_equal(first.images, other.images) for other in others):
+    if all(other.images is first.images or np.array_equal(first.images, other.images) for other in others):
         return [one.select(seeds, np.arange(len(first.images))) for one in outcomes]
     places = [_places(one.images) for one in outcomes]
     common = [key for key in places[0] if all(key in other for other in places[1:])]
@@ -75,3 +75,27 @@ def _places(images: np.ndarray) -> dict[tuple[str, int], int]:
         found[key, seen.get(key, 0)] = column
         seen[key] = seen.get(key, 0) + 1
     return found
+
+
+def unit_values(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return the values of groups, (trials, groups), as whose mean each trial's mean over images is; or the values.
+
+    A group of n_g images with the sum s_g counts as r + (s_g - r n_g) / mean(n), with r the trial's mean over images:
+    the linear form of the ratio of two sums (Cochran, Sampling Techniques, 1977, section 2.11; for right and wrong
+    answers Rao and Scott, Biometrics 48, 1992).
+    """
+    if groups is None:
+        return values
+    _, unit, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.argsort(unit, kind="stable")
+    sums = np.add.reduceat(values[:, order], np.cumsum(sizes) - sizes, axis=1)
+    rate = values.mean(1, keepdims=True)
+    return rate + (sums - rate * sizes) / sizes.mean()
+
+
+def effective_units(groups: np.ndarray | None, images: int) -> float:
+    """Return the number of equally large groups that are worth as much: (sum of n)^2 / sum of n^2 (Kish 1965)."""
+    if groups is None:
+        return float(images)
+    sizes = np.unique(groups, return_counts=True)[1]
+    return float(sizes.sum() ** 2 / (sizes**2).sum())

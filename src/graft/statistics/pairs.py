@@ -13,9 +13,10 @@ from scipy import stats
 
 from graft.statistics import mcnemar
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
-from graft.statistics.crossed import Estimate, estimate
+from graft.statistics.crossed import NONE, Estimate, Prior, estimate, prior, squares
 from graft.statistics.intervals import TOLERANCE, floored
 from graft.statistics.outcomes import Outcomes, aligned
+from graft.statistics.simultaneous import shrunk
 
 # If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
 # p = 2 / 2^n: 6.3 % for 5 pairs, 3.1 % for 6. A t-test may report p < 5 % for 3 pairs, but only by assuming normally
@@ -53,27 +54,63 @@ def paired_outcomes(configurations: Sequence[Accuracies]) -> list[Outcomes] | No
         return None
     found = aligned(known)
     same = all(len(one.images) == len(found[0].images) for one in known)
-    return found if same and len(found[0].images) > 1 else None
+    return found if same and len(found[0].images) > 1 and found[0].seeds else None
 
 
-def pair(first: Accuracies, second: Accuracies, known: Estimate | None = None) -> Pair:
+class Joint:
+    """All configurations of a comparison together: how their means vary and go with each other."""
+
+    def __init__(self, configurations: Sequence[Accuracies]):
+        self._seeds = [set(one) for one in configurations]
+        self._common = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
+        self._by_trial = np.array([[one[seed] for seed in self._common] for one in configurations])  # (k, trials)
+        self._squares = None
+        if len(self._common) >= MIN_CROSSED and (outcomes := paired_outcomes(configurations)) is not None:
+            self._squares = squares([one.values for one in outcomes], outcomes[0].groups)
+
+    def prior(self) -> Prior:
+        """Return what all pairs' variances between trials say of one: nothing where they have different trials."""
+        if len(self._common) < 2 or any(len(seeds) != len(self._common) for seeds in self._seeds):
+            return NONE
+        between = np.atleast_2d(np.cov(self._by_trial)) if self._squares is None else self._squares.trials
+        return prior(between, len(self._common) - 1)
+
+    def estimate(self, first: int, second: int, usual: Prior) -> Estimate | None:
+        """Return the estimate of a difference whose common trials all configurations have; None of others."""
+        if self._squares is None or self._seeds[first] & self._seeds[second] != set(self._common):
+            return None
+        return self._squares.difference(first, second, usual)
+
+    def covariance(self, places: Sequence[int]) -> np.ndarray:
+        """Return the covariance of some configurations' means, up to a factor; the identity where it is unknown."""
+        chosen = np.ix_(places, places)
+        if self._squares is not None:
+            return shrunk(self._squares.covariance()[chosen], self._squares.degrees())
+        if len(self._common) < 2 or len(places) < 2:
+            return np.eye(len(places))
+        return shrunk(np.cov(self._by_trial)[chosen], len(self._common) - 1)
+
+
+def pair(first: Accuracies, second: Accuracies, known: Estimate | None = None, usual: Prior = NONE) -> Pair:
     """Compare two configurations.
 
     Args:
         first: accuracies by seed.
         second: accuracies by seed.
         known: the estimate of their difference over the trials that both have, where it has been computed already.
+        usual: of the variance between trials, from other pairs, where images are unknown.
     """
-    seeds = [seed for seed in first if seed in second]
-    per_trial = np.array([first[seed] - second[seed] for seed in seeds], dtype=float)
-    copies = is_copies(first) and is_copies(second)
-    outcomes = paired_outcomes([first, second])
-    if copies:
-        per_trial = per_trial[:1]
-        return _over_images(per_trial, *outcomes) if outcomes and seeds else _over_trials(per_trial)
-    if outcomes is None or len(seeds) < MIN_CROSSED:
-        return _over_trials(per_trial)
-    found = floored(known or estimate(outcomes[0].values - outcomes[1].values, outcomes[0].groups))
+    per_trial = np.array([first[seed] - second[seed] for seed in first if seed in second], dtype=float)
+    if is_copies(first) and is_copies(second):
+        outcomes = paired_outcomes([first, second])
+        return _over_trials(per_trial[:1], usual) if outcomes is None else _over_images(per_trial[:1], *outcomes)
+    if known is None and len(per_trial) >= MIN_CROSSED and (outcomes := paired_outcomes([first, second])) is not None:
+        known = estimate(outcomes[0].values - outcomes[1].values, outcomes[0].groups)
+    return _over_trials(per_trial, usual) if known is None else _crossed(per_trial, floored(known))
+
+
+def _crossed(per_trial: np.ndarray, found: Estimate) -> Pair:
+    """Compare two configurations over trials and images."""
     p = float(2 * stats.t.sf(abs(found.mean) / found.error, found.degrees)) if abs(found.mean) > TOLERANCE else 1.0
     return Pair(per_trial, p, lambda level: _within(found.interval(level)), found, "crossed")
 
@@ -85,22 +122,24 @@ def _over_images(per_trial: np.ndarray, first: Outcomes, second: Outcomes) -> Pa
     return Pair(per_trial, p, lambda level: _within(mcnemar.interval(found, p, level)), floored(found), "images")
 
 
-def _over_trials(per_trial: np.ndarray) -> Pair:
+def _over_trials(per_trial: np.ndarray, usual: Prior) -> Pair:
     """Compare the trials of two configurations by Student's paired t-test."""
-    if len(per_trial) < MIN_TRIALS:
+    count = len(per_trial)
+    if count < MIN_TRIALS:
         return Pair(per_trial, None, lambda level: None, None, "trials")
     if np.ptp(per_trial) <= TOLERANCE:
         # Without variance t is infinite, or 0 / 0 for equal configurations: p is the sign test's, or 1. An interval
         # of width 0 would claim to know the difference exactly.
-        p = 1.0 if abs(per_trial[0]) < TOLERANCE else 2.0 ** (1 - len(per_trial))
+        p = 1.0 if abs(per_trial[0]) < TOLERANCE else 2.0 ** (1 - count)
         return Pair(per_trial, p, lambda level: None, None, "trials")
-    tested = stats.ttest_1samp(per_trial, 0.0)
+    mean, variance, degrees = float(per_trial.mean()), float(per_trial.var(ddof=1)), count - 1
+    error, degrees = (usual.drawn(variance, degrees) / count) ** 0.5, degrees + usual.degrees
 
     def interval(level: float) -> Interval:
-        found = tested.confidence_interval(1 - level)
-        return _within((float(found.low), float(found.high)))
+        half = float(stats.t.isf(level / 2, degrees)) * error
+        return _within((mean - half, mean + half))
 
-    return Pair(per_trial, float(tested.pvalue), interval, None, "trials")
+    return Pair(per_trial, float(2 * stats.t.sf(abs(mean) / error, degrees)), interval, None, "trials")
 
 
 def _within(interval: Interval) -> Interval:

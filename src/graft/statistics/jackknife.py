@@ -1,0 +1,155 @@
+"""Metrics that are no mean over images: the jackknife over images, combined with how trials differ.
+
+With I images, M_i the metric of trial i and M_i(j) that without image j, the pseudo-value of image j in trial i is
+
+    x_ij = I M_i - (I - 1) M_i(j), moved by a constant of the trial so that the mean over images is M_i
+
+(Dorfman, Berbaum and Metz, Investigative Radiology 27, 1992; Hillis, Berbaum and Metz, Academic Radiology 15, 2008, for
+the constant). To the crossed design (module crossed) they are values like any other: its variance between images is
+then the jackknife's. Of a plain mean, such as the accuracy, they are the values themselves. With groups, a group is
+left out.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from scipy import stats
+
+from graft.statistics.outcomes import Outcomes
+
+
+def pseudo_values(whole: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Return the pseudo-values, (trials, units), by the formula above.
+
+    Args:
+        whole: (trials,), the metric of all images.
+        without: (trials, units), that without each image or group.
+    """
+    units = without.shape[1]
+    return whole[:, None] - (units - 1) * (without - without.mean(1, keepdims=True))
+
+
+def jackknifed(outcomes: Outcomes, metric: Callable[[int, np.ndarray], float]) -> Outcomes:
+    """Return outcomes whose mean over images is a metric: its pseudo-values, a column for each image or group.
+
+    It computes the metric once for each trial and image; `macro_f1` and `auroc` know a faster way.
+
+    Args:
+        outcomes: of the trials and images.
+        metric: returns the metric of one trial (its row) from the weights of the images, (images,), which are 1 or 0.
+    """
+    names, unit = _units(outcomes)
+    trials, images = outcomes.values.shape
+    whole = np.array([metric(trial, np.ones(images)) for trial in range(trials)])
+    without = np.array(
+        [[metric(trial, (unit != left).astype(float)) for left in range(len(names))] for trial in range(trials)]
+    )
+    return _replaced(outcomes, names, pseudo_values(whole, without))
+
+
+def balanced_accuracy(outcomes: Outcomes) -> Outcomes:
+    """Return outcomes whose mean over images is the balanced accuracy: the mean of the classes' accuracies.
+
+    Raises:
+        ValueError: the labels are unknown.
+    """
+    classes, unit, names = _classes(outcomes)
+    right = _summed(outcomes.values, classes, unit, len(names))  # (trials, classes, units)
+    tested = _summed(np.ones((1, len(classes))), classes, unit, len(names))
+    return _replaced(outcomes, names, _left_out(right, tested, _mean_of_ratios))
+
+
+def macro_f1(outcomes: Outcomes, predicted: np.ndarray) -> Outcomes:
+    """Return outcomes whose mean over images is the macro F1: the mean of the classes' 2 TP / (2 TP + FP + FN).
+
+    Args:
+        outcomes: with labels.
+        predicted: (trials, images), class numbers.
+
+    Raises:
+        ValueError: the labels are unknown.
+    """
+    classes, unit, names = _classes(outcomes)
+    _, known = np.unique(np.concatenate([np.asarray(outcomes.labels), predicted.ravel()]), return_inverse=True)
+    predicted = known[len(classes) :].reshape(predicted.shape)
+    truth = known[: len(classes)]
+    count, trials = int(known.max()) + 1, len(predicted)
+    hits = np.zeros((trials, count, len(names)))
+    named = np.zeros_like(hits)  # predictions and labels of a class: 2 TP + FP + FN
+    for trial in range(trials):
+        np.add.at(hits[trial], (truth, unit), 2.0 * (predicted[trial] == truth))
+        np.add.at(named[trial], (truth, unit), 1.0)
+        np.add.at(named[trial], (predicted[trial], unit), 1.0)
+    return _replaced(outcomes, names, _left_out(hits, named, _mean_of_ratios))
+
+
+def auroc(outcomes: Outcomes, scores: np.ndarray) -> Outcomes:
+    """Return outcomes whose mean over images is the area under the ROC curve: the share of pairs in the right order.
+
+    Args:
+        outcomes: with labels of two classes, of which the higher is the positive one, and without groups.
+        scores: (trials, images), of the positive class.
+
+    Raises:
+        ValueError: there are not two classes of two images each, or there are groups: see `jackknifed`.
+    """
+    classes, _, names = _classes(outcomes)
+    positive = classes == 1
+    if classes.max() != 1 or min(positive.sum(), (~positive).sum()) < 2 or outcomes.groups is not None:
+        raise ValueError("the area under the ROC curve needs two classes of two images each or more, without groups")
+    ranks = stats.rankdata(scores, axis=1)
+    own = np.empty_like(ranks)  # pairs in the right order that an image is part of; equal scores count half
+    below = stats.rankdata(scores[:, ~positive], axis=1)
+    own[:, positive] = ranks[:, positive] - stats.rankdata(scores[:, positive], axis=1)
+    own[:, ~positive] = positive.sum() - (ranks[:, ~positive] - below)
+    right = own[:, positive].sum(1, keepdims=True)  # (trials, 1)
+    counts = np.array([(~positive).sum(), positive.sum()])
+    left = np.where(positive, counts[0] * (counts[1] - 1), (counts[0] - 1) * counts[1])
+    return _replaced(outcomes, names, pseudo_values(right[:, 0] / counts.prod(), (right - own) / left))
+
+
+def _left_out(
+    above: np.ndarray, below: np.ndarray, metric: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return the pseudo-values of a metric of two counts of each class, each of shape (trials, classes, units)."""
+    top, bottom = above.sum(2), below.sum(2)
+    whole = metric(top[..., None], np.broadcast_to(bottom, top.shape)[..., None])[:, 0]
+    return pseudo_values(whole, metric(top[..., None] - above, bottom[..., None] - below))
+
+
+def _mean_of_ratios(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return the mean over classes, (trials, units), of those that are left."""
+    below = np.broadcast_to(below, above.shape)
+    ratios = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return ratios.sum(1) / (below > 0).sum(1)
+
+
+def _summed(values: np.ndarray, classes: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:
+    """Return the sums of each class in each unit, (trials, classes, units)."""
+    sums = np.zeros((len(values), int(classes.max()) + 1, units))
+    for own, of_trial in zip(sums, values, strict=True):
+        np.add.at(own, (classes, unit), of_trial)
+    return sums
+
+
+def _classes(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each image's class from 0 and unit from 0, and the names of the units."""
+    if outcomes.labels is None:
+        raise ValueError("this metric needs the labels of the images")
+    names, unit = _units(outcomes)
+    return np.unique(outcomes.labels, return_inverse=True)[1], unit, names
+
+
+def _units(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names of the images or groups, and each image's unit from 0."""
+    if outcomes.groups is None:
+        return outcomes.images, np.arange(len(outcomes.images))
+    return np.unique(outcomes.groups, return_inverse=True)
+
+
+def _replaced(outcomes: Outcomes, names: np.ndarray, values: np.ndarray) -> Outcomes:
+    grouped = outcomes.groups is not None
+    return replace(
+        outcomes, images=names.astype(str), values=values, labels=None if grouped else outcomes.labels, groups=None
+    )

@@ -1,0 +1,106 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from graft.statistics.crossed import estimate
+from graft.statistics.jackknife import auroc, balanced_accuracy, jackknifed, macro_f1
+from graft.statistics.outcomes import Outcomes
+
+
+def drawn(seed: int, trials: int = 3, images: int = 40, classes: int = 3) -> tuple[Outcomes, np.ndarray]:
+    """Return outcomes and predictions, of which about two thirds are right."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, images)
+    predicted = np.where(random.random((trials, images)) < 0.6, labels, random.integers(0, classes, (trials, images)))
+    names = np.arange(images).astype(str)
+    return Outcomes(tuple(range(trials)), names, (predicted == labels).astype(float), labels=labels), predicted
+
+
+def slow_f1(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
+    labels, predicted = labels[weights > 0], predicted[weights > 0]
+    scores = []
+    for one in np.union1d(labels, predicted):
+        hits = np.sum((labels == one) & (predicted == one))
+        scores.append(2 * hits / (np.sum(labels == one) + np.sum(predicted == one)))
+    return float(np.mean(scores))
+
+
+def slow_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    above, below = scores[(weights > 0) & (labels == 1)], scores[(weights > 0) & (labels == 0)]
+    pairs = [(a > b) + (a == b) / 2 for a, b in itertools.product(above, below)]
+    return float(np.mean(pairs))
+
+
+def slow_balanced(labels: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
+    return float(np.mean([right[(weights > 0) & (labels == one)].mean() for one in np.unique(labels[weights > 0])]))
+
+
+def test_the_pseudo_values_of_the_accuracy_are_the_outcomes():
+    outcomes, _ = drawn(0)
+    found = jackknifed(outcomes, lambda trial, weights: float(np.average(outcomes.values[trial], weights=weights)))
+    np.testing.assert_allclose(found.values, outcomes.values, atol=1e-9)
+
+
+def test_the_fast_ways_are_those_that_leave_out_each_image():
+    outcomes, predicted = drawn(1)
+    labels = outcomes.labels
+    assert labels is not None
+    f1 = jackknifed(outcomes, lambda trial, weights: slow_f1(labels, predicted[trial], weights))
+    np.testing.assert_allclose(macro_f1(outcomes, predicted).values, f1.values, atol=1e-9)
+    balanced = jackknifed(outcomes, lambda trial, weights: slow_balanced(labels, outcomes.values[trial], weights))
+    np.testing.assert_allclose(balanced_accuracy(outcomes).values, balanced.values, atol=1e-9)
+    assert macro_f1(outcomes, predicted).values[0].mean() == pytest.approx(slow_f1(labels, predicted[0], labels >= 0))
+    two, _ = drawn(2, classes=2)
+    assert two.labels is not None
+    scores = np.random.default_rng(0).integers(0, 9, two.values.shape) + 3.0 * two.labels  # with equal ones
+    slow = jackknifed(two, lambda trial, weights: slow_auroc(np.asarray(two.labels), scores[trial], weights))
+    np.testing.assert_allclose(auroc(two, scores).values, slow.values, atol=1e-9)
+
+
+def test_groups_are_left_out_whole():
+    outcomes, predicted = drawn(3)
+    labels, groups = np.asarray(outcomes.labels), np.arange(40) // 4
+    grouped = Outcomes(outcomes.seeds, outcomes.images, outcomes.values, labels=labels, groups=groups)
+    slow = jackknifed(grouped, lambda trial, weights: slow_f1(labels, predicted[trial], weights))
+    assert slow.values.shape == (3, 10)
+    np.testing.assert_allclose(macro_f1(grouped, predicted).values, slow.values, atol=1e-9)
+    assert balanced_accuracy(grouped).values.shape == (3, 10)
+
+
+def test_the_variance_of_one_trial_s_auroc_is_nearly_delong_s():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    scores = (random.normal(size=200) + labels)[None]
+    own = Outcomes((0,), np.arange(200).astype(str), np.zeros((1, 200)), labels=labels)
+    above, below = scores[0, 100:], scores[0, :100]
+    right = (above[:, None] > below).astype(float)
+    delong = right.mean(1).var(ddof=1) / 100 + right.mean(0).var(ddof=1) / 100
+    assert estimate(auroc(own, scores).values).variance == pytest.approx(delong, rel=0.02)
+
+
+def test_intervals_of_macro_f1_cover_the_value_of_other_images_and_trials():
+    random, covered = np.random.default_rng(0), 0
+    hard = stats.norm(0.3, 1)
+    truth = []
+    intervals = []
+    for _ in range(300):
+        labels = random.choice(3, 150, p=(0.6, 0.3, 0.1))
+        chance = stats.norm.cdf(hard.rvs(150, random_state=random) + random.normal(0, 0.2, (6, 1)))
+        predicted = np.where(random.random((6, 150)) < chance, labels, (labels + 1) % 3)
+        outcomes = Outcomes(tuple(range(6)), np.arange(150).astype(str), np.zeros((6, 150)), labels=labels)
+        found = macro_f1(outcomes, predicted)
+        truth.append(found.values.mean())
+        intervals.append(estimate(found.values).interval())
+    covered = sum(low <= np.mean(truth) <= high for low, high in intervals)
+    assert 0.91 * 300 <= covered <= 0.985 * 300
+
+
+def test_what_cannot_be_computed_is_refused():
+    outcomes, predicted = drawn(0)
+    unlabeled = Outcomes(outcomes.seeds, outcomes.images, outcomes.values)
+    with pytest.raises(ValueError, match="needs the labels"):
+        macro_f1(unlabeled, predicted)
+    with pytest.raises(ValueError, match="needs two classes"):
+        auroc(outcomes, outcomes.values)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from graft.statistics.accuracies import Copies, Measured
+from graft.statistics.crossed import Prior
+from graft.statistics.outcomes import Outcomes
+from graft.statistics.pairs import Joint, pair
+
+
+def measured(values: np.ndarray, copies: bool = False) -> Measured:
+    trials, images = values.shape
+    return Measured(Outcomes(tuple(range(trials)), np.arange(images).astype(str), values, copies=copies))
+
+
+def test_pairs_that_know_no_images_are_student_s():
+    random = np.random.default_rng(0)
+    first, second = dict(enumerate(random.random(8))), dict(enumerate(random.random(8)))
+    found = pair(first, second)
+    expected = stats.ttest_rel(list(first.values()), list(second.values()))
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.9)
+    assert found.interval(0.1) == pytest.approx((interval.low, interval.high))
+    drawn = pair(first, second, usual=Prior(5.0, 0.0001))
+    assert drawn.p is not None
+    assert drawn.p < expected.pvalue
+
+
+def test_copies_without_outcomes_are_one_trial():
+    copies = Copies(dict.fromkeys(range(9), 0.5))
+    assert pair(copies, Copies(dict.fromkeys(range(9), 0.4))).p is None
+    assert pair(copies, dict.fromkeys(range(9), 0.4)).p is not None
+
+
+def test_configurations_that_never_disagree_are_equal_with_an_interval_of_a_width():
+    values = np.ones((6, 40))
+    for copies in (False, True):
+        found = pair(measured(values, copies=copies), measured(values, copies=copies))
+        assert found.p == 1
+        low, high = found.interval(0.05) or (0, 0)
+        assert low < 0 < high
+        assert high == pytest.approx(1.96 * 2**0.5 / 40, rel=0.1)
+
+
+def test_without_common_trials_nothing_is_said():
+    first, second = {0: 0.5, 1: 0.6}, {2: 0.5, 3: 0.6}
+    joint = Joint([first, second])
+    assert joint.covariance([0, 1]).tolist() == [[1, 0], [0, 1]]
+    assert joint.prior().degrees == 0
+    assert joint.estimate(0, 1, joint.prior()) is None
+    assert pair(first, second).p is None
+    assert (
+        pair(measured(np.ones((3, 9))), Measured(Outcomes((7,), np.arange(9).astype(str), np.ones((1, 9))))).p is None
+    )
