@@ -21,10 +21,10 @@ from graft.errors import GraftError
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
+from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
 from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
-from graft.run.rounds import Earlier
 from graft.statistics.accuracies import accuracies, num_images
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
