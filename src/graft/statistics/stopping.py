@@ -31,7 +31,7 @@ from graft.statistics.intervals import LEVEL, TOLERANCE
 from graft.statistics.pairs import MIN_TRIALS, Pair, pair
 
 GROWTH = 1.5  # of the number of trials from look to look
-LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
+LEAST_CHANCE = 0.2  # of a decision, below which an undecided pair gets no more trials
 # More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
 NARROWEST = 0.9
 
