@@ -18,7 +18,7 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["dropout=nan"], "dropout must be in [0, 1), got nan"),
         (["epochs=-1"], "epochs must be a whole number of at least 1, got -1; try epochs=100"),
         (["epochs=0"], "epochs must be"),
-        (["trials=0"], "trials must be a whole number of at least 1, got 0; try trials=15"),
+        (["trials=0"], "trials must be auto or a whole number of at least 1, got 0; try trials=15"),
         (["trials_at_once=0"], "trials_at_once must be auto or a whole number of at least 1, got 0"),
         (["trials_at_once=many"], "trials_at_once must be auto or"),
         (["batch_size=0"], "batch_size must be"),

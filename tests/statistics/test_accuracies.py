@@ -62,6 +62,8 @@ def test_validation_images_are_each_trial_s_own_where_they_are_drawn(dataset: di
     found = result(*trials, images={"val": 50, "test": 10}, config={"dataset": dataset})
     assert num_images(found, "val_accuracy") == expected
     assert num_images(found) == 10
+    found["config"]["trials_vary"] = "init"
+    assert num_images(found, "val_accuracy") == 50
 
 
 def test_averages_of_configurations_keep_their_outcomes_where_images_are_the_same():

@@ -23,6 +23,7 @@ from graft.model.stages import Weights
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.report.show_job import show_curves, show_job
+from graft.run.earlier import Earlier, find_finished, num_kept, run_rounds
 from graft.run.history import JobHistory, check_any_finished
 from graft.run.launch import launch, launched, runs_alone
 from graft.run.lr_finder import find_lr
@@ -30,7 +31,6 @@ from graft.run.make_plan import make_plan
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, versions, write_files
-from graft.run.rounds import Earlier, find_finished, num_kept, run_rounds
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -236,6 +236,7 @@ class Job:
             "images": images,
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "lr": self.lr,
+            "accuracy": {},  # with that of earlier rounds' trials
             "parameters": example.parameter_counts(),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],

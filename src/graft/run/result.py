@@ -22,10 +22,10 @@ from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
+from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
 from graft.run.outcomes import collect, write_outcomes
 from graft.run.plan import Plan
-from graft.run.rounds import Earlier
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
 from graft.training.tune import freeze

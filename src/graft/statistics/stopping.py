@@ -2,12 +2,9 @@
 
 Trials come in rounds, and every round ends with a look at the results. A test at 5 % at each look would find a
 difference among equals far more often than in 5 % of sweeps. Alpha spending (Lan and DeMets, Biometrika 70, 659, 1983)
-divides the 5 % among the looks: look l of L may spend
-
-    a_l = s(l / L) - s((l - 1) / L)    with    s(t) = LEVEL * ln(1 + (e - 1) t)
-
-which is their function of Pocock's type, with the look as its clock. The levels add up to LEVEL, and each is divided
-by the number of pairs that the sweep may compare. These are Bonferroni's sums, and hold whatever the looks have in
+divides the 5 % among the looks: each of L looks may spend LEVEL / L, which is their linear function, with the look as
+its clock. The levels add up to LEVEL, and each is divided by the number of pairs that the sweep may compare. These are
+Bonferroni's sums, and hold whatever the looks have in
 common: all of them test on the same images, so that they share most of their error where images dominate.
 
 A pair's difference over n trials has the variance of the crossed design (crossed.py), of which trials and rest shrink
@@ -34,7 +31,7 @@ from graft.statistics.intervals import LEVEL, TOLERANCE
 from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair
 
 GROWTH = 1.5  # of the number of trials from look to look
-LEAST_CHANCE = 0.1  # of a decision, below which an undecided pair gets no more trials
+LEAST_CHANCE = 0.2  # of a decision, below which an undecided pair gets no more trials
 # More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
 NARROWEST = 0.9
 
@@ -61,9 +58,8 @@ def levels(sizes: Sequence[int]) -> list[float]:
     Args:
         sizes: the number of trials at each look.
     """
-    tests = np.cumsum([0, *(size >= MIN_TRIALS for size in sizes)])
-    spent = LEVEL * np.log1p((math.e - 1) * tests / max(1, tests[-1]))
-    return np.diff(spent).tolist()
+    tests = [size >= MIN_TRIALS for size in sizes]
+    return [LEVEL / sum(tests) if test else 0.0 for test in tests]
 
 
 @dataclass(frozen=True)

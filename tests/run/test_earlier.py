@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from graft.files import read_tensors, write_text
 from graft.job_folder import HISTORY, OUTCOMES, RESULT, ROUND
 from graft.results.outcomes import read_outcomes
-from graft.run import job, rounds
+from graft.run import earlier, job
 from graft.training.logger import EVENTS
 
 Run = Callable[..., dict[str, Any]]
@@ -129,10 +129,10 @@ def test_a_job_that_runs_alone_adds_rounds_until_the_interval_is_narrow_or_trial
 ):
     caplog.set_level("INFO", "graft")
     asked = iter([True, False])
-    monkeypatch.setattr(rounds, "could_narrow", lambda _: next(asked))
+    monkeypatch.setattr(earlier, "could_narrow", lambda _: next(asked))
     assert len(run(*AUTO)["trials"]) == 3
     assert "trials=auto ended after 3 trials: only more test images would narrow the 95 % interval" in caplog.text
-    monkeypatch.setattr(rounds, "could_narrow", lambda _: True)
+    monkeypatch.setattr(earlier, "could_narrow", lambda _: True)
     assert len(run(*AUTO, resume=True)["trials"]) == 5
     assert "trials=auto ended after 5 trials: trials_max=5" in caplog.text
 
@@ -143,7 +143,7 @@ def test_a_finished_job_starts_again_and_an_unfinished_one_goes_on(
     started: list[int] = []
     original = job.make_plan
     monkeypatch.setattr(job, "make_plan", lambda cfg, trials: started.append(trials.start) or original(cfg, trials))
-    monkeypatch.setattr(rounds, "could_narrow", lambda _: True)
+    monkeypatch.setattr(earlier, "could_narrow", lambda _: True)
     up_to(tmp_path / "job", 3)
     run(*AUTO)
     (tmp_path / "job" / ROUND).unlink()
