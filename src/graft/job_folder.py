@@ -10,7 +10,7 @@ from graft.process import environment_rank
 
 RESULT = "result.json"  # written last: a job whose folder has it is finished
 HISTORY = "history.csv"
-OUTCOMES = "outcomes.safetensors"  # what every trial said of every image; graft.run.outcomes describes it
+OUTCOMES = "outcomes.safetensors"  # what every trial said of every image; graft.run.outcome_writer describes it
 IMAGES = "images.csv"  # the images that the job used, by number
 FAILURE = "failure.json"  # in place of a result: why the job failed
 TRIAL_RUN = "trial_run.json"  # in place of a result: that of a job which a trainer flag has cut short, and how

@@ -118,11 +118,11 @@ def test_results_without_trials_vary_have_trials_that_vary_in_all(
     default, other = to_plain(configure()), to_plain(configure("trials_vary=init"))
     old = {key: value for key, value in default.items() if key != "trials_vary"}
     assert job_identity(old, "images") == job_identity(default, "images") != job_identity(other, "images")
-    check_existing_result(default, written(tmp_path / "x", old), typed)
-    check_existing_result(old, written(tmp_path / "x", default))
+    check_existing_result(default, written(tmp_path / "x", old), lambda: "images", typed)
+    check_existing_result(old, written(tmp_path / "x", default), lambda: "images")
     for first, second in ((old, other), (other, old), (default, other), (other, default)):
         with pytest.raises(GraftError, match=r"another configuration \(trials_vary differ\)"):
-            check_existing_result(second, written(tmp_path / "x", first), typed)
+            check_existing_result(second, written(tmp_path / "x", first), lambda: "images", typed)
 
 
 def test_a_damaged_result_is_no_other_configuration_s(configure: Configure, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The two files of a job's outcomes, each read and checked in itself; `graft.run.outcomes` describes them."""
+"""The two files of a job's outcomes, each read and checked in itself; `graft.run.outcome_writer` describes them."""
 
 import hashlib
 import io

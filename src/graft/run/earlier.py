@@ -20,7 +20,7 @@ from graft.results.job_files import read_history
 from graft.results.measured import measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.run.history import JobHistory
-from graft.run.outcomes import merge
+from graft.run.outcome_writer import merge
 from graft.statistics.stopping import could_narrow, looks
 
 log = logging.getLogger("graft")

@@ -12,7 +12,7 @@ from torch import nn
 from graft.data.datamodule import SmallDataModule
 from graft.data.folds import NO_IMAGE
 from graft.model.stages import Weights
-from graft.run.outcomes import keeps_all_classes
+from graft.run.outcome_writer import keeps_all_classes
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves

@@ -24,7 +24,7 @@ from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
-from graft.run.outcomes import collect, write_outcomes
+from graft.run.outcome_writer import collect, write_outcomes
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final

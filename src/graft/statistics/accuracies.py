@@ -73,19 +73,26 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     All trials share the test images, unless they test folds: then those of a repeat are all different. Each trial draws
     validation images of its own, unless the data set has some or its draw is the same for all trials.
     """
-    dataset = (result.get("config") or {}).get("dataset") or {}
-    if metric == "accuracy" and dataset.get("folds"):
-        return _in_folds(result["trials"], dataset["folds"])
+    folds = _dataset(result).get("folds")
+    if metric == "accuracy" and folds:
+        return _in_folds(result["trials"], folds)
     finished = accuracies(result, metric)
     counted = [trial[key] for trial in result["trials"] if (key := _count_key(metric, "tested")) in trial]
     images = int(min(filter(None, counted), default=0)) or _images(result, metric)
     if not images or any(_whole(value, images) is None for value in finished.values()):
         return None  # accuracies that are no counts of these images
-    config = result.get("config") or {}
-    dataset = config.get("dataset") or {}
-    same = dataset.get("draw") == "first" or config.get("trials_vary") == "init"  # draws
-    drawn = metric == "val_accuracy" and dataset.get("val_per_class") and not same
-    return images * len(finished) if drawn and not isinstance(finished, Copies) else images
+    drawn = metric == "val_accuracy" and _draws_vary(result) and not isinstance(finished, Copies)
+    return images * len(finished) if drawn else images
+
+
+def _dataset(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (result.get("config") or {}).get("dataset") or {}
+
+
+def _draws_vary(result: Mapping[str, Any]) -> bool:
+    """Return whether each trial draws validation images of its own."""
+    dataset, vary = _dataset(result), (result.get("config") or {}).get("trials_vary")
+    return bool(dataset.get("val_per_class")) and dataset.get("draw") != "first" and vary != "init"
 
 
 def _in_folds(trials: Sequence[Mapping[str, Any]], num_folds: int) -> int | None:

@@ -19,8 +19,8 @@ from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.job_folder import IMAGES, OUTCOMES, read_result
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes, read_outcomes
-from graft.run import outcomes
-from graft.run.outcomes import merge, write_outcomes
+from graft.run import outcome_writer
+from graft.run.outcome_writer import merge, write_outcomes
 from graft.run.plan import Plan
 
 Run = Callable[..., dict]
@@ -188,7 +188,7 @@ def test_beyond_the_limit_only_the_true_classes_probabilities_are_stored(
     whole = stored(tmp_path / "whole")
     assert whole.val is not None
     size = 2 * 5 * (whole.test.prediction.size + whole.val.prediction.size)
-    monkeypatch.setattr(outcomes, "LIMIT", size - 1)
+    monkeypatch.setattr(outcome_writer, "LIMIT", size - 1)
     run(*TINY, name="part")
     part = stored(tmp_path / "part")
     for own, other in ((part.test, whole.test), (part.val, whole.val)):
@@ -254,7 +254,7 @@ def test_outcomes_of_other_images_do_not_merge(second: StoredOutcomes, reason: s
 
 
 def test_a_merger_beyond_the_limit_keeps_the_true_classes_probabilities(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(outcomes, "LIMIT", 16)
+    monkeypatch.setattr(outcome_writer, "LIMIT", 16)
     first, second = few([0], [3, 4]), few([1], [3, 4])
     merged = merge(first, second)
     assert merged.test.probability is not None
