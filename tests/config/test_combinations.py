@@ -28,7 +28,11 @@ Configure = Callable[..., DictConfig]
         ),
         ("trials_vary=data dataset.draw=first", "trials_vary", "all or init with dataset.draw=first"),
         ("trials_vary=init head=ridge tune=frozen", "trials_vary", "all or data with head=ridge, which has no random"),
-        ("trials_vary=init +dataset.folds=5", "trials_vary", "all or data with dataset.folds=5, because trials of one"),
+        (
+            "trials_vary=init dataset.folds=5 dataset.test_per_class=null",
+            "trials_vary",
+            "all or data with dataset.folds=5, because trials of one",
+        ),
         ("dataset.small_per_class=null", "dataset.small_per_class", "a number without dataset.small_total"),
         ("dataset.folds=5", "dataset.test_per_class", "null with dataset.folds=5"),
         ("dataset.folds=5 dataset.test_per_class=null seed=7", "seed", "a multiple of dataset.folds=5"),

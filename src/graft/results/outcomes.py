@@ -1,4 +1,4 @@
-"""What every trial of a finished job said of every image, read and checked; `graft.run.outcome_writer` describes the files.
+"""What every trial of a finished job said of every image, read and checked; `graft.run.outcome_writer` writes it.
 
 Each check raises a ValueError that says what is wrong with `outcomes.safetensors` ("it has ...") or with the list of
 images ("its images.csv has ..."); a report leaves the outcomes out and repeats the reason.
