@@ -43,7 +43,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert result["accuracy"]["ci95"] == pytest.approx(shown.interval)
     over_images = stats.binomtest(round(1250 * np.mean(values)), 1250).proportion_ci(method="wilson")
     low, high = result["accuracy"]["ci95"]
-    assert high - low > 0.9 * (over_images.high - over_images.low)  # three trials share these images
+    assert high - low > 0.8 * (over_images.high - over_images.low)  # three trials share these images
     assert result["accuracy"]["ci95_counts"] == "training draws and test images"
     assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
     digits = ("1", "3", "5", "7", "9")
