@@ -168,13 +168,13 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     images = "validation images" if metric == "val_accuracy" else "test images"
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
-    for what, words in (
-        (ONLY_IMAGES, f"only more {images}"),
-        (ONLY_TRIALS, f"only more than trials_max={most} trials"),
+    for what, words, more in (
+        (ONLY_IMAGES, "more trials are unlikely to", f" (more {images} might)"),
+        (ONLY_TRIALS, f"only more than trials_max={most} trials could", ""),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
-            reasons.append(f"{words} could tell {join_words(names)} from the best, {labels[contest.best]}")
+            reasons.append(f"{words} tell {join_words(names)} from the best, {labels[contest.best]}{more}")
     found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
     verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
     if verdicts and not reasons:
