@@ -32,6 +32,7 @@ class Record:
         label: these in words; unique within a report.
         outcomes: what its trials said of each image; None in results of older versions.
         unreadable: why they are left out, if they are.
+        by_metric: accuracies that have been asked for.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Record:
     label: str = ""
     outcomes: StoredOutcomes | None = None
     unreadable: str = ""
+    by_metric: dict[str, Accuracies] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def config(self) -> dict:
@@ -62,7 +64,9 @@ class Record:
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies by seed, with their outcomes; one whose loss became NaN has none."""
-        return measured(self.result, self.outcomes, metric)
+        if metric not in self.by_metric:  # a report asks several times, and outcomes may be of many images
+            self.by_metric[metric] = measured(self.result, self.outcomes, metric)
+        return self.by_metric[metric]
 
     def spread(self, metric: str = "accuracy") -> Spread:
         """Return the summary of these accuracies, with the interval of their mean."""
