@@ -14,8 +14,10 @@ from graft.report.effects import (
     main_effects,
 )
 from graft.report.sentences import budget_answers
-from graft.statistics.accuracies import Copies
+from graft.statistics.accuracies import Copies, Measured
 from graft.statistics.comparison import Spread, spread
+from graft.statistics.mcnemar import p_value
+from graft.statistics.outcomes import Outcomes
 
 GRID = [{"head": head, "dropout": rate} for head, rate in itertools.product(("plain", "dense"), ("0", "0.25", "0.5"))]
 
@@ -128,3 +130,15 @@ def test_numbers_are_ordered_and_options_are_not():
     assert not is_ordered(["plain", "dense512"])
     assert not is_ordered(["1", "auto"])
     assert not is_ordered(["1", "nan"])
+
+
+def test_copies_that_know_their_images_stay_copies_in_main_effects():
+    settings = [{"head": head, "keep": keep} for head in ("ridge", "logistic") for keep in ("1", "2")]
+    right = np.random.default_rng(0).random((4, 40)) < np.array([[0.9], [0.8], [0.6], [0.5]])
+    images = np.array([str(number) for number in range(40)])
+    jobs = [
+        Measured(Outcomes(tuple(range(6)), images, np.tile(row.astype(float), (6, 1)), copies=True)) for row in right
+    ]
+    head = main_effects(settings, jobs).query("key == 'head'").set_index("value")
+    averages = right[:2].mean(0) - right[2:].mean(0)
+    assert head.loc["logistic", "p"] == pytest.approx(p_value(averages))

@@ -10,7 +10,7 @@ import pandas
 
 from graft.results.labels import BUDGETS, label
 from graft.results.settings import Setting
-from graft.statistics.accuracies import Accuracies, Copies
+from graft.statistics.accuracies import Accuracies, average, of_seeds
 from graft.statistics.comparison import TOLERANCE, Spread, compare_all, spread
 
 MIN_CURVE_POINTS = 3  # budgets
@@ -118,8 +118,7 @@ def _averaged(
     averaged = {}
     for value in _sorted({setting[key] for setting in settings}):
         jobs = [by_seed for setting, by_seed in zip(settings, accuracies, strict=True) if setting[key] == value]
-        kind = Copies if all(isinstance(by_seed, Copies) for by_seed in jobs) else dict
-        averaged[value] = kind({seed: float(np.mean([by_seed[seed] for by_seed in jobs])) for seed in seeds})
+        averaged[value] = of_seeds(average(jobs), seeds)
     return averaged
 
 

@@ -49,6 +49,14 @@ def average(configurations: Sequence[Accuracies]) -> Accuracies:
     return kind({seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds})
 
 
+def of_seeds(accuracies: Accuracies, seeds: Sequence[int]) -> Accuracies:
+    """Return the accuracies of some of the trials, with their outcomes; those of copies are copies."""
+    if isinstance(accuracies, Measured):
+        return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
+    found = {seed: accuracies[seed] for seed in seeds}
+    return Copies(found) if isinstance(accuracies, Copies) else found
+
+
 def is_copies(accuracies: Accuracies) -> bool:
     """Return whether all trials are the same computation."""
     return accuracies.outcomes.copies if isinstance(accuracies, Measured) else isinstance(accuracies, Copies)

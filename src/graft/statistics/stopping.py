@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from graft.statistics.accuracies import Accuracies, Copies, Measured, is_copies
+from graft.statistics.accuracies import Accuracies, Measured, is_copies, of_seeds
 from graft.statistics.comparison import ranking
 from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
@@ -120,7 +120,9 @@ class Rounds:
         spent = [level / max(1, self.pairs) for level in levels(self.sizes)]
         test = Test(spent[self.number], spent[-1], self.sizes[-1], self.margin)
         left = {
-            name: _first(values, self.trials[name]) for name, values in configurations.items() if name not in self.out
+            name: of_seeds(values, sorted(values)[: self.trials[name]])
+            for name, values in configurations.items()
+            if name not in self.out
         }
         self.number += 1
         self.undecided, self.going = {}, []
@@ -157,15 +159,6 @@ def could_narrow(accuracies: Accuracies) -> bool:
     parts, variance = estimate(outcomes.values, outcomes.groups).parts, estimated(outcomes).variance
     # What the draws share stays, however many trials there are: it is in the variance, but not in these parts.
     return variance - parts.trials - parts.rest < NARROWEST**2 * variance
-
-
-def _first(accuracies: Accuracies, count: int) -> Accuracies:
-    """Return the first trials of a configuration."""
-    seeds = sorted(accuracies)[:count]
-    if isinstance(accuracies, Measured):
-        return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
-    first = {seed: accuracies[seed] for seed in seeds}
-    return Copies(first) if isinstance(accuracies, Copies) else first
 
 
 def _decide(found: Pair, test: Test) -> str | None:
