@@ -1,9 +1,10 @@
 """What several tests need: the bundled digits, jobs run in this process, and the command line."""
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from graft import process
 from graft.data.dataset import MNIST5k
+from graft.own_code import own_code
 from graft.run import job
 from graft.training import trials
 
@@ -38,6 +40,23 @@ def seed() -> None:
 def bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test turn off the bars of the next one."""
     monkeypatch.setattr(process, "_hide_job_bars", False)
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Write the user's own module `ours`, as a new process finds it after an edit."""
+    (tmp_path / "code").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "code")
+
+    def edit(source: str) -> None:
+        (tmp_path / "code/ours.py").write_text(source)
+        sys.modules.pop("ours", None)
+        importlib.invalidate_caches()
+        own_code.cache_clear()
+
+    yield edit
+    sys.modules.pop("ours", None)
+    own_code.cache_clear()
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from graft.files import (
     fingerprint,
@@ -61,3 +64,16 @@ def test_fingerprints_depend_on_values_shapes_and_types_but_not_on_the_order_of_
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
     assert fingerprint({"a": x, "b": x + 1}) == fingerprint({"b": x + 1, "a": x})
     assert fingerprint(x.view(2, 3).T) == fingerprint(x.view(2, 3).T.contiguous())
+
+
+def test_a_module_of_the_user_s_own_class_is_its_source_too(edit: Callable[[str], None]):
+    def found() -> str:
+        ours = importlib.import_module("ours")
+        return fingerprint(nn.Sequential(nn.ReLU(), ours.Scale()))
+
+    source = "from torch import nn\nclass Scale(nn.Module):\n  def forward(self, x): return {} * x\n"
+    edit(source.format(2))
+    first = found()
+    assert first == found()
+    edit(source.format(3))
+    assert first != found()

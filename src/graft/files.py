@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 from graft.errors import GraftError
+from graft.own_code import own_code
 
 Tensors = Mapping[str, "torch.Tensor"]
 
@@ -85,7 +86,8 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor] | None":
 def fingerprint(*parts: object) -> str:
     """Return the SHA-256, in hexadecimal, of tensors, of mappings of them, and of other objects' `str`.
 
-    It depends on tensors' values, shapes and types, not on their strides or device, nor on the order of a mapping.
+    It depends on tensors' values, shapes and types, not on their strides or device, nor on the order of a mapping;
+    for PyTorch modules of the user's own classes also on these classes' source.
     """
     import torch
 
@@ -99,4 +101,7 @@ def fingerprint(*parts: object) -> str:
             digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         else:
             digest.update(f"{part!s}\0".encode())
+        if isinstance(part, torch.nn.Module):
+            own = {type(module).__module__: own_code(type(module).__module__) for module in part.modules()}
+            digest.update("".join(f"{name} {own[name]}\0" for name in sorted(own) if own[name]).encode())
     return digest.hexdigest()

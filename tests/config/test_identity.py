@@ -17,7 +17,7 @@ from graft.config.build import to_plain
 from graft.config.identity import (
     check_existing_result,
     choices,
-    file_digests,
+    content_digests,
     job_identity,
     result_config,
     without_hydra,
@@ -225,19 +225,39 @@ def test_a_file_is_its_content_whatever_its_name(configure: Configure, tmp_path:
         return to_plain(configure("source=file", f"source.path={tmp_path}/{name}"))
 
     def identity(name: str) -> str:
-        return job_identity(at(name), "images", (), file_digests(at(name)))
+        return job_identity(at(name), "images", (), content_digests(at(name)))
 
     first = identity("a")
-    assert file_digests(at("a")) == {"source.path": hashlib.blake2b(b"one").hexdigest()[:32]}
-    assert file_digests(at("nowhere")) == {}
+    assert content_digests(at("a")) == {"source.path": hashlib.blake2b(b"one").hexdigest()[:32]}
+    assert content_digests(at("nowhere")) == {}
     assert identity("copy") == first != identity("b")
-    folder = written(tmp_path / "x", at("a"), files=file_digests(at("a")))
+    folder = written(tmp_path / "x", at("a"), files=content_digests(at("a")))
     check_existing_result(at("copy"), folder, not_read)
     with pytest.raises(GraftError, match=r"source\.path differ"):
         check_existing_result(at("b"), folder, not_read)
     (tmp_path / "a").write_bytes(b"two")
     check_existing_result(at("a"), folder, not_read)  # no other configuration, but another job: it runs again
     assert identity("a") == identity("b") != first
+
+
+def test_a_class_of_the_user_s_own_is_its_source(configure: Configure, edit: Callable[[str], None], tmp_path: Path):
+    def identity(*overrides: str) -> str:
+        config = to_plain(configure(*overrides))
+        return job_identity(config, "images", (), content_digests(config))
+
+    edit("class Wide: pass\nclass Deep:\n  class Inner: pass\n")
+    plain, wide = identity(), identity("head._target_=ours.Wide")
+    inner = identity("head._target_=ours.Deep.Inner")
+    assert len({plain, wide, inner, identity("head._target_=ours.Deep")}) == 4
+    config = to_plain(configure("head._target_=ours.Wide"))
+    folder = written(tmp_path / "x", config, files=content_digests(config))
+    edit("class Wide: size = 2\nclass Deep:\n  class Inner: pass\n")
+    assert identity() == plain
+    assert wide != identity("head._target_=ours.Wide")
+    assert inner != identity("head._target_=ours.Deep.Inner")
+    check_existing_result(config, folder, not_read)  # no other configuration, but another job: it runs again
+    with pytest.raises(GraftError, match=r"head\._target_ differ"):
+        check_existing_result(to_plain(configure("head._target_=ours.Deep")), folder, not_read)
 
 
 def test_a_word_of_graft_s_own_is_no_file_even_where_one_is_called_so(
@@ -247,14 +267,14 @@ def test_a_word_of_graft_s_own_is_no_file_even_where_one_is_called_so(
     for name in ("weights", "relu", "DEFAULT", "mine.txt"):
         (tmp_path / name).touch()
     config = to_plain(configure("source=imagenet", "backbone=resnet18", "+head.notes=mine.txt"))
-    assert list(file_digests(config)) == ["head.notes"]
+    assert list(content_digests(config)) == ["head.notes"]
 
 
 def test_a_file_that_cannot_be_read_is_named(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "w").touch()
     monkeypatch.setattr("graft.content._digest", lambda path: path.open("rb" if path.name != "w" else "x"))
     with pytest.raises(GraftError, match=r"/w cannot be read \(File exists\); try a copy"):
-        file_digests(to_plain(configure("source=file", f"source.path={tmp_path}/w")))
+        content_digests(to_plain(configure("source=file", f"source.path={tmp_path}/w")))
 
 
 def test_a_data_set_is_its_images_wherever_they_are(configure: Configure, tmp_path: Path):

@@ -1,3 +1,5 @@
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,15 @@ def test_the_fingerprint_depends_on_the_augmentation_but_not_on_the_number_of_vi
     assert fingerprint == Views(digits.images, Distort(rotate=15, views=3, test_views=2)).fingerprint
     assert fingerprint != Views(digits.images, Distort(rotate=1)).fingerprint
     assert fingerprint != digits.images.fingerprint
+
+
+def test_views_of_the_user_s_own_augmentation_change_with_its_source(digits: MNIST5k, edit: Callable[[str], None]):
+    def found() -> str:
+        return Views(digits.images, importlib.import_module("ours").Distort(rotate=15)).fingerprint
+
+    source = "from graft.data import augment\nclass Distort(augment.Distort):\n  strength = {}\n"
+    edit(source.format(1))
+    first = found()
+    assert first == found() != Views(digits.images, Distort(rotate=15)).fingerprint
+    edit(source.format(2))
+    assert first != found()

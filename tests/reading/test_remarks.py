@@ -136,3 +136,27 @@ def test_pictures_that_keep_their_one_shape_lose_nothing(tmp_path: Path, caplog:
     assert "WARNING" not in caplog.text
     read(tmp_path, size=32)  # preprocessing crops them
     assert "more than half of 2 of 2 pictures" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat';"),
+        (("golden retriever", "Golden_Retriever", "golden-retriever"), "'Golden_Retriever' and 'golden retriever' and"),
+        (("a", "A", "b", "B"), "'A' and 'a'; 'B' and 'b';"),
+        (("cafe\u0301", "caf\u00e9", "tea"), "'cafe\u0301' and 'caf\u00e9';"),
+        (("a", "A", "b", "B", "c", "C", "d", "D"), "'C' and 'c'; 1 more;"),
+        (("cat", "cats", "1", "01", "-", "+"), None),
+    ],
+)
+def test_class_names_that_differ_in_case_or_signs_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: tuple[str, ...], said: str | None
+):
+    for number, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4), number).save(tmp_path / name / "x.png")
+    if len(list(tmp_path.iterdir())) < len(names):
+        pytest.skip("this file system takes some of these names for one")
+    read(tmp_path)
+    assert ("are different classes" in caplog.text) is (said is not None)
+    assert said is None or said in caplog.text

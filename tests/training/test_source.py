@@ -1,5 +1,6 @@
 import argparse
 import functools
+import importlib
 import multiprocessing
 import urllib.error
 from collections.abc import Callable
@@ -283,6 +284,19 @@ def test_other_stages_images_or_precision_have_another_key_but_not_another_keep(
     assert key(big(), data=MNIST5k(big=[0, 4], small=[1, 3], test_per_class=250)) != key(big())
     assert key(big(), precision="bf16-mixed") != key(big())
     assert key(big(), network=CNN(DIGIT, keep=1)) == key(big())
+
+
+def test_a_head_of_the_user_s_own_has_another_key_when_its_source_changes(edit: Callable[[str], None]):
+    def found() -> str:
+        source = big()
+        source.head = functools.partial(importlib.import_module("ours").Wide, dropout=0.5)
+        return key(source)
+
+    edit("class Wide: size = 1")
+    first = found()
+    assert first == found() != key(big())
+    edit("class Wide: size = 2")
+    assert first != found()
 
 
 def test_a_damaged_file_is_trained_again_to_the_same_weights(tmp_path: Path, fits: list[int]):

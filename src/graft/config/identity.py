@@ -5,7 +5,7 @@ Do not import torch here: `--help` must answer in under a second.
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from graft.config.differences import differences
 from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
+from graft.config.target import targets
 from graft.content import digests
 from graft.errors import GraftError, OtherResult
 from graft.files import fingerprint
 from graft.job_folder import read_result
+from graft.own_code import own_code
 
 # Part of every job's identity and of every stored pre-training's name. Raise it only with a change that alters
 # results: all finished jobs then run again, and all pre-trainings too.
@@ -37,7 +39,7 @@ class Contents:
         images: the fingerprint of the data set's images.
         tested_on: a text that is equal for jobs with the same test images, at whatever size they are read.
         classes: the names of the data set's classes.
-        files: digests of the files that the configuration names, by key.
+        files: digests of the files and of the user's own code that the configuration names, by key.
     """
 
     images: str
@@ -55,16 +57,21 @@ def job_identity(
         config: the job's plain configuration.
         images: the fingerprint of its data set's images; where they are does not count.
         classes: the names of the data set's classes.
-        files: digests of the files that the configuration names, by key; they count instead of the paths.
+        files: digests of what the configuration names, by key: of a file it counts instead of the path, of the user's
+            own code besides the name.
     """
-    digests_by_key = files or {}
+    code = {key: digest for key, digest in (files or {}).items() if _names_code(key)}
+    digests_by_key = {key: digest for key, digest in (files or {}).items() if key not in code}
     compared = without_places(in_one_form(result_config(config), classes))
     compared = changed(compared, lambda key, value: digests_by_key.get(key, value))
-    return fingerprint(json.dumps(compared, sort_keys=True), images, RESULTS_VERSION)[:24]
+    own = [json.dumps(code, sort_keys=True)] if code else []
+    return fingerprint(json.dumps(compared, sort_keys=True), images, RESULTS_VERSION, *own)[:24]
 
 
-def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the files that a plain configuration names, by dotted key: `source.path`.
+def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of what a plain configuration names, by dotted key.
+
+    That is files, `source.path`, and classes of the user's own, `head._target_`, with the code that they import.
 
     Raises:
         GraftError: one of them cannot be read.
@@ -76,7 +83,22 @@ def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
         found = digests(list(paths.values()), Path(config["cache"]) / "files.json")
     except OSError as error:
         raise GraftError(f"{error.filename} cannot be read ({error.strerror}); try a copy that you may read") from None
-    return dict(zip(paths, found, strict=True))
+    return dict(zip(paths, found, strict=True)) | dict(_code_digests(config))
+
+
+def _code_digests(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, option in targets(result_config(config), ""):
+        name = str(option["_target_"])
+        digest = own_code(name.rpartition(".")[0])
+        while digest is None and "." in name:  # of a class within a class the module is further to the left
+            name = name.rpartition(".")[0]
+            digest = own_code(name)
+        if digest is not None:
+            yield f"{key.removeprefix('.')}._target_", fingerprint(option["_target_"], digest)[:32]
+
+
+def _names_code(key: str) -> bool:
+    return key.endswith("._target_")
 
 
 def _names_file(key: str, value: Any) -> bool:
@@ -147,7 +169,7 @@ def check_existing_result(
     found = [key for key in differences(old, new, typed) if key != "dataset.download"]
     files = contents.get("files") or {}
     if not files.keys().isdisjoint(found):
-        now = file_digests(config)
+        now = content_digests(config)
         found = [key for key in found if key not in files or files[key] != now.get(key)]
     if found == ["dataset.root"] and "images" in contents and contents["images"] == images():
         return

@@ -8,6 +8,7 @@ import torch
 from graft.data.augment import Augment
 from graft.data.images import Images, ImageSource
 from graft.files import fingerprint
+from graft.own_code import own_code
 from graft.seed import stream_seed
 
 
@@ -31,7 +32,9 @@ class Views(ImageSource):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.images.fingerprint, type(self.augment).__name__, self.augment.settings)
+        augment = type(self.augment)
+        own = own_code(augment.__module__)  # of a class of the user's own
+        return fingerprint(self.images.fingerprint, augment.__name__, self.augment.settings, *([own] if own else []))
 
     def indices(self, images: torch.Tensor, num_views: int) -> torch.Tensor:
         """Return the indices of the images' first views, then of their second ones and so on, (num_views * images,)."""

@@ -1,6 +1,7 @@
 """Remarks on a folder's files: what reading them assumes, loses, or cannot do."""
 
 import logging
+import unicodedata
 
 from graft.errors import GraftError
 from graft.reading.class_folders import Folder
@@ -10,6 +11,7 @@ from graft.reading.layout import named
 
 log = logging.getLogger("graft")
 
+MAX_NAMED = 3  # groups of similar names that a warning gives
 DARK = 1 / 8  # of what is white: pictures without a value above it look black
 
 
@@ -27,6 +29,7 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
     """
     deep = [file.header.deep for file in folder.files if file.header.deep]
     _refuse_coarse(folder, deep, white)
+    _warn_of_similar_names(folder)
     whole, real = ([found.peak for found in deep if (found.kind == "real") is is_real] for is_real in (False, True))
     if whole:
         bits = max(1, int(max(whole)).bit_length())
@@ -47,6 +50,22 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
             "dataset.fit=crop cuts off more than half of %s of %s pictures: %s; try dataset.fit=pad, or squash",
             f"{len(narrow):,}", f"{len(sides):,}", named(folder.root, narrow),
         )  # fmt: skip
+
+
+def _warn_of_similar_names(folder: Folder) -> None:
+    """Warn of classes that may be one class, spelled in two ways: letters may differ by case alone, as a and A."""
+    spellings: dict[str, set[str]] = {}
+    for file in folder.files:
+        written = unicodedata.normalize("NFKC", file.class_name).casefold()
+        spellings.setdefault("".join(each for each in written if each.isalnum()) or written, set()).add(file.class_name)
+    similar = [" and ".join(map(repr, sorted(names))) for names in spellings.values() if len(names) > 1]
+    if similar:
+        more = [f"{len(similar) - MAX_NAMED} more"] if len(similar) > MAX_NAMED else []
+        log.warning(
+            "class folders whose names differ only in case, spaces or signs are different classes: %s; "
+            "if they are one, move their images into one folder",
+            "; ".join(similar[:MAX_NAMED] + more),
+        )
 
 
 def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:

@@ -155,5 +155,5 @@ def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
         GraftError: all trials failed.
     """
     if all("error" in result for result in results):
-        smaller = "" if lr == "auto" else f"={lr / 10:g}"
+        smaller = "" if lr == "auto" else f"={min(lr / 10, 0.001):g}"
         raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graft.config.identity import Contents, file_digests, job_identity
+from graft.config.identity import Contents, content_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
@@ -137,7 +137,7 @@ class Plan:
 
     def identify(self, config: dict[str, Any]) -> tuple[str, Contents]:
         """Return the job's identity, and what it is made from besides its plain configuration."""
-        images, files = self.data.images, file_digests(config)
+        images, files = self.data.images, content_digests(config)
         folds = () if self.data.folds is None else (self.data.folds.num_folds,)
         tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes, *folds)[:24]
         contents = Contents(images.fingerprint, tested_on, list(images.classes), files)

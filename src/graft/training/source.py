@@ -23,6 +23,7 @@ from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
+from graft.own_code import own_code
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
 from graft.training.checkpoint import Checkpoint
@@ -232,6 +233,6 @@ class Big(Source):
 
 
 def _describe(partial: Callable) -> str:
-    """Return the public name and the keyword arguments of a partial call."""
+    """Return the public name and the keyword arguments of a partial call, and the digest of a user's own code."""
     function = getattr(partial, "func", partial)
-    return f"{public_name(function)}({getattr(partial, 'keywords', {})})"
+    return f"{public_name(function)}({getattr(partial, 'keywords', {})}){own_code(function.__module__) or ''}"
