@@ -1,6 +1,7 @@
 """Tests of the digests of a user's own code."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from graft.own_code import own_code
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user's package: heads imports layers beside it, and a loose module without a package."""
     files = {
         "ours_pkg/__init__.py": "",

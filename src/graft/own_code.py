@@ -49,7 +49,8 @@ def _source(name: str) -> Path | None:
         # Python imports the packages that a module is in to find it: libraries are not imported for that.
         if top == "graft" or (name != top and not loaded and not any(map(_is_own, _places(top)))):
             return None
-        places = [str(loaded.__file__)] if getattr(loaded, "__file__", None) else _places(name)
+        file = getattr(loaded, "__file__", None)
+        places = [str(file)] if file else _places(name)
     except (ImportError, AttributeError, ValueError):  # no module: the name of a class, or one that is not installed
         return None
     files = [Path(place).resolve() for place in places if place.endswith(".py") and _is_own(place)]
