@@ -94,11 +94,16 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("optimizer", "schedule"):
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]
-    unused = () if config.get("trials") == "auto" else ("trials_min", "trials_max")
+    unused = {
+        "trials_min": config.get("trials") != "auto",
+        "trials_max": config.get("trials") != "auto",
+        "stop": (config.get("stop") or {}).get("patience") is None,
+        "callbacks": not config.get("callbacks"),
+    }
     compared = {
         key: value
         for key, value in config.items()
-        if key not in (*NOT_COMPARED, *unused) and (key not in NEWER or value != NEWER[key])
+        if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
     if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
         compared["dataset"] = {

@@ -21,6 +21,14 @@ class Report:
 
 
 @dataclass
+class Stop:
+    """When a trial ends early."""
+
+    patience: Any = None
+    min_delta: float = 0.0
+
+
+@dataclass
 class Knobs:
     """The types of conf/train.yaml's keys; each key's default and meaning are there."""
 
@@ -51,6 +59,9 @@ class Knobs:
     class_weights: str | None = None
     val_every: int = MISSING
     test_curve: bool = MISSING
+    stop: Stop = field(default_factory=Stop)
+    weights: str = MISSING
+    callbacks: Any = MISSING
     resume: Any = MISSING
     keep_weights: str = MISSING
     cache: str = MISSING

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -81,6 +82,7 @@ class Plan:
         regularize: the regularizers.
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
+        callbacks: makes the callbacks of one fit that the configuration asks for.
 
     Example:
         The lecture's first experiment, planned for two trials; no data is downloaded and nothing trains.
@@ -114,6 +116,7 @@ class Plan:
     regularize: Regularize
     class_weights: str | None
     val_every: int
+    callbacks: Callable[[], list[pl.Callback]]
 
     @property
     def seeds(self) -> list[int]:

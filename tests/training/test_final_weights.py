@@ -1,14 +1,22 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import pytorch_lightning as pl
 import torch
+from plain_loop import frozen_network, stopped_by_hand, trained
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from graft.training.averaging import AverageWeights
+from graft.data.dataset import MNIST5k
+from graft.model.head import Plain
+from graft.training.final_weights import AverageWeights
+
+Run = Callable[..., dict]
 
 
 class Compared(pl.LightningModule):
@@ -64,3 +72,34 @@ def test_the_moving_average_of_weights_and_buffers_is_evaluated_and_kept(decay: 
     assert module.num_steps == 2 * -(-4 // accumulated)
     module.compare()
     assert module.stack.get_buffer("0.num_batches_tracked") == 8  # counts are not averaged
+
+
+SHORT = ("trials=4", "epochs=30", "source.epochs=3", "dropout=0", "dataset.val_per_class=10", "lr=0.003")
+
+
+@pytest.mark.parametrize(
+    ("patience", "weights", "at_once"), [("3", "last", "auto"), ("3", "best", "3"), ("null", "best", "1")]
+)
+def test_each_trial_ends_as_in_a_plain_loop(run: Run, tmp_path: Path, patience: str, weights: str, at_once: str):
+    result = run(*SHORT, f"stop.patience={patience}", f"weights={weights}", f"trials_at_once={at_once}")
+    digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], val_per_class=10, test_per_class=250)
+    history, learned = pandas.read_csv(tmp_path / "job" / "history.csv"), trained(tmp_path / "job")
+    assert len(set(history.query("split == 'train'").groupby("trial")["epoch"].max())) > (patience != "null")
+    for trial, found in enumerate(result["trials"]):
+        network = frozen_network(tmp_path / "cache", trial, lambda: Plain(1600, 5))
+        settings = (None if patience == "null" else int(patience), weights == "best", 3e-3)
+        kept, epoch, last = stopped_by_hand(digits, trial, network, 30, *settings)
+        assert found["epoch"] == epoch
+        rows = history.query(f"trial == {trial}")
+        for split in ("train", "val", "test"):
+            epochs = rows.query(f"split == '{split}' and metric == 'loss'")["epoch"].tolist()
+            assert epochs == list(range(1, last + 1))
+        for name, value in zip(("weight", "bias"), list(kept.values())[-2:], strict=True):
+            torch.testing.assert_close(learned[f"head.0.{name}"][trial], value, rtol=1e-3, atol=1e-5)
+        network.load_state_dict(kept)
+        with torch.no_grad():
+            right = network(digits.images.pixels[digits.test].float() / 255).argmax(1)  # type: ignore[attr-defined]
+        assert found["correct"] == int((right == digits.images.labels[digits.test] // 2).sum())
+        at_end = rows.query(f"epoch == {epoch} and metric == 'accuracy'").set_index("split")["value"]
+        assert at_end["test"] == pytest.approx(found["accuracy"], abs=1e-6)
+        assert at_end["val"] == pytest.approx(found["val_accuracy"], abs=1e-6)
