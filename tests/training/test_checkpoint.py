@@ -48,6 +48,22 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
             [1, 2],
             ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits", "lr=auto", "tune.lr=auto"),
         ),
+        (
+            "phase 2, trial 1",
+            2,
+            [2],
+            (
+                "tune=thaw",
+                "tune.epochs=9",
+                "trials_at_once=1",
+                "stop.patience=1",
+                "weights=best",
+                "regularize.ema=0.5",
+                "lr=0.01",
+                "tune.lr=0.01",
+            ),
+        ),
+        ("trials 0 to 2", 3, [3, 4], ("stop.patience=1", "lr=0.01", "epochs=12")),
     ],
 )
 def test_a_killed_fit_goes_on_to_the_same_result(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 
-from graft.config.trainer import refused_flags
+from graft.config.trainer import absent_loggers, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -218,13 +218,10 @@ def _nothing_to_vary(values: Values) -> Iterator[Fault]:
 def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
     head = values.sklearn_head()
     for key, off in (("stop.patience", None), ("weights", "last")):
-        value = values.get(key)
-        if value == off:
-            continue
-        mend = f"{key}={as_typed(off)}"
-        if head is not None:
+        value, mend = values.get(key), f"{key}={as_typed(off)}"
+        if value != off and head is not None:
             yield Fault(key, value, f"{as_typed(off)} with head={head}, which has no epochs", f"{mend}, or head=plain")
-        elif values.get("dataset.val_per_class") == 0:
+        elif value != off and values.get("dataset.val_per_class") == 0:
             expected = f"{as_typed(off)} without validation images, by which each trial ends"
             yield Fault(key, value, expected, f"dataset.val_per_class=20, or {mend}")
 
@@ -248,4 +245,5 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _nothing_to_vary,
     _trials_end_without_validation,
     refused_flags,
+    absent_loggers,
 )

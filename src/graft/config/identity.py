@@ -25,7 +25,7 @@ from graft.job_folder import read_result
 RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
-NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")
+NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -118,12 +118,12 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def choices(hydra: Any) -> dict[str, str]:
-    """Return the chosen option of each of Graft's groups, from Hydra's own part of the configuration."""
+    """Return the chosen option of each of Graft's groups but `logger`, from Hydra's own part of the configuration."""
     chosen = hydra.runtime.choices
     return {
         str(group): str(chosen[group])
         for group in sorted(map(str, chosen))
-        if not group.startswith("hydra/") and chosen[group] not in (None, "null")
+        if group != "logger" and not group.startswith("hydra/") and chosen[group] not in (None, "null")
     }
 
 

@@ -42,6 +42,7 @@ class Knobs:
     augment: Any = MISSING
     regularize: Any = MISSING
     trainer: Any = MISSING
+    logger: Any = MISSING
     sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
     seed: int = MISSING

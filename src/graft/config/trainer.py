@@ -5,6 +5,7 @@ docs/trainer.md says what each does. Do not import torch here: `--help` must ans
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, one_of, text, whole
@@ -74,7 +75,7 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
         "test_curve=false, or dataset.val_per_class=0",
     ),
     "log_every_n_steps": ("curves have one point for an epoch", "val_every=1"),
-    "logger": ("each job writes history.csv and TensorBoard curves", "trainer=default"),
+    "logger": ("logger= chooses loggers", "logger=csv"),
     "max_epochs": ("use epochs=", "epochs=10"),
     "min_epochs": ("use epochs=, nothing else ends a training", "epochs=10"),
     "min_steps": ("use epochs=, nothing else ends a training", "epochs=10"),
@@ -92,3 +93,12 @@ def refused_flags(values: Values) -> Iterator[Fault]:
         if flag in REFUSED:
             reason, example = REFUSED[flag]
             yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
+
+
+def absent_loggers(values: Values) -> Iterator[Fault]:
+    """Return the faults of loggers whose package is not installed."""
+    for name, option in (values.get("logger") or {}).items():
+        package = str(option["_target_"]).removeprefix("graft.logger.")
+        if package in ("wandb", "mlflow") and find_spec(package) is None:
+            expected = f"another one, because the package {package} is not installed"
+            yield Fault("logger", name, expected, f"pip install -e '.[{package}]', or logger=tensorboard")

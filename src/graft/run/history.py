@@ -141,9 +141,17 @@ class JobHistory:
         """
         shutil.rmtree(folder / EVENTS, ignore_errors=True)
         logger = curves(folder, splits)
-        for (split, metric, epoch), values in self._values.items():
-            logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
+        for epoch, points in self.points().items():
+            logger.log_metrics(points, step=epoch)
         logger.finalize("success")
+
+    def points(self) -> dict[int, dict[str, float]]:
+        """Return the points of the curves, the band over all trials of each metric, by name, of each epoch."""
+        found: dict[int, dict[str, float]] = {}
+        for (split, metric, epoch), values in self._values.items():
+            point = band(f"{metric}/{split}", torch.tensor(list(values.values())))
+            found[epoch] = found.get(epoch, {}) | point
+        return found
 
 
 def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:

@@ -228,7 +228,7 @@ class Job:
         plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
         images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
         check_any_finished(results, config["lr"])
-        if self.redraw and self.earlier is None:
+        if self.redraw and self.earlier is None and "tensorboard" in plan.loggers:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         content = {
             "config": config,

@@ -80,6 +80,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         class_weights=cfg.class_weights,
         val_every=1 if at_each_epoch else cfg.val_every,
         callbacks=functools.partial(_callbacks, cfg),
+        loggers={str(name): builder({f"logger.{name}": cfg.logger[name]}, f"logger.{name}") for name in cfg.logger},
     )
     check_plan(plan)
     return plan

@@ -109,7 +109,8 @@ class PhaseRun:
         progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,
-            logger=curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
+            logger="tensorboard" in plan.loggers
+            and curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
             callbacks=[Freeze(), progress, *plan.callbacks(), *callbacks, checkpoint],
             check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if datamodule.curves else 0,

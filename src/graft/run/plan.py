@@ -23,6 +23,7 @@ from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.model.dropout import Masks
 from graft.seed import seeded
+from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer
 from graft.training.source import MakeTrainer, Source
@@ -83,6 +84,7 @@ class Plan:
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
         callbacks: makes the callbacks of one fit that the configuration asks for.
+        loggers: make the loggers of a job, by name; `tensorboard` alone logs while it trains.
 
     Example:
         The lecture's first experiment, planned for two trials; no data is downloaded and nothing trains.
@@ -117,6 +119,7 @@ class Plan:
     class_weights: str | None
     val_every: int
     callbacks: Callable[[], list[pl.Callback]]
+    loggers: dict[str, MakeLogger]
 
     @property
     def seeds(self) -> list[int]:
