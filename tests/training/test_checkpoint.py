@@ -51,19 +51,18 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
         (
             "phase 2, trial 1",
             2,
-            [2],
+            [2, 3],
             (
                 "tune=thaw",
                 "tune.epochs=9",
                 "trials_at_once=1",
-                "stop.patience=1",
+                "stop.patience=3",
+                "stop.min_delta=9",
                 "weights=best",
                 "regularize.ema=0.5",
-                "lr=0.01",
-                "tune.lr=0.01",
             ),
         ),
-        ("trials 0 to 2", 3, [3, 4], ("stop.patience=1", "lr=0.01", "epochs=12")),
+        ("trials 0 to 2", 5, [5, 6], ("stop.patience=2", "lr=0.003", "epochs=16")),  # one trial is held before
     ],
 )
 def test_a_killed_fit_goes_on_to_the_same_result(

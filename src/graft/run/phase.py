@@ -17,7 +17,7 @@ from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Unfreeze
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PhaseRun:
             max_epochs=self.planned.phase.epochs,
             logger="tensorboard" in plan.loggers
             and curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
-            callbacks=[Freeze(), progress, *plan.callbacks(), *callbacks, checkpoint],
+            callbacks=[Freeze(), Unfreeze(), progress, *plan.callbacks(), *callbacks, checkpoint],
             check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if datamodule.curves else 0,
             default_root_dir=folder,

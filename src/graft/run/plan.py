@@ -183,8 +183,8 @@ class Plan:
         if not self.source.trained:
             with seeded(seed, "backbone"):
                 stages = self.backbone().split(phase.frozen_stages)[1]
-        # An earlier phase may have frozen these stages and changed their memory format for a single network.
-        unfrozen = copy.deepcopy(stages).requires_grad_(True).train().to(memory_format=torch.contiguous_format)
+        # An earlier phase may have frozen these stages (the fit unfreezes them) and changed their memory format.
+        unfrozen = copy.deepcopy(stages).train().to(memory_format=torch.contiguous_format)
         if phase.batch_norm == "frozen":
             freeze_batch_norm_stats(unfrozen)
         with seeded(seed, "head"):
