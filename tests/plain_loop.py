@@ -1,5 +1,6 @@
 """Plain PyTorch loops that know nothing of Graft's trial axis, store or Lightning, to compare jobs with."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,35 @@ def by_hand(
     with torch.no_grad():
         right = network(pixels[digits.test]).argmax(1) == labels[digits.test]
     return network, right.float().mean().item()
+
+
+def stopped_by_hand(
+    digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int, patience: int | None, best: bool, lr: float = 1e-3
+) -> tuple[dict[str, torch.Tensor], int, int]:
+    """Train one trial with early stopping by its validation loss, as anyone would.
+
+    Returns:
+        The weights with which it ends, the epoch that they are of, and the last one that it trained for.
+    """
+    assert isinstance(digits.images, InMemoryImages)
+    pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2
+    train, val = digits.sample(seed)
+    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=lr, eps=1e-7)
+    order, lowest, kept, since = generator(seed, "order"), float("inf"), (copy.deepcopy(network.state_dict()), 0), 0
+    for epoch in range(1, epochs + 1):
+        for batch in train[torch.randperm(len(train), generator=order)].split(4):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(pixels[batch]), labels[batch]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            loss = nn.functional.cross_entropy(network(pixels[val]), labels[val]).item()
+        since = 0 if loss < lowest else since + 1
+        if not best or loss < lowest:
+            kept = copy.deepcopy(network.state_dict()), epoch
+        lowest = min(loss, lowest)
+        if since == patience:
+            return *kept, epoch
+    return *kept, epochs
 
 
 def frozen_network(cache: Path, seed: int, head: Callable[[], nn.Module]) -> nn.Sequential:

@@ -16,6 +16,7 @@ ROOMS = {
     "backbone_timm": "model",
     "backbone_torchvision": "model",
     "head": "model",
+    "logger": "training",
     "regularize": "training",
     "schedule": "training",
     "source": "training",

@@ -77,7 +77,7 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
             continue
         if not key:
             raise GraftError(f"{word} has no key; try KEY{word}, and --help for the keys")
-        if key in groups and value.startswith("["):
+        if key in groups and key != "logger" and value.startswith("["):
             raise GraftError(
                 f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them"
             )

@@ -77,6 +77,12 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         (["trials=auto"], False),
         (["trials_min=5", "trials_max=50"], True),  # without trials=auto
         (["test_curve=false"], False),
+        (["logger=none"], True),
+        (["logger=[tensorboard,csv]"], True),
+        (["stop.patience=5"], False),
+        (["stop.min_delta=0.1"], True),  # without patience
+        (["weights=best"], False),
+        (["+callbacks.x._target_=mypkg.X"], False),
     ],
 )
 def test_keys_that_change_results_only_by_rounding_are_not_part_of_the_identity(
@@ -123,6 +129,25 @@ def test_results_without_trials_vary_have_trials_that_vary_in_all(
     for first, second in ((old, other), (other, old), (default, other), (other, default)):
         with pytest.raises(GraftError, match=r"another configuration \(trials_vary differ\)"):
             check_existing_result(second, written(tmp_path / "x", first), lambda: "images", typed)
+
+
+def test_results_without_newer_keys_are_those_of_their_defaults(configure: Configure, tmp_path: Path):
+    default = to_plain(configure())
+    newer = ("stop", "weights", "callbacks", "logger")
+    old = {key: value for key, value in default.items() if key not in newer}
+    assert job_identity(old, "images") == job_identity(default, "images")
+    check_existing_result(default, written(tmp_path / "x", old), not_read)
+    for words, key in (
+        (["stop.patience=5"], "stop.patience"),
+        (["weights=best"], "weights"),
+        (["+callbacks.x._target_=mypkg.X"], "callbacks.x._target_"),
+    ):
+        other = to_plain(configure(*words))
+        for first, second in ((old, other), (other, old), (default, other), (other, default)):
+            with pytest.raises(OtherResult, match=rf"another configuration \({re.escape(key)}[^)]* differ\)"):
+                check_existing_result(second, written(tmp_path / "x", first), not_read)
+    one, two = (to_plain(configure("+callbacks.x._target_=mypkg.X", f"+callbacks.x.size={size}")) for size in (1, 2))
+    assert job_identity(one, "images") != job_identity(two, "images")
 
 
 def test_a_damaged_result_is_no_other_configuration_s(configure: Configure, tmp_path: Path):

@@ -6,25 +6,26 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from graft.run.history import JobHistory
+from graft.training.metrics import Pass, TrialRecord
+
+
+def record(split: str, epoch: int, correct: list[int], images: list[int], **metrics: list[float]) -> TrialRecord:
+    """Return the record of one pass, with each trial's numbers."""
+    found, values = TrialRecord(len(images)), {name: torch.tensor(each) for name, each in metrics.items()}
+    everyone = torch.ones(len(images), dtype=torch.bool)
+    found.add(split, epoch, Pass(values, torch.tensor(correct), torch.tensor(images)), everyone)
+    return found
 
 
 def history(*losses: float) -> JobHistory:
     """Return two chunks of one trial each, with these losses of the second trial after each epoch."""
-    found = JobHistory()
-    for epoch, loss in enumerate(losses, start=1):
-        found.add(range(0, 1), {("train", "loss", epoch): torch.tensor([1 / epoch])}, {}, {})
-        found.add(range(1, 2), {("train", "loss", epoch): torch.tensor([loss])}, {}, {})
-    last = len(losses)
+    found, last = JobHistory(), len(losses)
     for trial in range(2):
-        values = {("test", "accuracy", last): torch.tensor([(2 * trial + 1) / 6])}
-        values[("val", "accuracy", last)] = torch.tensor([0.5])
-        correct = {("test", last): torch.tensor([2 * trial + 1]), ("val", last): torch.tensor([2])}
-        found.add(
-            range(trial, trial + 1),
-            values,
-            correct,
-            {("test", last): torch.tensor([6]), ("val", last): torch.tensor([4])},
-        )
+        one = range(trial, trial + 1)
+        for epoch, loss in enumerate(losses, start=1):
+            found.add(one, record("train", epoch, [1], [20], loss=[loss if trial else 1 / epoch]), last)
+        found.add(one, record("test", last, [2 * trial + 1], [6], accuracy=[(2 * trial + 1) / 6]), last)
+        found.add(one, record("val", last, [2], [4], accuracy=[0.5]), last)
     return found
 
 
@@ -47,19 +48,15 @@ def test_a_trial_whose_loss_is_no_number_failed_in_that_epoch(loss: float):
 
 def test_views_replace_the_images_alone():
     found = history(0.5)
-    accuracies = {("test_views", "accuracy", 1): torch.tensor([2 / 3, 5 / 6])}
-    found.add(
-        range(2), accuracies, {("test_views", 1): torch.tensor([4, 5])}, {("test_views", 1): torch.tensor([6, 6])}
-    )
+    found.add(range(2), record("test_views", 1, [4, 5], [6, 6], accuracy=[2 / 3, 5 / 6]), 1)
     assert [result["accuracy"] for result in found.trial_results([0, 1])] == [4 / 6, 5 / 6]
     assert [result["correct"] for result in found.trial_results([0, 1])] == [4, 5]
 
 
 def test_images_are_those_that_the_last_passes_saw():
     found = history(0.5)
-    assert found.image_counts() == {"small": 0, "val": 4, "test": 6}
-    found.add(range(1), {}, {("train", 1): torch.tensor([1])}, {("train", 1): torch.tensor([20])})
-    found.add(range(1, 2), {}, {("train", 1): torch.tensor([1])}, {("train", 1): torch.tensor([8])})
+    assert found.image_counts() == {"small": 20, "val": 4, "test": 6}
+    found.add(range(1, 2), record("train", 1, [1], [8]), 1)
     assert found.image_counts()["small"] == 8
 
 

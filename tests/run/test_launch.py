@@ -157,6 +157,28 @@ def history(folder: Path) -> pandas.DataFrame:
 
 
 @pytest.mark.slow
+def test_two_ranks_end_each_trial_where_one_process_does(run: Run, tmp_path: Path, mark: str):
+    words = (
+        "trials=3",
+        "epochs=12",
+        "source.epochs=1",
+        "source.head.dropout=0",
+        "dataset.val_per_class=10",
+        "dropout=0",
+    )
+    words = (*words, "stop.patience=1", "weights=best", "regularize.ema=0.5", *SGD, "lr=0.05")
+    one = run(*words, f"cache={tmp_path}/one", name="one")
+    two = run(*words, *TWO, f"cache={tmp_path}/two", name="two")
+    ends = [[trial["epoch"] for trial in result["trials"]] for result in (one, two)]
+    assert ends[0] == ends[1]
+    assert len(set(ends[0])) > 1
+    curves = [history(tmp_path / name) for name in ("one", "two")]
+    assert curves[0].drop(columns="value").equals(curves[1].drop(columns="value"))
+    for name, value in weights(tmp_path / "one").items():
+        torch.testing.assert_close(weights(tmp_path / "two")[name], value, atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

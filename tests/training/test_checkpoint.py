@@ -48,6 +48,21 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
             [1, 2],
             ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits", "lr=auto", "tune.lr=auto"),
         ),
+        (
+            "phase 2, trial 1",
+            2,
+            [2, 3],
+            (
+                "tune=thaw",
+                "tune.epochs=9",
+                "trials_at_once=1",
+                "stop.patience=3",
+                "stop.min_delta=9",
+                "weights=best",
+                "regularize.ema=0.5",
+            ),
+        ),
+        ("trials 0 to 2", 5, [5, 6], ("stop.patience=2", "lr=0.003", "epochs=16")),  # one trial is held before
     ],
 )
 def test_a_killed_fit_goes_on_to_the_same_result(

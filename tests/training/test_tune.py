@@ -13,6 +13,7 @@ from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.head import Plain
+from graft.training.regularize import parameter_groups
 from graft.training.transfer import TransferModule
 from graft.training.tune import Freeze, Phase, Thaw, Tune
 
@@ -106,7 +107,7 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
     transfer = TransferModule(
         nn.Identity(), [network() for _ in range(trials)], Phase(2, lr_decay=0.1, optimizer=torch.optim.AdamW)
     )
-    groups = transfer._parameter_groups(1.0)
+    groups = parameter_groups(transfer.stack, 1.0, 0.1)
     rates = {
         name: (group["lr"], group.get("weight_decay"))
         for group in groups

@@ -6,7 +6,7 @@ Do not import torch here: `--help` must answer in under a second.
 import functools
 import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hydra.utils import instantiate
@@ -16,7 +16,7 @@ from graft.config.target import find_target, flag_faults, targets
 from graft.errors import ConfigError, Fault, nearest
 
 
-def build(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs: Any) -> Any:
+def build(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any) -> Any:
     """Build the object that a group's option names.
 
     Args:
@@ -32,7 +32,7 @@ def build(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs
     return make if cfg[group].get("_partial_") else make()
 
 
-def builder(cfg: DictConfig, group: str, leave_out: Collection[str] = (), **kwargs: Any) -> functools.partial:
+def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any) -> functools.partial:
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:

@@ -102,6 +102,8 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         for knob in knobs
         if (head and knob.split(".")[0] in STEPS)
         or (frozen and knob in UNFROZEN)
+        or (knob == "val_every" and (cfg.stop.patience is not None or cfg.weights == "best"))
+        or (knob == "stop.min_delta" and cfg.stop.patience is None)
         or (knob in ROUNDS and cfg.trials != "auto")
         or (knob == "sweep.pruner" and cfg.trials == "auto")
         or (knob == "trials_vary" and cfg.trials == 1)

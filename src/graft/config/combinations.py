@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 
-from graft.config.trainer import REFUSED
+from graft.config.trainer import absent_loggers, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -215,11 +215,15 @@ def _nothing_to_vary(values: Values) -> Iterator[Fault]:
         yield Fault("trials_vary", vary, expected, "trials_vary=data, or dataset.folds=null")
 
 
-def _trainer_flags(values: Values) -> Iterator[Fault]:
-    for flag, value in (values.get("trainer") or {}).items():
-        if flag in REFUSED:
-            reason, example = REFUSED[flag]
-            yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
+def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
+    head = values.sklearn_head()
+    for key, off in (("stop.patience", None), ("weights", "last")):
+        value, mend = values.get(key), f"{key}={as_typed(off)}"
+        if value != off and head is not None:
+            yield Fault(key, value, f"{as_typed(off)} with head={head}, which has no epochs", f"{mend}, or head=plain")
+        elif value != off and values.get("dataset.val_per_class") == 0:
+            expected = f"{as_typed(off)} without validation images, by which each trial ends"
+            yield Fault(key, value, expected, f"dataset.val_per_class=20, or {mend}")
 
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
@@ -239,5 +243,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _sklearn_head_without_frozen_stages,
     _sklearn_head_without_steps,
     _nothing_to_vary,
-    _trainer_flags,
+    _trials_end_without_validation,
+    refused_flags,
+    absent_loggers,
 )

@@ -27,7 +27,7 @@ from graft.own_code import own_code
 RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
-NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report")
+NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -116,11 +116,16 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("optimizer", "schedule"):
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]
-    unused = () if config.get("trials") == "auto" else ("trials_min", "trials_max")
+    unused = {
+        "trials_min": config.get("trials") != "auto",
+        "trials_max": config.get("trials") != "auto",
+        "stop": (config.get("stop") or {}).get("patience") is None,
+        "callbacks": not config.get("callbacks"),
+    }
     compared = {
         key: value
         for key, value in config.items()
-        if key not in (*NOT_COMPARED, *unused) and (key not in NEWER or value != NEWER[key])
+        if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
     if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
         compared["dataset"] = {
@@ -135,12 +140,12 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def choices(hydra: Any) -> dict[str, str]:
-    """Return the chosen option of each of Graft's groups, from Hydra's own part of the configuration."""
+    """Return the chosen option of each of Graft's groups but `logger`, from Hydra's own part of the configuration."""
     chosen = hydra.runtime.choices
     return {
         str(group): str(chosen[group])
         for group in sorted(map(str, chosen))
-        if not group.startswith("hydra/") and chosen[group] not in (None, "null")
+        if group != "logger" and not group.startswith("hydra/") and chosen[group] not in (None, "null")
     }
 
 

@@ -21,6 +21,14 @@ class Report:
 
 
 @dataclass
+class Stop:
+    """When a trial ends early."""
+
+    patience: Any = None
+    min_delta: float = 0.0
+
+
+@dataclass
 class Knobs:
     """The types of conf/train.yaml's keys; each key's default and meaning are there."""
 
@@ -34,6 +42,7 @@ class Knobs:
     augment: Any = MISSING
     regularize: Any = MISSING
     trainer: Any = MISSING
+    logger: Any = MISSING
     sweep: Any = None  # a search's settings; None: Hydra's grid
     name: str = MISSING
     seed: int = MISSING
@@ -51,6 +60,9 @@ class Knobs:
     class_weights: str | None = None
     val_every: int = MISSING
     test_curve: bool = MISSING
+    stop: Stop = field(default_factory=Stop)
+    weights: str = MISSING
+    callbacks: Any = MISSING
     resume: Any = MISSING
     keep_weights: str = MISSING
     cache: str = MISSING

@@ -13,7 +13,12 @@ DEFAULT_ROOT = "outputs/data"  # of torchvision's data sets; part of their jobs'
 
 # Knobs that are newer than results without them, and what these results have. At these values they are not part of a
 # job's identity.
-NEWER = {"trials_vary": "all"}
+NEWER: dict[str, Any] = {
+    "trials_vary": "all",
+    "stop.patience": None,
+    "stop.min_delta": 0.0,
+    "weights": "last",
+}
 
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value
 

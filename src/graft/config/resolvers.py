@@ -25,9 +25,14 @@ def register() -> None:
     OmegaConf.register_new_resolver("on_rank_0", _on_rank_0, replace=True)
     # Cached: Hydra copies a sweep's resolver cache to its jobs, which are composed from overrides of their own.
     OmegaConf.register_new_resolver("typed", _typed, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("run_folder", lambda typed: folder_name(*typed), replace=True)
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("job_folder", job_folder_name, replace=True)
     OmegaConf.register_new_resolver("help_keys", lambda *, _root_: help_keys(_root_), replace=True)
+
+
+def _run_folder(typed: Sequence[str]) -> str:
+    """Return the name of what was typed; a job has one folder, whatever logs it."""
+    return folder_name(*(word for word in typed if not re.match(r"[+~]*logger\b", word)))
 
 
 def folder_name(*words: str, length: int = 100) -> str:

@@ -24,6 +24,10 @@ def _is_reference(value: Any) -> bool:
     return UNIT.allows(value["low"]) and UNIT.allows(value["high"]) and value["low"] <= value["high"]
 
 
+def _are_options(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, dict) and "_target_" in each for each in value.values())
+
+
 def _under(group: str, rules: Mapping[str, Rule]) -> dict[str, Rule]:
     return {f"{group}.{key}": rule for key, rule in rules.items()}
 
@@ -76,6 +80,11 @@ RULES: dict[str, Rule] = {
     "activation": one_of("relu", "tanh", "sigmoid", "gelu"),
     "lr": LEARNING_RATE,
     "val_every": whole(1, 10),
+    "stop.patience": one_of(None, whole(1, 10)),
+    "stop.min_delta": NOT_NEGATIVE,
+    "weights": one_of("last", "best"),
+    "logger": Rule("options with a _target_ each", _are_options, "tensorboard"),
+    "callbacks": Rule("options with a _target_ each", _are_options, "{stats: {_target_: mypkg.MyCallback}}"),
     "resume": OPTIONAL_FLAG,
     "keep_weights": one_of("best", "all", "none"),
     "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),

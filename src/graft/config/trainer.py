@@ -4,9 +4,13 @@ docs/trainer.md says what each does. Do not import torch here: `--help` must ans
 """
 
 import re
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, one_of, text, whole
+from graft.config.values import Values
+from graft.errors import Fault
 
 
 def _is_limit(value: Any) -> bool:
@@ -55,7 +59,7 @@ SHOWN = (  # flags that conf/trainer/ has, so that they are typed without a plus
 
 REFUSED = {  # why a flag cannot be set, and what to type instead
     "barebones": ("it forbids the curves and checkpoints that Graft writes", "trainer.enable_progress_bar=false"),
-    "callbacks": ("regularize.ema averages weights, tune=thaw unfreezes stages", "regularize.ema=0.99, or tune=thaw"),
+    "callbacks": ("+callbacks.NAME._target_= names those of your own", "+callbacks.timer._target_=mypkg.Timer"),
     "check_val_every_n_epoch": ("val_every= says when to validate", "val_every=10"),
     "default_root_dir": ("name= names the folder under outputs/", "name=NAME"),
     "enable_autolog_hparams": ("each job's configuration is logged and stored", "trainer=default"),
@@ -71,7 +75,7 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
         "test_curve=false, or dataset.val_per_class=0",
     ),
     "log_every_n_steps": ("curves have one point for an epoch", "val_every=1"),
-    "logger": ("each job writes history.csv and TensorBoard curves", "trainer=default"),
+    "logger": ("logger= chooses loggers", "logger=csv"),
     "max_epochs": ("use epochs=", "epochs=10"),
     "min_epochs": ("use epochs=, nothing else ends a training", "epochs=10"),
     "min_steps": ("use epochs=, nothing else ends a training", "epochs=10"),
@@ -81,3 +85,20 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
     "sync_batchnorm": ("batch norm that trains on several devices is synchronized", "trainer=ddp"),
     "use_distributed_sampler": ("each batch is divided among the devices", "trainer=ddp"),
 }
+
+
+def refused_flags(values: Values) -> Iterator[Fault]:
+    """Return the faults of flags that cannot be set."""
+    for flag, value in (values.get("trainer") or {}).items():
+        if flag in REFUSED:
+            reason, example = REFUSED[flag]
+            yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
+
+
+def absent_loggers(values: Values) -> Iterator[Fault]:
+    """Return the faults of loggers whose package is not installed."""
+    for name, option in (values.get("logger") or {}).items():
+        package = str(option["_target_"]).removeprefix("graft.logger.")
+        if package in ("wandb", "mlflow") and find_spec(package) is None:
+            expected = f"another one, because the package {package} is not installed"
+            yield Fault("logger", name, expected, f"pip install -e '.[{package}]', or logger=tensorboard")

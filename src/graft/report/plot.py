@@ -79,12 +79,11 @@ def draw_best_curves(
 def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = True) -> None:
     figure = Figure(figsize=(10, 4.3), layout="constrained")
     figure.suptitle(wrapped(title, 100))
-    panels = figure.subplots(1, 2)
-    scales = (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
+    panels, scales = figure.subplots(1, 2), (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
     for axes, (metric, label, factor) in zip(panels, scales, strict=True):
         for curve in curves:
-            rows = curve.history.query(f"metric == '{metric}'").dropna(subset="value")
-            if not rows.empty:
+            rows = curve.history.query(f"metric == '{metric}'")
+            if rows["value"].notna().any():
                 _draw_line(axes, curve, rows.assign(value=factor * rows["value"]), bands)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -97,7 +96,9 @@ def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = 
 
 def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) -> None:
     """Draw one curve: the trials' mean, lowest and highest by epoch; a horizontal line if it has no epochs."""
-    band = rows.groupby("epoch").agg(mean=("value", "mean"), low=("value", "min"), high=("value", "max"))
+    # A trial that early stopping has held keeps its last value; one that has failed has none.
+    by_trial = rows.fillna({"value": np.inf}).groupby(["epoch", "trial"])["value"].last().unstack().ffill()
+    band = by_trial.replace(np.inf, np.nan).dropna(how="all").agg(["mean", "min", "max"], axis=1)
     look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 4}
     if curve.solved:
         axes.axhline(band["mean"].iloc[-1], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
@@ -105,7 +106,7 @@ def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) ->
     marker = "o" if len(band) <= 20 else None
     axes.plot(band.index, band["mean"], label=wrapped(curve.label, 26), marker=marker, **look)
     if bands:
-        axes.fill_between(band.index, band["low"], band["high"], color=curve.color, alpha=0.2, linewidth=0)
+        axes.fill_between(band.index, band["min"], band["max"], color=curve.color, alpha=0.2, linewidth=0)
 
 
 @plain_text

@@ -14,6 +14,7 @@ from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
 from graft.run.plan import Plan
+from graft.training.final_weights import TrialEnds
 from graft.training.regularize import Regularize
 from graft.training.source import Big
 
@@ -25,6 +26,7 @@ def check_plan(plan: Plan) -> None:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
     faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
+    faults += _not_validated(plan)
     if plan.uses_sklearn:
         faults += _fitted(plan)
     if faults:
@@ -39,6 +41,19 @@ def _not_varying(plan: Plan) -> Iterator[Fault]:
     if len(data.seeds) > 1 and len(set(data.streams)) == 1 and (drawn == drawn[0]).all():
         expected = "all or init where each trial trains on the same images, here all of the pool"
         yield Fault("trials_vary", "data", expected, "trials_vary=all, or a smaller dataset.small_per_class")
+
+
+def _not_validated(plan: Plan) -> Iterator[Fault]:
+    """Return why trials cannot end by their validation images: there are none, or the epoch's end has no validation."""
+    if not any(isinstance(each, TrialEnds) for each in plan.callbacks()):
+        return
+    why = "with stop.patience or weights=best, by which each trial ends by its validation images"
+    if not plan.datamodule.rows["val"].numel():
+        yield Fault("dataset.val_per_class", 0, f"above 0 {why}", "dataset.val_per_class=20")
+    interval = plan.trainer(max_epochs=1, logger=False).val_check_interval
+    if interval != 1.0:
+        expected = f"1.0 {why} as an epoch ends"
+        yield Fault("trainer.val_check_interval", interval, expected, "+trainer.val_check_interval=1.0")
 
 
 def _augmented(plan: Plan) -> Iterator[Fault]:

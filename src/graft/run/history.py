@@ -11,7 +11,7 @@ import torch
 
 from graft.errors import GraftError
 from graft.training.logger import EVENTS, band, curves
-from graft.training.metrics import Outcomes
+from graft.training.metrics import Outcomes, TrialRecord
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 # Prefix of each final split's metrics; test-time augmentation overrides the plain result.
@@ -27,36 +27,35 @@ class JobHistory:
 
     def __init__(self):
         self.outcomes: dict[str, list[tuple[range, Outcomes]]] = {}
+        self._ends: dict[int, int] = {}  # the epoch whose weights a trial ends with
         self._values: dict[tuple[str, str, int], dict[int, float]] = {}
         self._counts: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}  # correct images, and images
 
     def add(
-        self,
-        trials: range,
-        history: Mapping[tuple[str, str, int], torch.Tensor],
-        correct: Mapping[tuple[str, int], torch.Tensor],
-        images: Mapping[tuple[str, int], torch.Tensor],
-        outcomes: Mapping[str, Outcomes] | None = None,
+        self, trials: range, record: TrialRecord, last: int, outcomes: Mapping[str, Outcomes] | None = None
     ) -> None:
-        """Add what one fit has found, each as `TransferModule` has it.
+        """Add what one fit has found.
 
         Args:
             trials: those that the fit has trained.
-            history: their metrics.
-            correct: their numbers of correct images.
-            images: their numbers of images of each pass.
+            record: what its passes found of them.
+            last: its last epoch.
             outcomes: what they said of each image of the final test, by split.
         """
         final = {prefix: outcomes[split] for split, prefix in FINAL_SPLITS.items() if outcomes and split in outcomes}
         for prefix, found in final.items():
             self.outcomes.setdefault(prefix, []).append((trials, found))
-        for key, values in history.items():
+        self._ends.update(zip(trials, record.final_epochs(last).tolist(), strict=True))
+        for (split, epoch), images in record.images.items():
+            counts = zip(trials, record.correct[split, epoch].tolist(), images.tolist(), strict=True)
+            seen = {trial: (correct, number) for trial, correct, number in counts if number}
+            self._counts.setdefault((split, epoch), {}).update(seen)
+        for (split, metric, epoch), values in record.history.items():
+            seen = self._counts[split, epoch]
             # Six decimals: the precision of a 32-bit float, without its noise.
-            rounded = (round(value, 6) for value in values.tolist())
-            self._values.setdefault(key, {}).update(zip(trials, rounded, strict=True))
-        for key, values in correct.items():
-            counts = zip(values.tolist(), images[key].tolist(), strict=True)
-            self._counts.setdefault(key, {}).update(zip(trials, counts, strict=True))
+            rounded = {trial: round(value, 6) for trial, value in zip(trials, values.tolist(), strict=True)}
+            known = {trial: value for trial, value in rounded.items() if trial in seen}
+            self._values.setdefault((split, metric, epoch), {}).update(known)
 
     def after(self, table: pandas.DataFrame, count: int) -> "JobHistory":
         """Return the history of some trials and, after them, of these, without numbers of correct images.
@@ -81,7 +80,7 @@ class JobHistory:
         return {name: min(last[split].values(), default=0) for name, split in names.items()}
 
     def trial_results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
-        """Return each trial's seed, final metrics and last epoch; a failed trial's metrics are None.
+        """Return each trial's seed, final metrics and the epoch of its weights; a failed trial's metrics are None.
 
         Args:
             seeds: the trials'.
@@ -89,13 +88,12 @@ class JobHistory:
         return [self._trial_result(trial, seed) for trial, seed in enumerate(seeds)]
 
     def _trial_result(self, trial: int, seed: int) -> dict[str, Any]:
-        # Fewer epochs than asked for if a trainer flag, or a failure, ended the training.
-        epoch = max(epoch for (_, _, epoch), values in self._values.items() if trial in values)
+        epoch = self._ends[trial]
         metrics: dict[str, float | None] = {
             prefix + metric: self._values[split, metric, epoch][trial]
             for split, prefix in FINAL_SPLITS.items()
             for metric in METRICS
-            if (split, metric, epoch) in self._values
+            if trial in self._values.get((split, metric, epoch), ())
         }
         metrics |= self._exact(trial, epoch)
         failed = self._failed_epoch(trial)
@@ -143,9 +141,17 @@ class JobHistory:
         """
         shutil.rmtree(folder / EVENTS, ignore_errors=True)
         logger = curves(folder, splits)
-        for (split, metric, epoch), values in self._values.items():
-            logger.log_metrics(band(f"{metric}/{split}", torch.tensor(list(values.values()))), step=epoch)
+        for epoch, points in self.points().items():
+            logger.log_metrics(points, step=epoch)
         logger.finalize("success")
+
+    def points(self) -> dict[int, dict[str, float]]:
+        """Return the points of the curves, the band over all trials of each metric, by name, of each epoch."""
+        found: dict[int, dict[str, float]] = {}
+        for (split, metric, epoch), values in self._values.items():
+            point = band(f"{metric}/{split}", torch.tensor(list(values.values())))
+            found[epoch] = found.get(epoch, {}) | point
+        return found
 
 
 def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:

@@ -215,7 +215,7 @@ class Job:
     def _add(self, trials: range, transfer: TransferModule) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
         self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
-        self.history.add(trials, transfer.history, transfer.correct, transfer.images, transfer.outcomes)
+        self.history.add(trials, transfer.record, transfer.epoch, transfer.outcomes)
         for position, trial in enumerate(trials):
             self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
 
@@ -228,7 +228,7 @@ class Job:
         plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
         images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
         check_any_finished(results, config["lr"])
-        if self.redraw and self.earlier is None:
+        if self.redraw and self.earlier is None and "tensorboard" in plan.loggers:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         content = {
             "config": config,

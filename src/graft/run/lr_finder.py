@@ -16,7 +16,7 @@ from graft.files import write_text
 from graft.run.phase import PhaseRun
 from graft.seed import seeded
 from graft.training.progress import Progress
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Unfreeze
 
 log = logging.getLogger("graft")
 
@@ -74,7 +74,7 @@ def _losses(run: PhaseRun, trials: range) -> np.ndarray:
     datamodule, losses = run.datamodule.chunk(trials), _Losses()
     test = run.with_settings(lr=LOWEST, schedule=_rise)
     transfer = run.plan.transfer(test.planned, run.frozen, run.networks(trials), datamodule)
-    callbacks = [Freeze(), Progress("lr=auto"), losses]
+    callbacks = [Freeze(), Unfreeze(), Progress("lr=auto"), losses]
     flags = {"max_epochs": STEPS, "max_steps": STEPS, "max_time": None, "fast_dev_run": False}
     trainer = run.plan.trainer(**flags, logger=False, callbacks=callbacks, limit_val_batches=0)
     with seeded(datamodule.streams[0], f"range test {run.planned.index}"):

@@ -26,6 +26,7 @@ from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
+from graft.training.final_weights import AverageWeights, TrialEnds
 from graft.training.source import MakeTrainer, Source
 from graft.training.trials import chunks
 from graft.training.tune import Phase
@@ -59,6 +60,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     head: Callable[[], nn.Module] = builder(cfg, "head", **sizes)
     uses_sklearn = getattr(find_target("head._target_", cfg.head._target_), "uses_sklearn", False)
     phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
+    at_each_epoch = uses_sklearn or cfg.stop.patience is not None or cfg.weights == "best"
     plan = Plan(
         trainer=trainer,
         device=device,
@@ -76,7 +78,9 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         first_trial=trials.start,
         regularize=build(cfg, "regularize"),
         class_weights=cfg.class_weights,
-        val_every=1 if uses_sklearn else cfg.val_every,
+        val_every=1 if at_each_epoch else cfg.val_every,
+        callbacks=functools.partial(_callbacks, cfg),
+        loggers={str(name): builder({f"logger.{name}": cfg.logger[name]}, f"logger.{name}") for name in cfg.logger},
     )
     check_plan(plan)
     return plan
@@ -161,6 +165,28 @@ def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:
     first = [cfg.seed] * len(seeds)
     draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"), draws, streams)
+
+
+def _callbacks(cfg: DictConfig) -> list[pl.Callback]:
+    """Return new callbacks of one fit: those that decide with which weights it ends, and the user's own.
+
+    Raises:
+        ConfigError: one of the user's cannot be built, or is no callback.
+    """
+    found: list[pl.Callback] = []
+    if cfg.stop.patience is not None or cfg.weights == "best":
+        found.append(TrialEnds(cfg.stop.patience, cfg.stop.min_delta, cfg.weights == "best"))
+    if cfg.regularize.ema:
+        found.append(AverageWeights(cfg.regularize.ema))
+    for name in map(str, cfg.callbacks):
+        key = f"callbacks.{name}"
+        callback = build({key: cfg.callbacks[name]}, key)
+        if not isinstance(callback, pl.Callback):
+            path = cfg.callbacks[name].get("_target_")
+            expected = "a class of pytorch_lightning.Callback (docs/callbacks.md)"
+            raise ConfigError([Fault(f"{key}._target_", path, expected, f"+{key}._target_=mypkg.MyCallback")])
+        found.append(callback)
+    return found
 
 
 def _phases(cfg: DictConfig, num_kept: int, trained: bool, uses_sklearn: bool) -> list[Phase]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import nn
 
 from graft.data.datamodule import SmallDataModule
@@ -18,7 +17,7 @@ from graft.training.checkpoint import Checkpoint
 from graft.training.logger import curves
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
-from graft.training.tune import Freeze
+from graft.training.tune import Freeze, Unfreeze
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Fit:
             found.append(f"{self.name} {training}")
         for loader in self.datamodule.test_dataloader() if tested else []:
             planned = (loader.rows != NO_IMAGE).sum(1)  # of each trial, or of all trials
-            seen = transfer.images.get((loader.split, transfer.epoch), torch.zeros(1)).cpu()
+            seen = transfer.record.final(transfer.epoch, loader.split).long()
             missed = planned - seen
             if missed.any():
                 name = loader.split.replace("val", "final validation").replace("_views", " of views")
@@ -110,8 +109,9 @@ class PhaseRun:
         progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,
-            logger=curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
-            callbacks=[Freeze(), progress, *plan.regularize.callbacks(), *callbacks, checkpoint],
+            logger="tensorboard" in plan.loggers
+            and curves(folder, ("train", *datamodule.curves), name if in_chunks else ""),
+            callbacks=[Freeze(), Unfreeze(), progress, *plan.callbacks(), *callbacks, checkpoint],
             check_val_every_n_epoch=plan.val_every,
             limit_val_batches=1.0 if datamodule.curves else 0,
             default_root_dir=folder,

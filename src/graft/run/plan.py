@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -22,6 +23,7 @@ from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.model.dropout import Masks
 from graft.seed import seeded
+from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer
 from graft.training.source import MakeTrainer, Source
@@ -81,6 +83,8 @@ class Plan:
         regularize: the regularizers.
         class_weights: `balanced`, or None.
         val_every: epochs between two points of the validation and test curves.
+        callbacks: makes the callbacks of one fit that the configuration asks for.
+        loggers: make the loggers of a job, by name; `tensorboard` alone logs while it trains.
 
     Example:
         The lecture's first experiment, planned for two trials; no data is downloaded and nothing trains.
@@ -114,6 +118,8 @@ class Plan:
     regularize: Regularize
     class_weights: str | None
     val_every: int
+    callbacks: Callable[[], list[pl.Callback]]
+    loggers: dict[str, MakeLogger]
 
     @property
     def seeds(self) -> list[int]:
@@ -177,8 +183,8 @@ class Plan:
         if not self.source.trained:
             with seeded(seed, "backbone"):
                 stages = self.backbone().split(phase.frozen_stages)[1]
-        # An earlier phase may have frozen these stages and changed their memory format for a single network.
-        unfrozen = copy.deepcopy(stages).requires_grad_(True).train().to(memory_format=torch.contiguous_format)
+        # An earlier phase may have frozen these stages (the fit unfreezes them) and changed their memory format.
+        unfrozen = copy.deepcopy(stages).train().to(memory_format=torch.contiguous_format)
         if phase.batch_norm == "frozen":
             freeze_batch_norm_stats(unfrozen)
         with seeded(seed, "head"):

@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import graft
-from graft.config.identity import result_config
 from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
@@ -24,10 +23,11 @@ from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
+from graft.run.log_result import fill_hparams, log_result
 from graft.run.outcome_writer import collect, write_outcomes
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
-from graft.training.logger import EVENTS, log_final
+from graft.training.logger import EVENTS
 from graft.training.tune import freeze
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
@@ -117,14 +117,17 @@ def write_files(
     if earlier is not None:
         content, outcomes = earlier.with_content(content), earlier.with_outcomes(outcomes)
         history, weights = earlier.with_history(history), earlier.weights | weights
-        history.draw(folder, ("train", *plan.datamodule.curves))
+        if "tensorboard" in plan.loggers:
+            history.draw(folder, ("train", *plan.datamodule.curves))
     content = _with_accuracy(content, outcomes)
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
         write_model(folder, plan, content["config"], frozen, {seed: weights[seed] for seed in seeds})
     write_outcomes(folder, outcomes, content["identity"])
+    fill_hparams(plan, folder, content)
     write_result(folder, history, content)
+    log_result(plan, folder, history, content)
     return content
 
 
@@ -147,7 +150,6 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
         content: of `result.json`.
     """
     write_text(folder / HISTORY, history.table().to_csv(index=False))
-    _log_hyperparameters(folder, content)
     shutil.rmtree(folder / EARLIER_EVENTS, ignore_errors=True)
     write_text(folder / RESULT, _text(content))
 
@@ -160,14 +162,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
     }
-
-
-def _log_hyperparameters(folder: Path, content: dict[str, Any]) -> None:
-    """Fill TensorBoard's HParams tab: knobs, choices and final accuracies."""
-    knobs = {
-        key: value for key, value in result_config(content["config"]).items() if isinstance(value, str | int | float)
-    }
-    log_final(folder, {**knobs, **content["choices"]}, content["accuracy"])
 
 
 class SingleTrial(pl.LightningModule):

@@ -102,7 +102,8 @@ class Checkpoint(callbacks.Checkpoint):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         self._loaded = checkpoint["graft"]
-        pl_module.history = checkpoint["graft"]["history"]
+        assert isinstance(pl_module, TransferModule)
+        pl_module.record.history = checkpoint["graft"]["history"]
         log.info("resuming after epoch %d of %s", checkpoint["epoch"] + 1, trainer.max_epochs)
 
     def remove(self) -> None:

@@ -1,5 +1,6 @@
-"""Metrics of one pass over a split, for each trial."""
+"""Metrics of one pass over a split, for each trial, and the record of all passes."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -103,6 +104,104 @@ class EpochMetrics:
             return Outcomes(rows, predictions[:, order[0]], probabilities[:, order[0]])
         places = order[..., None].expand(-1, -1, probabilities.shape[2])
         return Outcomes(rows, predictions.gather(1, order), probabilities.gather(1, places))
+
+
+class TrialRecord:
+    """What the passes of one fit, and of its final test, found of each trial, and where each trial ended.
+
+    A trial that is held has no passes after that epoch: its numbers of images are 0 there, and its metrics NaN.
+
+    Args:
+        num_trials: number of trials.
+
+    Attributes:
+        history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1, over all phases.
+        correct: number of images that each trial classified correctly, (trials,), of each (split, epoch).
+        images: number of images that the pass saw of each trial, (trials,), of each (split, epoch).
+        held: epoch after which early stopping held each trial, (trials,); 0: it did not.
+        ended: epoch whose weights each trial ends with, (trials,); 0: the last one of the fit.
+    """
+
+    def __init__(self, num_trials: int):
+        self.history: dict[tuple[str, str, int], torch.Tensor] = {}
+        self.correct: dict[tuple[str, int], torch.Tensor] = {}
+        self.images: dict[tuple[str, int], torch.Tensor] = {}
+        self.held, self.ended = (torch.zeros(num_trials, dtype=torch.long) for _ in range(2))
+
+    def trained(self, epoch: int) -> torch.Tensor:
+        """Return whether each trial was trained in an epoch, rather than held before it, (trials,)."""
+        return (self.held == 0) | (self.held >= epoch)
+
+    def final_epochs(self, last: int) -> torch.Tensor:
+        """Return the epoch whose weights each trial ends with, (trials,).
+
+        Args:
+            last: the fit's last epoch.
+        """
+        return torch.where(self.ended > 0, self.ended, last)
+
+    def add(self, split: str, epoch: int, found: Pass, trials: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Add what a pass found of some trials; the last validation of an epoch, or the final test, replaces others.
+
+        Args:
+            split: the pass's.
+            epoch: the epoch after which the trials have these numbers.
+            found: what the pass found.
+            trials: whether it counts for each trial, (trials,).
+
+        Returns:
+            The metrics that are new or have changed: values of all trials that have a pass over the split at the epoch.
+        """
+        trials = trials.to(found.images.device)
+        for counts, new in ((self.correct, found.correct), (self.images, found.images)):
+            before = counts.get((split, epoch), torch.zeros_like(new))
+            counts[split, epoch] = new.where(trials, before.to(new.device))
+        seen, changed = self.images[split, epoch] > 0, {}
+        for metric, values in found.metrics.items():
+            known = self.history.get((split, metric, epoch))
+            before = torch.full_like(values, math.nan) if known is None else known.to(values.device)
+            values = values.where(trials, before)
+            if known is None or not torch.equal(before[seen], values[seen]):
+                self.history[split, metric, epoch] = values
+                changed[metric] = values[seen]
+        return changed
+
+    def final(self, last: int, split: str, metric: str | None = None) -> torch.Tensor:
+        """Return each trial's value at the epoch whose weights it ends with, (trials,), on the CPU.
+
+        Args:
+            last: the fit's last epoch.
+            split: of the pass.
+            metric: the metric; None: the number of images, 0 where there was no such pass.
+        """
+        values = torch.zeros(len(self.ended))
+        for trial, epoch in enumerate(self.final_epochs(last).tolist()):
+            if (split, epoch) in self.images:
+                found = self.images[split, epoch] if metric is None else self.history[split, metric, epoch]
+                values[trial] = found[trial]
+        return values
+
+    def unseen(self, first_epoch: int, epochs: int, images: int) -> str:
+        """Return in words what the training of one of the trials lacks; empty if it is complete, or the trial failed.
+
+        Args:
+            first_epoch: number of epochs in the phases before.
+            epochs: number of epochs that were planned for trials that are not held.
+            images: number of each trial's training images.
+        """
+        planned = images * torch.where(self.held > 0, self.held - first_epoch, epochs)
+        seen, failed = torch.zeros_like(planned), torch.zeros_like(planned, dtype=torch.bool)
+        for (split, epoch), counts in self.images.items():
+            if split == "train":
+                seen += counts.cpu()
+                failed |= (counts > 0).cpu() & ~self.history[split, "loss", epoch].isfinite().cpu()
+        missed = (planned - seen).masked_fill(failed, 0)
+        most = int(missed.argmax())
+        if missed[most] <= 0:
+            return ""
+        num_epochs = int(planned[most]) // images
+        of_epochs = f" ({images:,} in each of {num_epochs} epochs)" if num_epochs > 1 else ""
+        return f"saw {int(seen[most]):,} of {int(planned[most]):,} images{of_epochs}"
 
 
 def class_balanced_metrics(

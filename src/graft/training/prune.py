@@ -85,13 +85,19 @@ class Pruning(pl.Callback):
             return
         epoch = pl_module.epoch
         if not self.finished and epoch < self.num_epochs:
-            self._report(_accuracies(pl_module, epoch), epoch, epoch)
+            self._report(self._so_far(pl_module, epoch), epoch, epoch)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TransferModule)
-        self.finished += _accuracies(pl_module, pl_module.epoch)
+        self.finished += pl_module.record.final(pl_module.epoch, "val", "accuracy").tolist()
         if len(self.finished) < self.num_trials:
             self._report(self.finished, self.num_epochs + len(self.finished), pl_module.epoch)
+
+    def _so_far(self, module: TransferModule, epoch: int) -> list[float]:
+        """Return each trial's validation accuracy after an epoch; of a trial that was held before, its last one."""
+        held = module.record.held.tolist()
+        epochs = [min(last or epoch, epoch) for last in held]
+        return [module.history["val", "accuracy", last][trial].item() for trial, last in enumerate(epochs)]
 
     def _report(self, accuracies: list[float], step: int, epoch: int) -> None:
         prune = False
@@ -105,8 +111,3 @@ class Pruning(pl.Callback):
                 note = {"epoch": epoch, "trials": len(accuracies), "val_accuracy": fmean(accuracies)}
                 write_text(self.folder / PRUNED, json.dumps(note) + "\n")
             raise Pruned(f"pruned at epoch {epoch}")
-
-
-def _accuracies(module: TransferModule, epoch: int) -> list[float]:
-    """Return each trial's validation accuracy after an epoch."""
-    return module.history["val", "accuracy", epoch].tolist()

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from graft.errors import GraftError
 from graft.seed import stream_seed
-from graft.training.averaging import AverageWeights
 from graft.training.loss_scale import by_trial
 from graft.training.trials import TrialStack
 
@@ -37,10 +35,6 @@ class Regularize:
     cutmix: float = 0.0
     ema: float = 0.0
     l2_sp: float = 0.0
-
-    def callbacks(self) -> list[pl.Callback]:
-        """Return the callbacks that a fit needs in addition to its objective."""
-        return [AverageWeights(self.ema)] if self.ema else []
 
 
 class Pairing(NamedTuple):
@@ -205,3 +199,26 @@ def weight_decay_groups(parameters: Mapping[str, nn.Parameter], stacked: bool) -
     weights = [value for value in parameters.values() if value.ndim - stacked > 1]
     vectors = [value for value in parameters.values() if value.ndim - stacked <= 1]
     return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def parameter_groups(stack: TrialStack, lr: float, lr_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters by stage, each stage with its learning rate, and without weight decay where it harms.
+
+    A stage's rate is `lr * lr_decay ** d`, where d is its distance to the last stage; the head has the rate `lr`.
+
+    Args:
+        stack: the trials' networks.
+        lr: the head's learning rate.
+        lr_decay: layer-wise decay, in (0, 1].
+    """
+    stages: dict[str, dict[str, nn.Parameter]] = {}
+    for name, parameter in stack.named().items():
+        decayed = lr_decay != 1 and name.startswith("stages.")
+        stages.setdefault(name.split(".")[1] if decayed else "head", {})[name] = parameter
+    numbers = {stage: int(stage.removeprefix("stage")) for stage in stages if stage != "head"}
+    groups = []
+    for stage, parameters in stages.items():
+        distance = max(numbers.values()) - numbers[stage] if stage in numbers else 0
+        for group in weight_decay_groups(parameters, stack.num_trials > 1):
+            groups.append({**group, "lr": lr * lr_decay**distance})
+    return [group for group in groups if group["params"]]

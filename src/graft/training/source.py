@@ -29,7 +29,7 @@ from graft.seed import seeded
 from graft.training.checkpoint import Checkpoint
 from graft.training.progress import Progress
 from graft.training.transfer import Optimizer, TransferModule
-from graft.training.tune import Freeze, Phase
+from graft.training.tune import Freeze, Phase, Unfreeze
 
 log = logging.getLogger("graft")
 
@@ -175,7 +175,7 @@ class Big(Source):
                     return stored
                 seed_rank(self.seed, "pretrain")
                 checkpoint = Checkpoint(path.with_suffix(".ckpt"))
-                trainer = make_trainer(**flags, callbacks=[Freeze(), Progress("pre-train"), checkpoint])
+                trainer = make_trainer(**flags, callbacks=[Freeze(), Unfreeze(), Progress("pre-train"), checkpoint])
                 accuracy = self._pretrain(network, data, trainer, checkpoint)
                 weights = network.state_dict()
                 if rank() == 0:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,8 +16,8 @@ from graft.data.loader import Batch
 from graft.model.dropout import Masks
 from graft.training.logger import band
 from graft.training.loss_scale import LossScale
-from graft.training.metrics import EpochMetrics, Outcomes
-from graft.training.regularize import Objective, weight_decay_groups
+from graft.training.metrics import EpochMetrics, Outcomes, TrialRecord
+from graft.training.regularize import Objective, parameter_groups
 from graft.training.trials import TrialStack
 from graft.training.tune import Phase, freeze
 
@@ -37,9 +38,7 @@ class TransferModule(pl.LightningModule):
 
     Attributes:
         stack: the networks.
-        history: the trials' values, (trials,), of each (split, metric, epoch); epochs count from 1.
-        correct: number of images that each trial classified correctly, (trials,), of each (split, epoch).
-        images: number of images that the pass saw of each trial, (trials,), of each (split, epoch).
+        record: the trials' metrics of each epoch, and the epochs at which they ended.
         outcomes: what the trials said of each image of the final test, by split.
         keeps_all_classes: whether `outcomes` have each class's probability, rather than the true class's only.
         loss_scale: each trial's factor of its loss if the precision is 16-mixed.
@@ -72,15 +71,18 @@ class TransferModule(pl.LightningModule):
         self.frozen = frozen
         self.stack = TrialStack(networks, memory_format, masks)
         self.phase, self.objective, self.first_epoch = phase, objective, first_epoch
-        self.history: dict[tuple[str, str, int], torch.Tensor] = {}
-        self.correct: dict[tuple[str, int], torch.Tensor] = {}
-        self.images: dict[tuple[str, int], torch.Tensor] = {}
+        self.record = TrialRecord(self.stack.num_trials)
         self.outcomes: dict[str, Outcomes] = {}
         self.keeps_all_classes = True
         self.loss_scale: LossScale | None = None
         self._loaded_scale: dict[str, torch.Tensor] | None = None
         self.resumed = False
         self._passes: dict[str, EpochMetrics] = {}  # by split, of passes that have not ended
+
+    @property
+    def history(self) -> dict[tuple[str, str, int], torch.Tensor]:
+        """The trials' values, (trials,), of each (split, metric, epoch), as `TrialRecord` has them."""
+        return self.record.history
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Map a batch's inputs, (trials, batch, ...), to logits, (trials, batch, classes)."""
@@ -97,15 +99,15 @@ class TransferModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         scale = None if self.loss_scale is None else self.loss_scale.state_dict()
-        checkpoint["passes"] = {"correct": self.correct, "images": self.images, "loss_scale": scale}
+        checkpoint["passes"] = {"correct": self.record.correct, "images": self.record.images, "loss_scale": scale}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resumed = True
         passes = checkpoint["passes"]
-        self.correct, self._loaded_scale = passes["correct"], passes["loss_scale"]
+        self.record.correct, self._loaded_scale = passes["correct"], passes["loss_scale"]
         # Version 0.2.0 stored one number for all trials.
         counts = {key: torch.as_tensor(count) for key, count in passes["images"].items()}
-        self.images = {key: count.expand(self.stack.num_trials) for key, count in counts.items()}
+        self.record.images = {key: count.expand(self.stack.num_trials) for key, count in counts.items()}
 
     def on_fit_start(self) -> None:
         plugin: Any = self.trainer.precision_plugin
@@ -123,30 +125,13 @@ class TransferModule(pl.LightningModule):
             make = functools.partial(make, lr=self.phase.lr)
         optimizer = make(self.stack.parameters())
         if optimizer.defaults.get("weight_decay") or self.phase.lr_decay != 1:
-            optimizer = make(self._parameter_groups(optimizer.defaults["lr"]))
+            optimizer = make(parameter_groups(self.stack, optimizer.defaults["lr"], self.phase.lr_decay))
         steps = int(self.trainer.estimated_stepping_batches)
         epoch_steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         scheduler = self.phase.schedule and self.phase.schedule(optimizer, steps, epoch_steps)
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def _parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Return the parameters by stage, each stage with its learning rate, and without weight decay where it harms.
-
-        A stage's rate is `lr * lr_decay ** d`, where d is its distance to the last stage; the head has the rate `lr`.
-        """
-        stages: dict[str, dict[str, nn.Parameter]] = {}
-        for name, parameter in self.stack.named().items():
-            decayed = self.phase.lr_decay != 1 and name.startswith("stages.")
-            stages.setdefault(name.split(".")[1] if decayed else "head", {})[name] = parameter
-        numbers = {stage: int(stage.removeprefix("stage")) for stage in stages if stage != "head"}
-        groups = []
-        for stage, parameters in stages.items():
-            distance = max(numbers.values()) - numbers[stage] if stage in numbers else 0
-            for group in weight_decay_groups(parameters, self.stack.num_trials > 1):
-                groups.append({**group, "lr": lr * self.phase.lr_decay**distance})
-        return [group for group in groups if group["params"]]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         if self.loss_scale is not None:
@@ -214,34 +199,29 @@ class TransferModule(pl.LightningModule):
         return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
 
     def _finish_passes(self, leave_out: str | None = None) -> None:
-        """Compute the finished splits' metrics, add them to the history and log them."""
-        epoch = self.epoch
+        """Compute the finished splits' metrics, add them to the record and log them.
+
+        After the fit they are those of the epochs whose weights the trials end with.
+        """
+        record, epoch, fits = self.record, self.epoch, self.trainer.state.fn == "fit"
+        ends = record.final_epochs(epoch)
         for split in [split for split in self._passes if split != leave_out]:
-            points: dict[str, float] = {}
             found = self._passes.pop(split).compute(by_class=split != "train")
-            self.correct[split, epoch], self.images[split, epoch] = found.correct, found.images
             if found.outcomes is not None:
                 self.outcomes[split] = found.outcomes
-            for metric, values in found.metrics.items():
-                before = self.history.get((split, metric, epoch))
-                if before is None or not torch.equal(before.to(values.device), values):
-                    self.history[split, metric, epoch] = values  # the last validation of an epoch, or the final test
-                    points |= band(f"{metric}/{split}", values)
-            if split == "train" and not found.metrics["loss"].isfinite().any():
-                self.trainer.should_stop = True  # every trial has failed
-            if self.logger is not None and points:
-                self.logger.log_metrics(points, step=epoch)
+            for each in [epoch] if fits else ends.unique().tolist():
+                changed = record.add(split, each, found, record.trained(each) if fits else ends == each)
+                if self.logger is not None and changed:
+                    points = [band(f"{metric}/{split}", values) for metric, values in changed.items()]
+                    self.logger.log_metrics(dict(ChainMap(*points)), step=each)
+            if split == "train" and not self.history[split, "loss", epoch].isfinite().any():
+                self.trainer.should_stop = True  # every trial that is not held has failed
 
     def unseen(self, epochs: int, images: int) -> str:
-        """Return in words what training lacks; empty if it is complete, or ended because every trial failed.
+        """Return in words what training lacks; empty if each trial's is complete, or ended because it failed.
 
         Args:
             epochs: number of epochs that were planned.
             images: number of each trial's training images.
         """
-        seen = {epoch: int(counts[0]) for (split, epoch), counts in self.images.items() if split == "train"}
-        total, planned = sum(seen.values()), epochs * images
-        if total >= planned or (seen and not self.history["train", "loss", max(seen)].isfinite().any()):
-            return ""
-        of_epochs = f" ({images:,} in each of {epochs} epochs)" if epochs > 1 else ""
-        return f"saw {total:,} of {planned:,} images{of_epochs}"
+        return self.record.unseen(self.first_epoch, epochs, images)

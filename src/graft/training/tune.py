@@ -128,14 +128,41 @@ def _frozen_stages(thaw: int | str, num_kept: int, trained: bool) -> int:
 
 
 class Freeze(pl.Callback):
-    """Freezes the `frozen` part of a Lightning module for one fit.
+    """Freezes a part of a Lightning module for one fit.
 
-    No gradients, and evaluation mode: batch norm keeps its statistics and dropout stays off. The module's `train()`
-    calls `freeze` again. Lightning's `BackboneFinetuning` leaves batch norm in training mode, so features drift.
+    No gradients, and evaluation mode: batch norm keeps its statistics and dropout stays off, in each epoch again.
+    Lightning's `BackboneFinetuning` leaves batch norm in training mode, so features drift.
+
+    Args:
+        part: name of the submodule.
     """
 
+    def __init__(self, part: str = "frozen"):
+        self.part = part
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        freeze(pl_module.get_submodule("frozen"))
+        freeze(pl_module.get_submodule(self.part))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        freeze(pl_module.get_submodule(self.part))  # something may have called `train()`
+
+
+class Unfreeze(pl.Callback):
+    """Unfreezes a part of a Lightning module for one fit, in which all of it trains.
+
+    A later phase that unfreezes more is another fit, with another optimizer: unfreezing within a fit would leave the
+    ranks of several devices with different weights, and a checkpoint with an optimizer that lacks them.
+
+    Args:
+        part: name of the submodule.
+    """
+
+    def __init__(self, part: str = "stack"):
+        self.part = part
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            pl_module.get_submodule(self.part).requires_grad_(True).train()
 
 
 def freeze(frozen: nn.Module) -> None:
