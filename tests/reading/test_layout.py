@@ -171,15 +171,6 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatc
         read_layout(tmp_path)
 
 
-def test_the_package_for_phones_pictures_is_used_if_it_is_there(monkeypatch: pytest.MonkeyPatch):
-    called = []
-    monkeypatch.setitem(
-        sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=lambda: called.append("register"))
-    )
-    reload(layout)
-    assert called == ["register"]
-
-
 NAMES = st.sampled_from(["a", "b", "c d", "\u00e9", "1", "Zz"])
 FILES = st.sampled_from(["1.png", "2.JPG", "x.bmp", "n.txt", "h.heic", "none", "t.tar.gz", ".hidden.png", "Thumbs.db"])
 DEEPER = st.lists(st.sampled_from(["2023", "x.png", ".cache"]), max_size=2)
