@@ -1,18 +1,14 @@
 """Layouts of folders: what a person may have in one, and what Graft makes of it."""
 
 import os
-import sys
 from collections import Counter
-from importlib import reload
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import GraftError
-from graft.reading import layout
 from graft.reading.layout import read_layout
 
 

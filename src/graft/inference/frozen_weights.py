@@ -7,7 +7,7 @@ and another file under the same name is not taken.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_weights
-from graft.training.source import File, ImageNet, Source
 
 FROZEN = "frozen.safetensors"  # in a job's folder: a copy of the cache's file, put there to make the folder whole
 PREFIX = "frozen."
@@ -42,23 +41,6 @@ class Origin:
     path: str | None = None
     digest: str | None = None
     prefix: str | None = None
-
-
-def origin_of(weights: Weights, cache: Path | None, source: Source, digest: str | None) -> dict[str, Any]:
-    """Return what a model file says of its frozen part.
-
-    Args:
-        weights: of the frozen part.
-        cache: where they are stored; None: in the job's folder.
-        source: where the backbone's weights come from.
-        digest: of the source's file.
-    """
-    found = Origin(fingerprint(weights), None if cache is None else str(cache.absolute()))
-    if isinstance(source, ImageNet):
-        found = replace(found, published=source.name)
-    elif isinstance(source, File):
-        found = replace(found, path=str(source.path.absolute()), digest=digest, prefix=source.prefix)
-    return {name: value for name, value in asdict(found).items() if value is not None}
 
 
 def store_frozen(cache: Path, sha256: str, weights: Weights) -> None:

@@ -13,9 +13,9 @@ import torch
 from graft.errors import GraftError
 from graft.inference.image_list import Item
 from graft.inference.trained_model import TrainedModel
+from graft.model.stages import fast_batch_size
 from graft.reading.decode import pixel_limit, pixels_or_reason
 from graft.reading.depth import White
-from graft.training.features import FEATURE_BATCH_SIZE, FEATURE_BATCH_SIZE_GPU
 
 AHEAD = 2  # batches that are decoded while one is computed
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -70,8 +70,7 @@ class Predictor:
             if self.typed_precision:
                 raise GraftError("precision=16-mixed needs a GPU; try precision=bf16-mixed or 32-true")
             self.precision = "32-true"
-        fast = FEATURE_BATCH_SIZE if self.device.type == "cpu" else FEATURE_BATCH_SIZE_GPU
-        self.batch_size = self.batch_size or fast
+        self.batch_size = self.batch_size or fast_batch_size(self.device)
         try:
             self.model.to(self.device)
         except (RuntimeError, AssertionError) as error:  # what is raised depends on the device

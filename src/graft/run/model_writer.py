@@ -1,6 +1,7 @@
 """The model of a finished job: which trials' weights are kept, and the files that a prediction needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch import nn
 
 import graft
 from graft.config.identity import file_digests
-from graft.files import num_bytes, write_tensors, write_text
-from graft.inference.frozen_weights import PREFIX, origin_of, store_frozen
+from graft.files import fingerprint, num_bytes, write_tensors, write_text
+from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
 from graft.model.stages import Weights
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
+from graft.training.source import File, ImageNet, Source
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part that keep_weights=best saves in a job's folder; larger: in the cache
 
@@ -64,9 +66,9 @@ def write_model(
     shared = {PREFIX + name: value for name, value in frozen.state_dict().items()}
     if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
         cache = Path(config["cache"])
-    origin = origin_of(shared, cache, plan.source, file_digests(config).get("source.path"))
+    origin = _origin(shared, cache, plan.source, file_digests(config).get("source.path"))
     if cache is not None:
-        store_frozen(cache, origin["sha256"], shared)
+        store_frozen(cache, origin.sha256, shared)
         shared = {}
     names = next(iter(learned.values()))
     stacked = {f"trials.{name}": torch.stack([weights[name] for weights in learned.values()]) for name in names}
@@ -77,7 +79,7 @@ def write_model(
         "backbone": {**config["backbone"], "preprocess": preprocess},
         "head": {**config["head"], "num_classes": len(plan.data.small_classes)},
         "frozen_stages": plan.phases[-1].phase.frozen_stages,
-        "frozen": origin,
+        "frozen": {key: value for key, value in asdict(origin).items() if value is not None},
         "classes": plan.data.class_names,
         "image": list(plan.data.images.shape),
         "reading": reading_of(plan.data.images),
@@ -87,3 +89,20 @@ def write_model(
         "test_views": plan.augment.test_views or 1 if plan.augment else 1,
     }
     write_text(folder / MODEL, OmegaConf.to_yaml(OmegaConf.create(model)))
+
+
+def _origin(weights: Weights, cache: Path | None, source: Source, digest: str | None) -> Origin:
+    """Return where the weights of a frozen part are, and where they come from.
+
+    Args:
+        weights: the frozen part's.
+        cache: where they are stored; None: in the job's folder.
+        source: where the backbone's weights come from.
+        digest: of the source's file.
+    """
+    sha256, stored = fingerprint(weights), None if cache is None else str(cache.absolute())
+    if isinstance(source, ImageNet):
+        return Origin(sha256, stored, published=source.name)
+    if isinstance(source, File):
+        return Origin(sha256, stored, path=str(source.path.absolute()), digest=digest, prefix=source.prefix)
+    return Origin(sha256, stored)

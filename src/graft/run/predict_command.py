@@ -13,6 +13,7 @@ from graft.errors import GraftError
 from graft.inference.archive import opened as unpacked
 from graft.inference.image_list import ImageList, find_images
 from graft.inference.load import load
+from graft.inference.model_file import MODEL
 from graft.inference.predict import Predictor
 from graft.inference.tables import format_of, opened
 from graft.inference.trained_model import TrainedModel
@@ -79,9 +80,9 @@ def _write(
 
 def _folder(run: Path) -> Path:
     """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
-    if run.is_file():
+    if run.is_file() or (run / MODEL).exists():
         return unpacked(run)
-    from graft.run.best_job import best_job  # pandas and matplotlib take a second, which a zip file need not wait
+    from graft.run.best_job import best_job  # pandas and matplotlib take a second, which one job need not wait
 
     choice = best_job(run)
     if choice.why:
@@ -113,7 +114,8 @@ def _device(typed: str | None) -> torch.device | None:
 
 def _check_output(output: Path | None, images: str) -> None:
     """Refuse to write over what is read."""
-    if output is not None and images != "-" and output.exists() and output.samefile(Path(images).expanduser()):
+    read = Path(images).expanduser()
+    if output is not None and output.exists() and read.exists() and output.samefile(read):
         raise GraftError(f"output={output} is what images= reads; try another file")
 
 
