@@ -8,7 +8,8 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,28 +22,38 @@ from graft.own_code import own_code
 Tensors = Mapping[str, "torch.Tensor"]
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
     """Write a file atomically: readers see the old content or the new one, never a part of it.
+
+    The block writes into the temporary file whose path it gets; an error in it leaves the old content.
 
     Raises:
         GraftError: the disk or the user's quota is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0o600 would lock colleagues out of a shared cache
         os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise GraftError(
                 f"no space left for {path}; finished work is kept: free some space and run the same command again"
             ) from None
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of these bytes, as `new_file` does."""
+    with new_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,18 +1,14 @@
 """Layouts of folders: what a person may have in one, and what Graft makes of it."""
 
 import os
-import sys
 from collections import Counter
-from importlib import reload
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import GraftError
-from graft.reading import layout
 from graft.reading.layout import read_layout
 
 
@@ -169,15 +165,6 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "scandir", refuse)  # the tests may run as root, who may read every folder
     with pytest.raises(GraftError, match=r"the folder .* cannot be read: Permission denied"):
         read_layout(tmp_path)
-
-
-def test_the_package_for_phones_pictures_is_used_if_it_is_there(monkeypatch: pytest.MonkeyPatch):
-    called = []
-    monkeypatch.setitem(
-        sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=lambda: called.append("register"))
-    )
-    reload(layout)
-    assert called == ["register"]
 
 
 NAMES = st.sampled_from(["a", "b", "c d", "\u00e9", "1", "Zz"])

@@ -86,7 +86,7 @@ RULES: dict[str, Rule] = {
     "logger": Rule("options with a _target_ each", _are_options, "tensorboard"),
     "callbacks": Rule("options with a _target_ each", _are_options, "{stats: {_target_: mypkg.MyCallback}}"),
     "resume": OPTIONAL_FLAG,
-    "keep_weights": one_of("best", "all", "none"),
+    "keep_weights": one_of("best", "whole", "all", "none"),
     "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),
     "class_weights": one_of(None, "balanced"),
     "reference": Rule(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
-from graft.reading.layout import PARTS, shown
+from graft.reading.layout import PARTS
+from graft.reading.pictures import shown
 
 
 def names(images: Images, indices: Sequence[int]) -> list[str]:

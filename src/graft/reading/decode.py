@@ -5,6 +5,7 @@ more than 8 bits are scaled as `depth` says. Of several frames or pages the firs
 """
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graft.errors import GraftError
-from graft.reading.depth import SIXTEEN_BITS, Deep, White, deep_kind, measure, raw_mode, to_bytes
+from graft.reading.depth import SIXTEEN_BITS, Deep, White, check_coarse, deep_kind, measure, raw_mode, to_bytes
 from graft.reading.layout import named
 
 # Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
@@ -132,6 +133,33 @@ def unreadable_error(root: Path, num_files: int, reasons: Mapping[Path, str]) ->
     )
 
 
+def pixels_or_reason(path: Path, shape: tuple[int, int, int], fit: str, white: White | None) -> torch.Tensor | str:
+    """Decode a file that may be anything, as `decode` does, or return why it cannot be read as training images were.
+
+    Args:
+        path: the file.
+        shape: of the result.
+        fit: as `Reading` has it.
+        white: the values that were white in training; None: its files had 8 bits a channel, and 16 bits are read whole.
+    """
+    try:
+        if not path.is_file():  # opening a pipe would wait forever
+            return _what(path)
+        return decode(path, shape, fit, white or SIXTEEN_BITS, checked=True)
+    except Exception as error:  # Pillow's exceptions for broken files depend on the format
+        try:
+            return _reason(path, error).partition("; dataset.max_pixels=")[0]
+        except (OSError, ValueError) as another:  # the file is gone, or its name is none
+            return str(another)
+
+
+def _what(path: Path) -> str:
+    """Return what is there instead of a file."""
+    if path.is_dir():
+        return "it is a folder" if os.access(path, os.R_OK | os.X_OK) else "it is a folder that cannot be read"
+    return "it is no regular file" if path.exists() else "there is no such file"
+
+
 def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         pixels, limit = map(int, re.findall(r"\d+", str(error))[:2])
@@ -145,7 +173,9 @@ def _reason(path: Path, error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def decode(path: Path, shape: tuple[int, int, int], fit: str = "crop", white: White = SIXTEEN_BITS) -> torch.Tensor:
+def decode(
+    path: Path, shape: tuple[int, int, int], fit: str = "crop", white: White = SIXTEEN_BITS, checked: bool = False
+) -> torch.Tensor:
     """Decode an image, upright, as bytes of a shape, (channels, height, width).
 
     Args:
@@ -153,6 +183,8 @@ def decode(path: Path, shape: tuple[int, int, int], fit: str = "crop", white: Wh
         shape: of the result.
         fit: how another shape becomes this one, as `Reading` has it.
         white: the values that become 255 in files with more than 8 bits a channel.
+        checked: whether to refuse what a data set's files are searched for before any is decoded, as `measure` and
+            `check_coarse` do.
 
     Raises:
         Exception: the file cannot be decoded; Pillow's exceptions depend on the format.
@@ -161,7 +193,11 @@ def decode(path: Path, shape: tuple[int, int, int], fit: str = "crop", white: Wh
     with _opened(path) as image:
         image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
         kind = deep_kind(image)
+        if checked and kind is not None:
+            check_coarse(image, kind, white)
         if kind in ("whole", "real"):
+            if checked:
+                measure(image, kind)
             scaled = to_bytes(image, kind, white)
             scaled.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
             upright = ImageOps.exif_transpose(scaled)

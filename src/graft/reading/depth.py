@@ -79,8 +79,7 @@ def measure(image: Image.Image, kind: str) -> Deep:
         ValueError: it has values that are negative, no finite numbers, or misread by Pillow.
     """
     if kind == "coarse":
-        if getattr(image, "tag_v2", {}).get(PLANES) == SEPARATE:
-            raise ValueError("it has 16 bits in separate planes, which Pillow misreads; convert it to 8 bits")
+        check_coarse(image, kind, SIXTEEN_BITS)
         colors = np.asarray(image)[..., : 3 if image.mode == "RGBA" else None]
         return Deep(kind, 256 * float(colors.max()) + 255)
     values = _values(image)
@@ -89,6 +88,20 @@ def measure(image: Image.Image, kind: str) -> Deep:
     if values.min() < 0:
         raise ValueError(f"it has negative values, down to {values.min():g}, which no shade of gray stands for")
     return Deep(kind, float(values.max()))
+
+
+def check_coarse(image: Image.Image, kind: str, white: White) -> None:
+    """Refuse an image of 16 bits in several channels where Pillow misreads it, or the lower 8 bits would be needed.
+
+    Raises:
+        ValueError: says why.
+    """
+    if kind != "coarse":
+        return
+    if getattr(image, "tag_v2", {}).get(PLANES) == SEPARATE:
+        raise ValueError("it has 16 bits in separate planes, which Pillow misreads; convert it to 8 bits")
+    if white.whole < SIXTEEN_BITS.whole:
+        raise ValueError(f"only the upper 8 of its 16 bits can be read, but {white.whole:,.0f} is white; convert it")
 
 
 def find_white(found: Sequence[Deep], bits: int | str) -> White:

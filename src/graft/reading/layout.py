@@ -2,16 +2,13 @@
 
 import itertools
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from graft.errors import GraftError
+from graft.reading.pictures import contents, files_below, is_picture, shown
 
 log = logging.getLogger("graft")
 
@@ -22,14 +19,7 @@ PART_NAME = re.compile(
     r"(?:[ _-]?(?:set|data|dataset|images|split))?",
     re.IGNORECASE,
 )
-SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # left by Windows and macOS
-SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"}  # thumbnails and deleted files
 MAX_NAMES = 10  # files or folders that a message names
-
-with suppress(ImportError):  # unlike the other packages, this one does not register itself
-    import pillow_heif  # pyright: ignore[reportMissingImports]
-
-    pillow_heif.register_heif_opener()
 
 
 class FoundFile(NamedTuple):
@@ -66,12 +56,12 @@ def read_layout(root: Path) -> Layout:
         for folder in _subfolders(where):
             _check_class_folder(root, folder)
             classes[folder.name] = None
-            for path in _files_below(folder):
-                reason = "" if _is_picture(path) else _suffix(path)
+            for path in files_below(folder):
+                reason = "" if is_picture(path) else _suffix(path)
                 files.append(FoundFile(path, folder.name, part, reason))
     others = [folder for folder in _subfolders(root) if folder not in parts.values()] if parts else []
     for folder in others:
-        files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in _files_below(folder)]
+        files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in files_below(folder)]
     _remark_on_parts(root, parts, others)
     return Layout(files, sorted(classes), parts)
 
@@ -83,11 +73,6 @@ def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
         for path in itertools.islice(paths, MAX_NAMES)
     ]
     return ", ".join(names) + (f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else "")
-
-
-def shown(path: Path | str) -> str:
-    """Return a name that can be printed, even if it is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def find_parts(root: Path) -> dict[str, Path]:
@@ -164,9 +149,7 @@ def _part(folder: Path) -> str:
 def _holds_folders(folder: Path) -> bool:
     """Return whether a folder contains class folders rather than images."""
     folders = _subfolders(folder)
-    return bool(folders) and sum(map(_is_picture, _files_in(folder))) <= sum(
-        len(_files_below(each)) for each in folders
-    )
+    return bool(folders) and sum(map(is_picture, _files_in(folder))) <= sum(len(files_below(each)) for each in folders)
 
 
 def _check_class_folder(root: Path, folder: Path) -> None:
@@ -182,12 +165,7 @@ def _check_class_folder(root: Path, folder: Path) -> None:
 
 
 def _loose(path: Path) -> FoundFile:
-    return FoundFile(path, "", "", "in no class folder" if _is_picture(path) else _suffix(path))
-
-
-def _is_picture(path: Path) -> bool:
-    """Return whether a file's suffix is of a format that Pillow reads."""
-    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN
+    return FoundFile(path, "", "", "in no class folder" if is_picture(path) else _suffix(path))
 
 
 def _suffix(path: Path) -> str:
@@ -201,46 +179,8 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return _contents(folder)[0]
+    return contents(folder)[0]
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return _contents(folder)[1]
-
-
-def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files directly in a folder; a broken link is a file, a device or a pipe is none.
-
-    Raises:
-        GraftError: the folder cannot be read.
-    """
-    folders, files = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name, path = entry.name.lower(), folder / entry.name
-                if name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    folders += [path] * (name not in SYSTEM_FOLDERS)
-                elif entry.is_file() or not path.exists():
-                    files += [path] * (name not in SYSTEM_FILES)
-    except OSError as error:
-        reason = error.strerror
-        raise GraftError(f"the folder {shown(folder)} cannot be read: {reason}; change that, or move it") from None
-    return sorted(folders), sorted(files)
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder at any depth, sorted; a link back to a folder above it is not followed."""
-    seen = {path.resolve() for path in folder.absolute().parents} | set(folder.resolve().parents)
-    found: list[Path] = []
-    waiting = [folder]
-    while waiting:
-        where = waiting.pop()
-        if where.resolve() not in seen:
-            seen.add(where.resolve())
-            folders, files = _contents(where)
-            found += files
-            waiting += folders[::-1]
-    return sorted(found)
+    return contents(folder)[1]

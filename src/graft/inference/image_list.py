@@ -1,0 +1,150 @@
+"""Which images to predict: a file, a folder, a pattern, a table with a column of paths, or a list on standard input."""
+
+import csv
+import glob
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from graft.errors import GraftError, nearest
+from graft.reading.layout import shown
+from graft.reading.pictures import pictures_below
+
+COLUMNS = ("file", "path", "image", "filename")  # of a table, the first that it has
+SUFFIXES = (".csv", ".tsv", ".parquet")
+FOLDER = "folder"  # a truth: the name of a folder above the image
+
+
+class Item(NamedTuple):
+    """An image: its name as it was given, its path, and its true class where it is known."""
+
+    name: str
+    path: Path
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images in their order.
+
+    Attributes:
+        items: the images; a list of standard input is read while they are predicted.
+        count: how many; None: not known before all are read.
+        ignored: other files of a folder.
+    """
+
+    items: Iterable[Item]
+    count: int | None
+    ignored: int = 0
+
+
+def find_images(typed: str, truth: str | None, classes: Iterable[str], stdin: TextIO) -> ImageList:
+    """Return the images that are meant.
+
+    Args:
+        typed: the path of an image, a folder or a table; a pattern such as `photos/*.jpg`; or `-`.
+        truth: `folder`, or a table's column; None: the true classes are not asked for.
+        classes: the model's.
+        stdin: has a path in each line, if `-` was typed.
+
+    Raises:
+        GraftError: there are none.
+    """
+    path = Path(typed).expanduser()
+    if typed != "-" and path.is_file() and path.suffix.lower() in SUFFIXES:
+        return _of_table(path, truth, set(classes))
+    if truth not in (None, FOLDER):
+        raise GraftError(f"truth={truth} is a table's column, but images={typed} is no table; try truth=folder")
+    if typed == "-":
+        lines = (line.rstrip("\r\n") for line in stdin)
+        found = ImageList((_item(line, Path(line), truth, set(classes)) for line in lines if line), None)
+    elif path.is_dir():
+        pictures, ignored = pictures_below(path)
+        names = [(str(Path(typed) / picture.relative_to(path)), picture) for picture in pictures]
+        found = _of_paths(names, truth, set(classes), ignored)
+    elif not path.exists() and glob.has_magic(typed):
+        names = [(name, Path(name)) for name in sorted(glob.glob(str(path), recursive=True))]
+        found = _of_paths(names, truth, set(classes))
+    elif path.exists() or path.is_symlink():
+        found = _of_paths([(typed, path)], truth, set(classes))
+    else:
+        raise GraftError(f"there is no {shown(typed)}; images= takes files, folders, patterns, tables, or - for a list")
+    if found.count == 0:
+        other = f" ({found.ignored:,} other files)" if found.ignored else ""
+        raise GraftError(f"images={shown(typed)} has no images{other}; try another folder or pattern")
+    return found
+
+
+def _of_paths(names: list[tuple[str, Path]], truth: str | None, classes: set[str], ignored: int = 0) -> ImageList:
+    return ImageList([_item(name, path, truth, classes) for name, path in names], len(names), ignored)
+
+
+def _item(name: str, path: Path, truth: str | None, classes: set[str]) -> Item:
+    """Return an image, whose true class is the nearest folder that has a class's name, or else the nearest one."""
+    if truth is None:
+        return Item(shown(name), path)
+    above = [folder.name for folder in path.absolute().parents]
+    return Item(shown(name), path, next((folder for folder in above if folder in classes), above[0]))
+
+
+def _of_table(path: Path, truth: str | None, classes: set[str]) -> ImageList:
+    """Return the images of a table, whose paths are relative to its folder, or else to the working directory.
+
+    Raises:
+        GraftError: it cannot be read, or lacks a column.
+    """
+    rows = list(_rows(path))
+    columns = list(rows[0]) if rows else []
+    named = next((name for name in COLUMNS if name in columns), None)
+    if named is None:
+        has = f"it has {', '.join(columns[:8])}" if columns else "it has no rows"
+        raise GraftError(f"the table {path} has no column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}; {has}")
+    if truth not in (None, FOLDER, *columns):
+        near = nearest(str(truth), columns)
+        raise GraftError(f"the table {path} has no column {truth}; did you mean truth={near[0]}?")
+    items = []
+    for row in rows:
+        name = row[named] or ""
+        beside = path.parent / name
+        image = beside if beside.exists() or not Path(name).exists() else Path(name)
+        item = _item(name, image, FOLDER if truth == FOLDER else None, classes)
+        items.append(item if truth in (None, FOLDER) else item._replace(truth=row[str(truth)]))
+    return ImageList(items, len(items))
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table, all values as texts.
+
+    Raises:
+        GraftError: it cannot be read.
+    """
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+        return
+    try:
+        content = path.read_text("utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise GraftError(f"the table {path} cannot be read ({error}); save it as UTF-8") from None
+    first = content.partition("\n")[0]
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+    try:
+        for row in csv.DictReader(io.StringIO(content, newline=""), delimiter=separator, restval=""):
+            row.pop(None, None)  # cells beyond the header's
+            yield row
+    except csv.Error as error:
+        raise GraftError(f"the table {path} cannot be read ({error}); save it as CSV in UTF-8") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise GraftError('Parquet needs pyarrow, which is not installed; try pip install -e ".[parquet]"') from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise GraftError(f"the table {path} cannot be read as Parquet ({error})") from None
+    for row in table.to_pylist():
+        yield {name: "" if value is None else str(value) for name, value in row.items()}

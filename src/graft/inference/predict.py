@@ -1,0 +1,156 @@
+"""Predicting images of any number: they are decoded in threads, batch by batch, while the model computes."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+
+from graft.errors import GraftError
+from graft.inference.image_list import Item
+from graft.inference.trained_model import TrainedModel
+from graft.model.stages import fast_batch_size
+from graft.reading.decode import pixel_limit, pixels_or_reason
+from graft.reading.depth import White
+
+AHEAD = 2  # batches that are decoded while one is computed
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class Row(NamedTuple):
+    """What a model says of an image.
+
+    Attributes:
+        file: its name, as it was given.
+        class_name: the most probable class; empty if it cannot be read.
+        probability: of this class, in [0, 1], averaged over the trials.
+        second: the second most probable class.
+        agreement: share of the trials whose own most probable class it is; None for one trial.
+        error: why it cannot be read; empty if it can.
+    """
+
+    file: str
+    class_name: str = ""
+    probability: float | None = None
+    second: str = ""
+    agreement: float | None = None
+    error: str = ""
+
+
+@dataclass
+class Predictor:
+    """A model on a device.
+
+    Args:
+        model: the model.
+        device: where it computes; None: a GPU if there is one.
+        precision: `32-true`, `bf16-mixed` or `16-mixed`, of the whole pass; None: as in the test of the job, whose
+            frozen stages are computed in 32 bits.
+        batch_size: images in a batch; None: a good number for the device.
+        threads: that decode images; None: as PyTorch has.
+
+    Raises:
+        GraftError: the device is not there, or does not have the precision.
+    """
+
+    model: TrainedModel
+    device: torch.device | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self):
+        self.device = self.device or best_device()
+        self.typed_precision, self.precision = self.precision, self.precision or self.model.config.get("precision")
+        if self.precision == "16-mixed" and self.device.type == "cpu":
+            if self.typed_precision:
+                raise GraftError("precision=16-mixed needs a GPU; try precision=bf16-mixed or 32-true")
+            self.precision = "32-true"
+        self.batch_size = self.batch_size or fast_batch_size(self.device)
+        try:
+            self.model.to(self.device)
+        except (RuntimeError, AssertionError) as error:  # what is raised depends on the device
+            reason = str(error).splitlines()[0]
+            raise GraftError(f"device={self.device} cannot be used ({reason}); try device=cpu") from None
+        self.model.frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map bytes, (images, channels, height, width), to each trial's probabilities, (trials, images, classes)."""
+        frozen_in_half = self.typed_precision is not None or not self.model.config["frozen_stages"]
+        with self._half() if frozen_in_half else nullcontext():
+            features = self.model.features(pixels.to(self.device))
+        with self._half():
+            logits = torch.stack([network(features) for network in self.model.networks])
+        return logits.float().softmax(-1).cpu()
+
+    def _half(self) -> AbstractContextManager[Any]:
+        dtype = HALF.get(str(self.precision))
+        assert self.device is not None
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def rows(self, items: Iterable[Item]) -> Iterator[tuple[Item, Row]]:
+        """Yield each image with what the model says of it, in their order, as soon as its batch is computed."""
+        for batch, pixels, reasons in self._read(items):
+            good = [index for index, reason in enumerate(reasons) if reason is None]
+            said = iter(self._said(self.probabilities(pixels[good])) if good else [])
+            for item, reason in zip(batch, reasons, strict=True):
+                yield item, Row(item.name, error=reason) if reason is not None else Row(item.name, *next(said))
+
+    def _said(self, probabilities: torch.Tensor) -> Iterator[tuple[str, float, str, float | None]]:
+        """Yield class, probability, second class and agreement of each image."""
+        top = probabilities.mean(0).topk(2)
+        classes = self.model.classes
+        agreement = (probabilities.argmax(2) == top.indices[:, 0]).float().mean(0)
+        for (value, _), (first, second), share in zip(
+            top.values.tolist(), top.indices.tolist(), agreement.tolist(), strict=True
+        ):
+            yield classes[first], value, classes[second], share if len(probabilities) > 1 else None
+
+    def _read(self, items: Iterable[Item]) -> Iterator[tuple[list[Item], torch.Tensor, list[str | None]]]:
+        """Yield batches of images: their pixels, and why they cannot be read, None if they can.
+
+        Only a few batches are in memory. Each thread decodes a part of one.
+        """
+        assert self.batch_size is not None
+        count = self.threads or torch.get_num_threads()
+        source, waiting = iter(items), deque[tuple[list[Item], torch.Tensor, list[Future[list[str | None]]]]]()
+        limit = (self.model.config.get("reading") or {}).get("max_pixels")
+        with ThreadPoolExecutor(count) as threads, pixel_limit(limit):
+            try:
+                while True:
+                    while len(waiting) <= AHEAD and (batch := list(islice(source, self.batch_size))):
+                        pixels = torch.zeros(len(batch), *self.model.image_shape, dtype=torch.uint8)
+                        step = -(-len(batch) // count)
+                        parts = [range(first, min(first + step, len(batch))) for first in range(0, len(batch), step)]
+                        tasks = [threads.submit(self._decode, batch, pixels, part) for part in parts]
+                        waiting.append((batch, pixels, tasks))
+                    if not waiting:
+                        return
+                    batch, pixels, tasks = waiting.popleft()
+                    yield batch, pixels, [reason for task in tasks for reason in task.result()]
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def _decode(self, batch: Sequence[Item], pixels: torch.Tensor, part: range) -> list[str | None]:
+        """Decode a part of a batch into its pixels; return why images cannot be read, None if they can."""
+        reading = self.model.config.get("reading") or {}
+        white, reasons = reading.get("white"), list[str | None]()
+        for index in part:
+            found = pixels_or_reason(
+                batch[index].path, self.model.image_shape, reading.get("fit") or "crop", white and White(**white)
+            )
+            reasons.append(found if isinstance(found, str) else None)
+            if isinstance(found, torch.Tensor):
+                pixels[index] = found
+        return reasons
+
+
+def best_device() -> torch.device:
+    """Return the device of PyTorch's accelerator, or the CPU."""
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(kind)

@@ -1,0 +1,123 @@
+"""Tables of predictions as CSV, JSON lines or Parquet, written row by row to standard output or into a file."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from graft.errors import GraftError
+from graft.files import new_file
+from graft.inference.predict import Row
+
+COLUMNS = ("file", "class", "probability", "second", "agreement", "error")
+FORMATS = ("csv", "parquet", "jsonl")
+ROWS_AT_ONCE = 4096  # of a Parquet file
+
+Write = Callable[[Row], None]
+
+
+def format_of(output: Path | None, typed: str | None) -> str:
+    """Return the format of a table: the one that was typed, or that of the file's suffix, or CSV.
+
+    Raises:
+        GraftError: the two differ, or Parquet would go to the terminal, or cannot be written.
+    """
+    if output is None:
+        if typed == "parquet":
+            raise GraftError("format=parquet needs a file, as it is no text; try output=predictions.parquet")
+        return typed or "csv"
+    suffix = output.suffix.lower().removeprefix(".")
+    if output.is_dir():
+        raise GraftError(f"output={output} is a folder; try output={output / 'predictions.csv'}")
+    if typed and suffix in FORMATS and typed != suffix:
+        raise GraftError(f"format={typed} and output={output} differ; try output={output.with_suffix('.' + typed)}")
+    if not typed and suffix not in FORMATS:
+        raise GraftError(f"output={output} names no format; try output={output}.csv, or format=csv")
+    found = typed or suffix
+    if found == "parquet":
+        _pyarrow()
+    return found
+
+
+def opened(output: Path | None, kind: str, stdout: TextIO) -> AbstractContextManager[Write]:
+    """Return a function that writes a row, within a context that completes the table.
+
+    Args:
+        output: the file; it appears under its name when all rows are written. None: standard output.
+        kind: one of `FORMATS`.
+        stdout: standard output.
+    """
+    if kind == "parquet":
+        assert output is not None
+        return _parquet(output)
+    return _text(output, _csv if kind == "csv" else _jsonl, stdout)
+
+
+@contextmanager
+def _text(output: Path | None, kind: Callable[[TextIO], Write], stdout: TextIO) -> Iterator[Write]:
+    if output is None:
+        yield kind(stdout)
+        return
+    with new_file(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+        yield kind(file)
+
+
+def _csv(file: TextIO) -> Write:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+
+    def write(row: Row) -> None:
+        numbers = ["" if value is None else f"{value:.6g}" for value in (row.probability, row.agreement)]
+        writer.writerow([row.file, row.class_name, numbers[0], row.second, numbers[1], row.error])
+
+    return write
+
+
+def _jsonl(file: TextIO) -> Write:
+    def write(row: Row) -> None:
+        file.write(json.dumps(_nulled(row), ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _nulled(row: Row) -> dict[str, Any]:
+    """Return a row by columns, with null for what is empty."""
+    return {name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)}
+
+
+@contextmanager
+def _parquet(output: Path) -> Iterator[Write]:
+    arrow, parquet = _pyarrow()
+    kinds = [arrow.string(), arrow.string(), arrow.float64(), arrow.string(), arrow.float64(), arrow.string()]
+    schema = arrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    rows: list[dict[str, Any]] = []
+    with new_file(output) as path, parquet.ParquetWriter(os.fspath(path), schema) as writer:
+
+        def flush() -> None:
+            writer.write_table(arrow.Table.from_pylist(rows, schema))
+            rows.clear()
+
+        def write(row: Row) -> None:
+            rows.append(_nulled(row))
+            if len(rows) == ROWS_AT_ONCE:
+                flush()
+
+        yield write
+        flush()
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    """Return pyarrow and its Parquet.
+
+    Raises:
+        GraftError: it is not installed.
+    """
+    try:
+        import pyarrow  # pyright: ignore[reportMissingImports]
+        from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise GraftError('Parquet needs pyarrow, which is not installed; try pip install -e ".[parquet]"') from None
+    return pyarrow, parquet

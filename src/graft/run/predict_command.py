@@ -1,0 +1,123 @@
+"""`python src/predict.py`: a finished job says what images show. Rows go to standard output, all else to the error."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from graft.errors import GraftError
+from graft.inference.archive import opened as unpacked
+from graft.inference.image_list import ImageList, find_images
+from graft.inference.load import load
+from graft.inference.model_file import MODEL
+from graft.inference.predict import Predictor
+from graft.inference.tables import format_of, opened
+from graft.inference.trained_model import TrainedModel
+
+KEPT = {
+    "all": "the mean of {count} trials",
+    "val_accuracy": "the trial with the best validation accuracy, seed {seed}",
+    "train_loss": "the trial with the lowest training loss, seed {seed}",
+}
+
+
+def main(words: Mapping[str, Any]) -> int:
+    """Predict images and write a table of them; return the exit status.
+
+    Args:
+        words: the values of the keys of `src/predict.py`.
+
+    Raises:
+        GraftError: the job, the images or the table are not what they should be.
+    """
+    output = Path(words["output"]).expanduser() if words["output"] else None
+    kind = format_of(output, words["format"])
+    typed = Path(words["weights"]).expanduser() if words["weights"] else None
+    model = load(_folder(Path(words["run"]).expanduser()), words["modules"], typed)
+    found = find_images(words["images"], words["truth"], model.classes, sys.stdin)
+    _check_output(output, words["images"])
+    predictor = Predictor(model, _device(words["device"]), words["precision"], words["batch_size"])
+    for line in (*_about(model, predictor), *_ignored(found)):
+        _say(line)
+    counted, failed = _write(predictor, found, words, output, kind)
+    if failed:
+        _say(f"{failed:,} of {counted:,} images cannot be read: the column error says why")
+    if output is not None:
+        _say(f"written to {output}")
+    if counted == failed:
+        _say("no image was predicted" if counted else "there was no image on standard input")
+        return 1
+    return 1 if failed and words["strict"] else 0
+
+
+def _write(
+    predictor: Predictor, found: ImageList, words: Mapping[str, Any], output: Path | None, kind: str
+) -> tuple[int, int]:
+    """Write the table; return how many images it has, and how many of them cannot be read."""
+    truth = None
+    if words["truth"]:
+        from graft.inference.truth import Truth, trained_on  # SciPy takes half a second
+
+        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder))
+    counted = failed = 0
+    hidden = None if words["progress"] else True  # None: shown on terminals only
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which have their row
+    with opened(output, kind, sys.stdout) as write, tqdm(total=found.count, unit="image", disable=hidden) as bar:
+        for item, row in predictor.rows(found.items):
+            write(row)
+            counted, failed = counted + 1, failed + bool(row.error)
+            if truth is not None:
+                truth.add(item, row)
+            bar.update()
+    for line in truth.lines() if truth else ():
+        _say(line)
+    return counted, failed
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
+    if run.is_file() or (run / MODEL).exists():
+        return unpacked(run)
+    from graft.run.best_job import best_job  # pandas and matplotlib take a second, which one job need not wait
+
+    choice = best_job(run)
+    if choice.why:
+        _say(choice.why)
+    return choice.folder
+
+
+def _about(model: TrainedModel, predictor: Predictor) -> list[str]:
+    """Return in words which model predicts, and what differs from its test."""
+    kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
+    chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
+    lines = [f"{model.folder}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
+    views = model.config.get("test_views") or 1
+    if views > 1:
+        lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")
+    return lines
+
+
+def _ignored(found: ImageList) -> list[str]:
+    return [f"{found.ignored:,} files of other formats are left out"] if found.ignored else []
+
+
+def _device(typed: str | None) -> torch.device | None:
+    try:
+        return None if typed in (None, "auto") else torch.device(typed)
+    except RuntimeError:
+        raise GraftError(f"device must be auto, cpu, cuda, cuda:1 or mps, got {typed}; try device=cpu") from None
+
+
+def _check_output(output: Path | None, images: str) -> None:
+    """Refuse to write over what is read."""
+    read = Path(images).expanduser()
+    if output is not None and output.exists() and read.exists() and output.samefile(read):
+        raise GraftError(f"output={output} is what images= reads; try another file")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

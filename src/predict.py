@@ -1,0 +1,46 @@
+"""Let a finished job predict images: one row for each, as CSV, JSON lines or Parquet."""
+
+import sys
+
+from graft.ending import default_signals, prepare, stop_on_error
+from graft.words import flag, help_text, names, one_of, read_words, text, whole
+
+PROGRAM = "python src/predict.py"
+KEYS = {
+    "run": text("folder of a job, zip file of one, or folder of a sweep, whose winner predicts", "DIR", required=True),
+    "images": text(
+        "file, folder, pattern in quotes, table (.csv, .tsv, .parquet) with a column file, path or image, "
+        "or - for a list on standard input",
+        "PATH",
+        required=True,
+    ),
+    "output": text("file to write into instead of standard output: .csv, .jsonl or .parquet", "FILE"),
+    "format": one_of("format of the rows; default: as the file's name says, or csv", ["csv", "parquet", "jsonl"]),
+    "truth": text("folder: folders are named after the true classes, or a table's column; adds accuracy", "folder"),
+    "batch_size": whole("number of images in a batch; default: 64, on a GPU 512", 1, 64),
+    "device": text("auto, cpu, cuda, cuda:1, mps", "cpu", "auto"),
+    "precision": one_of("default: as in the job's test", ["32-true", "bf16-mixed", "16-mixed"]),
+    "strict": flag("whether images that cannot be read make the exit status 1", False),
+    "modules": names("your own packages whose networks the job uses; their code runs", "mypkg"),
+    "weights": text("file with the frozen layers' weights, if they are not found", "FILE"),
+    "progress": flag("whether terminals show a progress bar", True),
+}
+
+
+def main() -> int:
+    """Read the command line, and predict."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(str(__doc__), KEYS, PROGRAM))
+        return 0
+    words = read_words(sys.argv[1:], KEYS, PROGRAM)
+    from graft.run.predict_command import main  # after the words are checked: PyTorch takes seconds to import
+
+    return main(words)
+
+
+if __name__ == "__main__":
+    prepare()
+    default_signals()
+    with stop_on_error():
+        status = main()
+    sys.exit(status)

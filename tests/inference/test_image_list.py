@@ -1,0 +1,96 @@
+import io
+from pathlib import Path
+
+import pytest
+from folders import write_picture
+
+from graft.errors import GraftError
+from graft.inference.image_list import Item, find_images
+
+PICTURES = ("cat/b.png", "cat/deep/a.bmp", "dog/c.png", "top.png")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for number, name in enumerate(PICTURES, start=1):
+        write_picture(tmp_path / "photos" / name, number)
+    (tmp_path / "photos" / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+def found(typed: str, truth: str | None = None, stdin: str = "") -> list[Item]:
+    return list(find_images(typed, truth, ["cat", "dog"], io.StringIO(stdin)).items)
+
+
+def names(items: list[Item]) -> list[str]:
+    return [item.name for item in items]
+
+
+def test_a_folder_a_file_a_pattern_and_a_list(photos: Path):
+    whole = find_images("photos", None, [], io.StringIO())
+    assert names(list(whole.items)) == [
+        "photos/cat/b.png",
+        "photos/cat/deep/a.bmp",
+        "photos/dog/c.png",
+        "photos/top.png",
+    ]
+    assert (whole.count, whole.ignored) == (4, 1)
+    assert names(found(f"{photos}/")) == [
+        f"{photos}/{name}" for name in ("cat/b.png", "cat/deep/a.bmp", "dog/c.png", "top.png")
+    ]
+    assert found("photos/top.png") == [Item("photos/top.png", Path("photos/top.png"))]
+    assert names(found("photos/*/*.png")) == ["photos/cat/b.png", "photos/dog/c.png"]
+    assert names(found("photos/**/*.bmp")) == ["photos/cat/deep/a.bmp"]
+    assert names(found("-", stdin="x.png\n\n photos/top.png\r\n")) == ["x.png", " photos/top.png"]
+    write_picture(Path("photos/[1].png"), 9)
+    assert names(found("photos/[1].png")) == ["photos/[1].png"]  # a name before a pattern
+
+
+@pytest.mark.parametrize(("name", "separator"), [("list.csv", ","), ("list.csv", ";"), ("list.tsv", "\t")])
+def test_a_table_s_paths_are_relative_to_its_folder_or_else_to_the_working_one(photos: Path, name: str, separator: str):
+    lines = [["label", "path"], ["cat", "cat/b.png"], ["dog", "photos/dog/c.png"], ["?", "none.png"], ["", ""]]
+    (photos / name).write_text("\ufeff" + "\n".join(separator.join(line) for line in lines))
+    items = found(f"photos/{name}", "label")
+    assert names(items) == ["cat/b.png", "photos/dog/c.png", "none.png", ""]
+    assert [item.truth for item in items] == ["cat", "dog", "?", ""]
+    assert [item.path.is_file() for item in items] == [True, True, False, False]
+
+
+def test_a_parquet_table_is_read(photos: Path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+
+    parquet.write_table(pyarrow.table({"file": ["cat/b.png", None], "n": [1, 2]}), photos / "list.parquet")
+    assert names(found("photos/list.parquet")) == ["cat/b.png", ""]
+    assert [item.truth for item in found("photos/list.parquet", "n")] == ["1", "2"]
+
+
+def test_the_true_class_is_the_nearest_folder_that_has_a_class_s_name(photos: Path):
+    assert [item.truth for item in found("photos", "folder")] == ["cat", "cat", "dog", "photos"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "truth", "said"),
+    [
+        ("nowhere", None, "there is no nowhere"),
+        ("photos/*.gif", None, "has no images"),
+        ("empty", None, r"has no images \(1 other files\)"),
+        ("photos", "label", "images=photos is no table; try truth=folder"),
+        ("list.csv", "lable", "no column lable; did you mean truth=label"),
+        ("other.csv", None, "no column file, path, image or filename; it has a, b"),
+        ("none.csv", None, "it has no rows"),
+        ("latin.csv", None, "save it as UTF-8"),
+        ("broken.csv", None, "cannot be read"),
+    ],
+)
+def test_what_has_no_images_is_refused(photos: Path, typed: str, truth: str | None, said: str):
+    Path("empty").mkdir()
+    Path("empty/notes.txt").touch()
+    Path("list.csv").write_text("file,label\nx.png,cat\n")
+    Path("other.csv").write_text("a,b\n1,2\n")
+    Path("none.csv").write_text("file\n")
+    Path("latin.csv").write_bytes(b"file\n\xe9.png\n")
+    Path("broken.csv").write_text('file\n"' + "x" * 200_000)
+    with pytest.raises(GraftError, match=said):
+        found(typed, truth)

@@ -1,0 +1,54 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from folders import write_picture
+
+from graft.content import digests
+from graft.inference.image_list import Item
+from graft.inference.predict import Row
+from graft.inference.truth import Truth, trained_on
+
+
+def count(truth: Truth, pairs: Sequence[tuple[str | None, str]]) -> list[str]:
+    for true, said in pairs:
+        truth.add(Item("x", Path("x"), true), Row("x", said) if said else Row("x", error="empty file"))
+    return truth.lines()
+
+
+def test_the_accuracy_has_wilson_s_interval_and_the_confusions_their_shares():
+    pairs = [("cat", "cat")] * 6 + [("cat", "dog")] * 2 + [("dog", "dog")] * 4
+    lines = count(Truth(["cat", "dog"]), pairs)
+    assert lines[0].startswith("accuracy     83.3 % (10 of 12), 55.2 to 95.3 % for other images")  # Wilson 1927
+    assert lines[1:] == ["confusions   cat taken for dog: 2 of 8"]
+
+
+def test_what_is_not_counted_is_said():
+    lines = count(Truth(["cat", "dog"]), [("cat", "cat"), ("cat", ""), ("bird", "cat"), (None, "dog")])
+    assert lines[:2] == [
+        "not counted  1 images that cannot be read",
+        "not counted  2 images of classes that the model does not know (bird 1, without a class 1)",
+    ]
+    assert "100.0 % (1 of 1)" in lines[2]
+    assert lines[3:] == ["confusions   none"]
+    assert "of no image" in count(Truth(["cat"]), [("dog", "cat")])[-1]
+
+
+def test_training_images_are_told(tmp_path: Path):
+    for number in (1, 2):
+        write_picture(tmp_path / f"{number}.bmp", number)
+    first, second = digests([tmp_path / "1.bmp", tmp_path / "2.bmp"])
+    columns = "number,path,hash,class,group,split,draws"
+    (tmp_path / "images.csv").write_text(f"{columns}\n0,a,{first},cat,,train,3\n1,b,{second},cat,,test,0\n")
+    assert trained_on(tmp_path) == {first}
+    assert trained_on(tmp_path / "nowhere") == frozenset()
+    truth = Truth(["cat"], trained_on(tmp_path))
+    for number in (1, 2):
+        truth.add(Item("x", tmp_path / f"{number}.bmp", "cat"), Row("x", "cat"))
+    assert "too high: 1 of these images were training images" in truth.lines()[1]
+
+
+@pytest.mark.parametrize("number", [10, 13])
+def test_many_confusions_are_cut(number: int):
+    lines = count(Truth([str(each) for each in range(99)]), [("0", str(each)) for each in range(1, number + 1)])
+    assert lines[-1] == ("confusions   and 3 other pairs" if number == 13 else "confusions   0 taken for 10: 1 of 10")

