@@ -25,7 +25,6 @@ Sweep = Callable[..., list[DictConfig]]
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Check a sweep as train.py -m does, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    module._warn.cache_clear()
 
     def sweep(*words: str) -> list[DictConfig]:
         monkeypatch.setattr("sys.argv", ["train.py", "-m", *words])
