@@ -22,10 +22,11 @@ BELOW = {
     "data": {"ground", "reading"},
     "model": {"ground", "data"},
     "training": {"ground", "config", "data", "model"},
+    "inference": {"ground", "config", "reading", "data", "model", "training", "statistics", "results"},
     "statistics": {"ground"},
     "results": {"ground", "config", "statistics"},
     "report": {"ground", "statistics", "results"},
-    "run": {"ground", "config", "data", "model", "training", "statistics", "results", "report"},
+    "run": {"ground", "config", "data", "model", "training", "inference", "statistics", "results", "report"},
     "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
 }
 

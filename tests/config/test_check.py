@@ -97,7 +97,7 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val must be left out: it would clip all"),
         (["activation=rleu"], "activation must be relu, tanh, sigmoid or gelu, got rleu; try activation=relu"),
         (["activation=3"], "activation must be relu, tanh, sigmoid or gelu, got 3"),  # not the third
-        (["keep_weights=1"], "keep_weights must be best, all or none, got 1"),
+        (["keep_weights=1"], "keep_weights must be best, whole, all or none, got 1"),
         (["cache='~/cache'"], "cache must be the path of a folder (~ works on the command line only)"),
         (["cache=''"], "cache must be the path of a folder (~ works on the command line only), got nothing; try"),
         (["~dropout"], "dropout must be given, got nothing; try the command without ~dropout"),

@@ -5,15 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import torch
-from omegaconf import DictConfig, OmegaConf
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
-from graft.config.build import build
-from graft.data.dataset import MNIST5k
-from graft.files import read_tensors
 from graft.results.measured import measured
 from graft.results.outcomes import read_outcomes
 from graft.statistics.comparison import spread
@@ -93,29 +87,6 @@ def test_curves_are_bands_over_all_trials(run: Run, tmp_path: Path, at_once: str
             points = events.Scalars(f"accuracy/{split}/{line}")
             assert [point.step for point in points] == expected.index.tolist()
             assert [point.value for point in points] == pytest.approx(values(expected.to_numpy(), axis=1), abs=1e-5)
-
-
-@pytest.mark.parametrize("overrides", [("head=dense512",), ("tune.thaw=1",), ("source=scratch", "backbone.keep=1")])
-def test_the_saved_model_is_all_that_a_prediction_needs(
-    run: Run, tmp_path: Path, digits: MNIST5k, overrides: tuple[str, ...]
-):
-    result = run("trials=2", "epochs=1", *(() if "source=scratch" in overrides else ("source.epochs=1",)), *overrides)
-    model = OmegaConf.load(tmp_path / "job" / "model.yaml")
-    assert isinstance(model, DictConfig)
-    tensors = read_tensors(tmp_path / "job" / "weights.safetensors")
-    assert tensors is not None
-    front, stages = build(model, "backbone").split(model.frozen_stages)
-    front.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("frozen.")})
-    head = build(model, "head", num_features=stages(front(torch.zeros(1, *model.image))).shape[1])
-    network = nn.Sequential()
-    network.add_module("stages", stages)
-    network.add_module("head", head)
-    network.load_state_dict({name[7:]: value[1] for name, value in tensors.items() if name.startswith("trials.")})
-    with torch.no_grad():
-        predictions = network.eval()(front(digits.images.read(digits.test))).argmax(1)
-    names = [model.classes[label] for label in predictions.tolist()]
-    right = [name == str(int(label)) for name, label in zip(names, digits.images.labels[digits.test], strict=True)]
-    assert np.mean(right) == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
 
 
 def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):

@@ -77,7 +77,7 @@ RULES: dict[str, Rule] = {
     "lr": LEARNING_RATE,
     "val_every": whole(1, 10),
     "resume": OPTIONAL_FLAG,
-    "keep_weights": one_of("best", "all", "none"),
+    "keep_weights": one_of("best", "whole", "all", "none"),
     "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),
     "class_weights": one_of(None, "balanced"),
     "reference": Rule(

@@ -4,33 +4,30 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from omegaconf import OmegaConf
 from torch import nn
 
 import graft
 from graft.config.identity import result_config
-from graft.files import fingerprint, num_bytes, remove_leftovers, write_tensors, write_text
+from graft.files import remove_leftovers, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
+from graft.run.model_writer import kept_trials, write_model
 from graft.run.outcome_writer import collect, write_outcomes
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS, log_final
 from graft.training.tune import freeze
-
-MAX_FROZEN_BYTES = 2**20  # largest frozen part saved in a job's folder; larger parts are stored once in the cache
 
 EARLIER_EVENTS = "tensorboard_earlier"  # curves of a finished run, while another one of the same job goes on
 
@@ -122,7 +119,7 @@ def write_files(
     kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
-        write_model(folder, plan, content["config"], frozen, {seed: weights[seed] for seed in seeds})
+        write_model(folder, plan, content, frozen, {seed: weights[seed] for seed in seeds})
     write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
     return content
@@ -184,61 +181,3 @@ class SingleTrial(pl.LightningModule):
         total = sum(parameter.numel() for parameter in self.parameters())
         trainable = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
         return {"total": total, "trainable": trainable, "frozen": total - trainable}
-
-
-def kept_trials(keep: str, results: Sequence[dict[str, Any]], history: JobHistory) -> list[int]:
-    """Return the trials whose weights are kept.
-
-    Args:
-        keep: `none`, `all`, or `best`: the best on validation images, or else the one with the lowest training loss.
-        results: each trial's final metrics; one with an error has no weights to keep.
-        history: the job's.
-    """
-    finished = [trial for trial, result in enumerate(results) if "error" not in result]
-    if keep == "none":
-        return []
-    if keep != "best":
-        return finished
-    if "val_accuracy" in results[finished[0]]:
-        return [max(finished, key=lambda trial: results[trial]["val_accuracy"])]
-    return [min(finished, key=lambda trial: history.train_loss(trial, results[trial]["epoch"]))]
-
-
-def write_model(
-    folder: Path, plan: Plan, config: dict[str, Any], frozen: nn.Module, learned: dict[int, Weights]
-) -> None:
-    """Write the files that a prediction needs; a large frozen part is stored once for all jobs, in the cache.
-
-    Args:
-        folder: the job's.
-        plan: the job's.
-        config: its plain configuration; `keep_weights=all` stores the frozen part in the folder whatever its size.
-        frozen: preprocessing and frozen stages of the last phase.
-        learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
-    """
-    path = folder / "weights.safetensors"
-    if not learned:
-        path.unlink(missing_ok=True)
-        return
-    shared = {f"frozen.{name}": value for name, value in frozen.state_dict().items()}
-    elsewhere = None
-    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
-        elsewhere = Path(config["cache"]).absolute() / "frozen" / f"{fingerprint(shared)[:24]}.safetensors"
-        if not elsewhere.exists():
-            write_tensors(elsewhere, shared)
-        shared = {}
-    names = next(iter(learned.values()))
-    stacked = {f"trials.{name}": torch.stack([weights[name] for weights in learned.values()]) for name in names}
-    write_tensors(path, shared | stacked)
-    preprocess = {"_target_": graft.public_name(type(plan.preprocess)), **plan.preprocess.settings}
-    model = {
-        "graft": graft.__version__,
-        "backbone": {**config["backbone"], "preprocess": preprocess},
-        "head": {**config["head"], "num_classes": len(plan.data.small_classes)},
-        "frozen_stages": plan.phases[-1].phase.frozen_stages,
-        "frozen_weights": None if elsewhere is None else str(elsewhere),
-        "classes": plan.data.class_names,
-        "image": list(plan.data.images.shape),
-        "seeds": list(learned),
-    }
-    write_text(folder / "model.yaml", OmegaConf.to_yaml(OmegaConf.create(model)))

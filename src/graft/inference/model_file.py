@@ -1,0 +1,87 @@
+"""`model.yaml`: the description of a job's model, as plain YAML. Nothing in it is code, and reading it runs none."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graft.data.images import ImageFiles, Images
+from graft.errors import GraftError
+
+MODEL, WEIGHTS = "model.yaml", "weights.safetensors"
+MAX_BYTES = 2**20
+NEEDED = {"backbone": dict, "head": dict, "frozen_stages": int, "classes": list, "image": list, "seeds": list}
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads plain values only: no objects of Python, and no aliases, which a few bytes multiply without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*)")
+        return super().compose_node(parent, index)
+
+
+def read_model_file(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's `model.yaml`.
+
+    Raises:
+        GraftError: the folder has no model, or its description is none of Graft's.
+    """
+    path = folder / MODEL
+    if not path.is_file() or not (folder / WEIGHTS).is_file():
+        raise GraftError(_no_model(folder))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise GraftError(f"{path} has more than {MAX_BYTES // 2**20} MiB, which no model.yaml of Graft's has")
+        model = yaml.load(path.read_text("utf-8"), _PlainLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        first = " ".join(str(error).split())
+        raise GraftError(f"{path} cannot be read as plain YAML ({first}); try a fresh copy of the folder") from None
+    _check(path, model)
+    return model
+
+
+def _check(path: Path, model: Any) -> None:
+    """Refuse anything but a description of a model."""
+    if not isinstance(model, dict):
+        raise GraftError(f"{path} is no mapping; try a fresh copy of the folder")
+    for key, kind in NEEDED.items():
+        if not isinstance(model.get(key), kind) or (not model[key] and kind is list):
+            raise GraftError(f"{path} has no {key}, or something else than a {kind.__name__}; try a fresh copy")
+    _check_lists(path, model)
+
+
+def _check_lists(path: Path, model: dict[str, Any]) -> None:
+    """Refuse other things in a description's lists than Graft writes."""
+    image, classes, seeds = model["image"], model["classes"], model["seeds"]
+    sizes = all(type(size) is int and 0 < size < 2**15 for size in image)
+    if len(image) != 3 or not sizes or image[0] not in (1, 3):
+        raise GraftError(f"{path}: image must be channels (1 or 3), height and width, got {image}")
+    if not all(isinstance(name, str) for name in classes) or model["head"].get("num_classes") != len(classes):
+        raise GraftError(f"{path}: classes must be texts, head.num_classes of them, got {classes}")
+    if not all(type(seed) is int for seed in seeds) or model["frozen_stages"] < 0:
+        raise GraftError(f"{path}: seeds must be whole numbers, and frozen_stages at least 0, got {seeds}")
+
+
+def _no_model(folder: Path) -> str:
+    if not folder.exists():
+        return f"there is no {folder}; try the folder of a finished job, outputs/NAME"
+    if (folder / "result.json").is_file():
+        return (
+            f"{folder} has a result but no weights: keep_weights=none has left them out, or they were removed; run the "
+            "job again with keep_weights=best"
+        )
+    return f"{folder} is no folder of a finished job: it has no {MODEL} with {WEIGHTS}; try outputs/NAME"
+
+
+def reading_of(images: Images) -> dict[str, Any]:
+    """Return how image files have to be read to look like a data set's: the arguments of `decode`, and the limit.
+
+    `white` is null where the data set had no file of more than 8 bits a channel, and so nothing says what is white.
+    """
+    if not isinstance(images, ImageFiles):
+        return {"fit": "crop", "white": None, "max_pixels": None}
+    deep = any(file.header.deep for file in images.folder.files) or isinstance(images.reading.bits, int)
+    white = {"whole": images.white.whole, "real": images.white.real} if deep else None
+    return {"fit": images.reading.fit, "white": white, "max_pixels": images.reading.max_pixels}

@@ -1,0 +1,71 @@
+"""A finished job's model: one network for each kept trial behind the frozen part that they share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from graft.data.preprocess import Preprocess
+
+
+class TrainedModel(nn.Module):
+    """The networks of a job's kept trials. It is in evaluation mode and needs no gradients.
+
+    Args:
+        front: preprocessing and frozen stages; the first module is a `Preprocess`.
+        networks: for each kept trial its other stages, and its head.
+        config: the content of `model.yaml`.
+        folder: the job's.
+
+    Attributes:
+        preprocess: scales bytes, (images, channels, height, width), as the backbone expects them.
+        frozen: the stages that all trials share, after the preprocessing.
+        classes: names of the classes, in the order of the logits.
+        seeds: of the kept trials.
+        image_shape: channels, height and width of the images that it takes.
+    """
+
+    def __init__(self, front: nn.Sequential, networks: Sequence[nn.Module], config: dict[str, Any], folder: Path):
+        super().__init__()
+        preprocess, *stages = front
+        assert isinstance(preprocess, Preprocess)
+        self.preprocess, self.frozen = preprocess, nn.Sequential(*stages)
+        self.networks = nn.ModuleList(networks)
+        self.config, self.folder = config, folder
+        self.classes: list[str] = list(config["classes"])
+        self.seeds: list[int] = list(config["seeds"])
+        self.image_shape: tuple[int, int, int] = tuple(config["image"])
+        self.requires_grad_(False).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which it computes."""
+        return self.preprocess.shift.device
+
+    def train(self, mode: bool = True) -> "TrainedModel":
+        return super().train(False)  # whatever holds it: dropout and batch statistics would change what it says
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map bytes, (images, channels, height, width), to logits, (trials, images, classes)."""
+        features = self.features(pixels)
+        return torch.stack([network(features) for network in self.networks])
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map bytes, (images, channels, height, width), to the frozen part's output, (images, ...)."""
+        return self.frozen(self.preprocess(pixels))
+
+    @torch.inference_mode()
+    def logits(self, pixels: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return each trial's logits, (trials, images, classes), as float32 on the CPU.
+
+        Args:
+            pixels: bytes of the model's image shape, (images, channels, height, width), or a list of such images.
+        """
+        batch = pixels if isinstance(pixels, torch.Tensor) else torch.stack(list(pixels))
+        return self(batch.to(self.device)).float().cpu()
+
+    def probabilities(self, pixels: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return each trial's probabilities, (trials, images, classes), which sum to 1; arguments as for `logits`."""
+        return self.logits(pixels).softmax(-1)

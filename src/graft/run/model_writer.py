@@ -1,0 +1,89 @@
+"""The model of a finished job: which trials' weights are kept, and the files that a prediction needs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+import graft
+from graft.config.identity import file_digests
+from graft.files import num_bytes, write_tensors, write_text
+from graft.inference.frozen_weights import PREFIX, origin_of, store_frozen
+from graft.inference.model_file import MODEL, WEIGHTS, reading_of
+from graft.model.stages import Weights
+from graft.run.history import JobHistory
+from graft.run.plan import Plan
+
+MAX_FROZEN_BYTES = 2**20  # largest frozen part that keep_weights=best saves in a job's folder; larger: in the cache
+
+
+def kept_trials(keep: str, results: Sequence[Mapping[str, Any]], history: JobHistory) -> list[int]:
+    """Return the trials whose weights are kept.
+
+    Args:
+        keep: `none`, `all`, or `best` or `whole`: the best, as `best_by` says.
+        results: each trial's final metrics; one with an error has no weights to keep.
+        history: the job's.
+    """
+    finished = [trial for trial, result in enumerate(results) if "error" not in result]
+    if keep == "none":
+        return []
+    if keep == "all":
+        return finished
+    if best_by(results) == "val_accuracy":
+        return [max(finished, key=lambda trial: results[trial]["val_accuracy"])]
+    return [min(finished, key=lambda trial: history.train_loss(trial, results[trial]["epoch"]))]
+
+
+def best_by(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a job's best trial is chosen by, never the test images: `val_accuracy`, or else `train_loss`."""
+    return "val_accuracy" if any("val_accuracy" in result for result in results) else "train_loss"
+
+
+def write_model(
+    folder: Path, plan: Plan, content: Mapping[str, Any], frozen: nn.Module, learned: Mapping[int, Weights]
+) -> None:
+    """Write `weights.safetensors` and `model.yaml`, which describes them; `graft.inference.load` reads both.
+
+    Large frozen stages are stored once for all jobs, in the cache, unless `keep_weights` is `whole` or `all`.
+
+    Args:
+        folder: the job's.
+        plan: the job's.
+        content: of the job's result.
+        frozen: preprocessing and frozen stages of the last phase.
+        learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
+    """
+    if not learned:
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        return
+    config, cache = content["config"], None
+    shared = {PREFIX + name: value for name, value in frozen.state_dict().items()}
+    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
+        cache = Path(config["cache"])
+    origin = origin_of(shared, cache, plan.source, file_digests(config).get("source.path"))
+    if cache is not None:
+        store_frozen(cache, origin["sha256"], shared)
+        shared = {}
+    names = next(iter(learned.values()))
+    stacked = {f"trials.{name}": torch.stack([weights[name] for weights in learned.values()]) for name in names}
+    write_tensors(folder / WEIGHTS, shared | stacked)
+    preprocess = {"_target_": graft.public_name(type(plan.preprocess)), **plan.preprocess.settings}
+    model = {
+        "graft": graft.__version__,
+        "backbone": {**config["backbone"], "preprocess": preprocess},
+        "head": {**config["head"], "num_classes": len(plan.data.small_classes)},
+        "frozen_stages": plan.phases[-1].phase.frozen_stages,
+        "frozen": origin,
+        "classes": plan.data.class_names,
+        "image": list(plan.data.images.shape),
+        "reading": reading_of(plan.data.images),
+        "seeds": list(learned),
+        "kept": "all" if config["keep_weights"] == "all" else best_by(content["trials"]),
+        "precision": str(config["trainer"].get("precision", "32-true")),
+        "test_views": plan.augment.test_views or 1 if plan.augment else 1,
+    }
+    write_text(folder / MODEL, OmegaConf.to_yaml(OmegaConf.create(model)))
