@@ -103,6 +103,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "source": self.source,
             "trials": 1,
             "seed": self.random_state,
+            "test_curve": False,
             "keep_weights": "whole",  # the folder is removed after the fit
             "cache": folder / "cache",
         }

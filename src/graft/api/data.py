@@ -16,7 +16,7 @@ from graft.api.pixels import PLAIN_MODES, as_bytes
 from graft.api.words import as_words
 from graft.data.load import ARRAYS
 from graft.errors import GraftError
-from graft.files import fingerprint, write_bytes, write_tensors
+from graft.files import fingerprint, read_tensors, write_bytes, write_tensors
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # that a PNG file keeps as they are
 
@@ -138,7 +138,7 @@ def store_arrays(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, nam
         "test": torch.cat([torch.full([len(labels)], part == "test") for part, _, labels in labeled]),
     }
     folder = cache / f"{name or 'arrays'}-{fingerprint(tensors, classes)[:16]}"
-    if not (folder / ARRAYS).exists():
+    if read_tensors(folder / ARRAYS) is None:  # missing, or damaged
         write_tensors(folder / ARRAYS, tensors, {"classes": json.dumps(classes)})
     return folder
 

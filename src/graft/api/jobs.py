@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from graft.api.answer import Answer, answer_of
 from graft.api.data import Data
@@ -100,7 +101,7 @@ def start(words: list[str], sweep: bool, folder: str | Path | None = None, verbo
     """Run one job or a sweep, and return its answer; its arguments are those of `run`."""
     if folder is not None:
         words = [*words, *as_words({"hydra.sweep.dir" if sweep else "hydra.run.dir": Path(folder)})]
-    with session(words, verbose) as hydra:
+    with session(words, verbose) as hydra, isolate_rng():
         _forget_folders()
         written = _run_sweep(hydra, words) if sweep else _run_job(hydra, words)
     answer = answer_of([written])
@@ -155,6 +156,5 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
 
 def _compose(hydra: Any, words: list[str], mode: RunMode) -> DictConfig:
     """Compose a configuration as the command line does, but for logging."""
-    config = hydra.compose_config("train", words, run_mode=mode, with_log_configuration=False)
-    config.hydra.mode = mode
-    return config
+    words = [*words, f"hydra.mode={mode.name}"]  # as Hydra itself adds it: jobs of a sweep are composed from it
+    return hydra.compose_config("train", words, run_mode=mode, with_log_configuration=False)

@@ -160,4 +160,4 @@ def _in_graft_s_words() -> Iterator[None]:
         words = explain(error) or known_reason(error)
         if words is None:
             raise
-        raise GraftError(words) from error
+        raise GraftError(words) from None
