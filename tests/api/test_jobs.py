@@ -91,6 +91,7 @@ def test_a_folder_of_one_s_own(here: Path):
     assert not list((here / "outputs").glob("[!c]*"))  # only the cache
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_a_warning_and_the_others_are_ranked():
     with pytest.warns(UserWarning, match=r"small_per_class=900: .*at most"):
         answer = graft.run({**QUICK, "dataset.small_per_class": [5, 900]}, name="short")
@@ -114,6 +115,7 @@ def test_mistakes_are_the_command_line_s_messages(overrides: dict[str, object], 
         graft.run(overrides)
 
 
+@pytest.mark.slow
 def test_another_configuration_s_result_stays():
     graft.run(QUICK, name="job")
     with pytest.raises(GraftError, match=r"has the result of another configuration \(head.dropout, dropout differ\)"):

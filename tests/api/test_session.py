@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -50,8 +51,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_program_is_as_it_was_after_a_job_a_sweep_and_a_mistake(capfd: pytest.CaptureFixture[str]):
-    import graft.api.jobs  # imports are not undone
-    import graft.run.job  # noqa: F401
+    importlib.import_module("graft.api.jobs"), importlib.import_module("graft.run.job")  # imports are not undone
 
     before = state()
     one = graft.run(QUICK, name="one")
@@ -82,6 +82,7 @@ def test_inside_a_program_that_uses_hydra_itself(here: Path):
     HydraConfig.instance().cfg = None
 
 
+@pytest.mark.slow
 def test_in_a_running_event_loop_and_in_a_thread():
     async def notebook() -> int:
         return len(graft.run(QUICK, name="loop").jobs)

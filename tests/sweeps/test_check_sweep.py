@@ -15,7 +15,6 @@ from graft.config.build import to_plain
 from graft.config.identity import without_hydra
 from graft.errors import ConfigError, GraftError, OtherResult
 from graft.run.make_plan import planned_images
-from graft.sweeps import check_sweep as module
 from graft.sweeps.check_sweep import check_sweep, check_writable
 
 Sweep = Callable[..., list[DictConfig]]

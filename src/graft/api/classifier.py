@@ -43,7 +43,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         >>> from sklearn.datasets import load_digits
         >>> import graft
         >>> images, labels = load_digits(return_X_y=True)  # rows of 64 values from 0 to 16
-        >>> classifier = graft.TransferClassifier("cnn", "plain", "scratch", overrides={"epochs": 3, "dataset.size": 28})
+        >>> settings = {"epochs": 3, "dataset.size": 28}
+        >>> classifier = graft.TransferClassifier("cnn", "plain", "scratch", overrides=settings)
         >>> classifier.fit(images[:300] / 16, labels[:300]).predict_proba(images[300:305] / 16).shape
         (5, 10)
     """
@@ -64,7 +65,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.overrides = overrides
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Train on images.
 
         Args:
@@ -92,8 +93,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             root = store_arrays(parts, Path(folder))
             most = int(np.bincount(numbers).max())
             data = Data("arrays", {"root": root, "small_per_class": most, "short": "use"})
+            words = [*data.words(), *self._words(Path(folder))]
             with quiet_libraries({"graft": logging.ERROR}):  # that a class has fewer images than the largest
-                self.model_ = start([*data.words(), *self._words(Path(folder))], False, Path(folder) / "job").best.model()
+                self.model_ = start(words, False, Path(folder) / "job").best.model()
         return self
 
     def _words(self, folder: Path) -> list[str]:
@@ -109,7 +111,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         }
         return as_words(settings) + as_words(self.overrides or ())
 
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return each class's probability for images, (images, classes), which sum to 1; `X` as for `fit`."""
         check_is_fitted(self)
         values = self._checked(X)
@@ -122,11 +124,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         by_class = found[:, np.argsort([int(name) for name in self.model_.classes])]
         return by_class / by_class.sum(1, keepdims=True)
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image, (images,); `X` as for `fit`."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def _checked(self, X: Any) -> np.ndarray:  # noqa: N803
+    def _checked(self, X: Any) -> np.ndarray:
         """Return images as a numeric array of two dimensions or more."""
         given = X if hasattr(X, "__array__") and not hasattr(X, "detach") else None
         if given is None and isinstance(X, list | tuple) and len(X) and not hasattr(X[0], "mode"):

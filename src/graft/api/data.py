@@ -1,5 +1,6 @@
 """Data sets for Python: a folder of images, or arrays, which become a configuration like any other."""
 
+import hashlib
 import io
 import json
 import os
@@ -55,7 +56,7 @@ def image_folder(folder: str | Path, **settings: Any) -> Data:
 
 
 def arrays(
-    X: Any,  # noqa: N803  scikit-learn's name
+    X: Any,
     y: Any,
     classes: Sequence[str] | None = None,
     name: str | None = None,
@@ -152,7 +153,7 @@ def _store_pictures(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, 
                 raise GraftError(f"the class {label!r} cannot be the name of a folder; try another name")
             above = f"{part}/" if len(labeled) > 1 else ""
             files[f"{above}{label}/{number:06}.png"] = _png(image)
-    content = [(path, fingerprint(torch.frombuffer(bytearray(each), dtype=torch.uint8))) for path, each in files.items()]
+    content = [(path, hashlib.sha256(each).hexdigest()) for path, each in files.items()]
     folder = cache / f"{name or 'pictures'}-{fingerprint(content)[:16]}"
     for path, each in files.items():
         if not (folder / path).exists():

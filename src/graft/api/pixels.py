@@ -112,9 +112,9 @@ def is_unit(values: np.ndarray) -> bool:
     if values.dtype == bool:
         return True
     low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "f" and 0 <= low and high <= 1 and len(np.unique(values)) > 2:
+    if values.dtype.kind == "f" and low >= 0 and high <= 1 and len(np.unique(values)) > 2:
         return True
-    if 0 <= low and LEAST_BRIGHT <= high <= 255:
+    if low >= 0 and LEAST_BRIGHT <= high <= 255:
         return False
     raise GraftError(
         f"what is white is unclear: pixels must be bytes, or floats from 0 to 1 or from 0 to 255, got {values.dtype} "

@@ -70,15 +70,14 @@ def _warn(message: str) -> None:
 
 def _restore_hydra() -> Any:
     """Clear Hydra's state, which is that of the program if it uses Hydra itself; return what puts it back."""
-    hydra, config, runtime, version = (each.instance() for each in (GlobalHydra, HydraConfig, JobRuntime, VersionBase))
-    before = hydra.hydra, config.cfg, runtime.conf.copy(), version.version_base
-    hydra.clear()
+    config, runtime, version = HydraConfig.instance(), JobRuntime(), VersionBase.instance()
+    before = GlobalHydra.instance().hydra, config.cfg, runtime.conf.copy(), version.version_base
+    GlobalHydra.instance().clear()
     config.cfg = None
 
     def restore() -> None:
-        hydra_now = GlobalHydra.instance()  # Hydra's own context managers replace the instance
-        hydra_now.hydra, config.cfg, runtime.conf = before[:3]
-        version.version_base = before[3]
+        hydra = GlobalHydra.instance()  # Hydra's own context managers replace the instance
+        hydra.hydra, config.cfg, runtime.conf, version.version_base = before
 
     return restore
 

@@ -127,10 +127,9 @@ def typed_as(words: Sequence[str]) -> Iterator[None]:
 
 
 def _typed() -> list[str]:
-    words = _given.get()
-    return [
-        word for word in (sys.argv[1:] if words is None else words) if word.startswith("~") or ("=" in word and not word.startswith(("-", "hydra")))
-    ]
+    given = _given.get()
+    words = sys.argv[1:] if given is None else given
+    return [word for word in words if word.startswith("~") or ("=" in word and not word.startswith(("-", "hydra")))]
 
 
 def _on_rank_0(value: Any, elsewhere: Any) -> Any:

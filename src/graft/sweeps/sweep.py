@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
-from graft.errors import GraftError, OtherResult
+from graft.errors import OtherResult
 from graft.job_folder import FAILURE
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
 
