@@ -8,13 +8,16 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
     *("ground", "config", "reading", "data", "model", "training"),
-    *("inference", "statistics", "results", "report", "run", "sweeps"),
+    *("inference", "statistics", "results", "report", "run", "sweeps", "api"),
 )
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 
 
 def imports(source: Path) -> dict[str, set[str]]:
-    """Return the modules of graft that each module of graft imports, anywhere in it, for types too."""
+    """Return the modules of graft that each module of graft imports, anywhere in it, for types too.
+
+    Not the package itself: it imports the names of the Python interface when they are used.
+    """
     modules = {
         ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
         for path in (source / "graft").rglob("*.py")
@@ -34,7 +37,7 @@ def imports(source: Path) -> dict[str, set[str]]:
                 module = imported if imported in modules else imported.rpartition(".")[0]
                 if module in modules and module != name:
                     found[name].add(module)
-    return found
+    return found | {"graft": set()}
 
 
 def room(module: str) -> str:

@@ -28,6 +28,7 @@ BELOW = {
     "report": {"ground", "statistics", "results"},
     "run": {"ground", "config", "data", "model", "training", "inference", "statistics", "results", "report"},
     "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
+    "api": {"ground", "config", "reading", "data", "training", "inference", "results", "report", "run", "sweeps"},
 }
 
 
@@ -157,6 +158,17 @@ def test_modules_before_the_check_import_no_torch():
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_the_package_is_imported_at_once_and_leads_to_all_names_of_its_interface():
+    script = "import sys, graft; print(*({'torch', 'pandas', 'hydra', 'omegaconf'} & sys.modules.keys()), dir(graft))"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.startswith("['")
+    assert all(f"'{name}'" in done.stdout for name in graft.__all__)
+    assert {*graft.NAMES, "run"} == set(graft.__all__)
+    for name in graft.__all__:
+        assert callable(getattr(graft, name))
+
+
 def test_reports_need_no_torch(tmp_path: Path):
     script = "import sys, graft.report.show; print('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -241,9 +253,9 @@ def test_no_private_attribute_of_another_object_is_read():
         assert private <= PUBLIC, f"{path} reads {private}"
 
 
-def test_only_config_run_and_sweeps_read_a_configuration():
+def test_only_config_run_sweeps_and_api_read_a_configuration():
     for name in imports(SOURCE):
-        if room(name) not in ("config", "run", "sweeps"):
+        if room(name) not in ("config", "run", "sweeps", "api"):
             path = SOURCE / name.replace(".", "/")
             text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
             assert "DictConfig" not in text, name

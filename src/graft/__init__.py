@@ -2,7 +2,18 @@
 
 import importlib
 from collections.abc import Callable
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graft.api.answer import Answer, JobResult, read
+    from graft.api.classifier import TransferClassifier
+    from graft.api.data import Data, arrays, image_folder
+    from graft.api.jobs import compare, run
+    from graft.api.model import Model
+    from graft.data.datamodule import SmallDataModule
+    from graft.errors import GraftError
+    from graft.training.transfer import TransferModule
+    from graft.training.tune import Freeze
 
 __version__ = "0.1.0"
 
@@ -25,9 +36,53 @@ ROOMS = {
 }
 
 
-def __getattr__(name: str) -> ModuleType:
+# The module of each name of the Python interface, which is imported when the name is first used. `graft.run` is the
+# room of that name, too, and src/graft/run/__init__.py makes it callable.
+NAMES = {
+    "Answer": "graft.api.answer",
+    "Data": "graft.api.data",
+    "Freeze": "graft.training.tune",
+    "GraftError": "graft.errors",
+    "JobResult": "graft.api.answer",
+    "Model": "graft.api.model",
+    "SmallDataModule": "graft.data.datamodule",
+    "TransferClassifier": "graft.api.classifier",
+    "TransferModule": "graft.training.transfer",
+    "arrays": "graft.api.data",
+    "compare": "graft.api.jobs",
+    "image_folder": "graft.api.data",
+    "read": "graft.api.answer",
+}
+
+__all__ = [
+    "Answer",
+    "Data",
+    "Freeze",
+    "GraftError",
+    "JobResult",
+    "Model",
+    "SmallDataModule",
+    "TransferClassifier",
+    "TransferModule",
+    "arrays",
+    "compare",
+    "image_folder",
+    "read",
+    "run",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *NAMES, *ROOMS, "run"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in NAMES:
+        return getattr(importlib.import_module(NAMES[name]), name)
     if name in ROOMS:
         return importlib.import_module(f"graft.{ROOMS[name]}.{name}")
+    if name == "run":
+        return importlib.import_module("graft.run")
     raise AttributeError(f"module 'graft' has no attribute {name!r}")
 
 

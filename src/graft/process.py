@@ -7,7 +7,10 @@ import functools
 import gc
 import os
 import platform
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 INTENDED = (  # warnings about intended behavior
     ".*in eval mode at the start",  # frozen stages are in evaluation mode
@@ -19,6 +22,8 @@ INTENDED = (  # warnings about intended behavior
 
 _hide_bars = False  # in all jobs of this process
 _hide_job_bars = False  # in the job that runs now
+_quiet = False  # whether summaries and tables are printed
+_tell: Callable[[str], object] | None = None  # takes messages; None: they go to the error output
 
 
 def environment_rank() -> int:
@@ -44,6 +49,31 @@ def hide_job_bars(hide: bool) -> None:
 def hidden_bars() -> bool | None:
     """Return tqdm's `disable`: True if bars are turned off; otherwise None, which shows bars on terminals only."""
     return True if _hide_bars or _hide_job_bars else None
+
+
+@contextmanager
+def inside_a_program(tell: Callable[[str], object], quiet: bool) -> Iterator[None]:
+    """Let Graft run inside another program: messages go to `tell`, and tables and bars are shown unless it is quiet."""
+    global _hide_bars, _quiet, _tell
+    before = _hide_bars, _quiet, _tell
+    _hide_bars, _quiet, _tell = quiet or _hide_bars, quiet, tell
+    try:
+        yield
+    finally:
+        _hide_bars, _quiet, _tell = before
+
+
+def is_quiet() -> bool:
+    """Return whether summaries and tables are left out."""
+    return _quiet
+
+
+def tell(message: str) -> None:
+    """Tell the user something before logging is set up: on the error output, or as the program around Graft does."""
+    if _tell is None:
+        print(message, file=sys.stderr)
+    else:
+        _tell(message)
 
 
 @functools.cache

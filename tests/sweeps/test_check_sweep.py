@@ -15,7 +15,6 @@ from graft.config.build import to_plain
 from graft.config.identity import without_hydra
 from graft.errors import ConfigError, GraftError, OtherResult
 from graft.run.make_plan import planned_images
-from graft.sweeps import check_sweep as module
 from graft.sweeps.check_sweep import check_sweep, check_writable
 
 Sweep = Callable[..., list[DictConfig]]
@@ -25,7 +24,6 @@ Sweep = Callable[..., list[DictConfig]]
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Check a sweep as train.py -m does, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    module._warn.cache_clear()
 
     def sweep(*words: str) -> list[DictConfig]:
         monkeypatch.setattr("sys.argv", ["train.py", "-m", *words])

@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from graft.config.build import to_plain
-from graft.errors import GraftError
+from graft.errors import GraftError, OtherResult
 from graft.job_folder import ROUND, SEARCH
 from graft.sweeps.space import Range
 from graft.sweeps.study import Study, outcome, search
@@ -190,12 +190,11 @@ def test_optuna_learns_which_jobs_were_pruned_or_failed(hydra: None, tmp_path: P
     assert run(tmp_path / "f", "sweep.jobs=1", job=lambda folder: None)[1] == ["FAIL"]
 
 
-def test_another_result_is_refused(hydra: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_another_result_is_refused(hydra: None, tmp_path: Path):
     def other(folder: Path) -> None:
         (folder / "result.json").write_text('{"config": {"epochs": 4}, "trials": [{"val_accuracy": 1}]}')
 
     run(tmp_path / "s", "sweep.jobs=1", job=other)
     (tmp_path / "s" / "study.db").unlink()
-    with pytest.raises(SystemExit):
+    with pytest.raises(OtherResult, match="has the result of another configuration"):
         run(tmp_path / "s", "sweep.jobs=1", job=other)
-    assert "has the result of another configuration" in capsys.readouterr().err

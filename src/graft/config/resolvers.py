@@ -7,7 +7,9 @@ import functools
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +20,9 @@ from graft.config.help import help_keys
 from graft.process import environment_rank
 
 MAX_BYTES = 255  # of a file's name; letters outside ASCII have two to four
+
+# What a Python program gives instead of a command line; None: this process has one.
+_given: ContextVar[Sequence[str] | None] = ContextVar("given", default=None)
 
 
 def register() -> None:
@@ -116,10 +121,20 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+@contextmanager
+def typed_as(words: Sequence[str]) -> Iterator[None]:
+    """Name folders after these words, as if they had been typed, instead of after this process's command line."""
+    token = _given.set(words)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 def _typed() -> list[str]:
-    return [
-        word for word in sys.argv[1:] if word.startswith("~") or ("=" in word and not word.startswith(("-", "hydra")))
-    ]
+    given = _given.get()
+    words = sys.argv[1:] if given is None else given
+    return [word for word in words if word.startswith("~") or ("=" in word and not word.startswith(("-", "hydra")))]
 
 
 def _on_rank_0(value: Any, elsewhere: Any) -> Any:

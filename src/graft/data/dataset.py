@@ -208,3 +208,10 @@ class ImageFolder(Dataset):
 
     def load(self, where: Where) -> Images:
         return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading, where.cache)
+
+
+class Arrays(Dataset):
+    """Images in the file `images.safetensors` under `root`, which `graft.arrays` writes."""
+
+    def load(self, where: Where) -> Images:
+        return load.arrays(str(where.root))

@@ -2,21 +2,25 @@
 
 import functools
 import importlib.util
+import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas
 import torch
+from safetensors import SafetensorError, safe_open
 from torchvision import datasets
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
+from graft.files import read_tensors
 from graft.reading.class_folders import list_folder
 from graft.reading.decode import Reading
 from graft.reading.remarks import remark
 
 DIGITS = tuple("0123456789")
+ARRAYS = "images.safetensors"  # the file of dataset=arrays
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,27 @@ def _no_images(name: str, root: str, download: bool, reason: str) -> GraftError:
         f"no {name} under dataset.root={root}, {tried} ({reason}); "
         f"try dataset.root=DIR with torchvision's {name} in it, or dataset=mnist5k, which needs no download"
     )
+
+
+@functools.lru_cache(maxsize=2)
+def arrays(root: str) -> Images:
+    """Return the images that `graft.arrays` has stored under `root`.
+
+    Raises:
+        GraftError: there are none, or the file is damaged.
+    """
+    path = Path(root) / ARRAYS
+    try:
+        with safe_open(path, "pt") as file:
+            classes = json.loads(file.metadata()["classes"])
+        tensors = read_tensors(path)
+        assert tensors is not None
+        pixels, labels, test = (tensors[name] for name in ("pixels", "labels", "test"))
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError, AssertionError):
+        raise GraftError(
+            f"dataset.root={root} has no {ARRAYS}, or a damaged one; try graft.arrays(X, y) again, which stores it"
+        ) from None
+    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,6 +1,7 @@
 """Reports: the comparison of several jobs as sentences, tables and pictures."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -75,40 +76,66 @@ def show_jobs(
     Raises:
         GraftError: a folder is missing, has no results, or no job matches a required baseline.
     """
-    records, console = read_records(folders), terminal()
-    for name, reason in records.damaged.items():
-        console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
+    report = compare_jobs(folders, baseline, required, margin)
+    show_report(report, output)
+    return report.records.failed
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a comparison of jobs comes to.
+
+    Attributes:
+        records: all jobs that were found.
+        board: the finished ones, ranked.
+        effects: of the keys in which they differ.
+        sentences: the answer in words; none if the jobs are not ranked.
+    """
+
+    records: Records
+    board: Leaderboard
+    effects: Effects
+    sentences: list[str]
+
+
+def compare_jobs(
+    folders: Sequence[Path], baseline: str | None = None, required: bool = True, margin: float | None = None
+) -> Report:
+    """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
+    records = read_records(folders)
     if not records.finished and not records.failed:
         where = ", ".join(str(folder) for folder in folders)
         raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
     asked = baseline or common_baseline([record.config for record in records.finished])
     points = common_margin([record.config for record in records.finished]) if margin is None else margin
     board = rank_jobs(records.finished, asked, required=required and baseline is not None, margin=points / 100)
-    for picture in PICTURES:
-        (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
-    if board.records:
-        _show_board(board, records, output, console)
-    _print_unfinished(records, console)
-    console.print(f"written to {output}", soft_wrap=True)
-    return records.failed
-
-
-def _show_board(board: Leaderboard, records: Records, output: Path, console: Console) -> None:
-    """Print, draw and write the comparison of finished jobs."""
     ranked, metric = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(metric) for job in ranked], [job.spread(metric) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
-    sentences = _sentences(board, effects)
-    _print_table(board, console)
-    _draw(board, effects, output)
-    for sentence in sentences:
-        console.print(sentence, soft_wrap=True)
-    missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
-    missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
-    _write(board, effects, sentences + missing, output)
+    return Report(records, board, effects, _sentences(board, effects))
 
 
-def _print_table(board: Leaderboard, console: Console) -> None:
+def show_report(report: Report, output: Path) -> None:
+    """Print a report, and write its tables and pictures into a folder."""
+    records, board, console = report.records, report.board, terminal()
+    for name, reason in records.damaged.items():
+        console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
+    for picture in PICTURES:
+        (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
+    if board.records:
+        print_table(board, console)
+        draw(report, output)
+        for sentence in report.sentences:
+            console.print(sentence, soft_wrap=True)
+        missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
+        missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
+        _write(board, report.effects, report.sentences + missing, output)
+    _print_unfinished(records, console)
+    console.print(f"written to {output}", soft_wrap=True)
+
+
+def print_table(board: Leaderboard, console: Console) -> None:
+    """Print the ranked jobs."""
     console.print(f"Accuracies in percent, {board.order}", soft_wrap=True)
     lines = [cells(row, short=True) for row in table_rows(board.table)]
     table = Table()
@@ -155,8 +182,9 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     return sentences
 
 
-def _draw(board: Leaderboard, effects: Effects, output: Path) -> None:
-    """Draw all pictures that the jobs allow."""
+def draw(report: Report, output: Path) -> None:
+    """Draw all pictures that the jobs allow, into a folder."""
+    board, effects = report.board, report.effects
     draw_ranges(output / "leaderboard.png", board.compared_accuracies(), board.order, board.metric_name)
     _draw_curves(board, output)
     if board.comparison is None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graft.job_folder import HISTORY
+from graft.process import is_quiet
 from graft.report.leaderboard import verdict
 from graft.report.plot import draw_curves
 from graft.report.sentences import count_trials, percent, span
@@ -88,6 +89,7 @@ def history(folder: Path, name: str) -> pandas.DataFrame | None:
 
 
 def terminal() -> Console:
-    """Return the terminal, or 120 columns where there is none."""
+    """Return the terminal, or 120 columns where there is none; one that prints nothing in a quiet process."""
     # No markup: a job's name may contain brackets or colons, dataset.small=[cat,dog].
-    return Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    return Console(width=width, markup=False, emoji=False, highlight=False, quiet=is_quiet())

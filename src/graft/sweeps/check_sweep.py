@@ -3,12 +3,10 @@
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
 
-import functools
 import importlib.util
 import os
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -21,6 +19,7 @@ from graft.config.identity import check_existing_result, choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
+from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
 from graft.sweeps.distinct import distinct_jobs
@@ -59,8 +58,10 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
     distinct = distinct_jobs(jobs, configs, folder)
-    for job, cfg in zip(jobs, configs, strict=True):
-        _check_folder(cfg, job.hydra.overrides.task, folder / job.hydra.sweep.subdir)
+    typed = [list(job.hydra.overrides.task) for job in jobs]
+    _tell_unused(zip(configs, typed, strict=True))
+    for job, cfg, words in zip(jobs, configs, typed, strict=True):
+        _check_folder(cfg, words, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
     check_writable(folder, *{Path(job.cache) for job in jobs})
     return distinct
@@ -144,6 +145,23 @@ def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
         raise unknown_baseline(baseline, swept_settings(composed))
 
 
+def check_run(config: DictConfig) -> None:
+    """Check a job that runs alone, and make the folders that it writes into.
+
+    Raises:
+        GraftError: it cannot run, or not there.
+    """
+    if config.sweep is not None:
+        option = config.hydra.runtime.choices.get("sweep")
+        raise GraftError(f"sweep={option} needs -m; try python src/train.py -m sweep={option}")
+    folder = Path(config.hydra.run.dir)
+    if (folder / "multirun.yaml").exists():
+        raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
+    check_job(config, folder)
+    _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
+    check_writable(folder, Path(config.cache))
+
+
 def check_job(config: DictConfig, folder: Path) -> None:
     """Refuse a configuration that cannot run, or that would overwrite another one's result.
 
@@ -155,16 +173,24 @@ def check_job(config: DictConfig, folder: Path) -> None:
     _check_folder(cfg, config.hydra.overrides.task, folder)
 
 
+def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
+    """Warn, once each, of overrides without effect on a configuration."""
+    without_effect: dict[str, None] = {}
+    for cfg, overrides in typed:
+        by_key = {override.partition("=")[0]: override for override in overrides}
+        without_effect |= dict.fromkeys(by_key[key] for key in unused(cfg, list(by_key)))
+    for override in without_effect:
+        tell(f"{override} has no effect: none of the chosen options uses it")
+
+
 def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
-    """Warn of typed keys without effect, and refuse to overwrite another configuration's result.
+    """Refuse to overwrite another configuration's result.
 
     Raises:
         GraftError: names the keys in which the results differ.
     """
-    typed = {override.partition("=")[0]: override for override in overrides}
-    for knob in unused(cfg, list(typed)):
-        _warn(f"{typed[knob]} has no effect: none of the chosen options uses it")
-    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), {key.lstrip("+~") for key in typed})
+    typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), typed)
 
 
 def _images(cfg: DictConfig) -> str:
@@ -172,11 +198,6 @@ def _images(cfg: DictConfig) -> str:
     from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
 
     return planned_images(cfg).fingerprint
-
-
-@functools.cache  # once, not for each job of a sweep
-def _warn(message: str) -> None:
-    print(message, file=sys.stderr)
 
 
 def check_writable(*folders: Path) -> None:

@@ -1,6 +1,5 @@
 """The jobs of a grid that repeat a configuration, however it was typed: it runs once."""
 
-import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from graft.config.build import to_plain
 from graft.config.one_form import as_text
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, RESULT
+from graft.process import tell
 
 MAX_NAMED = 3  # jobs that a message names one by one
 
@@ -41,7 +41,7 @@ def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], fol
     if left_out:
         more = f", and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
         repeat = f"{len(left_out)} of {len(jobs)} jobs {'repeats' if len(left_out) == 1 else 'repeat'} a configuration"
-        print(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}", file=sys.stderr)
+        tell(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}")
     return [job for kept, _ in parts for job in kept]
 
 

@@ -132,6 +132,12 @@ def keep_composed(jobs: Iterable[DictConfig]) -> None:
     _composed.update({tuple(job.hydra.overrides.task): job for job in jobs})
 
 
+def forget_jobs() -> None:
+    """Forget what `launch_only` and `keep_composed` got, in a process that lives on."""
+    _distinct.clear()
+    _composed.clear()
+
+
 def with_composed(context: HydraContext) -> HydraContext:
     """Return a context for Hydra's basic launcher, whose jobs are those that `keep_composed` got."""
     return HydraContext(ComposedJobs(context.config_loader), context.callbacks)  # type: ignore[arg-type]

@@ -86,6 +86,22 @@ def lock_sweep_folder(folder: Path) -> None:
         raise GraftError(f"another process is running the sweep in {folder}; wait for its end, or try another name=")
 
 
+@contextmanager
+def locked_sweep_folder(folder: Path) -> Iterator[None]:
+    """Lock a sweep's folder for a block of code, in a process that lives on.
+
+    Raises:
+        GraftError: another process, or thread, has locked it.
+    """
+    lock_sweep_folder(folder)
+    lock = _locks[-1]
+    try:
+        yield
+    finally:
+        _locks.remove(lock)
+        lock.release()
+
+
 def _lock(path: Path) -> bool:
     """Lock a file until this process ends; return False if another process has locked it."""
     from filelock import FileLock, Timeout

@@ -22,8 +22,6 @@ from optuna.trial import TrialState
 from graft.config.build import to_plain
 from graft.config.identity import NOT_COMPARED, result_config, without_hydra
 from graft.config.one_form import as_text
-from graft.config.refusals import explain
-from graft.ending import stop_on_error
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import FAILURE, PRUNED, RESULT, SEARCH, read_result
@@ -48,19 +46,21 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
 
     Returns:
         The launcher's returns.
+
+    Raises:
+        GraftError: its space cannot be read, or a folder has another configuration's result.
     """
     folder = Path(config.hydra.sweep.dir).absolute()
-    with stop_on_error(explain):
-        space, shared = read_space(config)
-        study = Study(config.sweep, space, folder, _compared(config))
-        OmegaConf.save(config, folder / "multirun.yaml")
-        returns: list[JobReturn] = []
-        while batch := study.batch():
-            overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
-            best = study.best() if config.trials == "auto" else None
-            best_overrides = None if best is None else job_overrides(best, shared)
-            returns += _run_batch(study, config, overrides, launcher, best_overrides)
-        return returns
+    space, shared = read_space(config)
+    study = Study(config.sweep, space, folder, _compared(config))
+    OmegaConf.save(config, folder / "multirun.yaml")
+    returns: list[JobReturn] = []
+    while batch := study.batch():
+        overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
+        best = study.best() if config.trials == "auto" else None
+        best_overrides = None if best is None else job_overrides(best, shared)
+        returns += _run_batch(study, config, overrides, launcher, best_overrides)
+    return returns
 
 
 def _run_batch(

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.config.refusals import explain
 from graft.ending import end_on_signals, known_reason, reason, stop_on_error
-from graft.errors import GraftError, OtherResult
+from graft.errors import OtherResult
 from graft.job_folder import FAILURE
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
 
@@ -33,18 +33,11 @@ class SweepCallback(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        from graft.sweeps.check_sweep import check_job, check_writable  # a mistyped key must answer without it
+        from graft.sweeps.check_sweep import check_run  # a mistyped key must answer without it
 
         with stop_on_error(explain):
             end_on_signals(lambda: None)
-            if config.sweep is not None:
-                option = config.hydra.runtime.choices.get("sweep")
-                raise GraftError(f"sweep={option} needs -m; try python src/train.py -m sweep={option}")
-            folder = Path(config.hydra.run.dir)
-            if (folder / "multirun.yaml").exists():
-                raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
-            check_job(config, folder)
-            check_writable(folder, Path(config.cache))
+            check_run(config)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from graft.sweeps.check_sweep import check_sweep

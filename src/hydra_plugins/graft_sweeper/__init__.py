@@ -49,8 +49,11 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from graft.config.refusals import explain
+        from graft.ending import stop_on_error
         from graft.sweeps.study import search
 
         assert self.config is not None
         assert self.launcher is not None
-        return search(self.config, self.launcher)
+        with stop_on_error(explain):
+            return search(self.config, self.launcher)

@@ -1,0 +1,197 @@
+"""The answer of a sweep, or of one job, as Python objects."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas
+from rich.console import Console
+
+from graft.api.html import page
+from graft.errors import GraftError
+from graft.job_folder import HISTORY
+from graft.report.show import Report, compare_jobs, print_table
+from graft.results.job_files import read_history
+from graft.results.records import Record
+from graft.sweeps.rounds import read_ended
+
+if TYPE_CHECKING:
+    from graft.api.model import Model
+
+
+def read(*folders: str | Path) -> "Answer":
+    """Return the answer of all finished jobs below some folders; nothing is run or written.
+
+    Args:
+        folders: of jobs, of sweeps, or of several of them.
+
+    Raises:
+        GraftError: a folder is missing, or has no finished job.
+    """
+    if not folders:
+        raise GraftError('read() needs a folder; try graft.read("outputs")')
+    return answer_of([Path(folder) for folder in folders])
+
+
+def answer_of(folders: Sequence[Path]) -> "Answer":
+    """Return the answer of all jobs below some folders.
+
+    Raises:
+        GraftError: no job finished.
+    """
+    report = compare_jobs(folders, required=False)
+    if not report.board.records:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in report.records.failed.items())
+        raise GraftError(f"no job finished: {reasons}")
+    ended = read_ended(folders[0]) if len(folders) == 1 else None
+    return Answer(report, [] if ended is None else [ended])
+
+
+class JobResult:
+    """One finished job.
+
+    Args:
+        record: what its files say.
+        metric: by which jobs are ranked: `accuracy`, or `val_accuracy`.
+
+    Attributes:
+        folder: its folder.
+        name: its folder's name, relative to what was read.
+        label: its values of the swept keys, in words.
+    """
+
+    def __init__(self, record: Record, metric: str = "accuracy"):
+        self._record, self._metric = record, metric
+        self.folder: Path = record.folder
+        self.name: str = record.name
+        self.label: str = record.label
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The content of its `result.json`."""
+        return self._record.result
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its configuration."""
+        return self._record.config
+
+    @property
+    def accuracy(self) -> float:
+        """Mean of its trials on the test images, in [0, 1]."""
+        return self._record.spread().mean
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of its accuracy; None for a single trial of few images."""
+        return self._record.spread().interval
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Numbers of parameters: total, trainable and frozen."""
+        return self.result.get("parameters") or {}
+
+    def trials(self) -> pandas.DataFrame:
+        """Return a row for each trial, with what `result.json` says of it."""
+        return pandas.DataFrame(self.result["trials"])
+
+    def history(self) -> pandas.DataFrame:
+        """Return its curves: a row for each trial, epoch, split and metric.
+
+        Raises:
+            GraftError: they cannot be read.
+        """
+        path = self.folder / HISTORY
+        try:
+            return read_history(path)
+        except (OSError, ValueError) as error:
+            raise GraftError(f"{path} cannot be read ({error}); run the job again with resume=false") from None
+
+    def model(self, modules: Sequence[str] = ()) -> "Model":
+        """Return its trained model: the best trial, or with `keep_weights=all` all of them.
+
+        Args:
+            modules: packages of your own whose networks may be built.
+
+        Raises:
+            GraftError: it has no weights, or they are damaged.
+        """
+        from graft.api.model import Model
+        from graft.inference.load import load  # imports torch
+
+        return Model(load(self.folder, modules))
+
+    def __repr__(self) -> str:
+        return f"JobResult({self.label!r}, accuracy={self.accuracy:.4f}, folder={str(self.folder)!r})"
+
+
+class Answer:
+    """A comparison of finished jobs. In a notebook it is shown as a table, sentences and pictures.
+
+    Args:
+        report: the comparison.
+        more: further sentences.
+    """
+
+    def __init__(self, report: Report, more: Sequence[str] = ()):
+        self._report, self._more = report, list(more)
+        self._html = ""
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """A row for each job, as `leaderboard.csv` has it: the best first, accuracies in [0, 1]."""
+        return self._report.board.table.drop(columns="label")
+
+    @property
+    def jobs(self) -> list[JobResult]:
+        """The finished jobs, the best first; sorted by name if they cannot be ranked."""
+        return [JobResult(record, self._report.board.metric) for record in self._report.board.records]
+
+    @property
+    def best(self) -> JobResult:
+        """The best job.
+
+        Raises:
+            GraftError: the jobs cannot be ranked.
+        """
+        if self._report.board.comparison is None:
+            raise GraftError(f"there is no best job, because they are {self._report.board.order}; try .jobs")
+        return self.jobs[0]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The answer in words; of jobs that cannot be ranked, why."""
+        board = self._report.board
+        unranked = [f"{board.order[0].upper()}{board.order[1:]}."] if board.comparison is None else []
+        return [*self._report.sentences, *unranked, *self._more]
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why jobs and trials failed, or files could not be read, by name."""
+        return self._report.records.failed | self._report.records.damaged
+
+    def trials(self) -> pandas.DataFrame:
+        """Return a row for each job and trial."""
+        return self._each(JobResult.trials)
+
+    def history(self) -> pandas.DataFrame:
+        """Return all curves: a row for each job, trial, epoch, split and metric."""
+        return self._each(JobResult.history)
+
+    def _each(self, table: Callable[[JobResult], pandas.DataFrame]) -> pandas.DataFrame:
+        parts = []
+        for job in self.jobs:
+            parts.append(table(job))
+            parts[-1].insert(0, "job", job.name)
+        return pandas.concat(parts, ignore_index=True)
+
+    def __repr__(self) -> str:
+        output = io.StringIO()
+        print_table(self._report.board, Console(file=output, width=120, markup=False, emoji=False, highlight=False))
+        failed = [f"failed {name}: {reason}" for name, reason in self.failed.items()]
+        return "\n".join([output.getvalue().rstrip(), *self.sentences, *failed])
+
+    def _repr_html_(self) -> str:
+        self._html = self._html or page(self._report, self.sentences, self.failed)
+        return self._html

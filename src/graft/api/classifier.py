@@ -1,0 +1,160 @@
+"""A scikit-learn classifier of images: a transfer with one trial, trained on all images that it gets."""
+
+import logging
+import math
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
+
+from graft.api.data import Data, store_arrays
+from graft.api.jobs import start
+from graft.api.pixels import as_array, as_bytes, is_unit
+from graft.api.session import quiet_libraries
+from graft.api.words import Overrides, as_words
+from graft.errors import GraftError
+
+
+class TransferClassifier(ClassifierMixin, BaseEstimator):
+    """A transfer as scikit-learn has classifiers: for pipelines, grid searches and cross-validations of its own.
+
+    It trains one trial on all images of `fit`; `graft.compare` measures what a transfer is worth.
+
+    Args:
+        backbone: an option in conf/backbone/.
+        head: an option in conf/head/.
+        source: an option in conf/source/: where the backbone's weights come from.
+        image_shape: (height, width), (height, width, channels) or (channels, height, width) of flat rows; None: rows
+            are square images.
+        overrides: of any other key, as `graft.run` takes them.
+        random_state: the trial's seed.
+
+    Attributes:
+        classes_: the labels, sorted, (classes,).
+        n_features_in_: number of values of an image.
+        model_: the trained model, a `graft.Model`.
+        unit_: whether pixels are from 0 to 1, rather than to 255; found in `fit`.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> import graft
+        >>> images, labels = load_digits(return_X_y=True)  # rows of 64 values from 0 to 16
+        >>> settings = {"epochs": 3, "dataset.size": 28}
+        >>> classifier = graft.TransferClassifier("cnn", "plain", "scratch", overrides=settings)
+        >>> classifier.fit(images[:300] / 16, labels[:300]).predict_proba(images[300:305] / 16).shape
+        (5, 10)
+    """
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_lite0",
+        head: str = "logistic",
+        source: str = "imagenet",
+        image_shape: tuple[int, ...] | None = None,
+        overrides: Overrides | None = None,
+        random_state: int = 0,
+    ):
+        self.backbone = backbone
+        self.head = head
+        self.source = source
+        self.image_shape = image_shape
+        self.overrides = overrides
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on images.
+
+        Args:
+            X: images, as `graft.arrays` takes them, or flat rows of them, (images, values).
+            y: their labels, (images,).
+
+        Raises:
+            GraftError: they are no images, or the configuration cannot work.
+            ValueError: labels and images are not of one number, or there is one class only.
+        """
+        values = self._checked(X)
+        labels = column_or_1d(y, warn=True)
+        check_consistent_length(values, labels)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"a classifier needs at least two classes, got one class: {self.classes_[0]!r}")
+        self.n_features_in_ = math.prod(values.shape[1:])
+        self.unit_ = is_unit(values)
+        pixels = as_bytes(self._images(values), self.unit_)
+        names, firsts = [str(number) for number in numbers], np.unique(numbers, return_index=True)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            # A job tests something: one image of each class, whose accuracy is not used.
+            parts = [("train", pixels, names), ("test", pixels[firsts], [names[first] for first in firsts])]
+            root = store_arrays(parts, Path(folder))
+            most = int(np.bincount(numbers).max())
+            data = Data("arrays", {"root": root, "small_per_class": most, "short": "use"})
+            words = [*data.words(), *self._words(Path(folder))]
+            with quiet_libraries({"graft": logging.ERROR}):  # that a class has fewer images than the largest
+                self.model_ = start(words, False, Path(folder) / "job").best.model()
+        return self
+
+    def _words(self, folder: Path) -> list[str]:
+        settings = {
+            "backbone": self.backbone,
+            "head": self.head,
+            "source": self.source,
+            "trials": 1,
+            "seed": self.random_state,
+            "test_curve": False,
+            "keep_weights": "whole",  # the folder is removed after the fit
+            "cache": folder / "cache",
+        }
+        return as_words(settings) + as_words(self.overrides or ())
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return each class's probability for images, (images, classes), which sum to 1; `X` as for `fit`."""
+        check_is_fitted(self)
+        values = self._checked(X)
+        if math.prod(values.shape[1:]) != self.n_features_in_:
+            raise ValueError(
+                f"X has {math.prod(values.shape[1:])} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        found = self.model_.probabilities(as_bytes(self._images(values), self.unit_)).mean(0).double().numpy()
+        by_class = found[:, np.argsort([int(name) for name in self.model_.classes])]
+        return by_class / by_class.sum(1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each image, (images,); `X` as for `fit`."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def _checked(self, X: Any) -> np.ndarray:
+        """Return images as a numeric array of two dimensions or more."""
+        given = X if hasattr(X, "__array__") and not hasattr(X, "detach") else None
+        if given is None and isinstance(X, list | tuple) and len(X) and not hasattr(X[0], "mode"):
+            given = X
+        return check_array(as_array(X) if given is None else given, allow_nd=True, dtype="numeric", estimator=self)
+
+    def _images(self, values: np.ndarray) -> np.ndarray:
+        """Return flat rows as images; images as they are.
+
+        Raises:
+            GraftError: the rows have another number of values.
+        """
+        if values.ndim > 2:
+            return values
+        count, shape = values.shape[1], self.image_shape
+        if shape is None:
+            side = math.isqrt(count)
+            if side * side != count:
+                raise GraftError(f"rows of {count} values are no square images; try image_shape=(HEIGHT, WIDTH)")
+            shape = (side, side)
+        if math.prod(shape) != count:
+            raise GraftError(f"rows of {count} values are no images of image_shape={tuple(shape)}")
+        return values.reshape(len(values), *shape)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.positive_only = True
+        return tags

@@ -1,0 +1,168 @@
+"""Data sets for Python: a folder of images, or arrays, which become a configuration like any other."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from graft.api.pixels import PLAIN_MODES, as_bytes
+from graft.api.words import as_words
+from graft.data.load import ARRAYS
+from graft.errors import GraftError
+from graft.files import fingerprint, read_tensors, write_bytes, write_tensors
+
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # that a PNG file keeps as they are
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, as a configuration names it.
+
+    Attributes:
+        option: the option of `dataset=`.
+        settings: values of its keys.
+    """
+
+    option: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """Return what a command line would say: `dataset=image_folder dataset.root=photos`."""
+        return as_words({"dataset": self.option, **{f"dataset.{key}": value for key, value in self.settings.items()}})
+
+
+def image_folder(folder: str | Path, **settings: Any) -> Data:
+    """Return a folder of images for each class, or of folders `train`, `val` and `test` of such folders.
+
+    Args:
+        folder: the folder.
+        settings: any key of conf/dataset/image_folder.yaml, such as `small_per_class=20`.
+
+    Raises:
+        GraftError: there is no such folder.
+    """
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise GraftError(f"there is no folder {folder}, seen from {Path.cwd()}; try its whole path")
+    return Data("image_folder", {"root": path, **_as_values(settings)})
+
+
+def arrays(
+    X: Any,
+    y: Any,
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
+    test: tuple[Any, Any] | None = None,
+    **settings: Any,
+) -> Data:
+    """Return images in memory as a data set. They are stored once, in the cache, and found again by their content.
+
+    Args:
+        X: images, as `as_bytes` takes them: arrays or tensors (images, height, width[, channels]), with the channels
+            first or last, bytes or floats from 0 to 1 or 255; or a list of Pillow's pictures, whose sizes may differ.
+        y: their labels, (images,): names, or numbers.
+        classes: names of the classes 0, 1, 2, ... of numbers; None: the numbers are the names.
+        name: of their folder in the cache; None: `arrays`.
+        test: test images and their labels; None: a fifth of each class is held out.
+        settings: any key of conf/dataset/arrays.yaml, such as `small_per_class=20`.
+
+    Raises:
+        GraftError: they are no images, or have no clear meaning.
+    """
+    parts = [("train", X, y)] + ([] if test is None else [("test", *test)])
+    labeled = [(part, images, _names(images, labels, classes)) for part, images, labels in parts]
+    cache = Path(os.environ.get("GRAFT_CACHE", "outputs/cache")) / "arrays"
+    if any(_need_files(images) for _, images, _ in labeled):
+        root, option = _store_pictures(labeled, cache, name), "image_folder"
+    else:
+        root, option = store_arrays(labeled, cache, name), "arrays"
+    return Data(option, {"root": root, **_as_values(settings)})
+
+
+def _as_values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings whose lists are values of a key, not sweeps: `small=["cat", "dog"]`."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def _names(images: Any, labels: Any, classes: Sequence[str] | None) -> list[str]:
+    """Return each image's class.
+
+    Raises:
+        GraftError: there is not one for each image, or a number has no name.
+    """
+    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    if len(values) != len(images):
+        raise GraftError(f"each image needs one label, got {len(images):,} images and {len(values):,} labels")
+    if classes is not None:
+        numbers = [value for value in values if type(value) is not int or not 0 <= value < len(classes)]
+        if numbers:
+            raise GraftError(f"classes= names {len(classes)} classes, but a label is {numbers[0]!r}; try without it")
+        values = [classes[value] for value in values]
+    if any(not isinstance(value, str | int) for value in values):
+        wrong = next(value for value in values if not isinstance(value, str | int))
+        raise GraftError(f"labels must be texts or whole numbers, one for each image, got {wrong!r}")
+    return [str(value) for value in values]
+
+
+def _need_files(images: Any) -> bool:
+    """Return whether images are pictures of several sizes or modes, or of a mode that Graft's rules turn into bytes."""
+    if not isinstance(images, Sequence) or not all(isinstance(each, Image.Image) for each in images):
+        return False
+    return len({(each.size, each.mode) for each in images}) > 1 or images[0].mode not in PLAIN_MODES
+
+
+def store_arrays(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, name: str | None = None) -> Path:
+    """Store images of one shape for `dataset=arrays`, once for each content; return their folder.
+
+    Args:
+        labeled: of each part, `train` or `test`: its name, images and labels.
+        cache: the folder of such folders.
+        name: the first part of this one's name.
+    """
+    pixels = [as_bytes(images) for _, images, _ in labeled]
+    if len({part.shape[1:] for part in pixels}) > 1:
+        shapes = " and ".join(str(tuple(part.shape[1:])) for part in pixels)
+        raise GraftError(f"training and test images must have one shape, got {shapes}")
+    names = [label for _, _, labels in labeled for label in labels]
+    classes = sorted(set(names), key=lambda each: (not each.isdecimal(), int(each) if each.isdecimal() else 0, each))
+    tensors = {
+        "pixels": torch.cat(pixels),
+        "labels": torch.tensor([classes.index(label) for label in names]),
+        "test": torch.cat([torch.full([len(labels)], part == "test") for part, _, labels in labeled]),
+    }
+    folder = cache / f"{name or 'arrays'}-{fingerprint(tensors, classes)[:16]}"
+    if read_tensors(folder / ARRAYS) is None:  # missing, or damaged
+        write_tensors(folder / ARRAYS, tensors, {"classes": json.dumps(classes)})
+    return folder
+
+
+def _store_pictures(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, name: str | None) -> Path:
+    """Store pictures as class folders of PNG files, once for each content; return their folder."""
+    files: dict[str, bytes] = {}
+    for part, images, labels in labeled:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            if not label.strip(". ") or set(label) & set("/\\\0"):
+                raise GraftError(f"the class {label!r} cannot be the name of a folder; try another name")
+            above = f"{part}/" if len(labeled) > 1 else ""
+            files[f"{above}{label}/{number:06}.png"] = _png(image)
+    content = [(path, hashlib.sha256(each).hexdigest()) for path, each in files.items()]
+    folder = cache / f"{name or 'pictures'}-{fingerprint(content)[:16]}"
+    for path, each in files.items():
+        if not (folder / path).exists():
+            write_bytes(folder / path, each)
+    return folder
+
+
+def _png(image: Any) -> bytes:
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
+    output = io.BytesIO()
+    (picture if picture.mode in PNG_MODES else picture.convert("RGB")).save(output, "PNG")
+    return output.getvalue()

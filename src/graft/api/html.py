@@ -1,0 +1,43 @@
+"""An answer as HTML, for notebooks: the table, sentences and pictures."""
+
+import base64
+import tempfile
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from graft.report.show import PICTURES, Report, draw
+from graft.report.table import cells, table_rows
+
+
+def page(report: Report, sentences: Sequence[str], failed: Mapping[str, str]) -> str:
+    """Return a report as HTML.
+
+    Args:
+        report: the comparison.
+        sentences: the answer in words.
+        failed: why jobs failed, by name.
+    """
+    rows = [cells(row, short=True) for row in table_rows(report.board.table)]
+    parts = [f"<p>Accuracies in percent, {escape(report.board.order)}</p>", _table(rows)]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
+    parts += [f"<p><b>failed</b> {escape(name)}: {escape(reason)}</p>" for name, reason in failed.items()]
+    return f"<div>{''.join([*parts, *_pictures(report)])}</div>"
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    head = "".join(f"<th>{escape(header)}</th>" for header in rows[0])
+    body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row.values())}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _pictures(report: Report) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        draw(report, Path(folder))
+        files = {name: Path(folder) / name for name in PICTURES}
+        return [
+            f'<img alt="{name}" style="max-width: 100%" src="data:image/png;base64,'
+            f'{base64.b64encode(path.read_bytes()).decode()}">'
+            for name, path in files.items()
+            if path.exists()
+        ]

@@ -1,0 +1,122 @@
+"""Arrays of images, in the layouts and value ranges that people have them in, as bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from graft.errors import GraftError
+
+# Floats up to 1 are 0 to 1, and floats whose largest is at least this are 0 to 255: between them nobody can tell.
+LEAST_BRIGHT = 128
+CHANNELS = (1, 3)
+PLAIN_MODES = ("1", "L", "RGB")  # of Pillow's pictures, whose pixels are bytes without transparency
+
+
+def as_bytes(images: Any, unit: bool | None = None) -> torch.Tensor:
+    """Return images as bytes, (images, channels, height, width).
+
+    Args:
+        images: an array or a tensor, (images, height, width), (images, height, width, channels) or (images, channels,
+            height, width), with 1 or 3 channels; bytes, whole numbers from 0 to 255, or floats from 0 to 1 or to 255.
+            Or a list of Pillow's pictures, or of arrays, of one size.
+        unit: whether floats are from 0 to 1; None: as their largest value says.
+
+    Raises:
+        GraftError: they are something else, or their values have no clear meaning.
+    """
+    values = as_array(images)
+    return torch.from_numpy(np.ascontiguousarray(_channels_first(to_bytes(values, unit))))
+
+
+def as_array(images: Any) -> np.ndarray:
+    """Return images as one array of numbers.
+
+    Raises:
+        GraftError: they have several shapes, or are no numbers.
+    """
+    if isinstance(images, torch.Tensor):
+        values = images.detach().cpu().numpy()
+    elif isinstance(images, Sequence) and not isinstance(images, str):
+        values = _stacked([_one(image) for image in images])
+    else:
+        values = np.asarray(images)
+    if values.dtype.kind not in "buif":
+        raise GraftError(f"images must be arrays of numbers, or Pillow's pictures, got {values.dtype}")
+    if not values.size:
+        raise GraftError(f"there are no images: the array has the shape {values.shape}")
+    return values
+
+
+def _one(image: Any) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        if image.mode not in PLAIN_MODES:
+            raise GraftError(f"pictures must have the mode L or RGB, got {image.mode}; try image.convert('RGB')")
+        return np.asarray(image.convert("L") if image.mode == "1" else image)
+    return np.asarray(image)
+
+
+def _stacked(images: list[np.ndarray]) -> np.ndarray:
+    shapes = sorted({image.shape for image in images})
+    if len(shapes) > 1:
+        raise GraftError(
+            f"the images have {len(shapes)} shapes, such as {shapes[0]} and {shapes[-1]}; try a list of Pillow's "
+            "pictures, whose sizes may differ"
+        )
+    return np.stack(images) if images else np.zeros(0)
+
+
+def _channels_first(values: np.ndarray) -> np.ndarray:
+    if values.ndim == 3 and values.shape[-1] not in CHANNELS:
+        return values[:, None]
+    first, last = values.ndim == 4 and values.shape[1] in CHANNELS, values.ndim == 4 and values.shape[-1] in CHANNELS
+    if first != last:
+        return values if first else values.transpose(0, 3, 1, 2)
+    expected = "(images, height, width), (images, height, width, channels) or (images, channels, height, width)"
+    advice = "with 1 or 3 channels; try images[..., :3] to leave out transparency, or images[None] for one image"
+    raise GraftError(f"images must be {expected}, {advice}; got {values.shape}")
+
+
+def to_bytes(values: np.ndarray, unit: bool | None = None) -> np.ndarray:
+    """Return pixel values as bytes; floats are rounded.
+
+    Args:
+        values: bytes, whole numbers from 0 to 255, or floats from 0 to 1 or to 255.
+        unit: whether they are from 0 to 1; None: as `is_unit` says.
+
+    Raises:
+        GraftError: they have no clear meaning.
+    """
+    if values.dtype == np.uint8:
+        return values
+    unit = is_unit(values) if unit is None else unit
+    most = 1 if unit else 255
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= most):  # NaN, too
+        raise GraftError(
+            f"pixels must be from 0 to {most}, got {low:g} to {high:g}; try images before they are normalized"
+        )
+    return np.rint(values * (255.0 if unit else 1.0)).astype(np.uint8)
+
+
+def is_unit(values: np.ndarray) -> bool:
+    """Return whether pixel values are from 0 to 1, rather than to 255.
+
+    Raises:
+        GraftError: they have no clear meaning.
+    """
+    if values.dtype == np.uint8:
+        return False
+    if values.dtype == bool:
+        return True
+    low, high = float(values.min()), float(values.max())
+    if values.dtype.kind == "f" and low >= 0 and high <= 1 and len(np.unique(values)) > 2:
+        return True
+    if low >= 0 and LEAST_BRIGHT <= high <= 255:
+        return False
+    raise GraftError(
+        f"what is white is unclear: pixels must be bytes, or floats from 0 to 1 or from 0 to 255, got {values.dtype} "
+        f"from {low:g} to {high:g}; try (255 * images / WHITE).astype('uint8') with the value of WHITE"
+    )

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import graft
+from graft.api.data import Data
+from graft.data import load
+from graft.data.dataset import Arrays
+from graft.errors import GraftError
+
+X = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
+Y = ["cat", "dog", "owl"] * 4
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAFT_CACHE", raising=False)
+    return tmp_path
+
+
+def dataset(data: Data) -> Arrays:
+    settings = {key: value for key, value in data.settings.items() if key != "root"}
+    return Arrays("rest", "all", root=str(data.settings["root"]), small_per_class=2, **settings)
+
+
+def test_arrays_are_stored_once_by_their_content(here: Path):
+    data = graft.arrays(X, Y)
+    root = data.settings["root"]
+    assert data.option == "arrays"
+    assert root.parent == Path("outputs/cache/arrays")
+    stored = (here / root / "images.safetensors").stat().st_mtime_ns
+    assert graft.arrays(torch.from_numpy(X).permute(0, 3, 1, 2), np.array(Y)).settings["root"] == root
+    assert (here / root / "images.safetensors").stat().st_mtime_ns == stored
+    for other in (graft.arrays(X[::-1], Y), graft.arrays(X, Y[::-1]), graft.arrays(X, Y, name="birds")):
+        assert other.settings["root"] != root
+    found = dataset(data)
+    assert found.class_names == ["cat", "dog", "owl"]
+    assert torch.equal(found.images.read(torch.arange(12)), torch.from_numpy(X).permute(0, 3, 1, 2))  # type: ignore[arg-type]
+    assert len(found.test) == 3
+
+
+def test_numbers_are_names_or_have_names():
+    numbers = np.arange(12) % 3
+    assert dataset(graft.arrays(X, numbers)).class_names == ["0", "1", "2"]
+    named = graft.arrays(X, torch.from_numpy(numbers), classes=["cat", "dog", "owl"])
+    assert named == graft.arrays(X, Y)
+    assert dataset(graft.arrays(X, [2, 10] * 6)).class_names == ["2", "10"]
+
+
+def test_test_images_of_one_s_own():
+    found = dataset(graft.arrays(X, Y, test=(X[:3], Y[:3])))
+    assert found.test.tolist() == [12, 13, 14]
+    assert sum(map(len, found.pool)) == 12
+
+
+def test_settings_become_words():
+    data = graft.arrays(X, Y, small_per_class=5, small=["cat", "dog"])
+    root = data.settings["root"]
+    assert data.words() == [
+        "dataset=arrays",
+        f"dataset.root={root}",
+        "dataset.small_per_class=5",
+        "dataset.small=[cat,dog]",
+    ]
+
+
+@pytest.mark.parametrize("sizes", [[(6, 5), (8, 4)], [(6, 5), (6, 5)]])
+def test_pictures_of_several_sizes_or_with_transparency_become_files(here: Path, sizes: list[tuple[int, int]]):
+    pictures = [Image.new("RGBA", size, (200, number, 0, 128)) for number, size in enumerate(sizes * 4)]
+    data = graft.arrays(pictures, ["cat", "cat", "dog", "dog"] * 2)
+    assert data.option == "image_folder"
+    assert graft.arrays(pictures, ["cat", "cat", "dog", "dog"] * 2) == data
+    files = sorted((here / data.settings["root"]).rglob("*.png"))
+    assert [path.parent.name for path in files] == ["cat"] * 4 + ["dog"] * 4
+    with Image.open(files[0]) as picture:
+        assert picture.mode == "RGBA"
+        assert picture.tobytes() == pictures[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        (Y[:-1], None, "one label, got 12 images and 11 labels"),
+        ([0, 1, 2] * 4, ["cat", "dog"], "classes= names 2 classes, but a label is 2"),
+        ([0.5, 1.0, 2.0] * 4, None, "texts or whole numbers, one for each image, got 0.5"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(labels: list, classes: list[str] | None, message: str):
+    with pytest.raises(GraftError, match=message):
+        graft.arrays(X, labels, classes)
+
+
+def test_a_class_that_cannot_be_a_folder_and_a_folder_that_is_missing_are_refused():
+    pictures = [Image.new("L", (4 + number, 4)) for number in range(4)]
+    with pytest.raises(GraftError, match=r"class 'a/b' cannot be the name of a folder"):
+        graft.arrays(pictures, ["a/b", "c"] * 2)
+    with pytest.raises(GraftError, match="there is no folder photos"):
+        graft.image_folder("photos")
+    with pytest.raises(GraftError, match="one shape"):
+        graft.arrays(X, Y, test=(X[:, :4], Y))
+
+
+def test_a_damaged_file_is_refused(here: Path):
+    root = graft.arrays(X, Y).settings["root"]
+    path = here / root / "images.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20] + b"\7" + whole[-19:])
+    load.arrays.cache_clear()
+    with pytest.raises(GraftError, match=r"no images.safetensors, or a damaged one; try graft.arrays"):
+        load.arrays(str(root))
+    graft.arrays(X, Y)
+    assert path.read_bytes() == whole

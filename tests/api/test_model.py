@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import graft
+from graft.data.dataset import MNIST5k
+from graft.errors import GraftError
+from graft.results.outcomes import read_outcomes
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> graft.JobResult:
+    folder = tmp_path_factory.mktemp("model")
+    overrides = {"source": "scratch", "trials": 2, "epochs": 1, "keep_weights": "all", "cache": folder / "cache"}
+    return graft.run(overrides, folder=folder / "job").best
+
+
+@pytest.fixture
+def images(digits: MNIST5k) -> torch.Tensor:
+    pixels = digits.images.read(digits.test)
+    assert isinstance(pixels, torch.Tensor)
+    return pixels
+
+
+def test_it_says_what_the_job_s_trials_said(job: graft.JobResult, images: torch.Tensor):
+    model, stored = job.model(), read_outcomes(job.folder)
+    assert stored is not None
+    said = model.probabilities(images)
+    assert said.shape == (2, 1250, 5)
+    assert (said.argmax(2).numpy() == stored.splits["test"].prediction).mean() > 0.999  # ties, and rounding
+    table = model.predict(images)
+    assert list(table.columns) == ["class", "probability", "second", "agreement"]
+    mean = said.mean(0)
+    assert list(table["class"]) == [model.classes[each] for each in mean.argmax(1)]
+    assert table["probability"].to_numpy() == pytest.approx(mean.amax(1).numpy())
+    assert set(table["agreement"]) <= {0.5, 1.0}
+    assert (table["class"] != table["second"]).all()
+
+
+def test_files_folders_pictures_and_arrays_are_the_same_images(
+    job: graft.JobResult, images: torch.Tensor, tmp_path: Path
+):
+    model, few = job.model(), images[::400]
+    expected = model.predict(few)
+    pictures = [Image.fromarray(image[0].numpy()) for image in few]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    paths = sorted(tmp_path.glob("*.png"))
+    for same in (few.numpy(), few[:, 0].numpy() / 255, pictures):
+        assert model.predict(same).equals(expected)
+    for named in (paths, [str(path) for path in paths], tmp_path):
+        table = model.predict(named)
+        assert list(table.pop("file")) == list(map(str, paths))
+        assert table.equals(expected)
+    larger = np.repeat(np.repeat(few.numpy(), 2, axis=2), 2, axis=3)
+    assert len(model.predict(larger)) == len(few)
+
+
+def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, tmp_path: Path):
+    model = job.model()
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(GraftError, match=r"broken\.png cannot be read as an image"):
+        model.predict(tmp_path / "broken.png")
+    with pytest.raises(GraftError, match="there is no image no.png"):
+        model.predict("no.png")
+    Image.fromarray(np.full((28, 28), 4000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(GraftError, match="its white is unknown"):
+        model.predict(tmp_path / "deep.png")
+
+
+def test_a_saved_model_is_a_job_s_folder(job: graft.JobResult, images: torch.Tensor, tmp_path: Path):
+    model = job.model()
+    saved = graft.read(model.save(tmp_path / "saved")).best.model()
+    assert saved.predict(images[:9]).equals(model.predict(images[:9]))
+    assert repr(saved) == f"Model(5 classes, 2 trials, folder={str(tmp_path / 'saved')!r})"
+    with pytest.raises(GraftError, match="exists; try another folder"):
+        model.save(tmp_path / "saved")

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from graft.api.pixels import as_array, as_bytes, is_unit, to_bytes
+from graft.errors import GraftError
+
+GRAY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5) * 6
+COLOR = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+
+
+def test_layouts():
+    assert torch.equal(as_bytes(GRAY), torch.from_numpy(GRAY)[:, None])
+    assert torch.equal(as_bytes(GRAY[..., None]), torch.from_numpy(GRAY)[:, None])
+    channels_first = torch.from_numpy(COLOR).permute(0, 3, 1, 2)
+    assert torch.equal(as_bytes(COLOR), channels_first)
+    assert torch.equal(as_bytes(channels_first), channels_first)
+    assert torch.equal(as_bytes(list(COLOR)), channels_first)
+    assert torch.equal(as_bytes([Image.fromarray(each) for each in COLOR]), channels_first)
+    assert torch.equal(as_bytes([Image.fromarray(each) for each in GRAY]), torch.from_numpy(GRAY)[:, None])
+    assert as_bytes(torch.rand(2, 3, 4, 5).requires_grad_(True)).shape == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((4, 5), np.uint8), r"images must be .* got \(4, 5\)"),
+        (np.zeros((2, 4, 5, 4), np.uint8), r"leave out transparency.* got \(2, 4, 5, 4\)"),
+        (np.zeros((2, 3, 5, 3), np.uint8), r"got \(2, 3, 5, 3\)"),  # channels first or last?
+        (np.zeros((4, 5, 3), np.uint8), r"images\[None\] for one image; got \(4, 5, 3\)"),
+        (np.zeros((0, 4, 5), np.uint8), "there are no images"),
+        (np.array(["a"]), "arrays of numbers"),
+        ([GRAY[0], GRAY[0, :3]], r"the images have 2 shapes, such as \(3, 5\) and \(4, 5\)"),
+        ([Image.new("RGBA", (4, 4))], "mode L or RGB, got RGBA"),
+    ],
+)
+def test_other_shapes_are_refused(images: object, message: str):
+    with pytest.raises(GraftError, match=message):
+        as_bytes(images)
+
+
+def test_floats_are_from_0_to_1_or_to_255_and_rounded():
+    unit = np.array([0.0, 0.25, 0.5, 1.0])
+    assert to_bytes(unit).tolist() == [0, 64, 128, 255]
+    assert to_bytes(unit.astype(np.float32)).tolist() == [0, 64, 128, 255]
+    assert to_bytes(np.array([0.0, 130.4, 254.6])).tolist() == [0, 130, 255]
+    assert to_bytes(np.array([0, 7, 200], np.int64)).tolist() == [0, 7, 200]
+    assert to_bytes(np.array([True, False])).tolist() == [255, 0]
+    assert to_bytes(np.array([0, 1], np.uint8)).tolist() == [0, 1]  # bytes are what they are
+    assert to_bytes(np.array([0.0, 1.0]), unit=True).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.0, 1.0], [0.0, 16.0, 3.0], [-0.5, 0.5, 0.2], [0.0, 0.5, 1.02], [0.0, 300.0], [0.0, 0.5, float("nan")]],
+    ids=["two values", "16 levels", "normalized", "overshoot", "more than a byte", "nan"],
+)
+def test_values_without_a_clear_white_are_refused(values: list[float]):
+    with pytest.raises(GraftError, match="what is white is unclear"):
+        is_unit(np.array(values))
+
+
+def test_other_images_of_a_known_range_are_taken_by_it():
+    with pytest.raises(GraftError, match="pixels must be from 0 to 1, got 0 to 200"):
+        to_bytes(np.array([0.0, 200.0]), unit=True)
+    assert to_bytes(np.array([0.0, 3.0]), unit=False).tolist() == [0, 3]
+    assert as_array(torch.ones(2, 2)).tolist() == [[1, 1], [1, 1]]
