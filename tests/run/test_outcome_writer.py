@@ -18,9 +18,10 @@ from graft.data import images as images_module
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.job_folder import IMAGES, OUTCOMES, read_result
-from graft.results.outcomes import SplitOutcomes, StoredOutcomes, read_outcomes
+from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.run import outcome_writer
-from graft.run.outcome_writer import merge, write_outcomes
+from graft.run.outcome_merge import merge
+from graft.run.outcome_writer import write_outcomes
 from graft.run.plan import Plan
 
 Run = Callable[..., dict]
@@ -221,44 +222,3 @@ def read_identity(folder: Path) -> str:
     result = read_result(folder)
     assert result is not None
     return result["identity"]
-
-
-def few(seeds: list[int], images: list[int], hashed: str = "x", **other) -> StoredOutcomes:
-    """Return outcomes of two classes in which every trial said the first one, with certainty."""
-    shape = (len(seeds), len(images))
-    probability = np.zeros((*shape, 2), dtype=np.float16)
-    probability[..., 0] = 1
-    label, number = np.zeros((1, len(images)), dtype=np.uint8), np.array([images], dtype=np.int32)
-    split = SplitOutcomes(np.zeros(shape, dtype=np.uint8), label, number, probability[..., 0], probability)
-    table = pandas.DataFrame(
-        {"path": list(map(str, images)), "hash": hashed, "class": "a", "group": "", "split": "test", "draws": 0},
-        index=pandas.Index(images, name="number"),
-    )
-    return StoredOutcomes(seeds, ["a", "b"], **{"views": 1, "images": table, "test": split, **other})
-
-
-@pytest.mark.parametrize(
-    ("second", "reason"),
-    [
-        (few([1, 2], [3, 4]), "both outcomes have a trial of seed 1"),
-        (few([2], [3, 5]), "other test images"),
-        (few([2], [3, 4, 5]), "other test images"),
-        (few([2], [3, 4], hashed="y"), "image 3 of the outcomes has another path, hash or class in each"),
-        (few([2], [3, 4], views=2), "other views"),
-        (few([2], [3, 4], val=few([2], [6]).test), "no validation images"),
-    ],
-)
-def test_outcomes_of_other_images_do_not_merge(second: StoredOutcomes, reason: str):
-    with pytest.raises(ValueError, match=reason):
-        merge(few([0, 1], [3, 4]), second)
-
-
-def test_a_merger_beyond_the_limit_keeps_the_true_classes_probabilities(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(outcome_writer, "LIMIT", 16)
-    first, second = few([0], [3, 4]), few([1], [3, 4])
-    merged = merge(first, second)
-    assert merged.test.probability is not None
-    assert merged.test.shared
-    again = merge(merged, few([2], [3, 4]))
-    assert again.test.probability is None
-    assert again.test.probability_of_label.tolist() == [[1, 1]] * 3

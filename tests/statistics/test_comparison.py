@@ -248,6 +248,7 @@ def test_equal_means_keep_their_order():
 def test_the_method_names_what_was_used():
     assert "corrected for 7 comparisons (with the best" in describe_method(7, "with the best of 8 configurations")
     assert "need 6 common trials" in describe_method(0, "")
+    assert "need 3 common trials" in describe_method(0, "", 3)
 
 
 @pytest.mark.parametrize("trials", [6, 15])

@@ -15,6 +15,7 @@ from graft.statistics.stopping import (
     ONLY_TRIALS,
     WORSE,
     Rounds,
+    best_of,
     could_narrow,
     levels,
     looks,
@@ -46,6 +47,44 @@ def rounds(*names: str, least: int = 6, most: int = 60, margin: float = 0.0) -> 
 )
 def test_each_round_adds_half_as_many_trials_until_the_most(least: int, most: int, sizes: list[int]):
     assert looks(least, most) == sizes
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "sizes"),
+    [(6, 60, [10, 15, 25, 40, 60]), (5, 5, [5]), (2, 14, [5, 10])],
+)
+def test_with_folds_each_round_has_whole_repeats(least: int, most: int, sizes: list[int]):
+    assert looks(least, most, folds=5) == sizes
+
+
+def folded(repeats: int, noise: float) -> Measured:
+    """Return outcomes of 5 folds of 200 images, of which some are hard; repeats differ by noise."""
+    generator = np.random.default_rng(3)
+    right = np.arange(200) % 10 > 1
+    values = np.full((5 * repeats, 200), np.nan)
+    for trial in range(5 * repeats):
+        own = np.arange(200) % 5 == trial % 5
+        values[trial, own] = (right ^ (generator.random(200) < noise))[own]
+    return measured(values, folds=5)
+
+
+def test_a_configuration_of_folds_gets_repeats_until_they_narrow_no_more():
+    assert could_narrow(folded(1, 0.0))
+    assert could_narrow(folded(2, 0.3))
+    assert not could_narrow(folded(2, 0.02))
+
+
+def test_a_pair_of_folds_whose_repeats_agree_can_only_be_told_apart_by_more_images():
+    found = Rounds(looks(10, 60, folds=5), 1, 0.0, {"one": 10, "other": 10})
+    one, other = folded(2, 0.0), folded(2, 0.0)
+    other.outcomes.values[:, :3] = 1 - other.outcomes.values[:, :3]
+    found.look({"one": one, "other": Measured(other.outcomes)})
+    assert list(found.undecided.values()) == [ONLY_IMAGES]
+
+
+def test_the_best_is_among_those_of_the_most_trials_because_few_may_have_easy_draws():
+    easy = {seed: 0.9 - 0.01 * seed for seed in range(6)}
+    assert best_of({"few": easy, "many": {seed: 0.95 - 0.01 * seed for seed in range(20)}}) == "many"
 
 
 def test_the_looks_spend_five_percent_together():

@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 from graft.files import write_text
 from graft.job_folder import FAILURE, RESULT, ROUND
+from graft.report.show import show_jobs
+from graft.results.rounds import write_rounds
 from graft.statistics.stopping import looks
-from graft.sweeps.rounds import Settings, read_ended, run_rounds, write_ended
+from graft.sweeps.rounds import Settings, run_rounds
 
 
 class StandIn:
@@ -43,7 +46,7 @@ class StandIn:
     def _result(self, name: str, count: int) -> dict:
         own = np.random.default_rng(round(1000 * float(name))).normal(0, 0.01 * self.noise, 60)
         trials = [{"seed": seed, "accuracy": float(name) + own[seed], "loss": seed / 60} for seed in range(count)]
-        config = {"trials": "auto", "dropout": float(name)}
+        config = {"trials": "auto", "trials_min": 6, "trials_max": 60, "dropout": float(name)}
         return {"trials": trials, "config": config, "images": {}, "contents": {"tested_on": self.tested_on(name)}}
 
     def folders(self, *names: str) -> list[Path]:
@@ -56,7 +59,7 @@ SETTINGS = Settings(looks(6, 60))
 def test_worse_jobs_are_left_out_and_the_others_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO", "graft")
     run = StandIn(tmp_path)
-    ended = run_rounds(SETTINGS, run.folders("0.7", "0.2", "0.693", "0.3"), run)
+    ended = run_rounds(SETTINGS, run.folders("0.7", "0.2", "0.693", "0.3"), run).ended
     assert run.launched[0] == {"0.7": 6, "0.2": 6, "0.693": 6, "0.3": 6}
     assert run.launched[1] == {"0.7": 9, "0.693": 9}
     assert "round 1 of trials 0 to 5: 2 of 4 configurations are worse, 2 go on" in caplog.text
@@ -67,7 +70,7 @@ def test_worse_jobs_are_left_out_and_the_others_go_on(tmp_path: Path, caplog: py
 
 def test_the_first_round_may_tell_all(tmp_path: Path):
     run = StandIn(tmp_path)
-    ended = run_rounds(SETTINGS, run.folders("0.9", "0.2"), run)
+    ended = run_rounds(SETTINGS, run.folders("0.9", "0.2"), run).ended
     assert ended == "trials=auto: 12 of at most 120 trials; all others are worse than the best, dropout 0.9."
     assert len(run.launched) == 1
 
@@ -85,7 +88,7 @@ def test_a_second_start_launches_only_the_first_round_which_is_finished(tmp_path
 
 def test_a_sweep_that_was_killed_goes_on_in_the_round_it_was_in(tmp_path: Path):
     folders = (whole := StandIn(tmp_path / "whole")).folders("0.7", "0.693", "0.3")
-    ended = run_rounds(SETTINGS, folders, whole)
+    ended = run_rounds(SETTINGS, folders, whole).ended
     killed = StandIn(tmp_path / "killed")
 
     def until_the_second_round(chosen: Sequence[Path]) -> None:
@@ -97,7 +100,7 @@ def test_a_sweep_that_was_killed_goes_on_in_the_round_it_was_in(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         run_rounds(SETTINGS, killed.folders("0.7", "0.693", "0.3"), until_the_second_round)
     resumed = StandIn(tmp_path / "killed")
-    assert run_rounds(SETTINGS, resumed.folders("0.7", "0.693", "0.3"), resumed) == ended
+    assert run_rounds(SETTINGS, resumed.folders("0.7", "0.693", "0.3"), resumed).ended == ended
     assert resumed.launched[1] == {"0.7": 9}
     assert resumed.launched[2:] == whole.launched[2:]
 
@@ -115,12 +118,12 @@ def test_a_sweep_of_failed_jobs_ends(tmp_path: Path):
         for folder in folders:
             write_text(folder / FAILURE, json.dumps({"error": "no memory"}))
 
-    assert run_rounds(SETTINGS, [tmp_path / "0.7", tmp_path / "0.2"], fail) == "trials=auto: no job has finished."
+    assert run_rounds(SETTINGS, [tmp_path / "0.7", tmp_path / "0.2"], fail).ended == "trials=auto: no job has finished."
 
 
 def test_jobs_tested_on_different_images_are_not_compared(tmp_path: Path):
     run = StandIn(tmp_path, tested_on=lambda name: name)
-    ended = run_rounds(Settings(looks(6, 9)), run.folders("0.9", "0.2"), run)
+    ended = run_rounds(Settings(looks(6, 9)), run.folders("0.9", "0.2"), run).ended
     assert run.launched == [{"0.9": 6, "0.2": 6}, {"0.9": 9, "0.2": 9}]
     assert ended.startswith("trials=auto: 18 of at most 18 trials; more would not narrow the intervals of the means")
 
@@ -128,7 +131,7 @@ def test_jobs_tested_on_different_images_are_not_compared(tmp_path: Path):
 def test_jobs_that_differ_by_less_than_the_margin_are_equal(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO", "graft")
     run = StandIn(tmp_path, noise=0.1)
-    ended = run_rounds(Settings(looks(6, 60), margin=0.05), run.folders("0.7", "0.693"), run)
+    ended = run_rounds(Settings(looks(6, 60), margin=0.05), run.folders("0.7", "0.693"), run).ended
     assert len(run.launched) == 1
     assert "1 of 2 configurations is equal within the margin, none go on" in caplog.text
     assert ended.endswith("all others are equal within the margin to the best, dropout 0.7.")
@@ -144,7 +147,54 @@ def test_a_search_launches_new_jobs_only_in_the_first_round(tmp_path: Path):
     assert best == {"0.7": json.loads((tmp_path / "0.7" / RESULT).read_text())}
 
 
-def test_the_sentence_is_kept_in_the_sweep_s_folder(tmp_path: Path):
-    assert read_ended(tmp_path) is None
-    write_ended(tmp_path, "enough")
-    assert read_ended(tmp_path) == "enough"
+@pytest.mark.parametrize("margin", [0.0, 0.03])
+def test_the_table_has_the_verdicts_of_the_rounds_and_their_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], margin: float
+):
+    run = StandIn(tmp_path)
+    names = ("0.7", "0.2", "0.693", "0.3", "0.685", "0.71")
+    found = run_rounds(Settings(looks(6, 60), margin), run.folders(*names), run)
+    write_rounds(tmp_path, found)
+    for _ in range(2):  # at the end of the sweep, and when python src/report.py runs later
+        show_jobs([tmp_path], tmp_path, margin=100 * margin)
+        table = pandas.read_csv(tmp_path / "leaderboard.csv", dtype={"job": str}).set_index("job")
+        verdicts = {name: table.loc[name, "standing"] for name in names}
+        ended = {job.name: it.verdict for job, it in found.jobs.items()}
+        assert {"worse"} <= set(ended.values())
+        best = found.best
+        assert best is not None
+        assert verdicts == {name: "best" if name == best.name else ended.get(name, "undecided") for name in names}
+        worse, undecided = (table[table["standing"] == each] for each in ("worse", "undecided"))
+        assert (worse["difference_high"] < 0).all()
+        assert (worse["p"] < 0.05).all()
+        assert (undecided["difference_high"] >= 0).all()
+        assert (undecided["p"] >= 0.05).all()
+        for text in (capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()):
+            assert f"\n{found.ended}\n" in text
+            assert "hold whenever a job's trials ended (alpha spending: 5 % over 7 rounds and 15 pairs)" in text
+            assert "Intervals of means count numbers of trials as if they had been fixed." in text
+            assert " trials " in text
+
+
+def test_a_job_of_few_easy_draws_that_was_ended_as_worse_is_not_the_best(tmp_path: Path):
+    run = StandIn(tmp_path)
+    run(tuple(_asked(folder, count) for folder, count in zip(run.folders("0.7", "0.8"), (60, 6), strict=True)))
+    for name in ("0.7", "0.8"):
+        path = tmp_path / name / RESULT
+        result = json.loads(path.read_text())
+        for trial in result["trials"]:
+            trial["accuracy"] += 0.25 if name == "0.7" and trial["seed"] < 6 else 0
+        path.write_text(json.dumps(result))
+    show_jobs([tmp_path], tmp_path)
+    table = pandas.read_csv(tmp_path / "leaderboard.csv", dtype={"job": str})
+    assert table["job"].tolist() == ["0.7", "0.8"]
+    assert table["accuracy"][0] < table["accuracy"][1]
+    assert table["standing"].tolist() == ["best", "worse"]
+    assert table["difference"][1] == pytest.approx(-0.15, abs=0.02)
+    text = (tmp_path / "leaderboard.md").read_text()
+    assert "ranked by test accuracy, each by its difference to the best in the trials that both have" in text
+
+
+def _asked(folder: Path, count: int) -> Path:
+    write_text(folder / ROUND, json.dumps({"trials": count}))
+    return folder

@@ -17,8 +17,9 @@ from omegaconf import OmegaConf
 from graft.config.build import to_plain
 from graft.errors import GraftError, OtherResult
 from graft.job_folder import ROUND, SEARCH
+from graft.results.validation import outcome
 from graft.sweeps.space import Range
-from graft.sweeps.study import Study, outcome, search
+from graft.sweeps.study import Study, search
 
 Job = Callable[[Path], None]
 SPACE = {"lr": Range(1e-4, 1e-1, log=True), "dropout": Range(0, 0.8, step=0.1)}

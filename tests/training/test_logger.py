@@ -44,11 +44,18 @@ def test_runs_are_told_apart_by_the_end_of_their_names_which_tensorboard_shows(t
 
 
 def test_the_hparams_tab_has_the_metric_s_name_and_the_mean_first(tmp_path: Path):
-    log_final(tmp_path, {"lr": 0.1, "head": "plain"}, {"mean": 0.5, "min": 0.4, "max": 0.6})
+    accuracy = {"mean": 0.5, "min": 0.4, "max": 0.6, "ci95": [0.35, 0.65]}
+    log_final(tmp_path, {"lr": 0.1, "head": "plain"}, accuracy)
     events = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name)).Reload()
     values = {name: events.Scalars(name)[0].value for name in sorted(events.Tags()["scalars"])}
     assert values == pytest.approx(
-        {"test_accuracy/mean": 0.5, "test_accuracy/trials_highest": 0.6, "test_accuracy/trials_lowest": 0.4}
+        {
+            "test_accuracy/mean": 0.5,
+            "test_accuracy/mean_ci95_high": 0.65,
+            "test_accuracy/mean_ci95_low": 0.35,
+            "test_accuracy/trials_highest": 0.6,
+            "test_accuracy/trials_lowest": 0.4,
+        }
     )
     assert next(iter(values)) == "test_accuracy/mean"
     assert "_hparams_/session_start_info" in events.summary_metadata

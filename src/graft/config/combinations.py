@@ -26,8 +26,13 @@ def combinations(values: Values) -> list[Fault]:
 
 def _fewer_than_the_first_round(values: Values) -> Iterator[Fault]:
     least, most = values.get("trials_min"), values.get("trials_max")
-    if values.get("trials") == "auto" and most < least:
-        yield Fault("trials_max", most, f"at least trials_min={least}", f"trials_max={10 * least}")
+    if values.get("trials") != "auto":
+        return
+    folds = values.get("dataset").get("folds") or 1
+    whole = -(-least // folds) * folds
+    if most < whole:
+        repeats = "" if folds == 1 else f", in whole repeats of dataset.folds={folds}: at least {whole}"
+        yield Fault("trials_max", most, f"at least trials_min={least}{repeats}", f"trials_max={10 * whole}")
 
 
 def _class_in_both_splits(values: Values) -> Iterator[Fault]:

@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas
 
+from graft.report.as_needed import AsNeeded, as_needed, compare_as_needed
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
 from graft.results.records import Record
+from graft.results.rounds import SweepRounds
+from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Comparison, Difference, compare_all, differences, ranks
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
 BY_TEST = "ranked by test accuracy"
 BY_VALIDATION = "ranked by validation accuracy"
+IN_COMMON_TRIALS = ", each by its difference to the best in the trials that both have"
 
 
 @dataclass
@@ -57,7 +62,11 @@ class Leaderboard:
 
 
 def rank_jobs(
-    records: Sequence[Record], baseline: str | None = None, required: bool = True, margin: float = 0.0
+    records: Sequence[Record],
+    baseline: str | None = None,
+    required: bool = True,
+    margin: float = 0.0,
+    rounds: Mapping[Path, SweepRounds] | None = None,
 ) -> Leaderboard:
     """Rank jobs by validation accuracy if every job has it, otherwise by test accuracy.
 
@@ -69,6 +78,7 @@ def rank_jobs(
         baseline: what to compare the jobs with besides the best, as source:scratch; None: nothing.
         required: whether to refuse a baseline that no job matches: in a sweep, its job may have failed.
         margin: the largest difference that does not matter, a fraction of 1.
+        rounds: what the rounds of sweeps with trials=auto have found, by folder.
 
     Raises:
         GraftError: no job matches a required baseline.
@@ -82,16 +92,25 @@ def rank_jobs(
         return Leaderboard(pandas.DataFrame(), order, metric, [])
     by_label = {record.label: record for record in records}
     found = {record.label: record.accuracies(metric) for record in records}
-    places = ranks(found)
-    configurations = {name: found[name] for name in places}
-    board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in places])
-    board.comparison = compare_all(configurations)
+    shared = as_needed(records, rounds or {})
+    comparison, placed = _compared(found, shared)
+    if shared is not None and len({len(accuracies) for accuracies in found.values()}) > 1:
+        order += IN_COMMON_TRIALS
+    board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in placed], comparison)
     vary = {str(record.config.get("trials_vary", "all")) for record in records}
-    board.answer = judge(configurations, board.comparison, margin, vary.pop() if len(vary) == 1 else "all")
+    board.answer = judge(found, comparison, margin, vary.pop() if len(vary) == 1 else "all", shared)
     if baseline:
         _compare_with_baseline(board, baseline, required)
-    board.table = pandas.DataFrame(_ranked_rows(board, board.comparison, places))
+    board.table = pandas.DataFrame(_ranked_rows(board, comparison, placed))
     return board
+
+
+def _compared(configurations: Mapping[str, Accuracies], shared: AsNeeded | None) -> tuple[Comparison, dict[str, int]]:
+    """Return the comparison with the best, and the ranks, both in their order."""
+    if shared is not None:
+        return compare_as_needed(configurations, shared)
+    placed = ranks(configurations)
+    return compare_all({name: configurations[name] for name in placed}), placed
 
 
 def validated(records: Sequence[Record]) -> bool:

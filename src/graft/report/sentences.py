@@ -8,10 +8,12 @@ from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.verdicts import Answer
 from graft.results.labels import describe
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
-from graft.statistics.comparison import LEVEL, MIN_TRIALS, Comparison, Difference, Spread, spread
+from graft.statistics.comparison import LEVEL, Comparison, Difference, Spread, spread
 from graft.statistics.margin import Verdict
+from graft.statistics.pairs import MIN_TRIALS
 
-MAX_NAMES = 3  # configurations that a sentence names; it counts the others
+MAX_NAMES = 2  # configurations that a sentence names; it counts the others
+MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and the highest
 
 
 def percent(fraction: float) -> str:
@@ -48,21 +50,22 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
         return (
             f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
-    first = f"{_name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
+    first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
     if {Verdict.WORSE} <= set(found.verdicts.values()) <= {Verdict.WORSE, None}:
         first = f"{best} is best"
     first = f"{first} ({percent(top.mean)} %)"
     if all(verdict is None for verdict in found.verdicts.values()):
         untested = "no pair was tested" if comparison.tied else "was not tested against any other"
         got = _common_trials(versus_best.values())
-        return f"{first}, but {untested}: a test needs {MIN_TRIALS} common trials, got {got}."
+        return f"{first}, but {untested}: a test needs {found.least} common trials, got {got}."
     by_verdict = {
-        kind: {name: it for name, it in versus_best.items() if found.verdicts[name] is kind}
+        kind: {name: it for name, it in versus_best.items() if found.verdicts[name] is kind and name not in found.ended}
         for kind in (*Verdict, None)
     }
     clauses = _named(by_verdict[Verdict.EQUAL], f"equal to it within {100 * found.margin:g} points")
     clauses += _named(by_verdict[Verdict.UNDECIDED], "undecided")
-    return "; ".join([first, *clauses, *_significant(by_verdict[Verdict.WORSE]), *_untested(by_verdict[None])]) + "."
+    clauses += _differing(by_verdict[Verdict.WORSE])
+    return "; ".join([first, *clauses, *_untested(by_verdict[None], found.least)]) + "."
 
 
 def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int) -> str:
@@ -85,12 +88,15 @@ def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int
     return " ".join(sentences)
 
 
-def deciding_answers(best: str, found: Answer) -> list[str]:
-    """Say what would decide between the best and the first of the configurations that are undecided."""
-    return [
-        f"What would decide between {best} and {name}: {words}."
-        for name, words in list(found.deciding.items())[:MAX_NAMES]
-    ]
+def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[str]:
+    """Say what would decide between the best and the closest configuration that is undecided, if there is any."""
+    closest = _by_mean({name: comparison.differences[name] for name in found.deciding})
+    for name, difference in closest.items():
+        if not difference.per_trial.any() and len(closest) > 1:
+            continue  # the same in every trial: another one tells more
+        others = "" if len(closest) == 1 else ", the closest of those undecided"
+        return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
+    return []
 
 
 def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
@@ -101,7 +107,7 @@ def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
     known = all(isinstance(configurations[name], Measured) for name in names)
     compared = "two of these are compared over images alone" if known else "between two of these there is no test"
     pair = "" if len(names) == 1 else f", and {compared}"
-    same = f"All trials of {_name_first(names)} are the same computation, which no seed changes"
+    same = f"All trials of {name_first(names)} are the same computation, which no seed changes"
     return [f"{same}: they count as one{pair}."]
 
 
@@ -110,19 +116,21 @@ def baseline_gaps(missing: str, without_counterpart: Sequence[str]) -> list[str]
     sentences = [f"No finished job has {missing}: nothing is compared with this baseline."] if missing else []
     if without_counterpart:
         verb = "has" if len(without_counterpart) == 1 else "have"
-        sentences.append(f"{_name_first(without_counterpart)} {verb} no counterpart in the baseline.")
+        sentences.append(f"{name_first(without_counterpart)} {verb} no counterpart in the baseline.")
     return sentences
 
 
-def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference]) -> str:
+def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference], least: int = MIN_TRIALS) -> str:
     """Say how configurations compare with a baseline.
 
     Args:
         baseline: in words.
         versus_baseline: differences to it, by label.
+        least: number of common trials that a test needs.
     """
     differences = _by_mean(versus_baseline)
-    clauses = [*_significant(differences), *_not_significant(differences), *_untested(differences)]
+    significant = {name: it for name, it in differences.items() if it.significant}
+    clauses = [*_differing(significant), *_not_significant(differences), *_untested(differences, least)]
     return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
 
 
@@ -134,10 +142,13 @@ def effects_answer(effects: pandas.DataFrame) -> str:
     """
     parts = []
     for key, rows in effects.groupby("key", sort=False):
-        values = ", ".join(f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True))
+        values = [f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
+        if len(values) > MAX_VALUES:
+            lowest, highest = values[rows["mean"].argmin()], values[rows["mean"].argmax()]
+            values = [f"{len(values)} values from {lowest} to {highest}"]
         p = rows["p"].dropna()
         note = "" if any(p < LEVEL) else " (no significant effect)" if len(p) else " (not tested)"
-        parts.append(f"{key}: {values}{note}")
+        parts.append(f"{key}: {', '.join(values)}{note}")
     return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
 
 
@@ -163,23 +174,15 @@ def _by_mean(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return dict(sorted(differences.items(), key=lambda item: -(item[1].mean or 0)))
 
 
-def _significant(differences: Mapping[str, Difference]) -> list[str]:
-    """Return the clauses about significant differences: the first by name, the others by their range."""
-    significant = [(name, difference) for name, difference in differences.items() if difference.significant]
-    clauses = [
-        f"{name} is {_gap(difference)} ({_certainty(difference)})" for name, difference in significant[:MAX_NAMES]
-    ]
-    others = [difference for _, difference in significant[MAX_NAMES:]]
-    points = [difference.mean or 0 for difference in others]
-    num_better = sum(mean > 0 for mean in points)
-    if len(others) == 1:
-        clauses.append(f"1 other is {_gap(others[0])}")
-    elif others and num_better in (0, len(others)):
-        sizes = [abs(mean) for mean in points]
-        sign = "better" if num_better else "worse"
-        clauses.append(f"{len(others)} others are {span(min(sizes), max(sizes))} points {sign}")
-    elif others:
-        clauses.append(f"{len(others)} others differ significantly, {num_better} of them better")
+def _differing(differences: Mapping[str, Difference]) -> list[str]:
+    """Return the clauses about configurations that are better or worse: one by name, several by their range."""
+    clauses = []
+    for sign, word in ((1, "better"), (-1, "worse")):
+        found = {name: it for name, it in differences.items() if sign * (it.mean or 0) > 0}
+        sizes = [abs(it.mean or 0) for it in found.values()]
+        if len(found) > 1:
+            clauses.append(f"{len(found)} others are {span(min(sizes), max(sizes))} points {word}")
+        clauses += [f"{name} is {_gap(it)} ({_certainty(it)})" for name, it in found.items() if len(found) == 1]
     return clauses
 
 
@@ -188,7 +191,7 @@ def _named(differences: Mapping[str, Difference], what: str) -> list[str]:
     if not differences:
         return []
     verb, trials = "is" if len(differences) == 1 else "are", _common_trials(differences.values())
-    return [f"{_name_first(list(differences))} {verb} {what} after {trials} trials"]
+    return [f"{name_first(list(differences))} {verb} {what} after {trials} trials"]
 
 
 def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
@@ -197,13 +200,18 @@ def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
     return _named(equal, "not significantly different from it")
 
 
-def _untested(differences: Mapping[str, Difference]) -> list[str]:
-    """Return the clause about configurations with too few common trials, if there are any."""
+def _untested(differences: Mapping[str, Difference], least: int) -> list[str]:
+    """Return the clause about configurations with too few common trials, if there are any.
+
+    Args:
+        differences: by label.
+        least: number of common trials that a test needs.
+    """
     names = [name for name, difference in differences.items() if difference.p is None]
     if not names:
         return []
     verb = "has" if len(names) == 1 else "have"
-    return [f"{_name_first(names)} {verb} fewer than {MIN_TRIALS} trials in common with it, too few for a test"]
+    return [f"{name_first(names)} {verb} fewer than {least} trials in common with it, too few for a test"]
 
 
 def _common_trials(differences: Iterable[Difference]) -> str:
@@ -230,7 +238,7 @@ def _certainty(difference: Difference) -> str:
     return f"95 %: {span(low, high)}"
 
 
-def _name_first(names: Sequence[str]) -> str:
+def name_first(names: Sequence[str]) -> str:
     """Return the first names and the number of the others: a, b, c and 2 others."""
     more = len(names) - MAX_NAMES
     if more > 0:

@@ -1,6 +1,6 @@
 """Reports: the comparison of several jobs as sentences, tables and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from graft.errors import GraftError
 from graft.files import write_text
+from graft.report.as_needed import ended_otherwise, method
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.plot import (
@@ -28,6 +29,7 @@ from graft.report.sentences import (
     copies_answer,
     deciding_answers,
     effects_answer,
+    join_words,
 )
 from graft.report.show_job import CURVES, history, show_curves, terminal
 from graft.report.table import cells, effects_table, markdown, table_rows
@@ -35,6 +37,8 @@ from graft.report.verdicts import claim
 from graft.results.baseline import common_baseline, common_margin
 from graft.results.labels import BUDGETS
 from graft.results.records import Records, read_records
+from graft.results.rounds import SweepRounds
+from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method
 
 PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES)
@@ -108,11 +112,12 @@ def compare_jobs(
         raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
     asked = baseline or common_baseline([record.config for record in records.finished])
     points = common_margin([record.config for record in records.finished]) if margin is None else margin
-    board = rank_jobs(records.finished, asked, required=required and baseline is not None, margin=points / 100)
+    required &= baseline is not None
+    board = rank_jobs(records.finished, asked, required, points / 100, records.rounds)
     ranked, metric = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(metric) for job in ranked], [job.spread(metric) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
-    return Report(records, board, effects, _sentences(board, effects))
+    return Report(records, board, effects, [*_sentences(board, effects), *_ends(records.rounds)])
 
 
 def show_report(report: Report, output: Path) -> None:
@@ -137,7 +142,8 @@ def show_report(report: Report, output: Path) -> None:
 def print_table(board: Leaderboard, console: Console) -> None:
     """Print the ranked jobs."""
     console.print(f"Accuracies in percent, {board.order}", soft_wrap=True)
-    lines = [cells(row, short=True) for row in table_rows(board.table)]
+    uneven = len(set(board.table["trials"])) > 1
+    lines = [cells(row, short=True, trials=uneven) for row in table_rows(board.table)]
     table = Table()
     for header in lines[0]:
         left = header in ("rank", "job", "verdict")
@@ -161,25 +167,37 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found = board.records[0], board.answer
     spread, num_small = best.spread(board.metric), (best.result.get("images") or {}).get("small")
-    claimed = claim(configurations[best.label], spread.counts, best.config, num_small)
+    values = configurations[best.label]
+    measured, folds = isinstance(values, Measured), isinstance(values, Measured) and values.outcomes.folds > 0
+    claimed = claim(measured, folds, spread.counts, best.config, num_small)
     sentences = [answer(configurations, board.comparison, found), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, spread, claimed, found, len(configurations)))
-    sentences += deciding_answers(best.label, found)
+    sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
-        sentences.append(baseline_answer(board.baseline, board.versus_baseline))
+        sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
     if len(effects.main):
         sentences.append(effects_answer(effects.main))
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
-    if len(board.records) > 1:
+    if found.shared is not None:
+        others = {"main effects": len(effects.main) > 0, "comparisons with the baseline": bool(board.baseline)}
+        fixed = ["intervals of means", *(what for what, shown in others.items() if shown)]
+        sentences.append(method(found.shared, join_words(fixed)))
+    elif len(board.records) > 1:
         pairs = f"with the best of {len(board.records)} configurations"
-        sentences.append(describe_method(board.comparison.num_tested, pairs))
+        sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
     return sentences
+
+
+def _ends(rounds: Mapping[Path, SweepRounds]) -> list[str]:
+    """Return why the jobs of sweeps with trials=auto got no more trials."""
+    ends = {folder: sweep.ended for folder, sweep in sorted(rounds.items()) if sweep.ended}
+    return [ended if len(ends) == 1 else f"{folder}: {ended}" for folder, ended in ends.items()]
 
 
 def draw(report: Report, output: Path) -> None:

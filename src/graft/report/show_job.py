@@ -3,12 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas
 from rich.console import Console
 from rich.table import Table
 
-from graft.job_folder import HISTORY
+from graft.job_folder import HISTORY, OUTCOMES
 from graft.process import is_quiet
 from graft.report.leaderboard import verdict
 from graft.report.plot import draw_curves
@@ -17,9 +18,9 @@ from graft.report.verdicts import claim
 from graft.results.job_files import read_history
 from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
-from graft.results.outcomes import StoredOutcomes, read_outcomes
-from graft.statistics.accuracies import is_copies
-from graft.statistics.comparison import spread
+from graft.results.outcomes import read_outcomes
+from graft.statistics.accuracies import accuracies, dataset_of, is_copies
+from graft.statistics.comparison import BOTH, summary
 
 CURVES = "curves.png"
 IMAGES = ("big", "small", "val", "test")
@@ -27,25 +28,20 @@ IMAGES = ("big", "small", "val", "test")
 
 def show_job(result: dict, folder: Path) -> None:
     """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
-    images, parameters, outcomes = result["images"], result["parameters"], _outcomes(folder)
-    values = measured(result, outcomes)
-    accuracy = spread(values, distinct_images(result, outcomes))
+    images, parameters = result["images"], result["parameters"]
+    values, accuracy = accuracies(result), _summary(result, folder)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("test accuracy", f"{percent(accuracy.mean)} %, mean of {count_trials(len(values))}", style="bold")
+    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {count_trials(len(values))}", style="bold")
     if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
         balanced = [trial["balanced_accuracy"] for trial in result["trials"] if trial.get("error") is None]
         table.add_row("balanced accuracy", f"{percent(sum(balanced) / len(balanced))} %, classes of equal weight")
-    table.add_row("lowest to highest", f"{span(accuracy.low, accuracy.high)} %")
-    interval = "needs two trials"
-    if accuracy.interval is not None:
-        holds = claim(values, accuracy.counts, result.get("config") or {}, images.get("small"))
-        interval = f"{span(*accuracy.interval)} %, {holds}"
-    table.add_row("95 % interval", interval)
+    table.add_row("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %")
+    table.add_row("95 % interval", _interval(result, folder, accuracy))
     if is_copies(values):
         table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
     if result["reference"]:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
-        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy.mean, low, high)}"
+        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
         table.add_row("published range", compared)
     table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
     if images.get("ignored"):
@@ -56,12 +52,25 @@ def show_job(result: dict, folder: Path) -> None:
     terminal().print(f"written to {folder}", soft_wrap=True)
 
 
-def _outcomes(folder: Path) -> StoredOutcomes | None:
-    """Return what the trials said of each image; None if it was not stored, or is damaged."""
+def _summary(result: dict, folder: Path) -> dict[str, Any]:
+    """Return the summary of a job's accuracies as `result.json` has it; older versions did not say what ci95 counts."""
+    if "ci95_counts" in (result.get("accuracy") or {}):
+        return result["accuracy"]
     try:
-        return read_outcomes(folder)
+        outcomes = read_outcomes(folder)
     except (ValueError, OSError):
-        return None  # a report names the reason
+        outcomes = None  # a report names the reason
+    return summary(measured(result, outcomes), distinct_images(result, outcomes))
+
+
+def _interval(result: dict, folder: Path, accuracy: dict[str, Any]) -> str:
+    """Return the interval of a job's mean, and what it holds for."""
+    if accuracy["ci95"] is None:
+        return "needs two trials"
+    counts, config = accuracy["ci95_counts"], result.get("config") or {}
+    known = counts == BOTH or (folder / OUTCOMES).exists()
+    holds = claim(known, bool(dataset_of(result).get("folds")), counts, config, result["images"].get("small"))
+    return f"{span(*accuracy['ci95'])} %, {holds}"
 
 
 def show_curves(folder: Path, config: dict, output: Path) -> None:

@@ -16,12 +16,13 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def cells(row: Mapping[str, Any], short: bool = False) -> dict[str, str]:
+def cells(row: Mapping[str, Any], short: bool = False, trials: bool = False) -> dict[str, str]:
     """Return a job's line of the printed table: texts by header.
 
     Args:
         row: of `Leaderboard.table`, as `table_rows` returns it.
         short: for the terminal; leaves out the range, standard deviation, p and costs of ranked jobs.
+        trials: whether to show the number of trials even so, because jobs differ in it.
     """
     ranked, validated = "rank" in row, "val_accuracy" in row
     whole = not ranked or not short
@@ -42,7 +43,7 @@ def cells(row: Mapping[str, Any], short: bool = False) -> dict[str, str]:
         ("verdict", ranked, row.get("standing") or ""),
         ("to the baseline", "baseline_difference" in row, _difference(row, "baseline_")),
         ("p ", "baseline_difference" in row and whole, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
-        ("trials", ranked and whole, str(row["trials"])),
+        ("trials", trials or not short, str(row["trials"])),
         ("parameters", whole, _count(row["parameters"])),
         ("trainable", ranked and whole, _count(row["trainable"])),
         ("seconds", whole, "" if row["seconds"] is None else f"{row['seconds']:.1f}"),

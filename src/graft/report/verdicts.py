@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from graft.report.as_needed import AsNeeded, EndedLabel, with_ended
 from graft.statistics.accuracies import Accuracies, Measured
 from graft.statistics.comparison import Comparison, Difference, spread
+from graft.statistics.intervals import TOLERANCE
 from graft.statistics.margin import Verdict, shares, shares_in_words, verdict
 from graft.statistics.needed import in_words, needed
 from graft.statistics.outcomes import aligned
+from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS
 from graft.statistics.winner import corrected
 
 
@@ -21,6 +26,9 @@ class Answer:
         deciding: what would decide each undecided configuration whose images are known, in words.
         doubt: where the doubt in the best's mean comes from, in words; empty if images are unknown.
         corrected: the best's mean without what it owes to having been chosen on the same images; None if unknown.
+        least: number of common trials that a test needs.
+        shared: how jobs with trials=auto share the level; None: results have decided no number of trials.
+        ended: jobs with trials=auto whose verdict is that of their sweep, by label.
     """
 
     margin: float = 0.0
@@ -28,9 +36,18 @@ class Answer:
     deciding: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
     corrected: float | None = None
+    least: int = MIN_TRIALS
+    shared: AsNeeded | None = None
+    ended: dict[str, EndedLabel] = field(default_factory=dict)
 
 
-def judge(configurations: Mapping[str, Accuracies], comparison: Comparison, margin: float, vary: str = "all") -> Answer:
+def judge(
+    configurations: Mapping[str, Accuracies],
+    comparison: Comparison,
+    margin: float,
+    vary: str = "all",
+    shared: AsNeeded | None = None,
+) -> Answer:
     """Judge all configurations against the best one.
 
     Args:
@@ -38,14 +55,23 @@ def judge(configurations: Mapping[str, Accuracies], comparison: Comparison, marg
         comparison: of these.
         margin: the largest difference that does not matter, a fraction of 1.
         vary: what their trials differ in, as `trials_vary` has it.
+        shared: how jobs with trials=auto share the level; None: there are none.
     """
-    verdicts = {name: judged(it, margin) for name, it in comparison.differences.items()}
+    verdicts, ended = {name: judged(it, margin) for name, it in comparison.differences.items()}, {}
+    if shared is not None:
+        verdicts, ended = with_ended(verdicts, shared, margin)
+    measured = all(isinstance(one, Measured) for one in configurations.values())
+    # A configuration that is worse is no choice of luck. With trials=auto it may have few trials.
+    chosen = [name for name in verdicts if shared is None or verdicts[name] is not Verdict.WORSE]
     return Answer(
         margin,
         verdicts,
         _deciding(comparison.differences, verdicts, margin),
         _doubt(configurations[comparison.best], vary),
-        _corrected(list(configurations.values())) if len(configurations) > 1 else None,
+        _corrected(configurations[comparison.best], [configurations[name] for name in chosen]) if verdicts else None,
+        MIN_CROSSED if measured and shared is None else MIN_TRIALS,
+        shared,
+        ended,
     )
 
 
@@ -64,7 +90,9 @@ def _equal(difference: Difference, margin: float) -> bool:
     """Return whether a difference is within the margin, by two one-sided tests or else by its interval."""
     if difference.design == "crossed" and difference.estimate is not None and difference.quantile is not None:
         return verdict(difference.estimate, difference.quantile, margin) is Verdict.EQUAL
-    return difference.interval is not None and max(map(abs, difference.interval)) < margin
+    if difference.interval is None:  # no trial differs, and images are unknown
+        return margin > 0 and float(np.abs(difference.per_trial).max()) < TOLERANCE
+    return max(map(abs, difference.interval)) < margin
 
 
 def _deciding(
@@ -86,33 +114,34 @@ def _doubt(best: Accuracies, vary: str) -> str:
     return shares_in_words(shares(estimate, vary))
 
 
-def _corrected(configurations: Sequence[Accuracies]) -> float | None:
-    """Return the best's mean, corrected for its choice, over the trials and images that all have."""
-    known = [one.outcomes for one in configurations if isinstance(one, Measured)]
-    if len(known) < len(configurations):
+def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
+    """Return the best's mean, corrected for its choice over the trials that all have on the images of all."""
+    known = [one.outcomes for one in (best, *others) if isinstance(one, Measured)]
+    if len(known) <= len(others):
         return None
     found = aligned(known)
-    complete = all(len(one.images) == len(found[0].images) and len(one.seeds) == len(found[0].seeds) for one in known)
-    if not complete or len(found[0].images) < 2:
+    if any(len(one.images) != len(found[0].images) for one in known) or len(found[0].images) < 2 or not found[0].seeds:
         return None
     rows = [one.values[:1] if all(each.copies for each in found) else one.values for one in found]
-    return corrected({str(place): values for place, values in enumerate(rows)}, found[0].groups)
+    common = {str(place): values for place, values in enumerate(rows)}
+    return spread(best).mean - (max(float(np.nanmean(row)) for row in rows) - corrected(common, found[0].groups))
 
 
-def claim(accuracies: Accuracies, counts: str | None, config: Mapping, num_small: int | None) -> str:
+def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, num_small: int | None) -> str:
     """Say for what an interval of a mean holds: for other images and other draws of 20 images a class.
 
     Args:
-        accuracies: of the job.
+        measured: whether it is of the outcomes of images.
+        folds: whether trials test folds.
         counts: what the interval counts, as `Spread` has it.
         config: its plain configuration.
         num_small: number of each trial's training images.
     """
-    if not isinstance(accuracies, Measured):
+    if not measured:
         only_images = counts == "test images"
         return "for other images" if only_images else "for other training draws and these test images only"
     drawn = f"{num_small:,} training images" if num_small else "training images"
-    if accuracies.outcomes.folds:
+    if folds:
         return "for other data sets of as many images"
     if counts == "test images":
         return f"for other images, with these {drawn}"

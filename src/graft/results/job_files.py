@@ -148,6 +148,10 @@ def _check_counts(where: str, prefix: str, trial: Mapping[str, Any]) -> None:
 def _check_config(result: Mapping[str, Any]) -> None:
     config = _mapping(result, "config")
     _mapping(config, "dataset", "config.")
+    for key in ("trials_min", "trials_max") if config.get("trials") == "auto" else ():
+        _check_number(f"config.{key}", config.get(key), MOST, "a whole number of 2 or more", optional=False)
+        if not isinstance(config[key], int) or config[key] < 2:
+            raise _unexpected(f"config.{key}", config[key], "a whole number of 2 or more")
     baseline = _mapping(config, "report", "config.").get("baseline")
     if not isinstance(baseline, str | None):
         raise _unexpected("config.report.baseline", baseline, "a text such as source:scratch, or null")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes
-from graft.statistics.accuracies import SPLITS, Accuracies, Copies, Measured, accuracies, num_images
+from graft.statistics.accuracies import SPLITS, Accuracies, Copies, Measured, accuracies, dataset_of, num_images
 from graft.statistics.outcomes import Outcomes
 
 
@@ -21,7 +21,7 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
         metric: accuracy or val_accuracy.
     """
     found, split = accuracies(result, metric), _split(stored, metric)
-    folds = 0 if metric == "val_accuracy" else (_config(result, "dataset").get("folds") or 0)
+    folds = 0 if metric == "val_accuracy" else (dataset_of(result).get("folds") or 0)
     if stored is None or split is None or not (split.shared or folds) or list(found) != stored.seeds:
         return found
     numbers, values = _columns(split)
@@ -68,10 +68,6 @@ def share_of_pool(result: Mapping[str, Any]) -> float:
         return 1.0
     pool, small = images.get("pool"), images.get("small")
     return min(1.0, small / pool) if pool and small else 0.0
-
-
-def _config(result: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    return (result.get("config") or {}).get(key) or {}
 
 
 def _split(stored: StoredOutcomes | None, metric: str) -> SplitOutcomes | None:

@@ -11,6 +11,7 @@ from graft.results.job_files import check_pruning, check_result, check_trial_run
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
+from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
@@ -114,12 +115,14 @@ class Records:
         failed: reasons by name, of failed jobs, trial runs, and failed trials of finished jobs.
         damaged: reasons by file.
         pruned: epoch and accuracy at which jobs were pruned, by name.
+        rounds: what the rounds of sweeps with trials=auto have found, by folder.
     """
 
     finished: list[Record]
     failed: dict[str, str]
     damaged: dict[str, str]
     pruned: dict[str, str]
+    rounds: dict[Path, SweepRounds] = field(default_factory=dict)
 
 
 def read_records(folders: Sequence[Path]) -> Records:
@@ -128,9 +131,9 @@ def read_records(folders: Sequence[Path]) -> Records:
     Raises:
         GraftError: a folder does not exist.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise GraftError(f"there is no folder {folder}; try outputs, or the folder of one sweep")
+    absent = [folder for folder in folders if not folder.is_dir()]
+    if absent:
+        raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
     roots = [folder.resolve() for folder in folders]
     paths: dict[Path, Path] = {}
     for path in sorted({path for folder in roots for path in _job_files(folder)}, key=_links_last):
@@ -145,12 +148,16 @@ def read_records(folders: Sequence[Path]) -> Records:
     names = {record.name for record in finished}
     failed = {job.name: job.reason for job in jobs if isinstance(job, TrialRun) and job.name not in names} | failed
     _set_labels(finished)
+    auto = [job.folder for job in finished if job.config.get("trials") == "auto"]
+    rounds, unread = find_rounds(roots, auto)
     return Records(
         finished,
         failed | _failed_trials(finished),
         {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)}
-        | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable},
+        | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
+        | {str(path.relative_to(root)): reason for path, reason in unread.items()},
         {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
+        rounds,
     )
 
 

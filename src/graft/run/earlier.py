@@ -20,7 +20,7 @@ from graft.results.job_files import read_history
 from graft.results.measured import measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.run.history import JobHistory
-from graft.run.outcome_writer import merge
+from graft.run.outcome_merge import merge
 from graft.statistics.stopping import could_narrow, looks
 
 log = logging.getLogger("graft")
@@ -45,7 +45,7 @@ def run_rounds(cfg: DictConfig, folder: Path, resume: bool, run: Run) -> dict[st
         return run(cfg, folder, True, asked["trials"])
     existing, result = read_result(folder), None
     keep = resume or (existing is not None and _goes_on(existing, folder, cfg.trials_max))
-    for size in looks(cfg.trials_min, cfg.trials_max):
+    for size in looks(cfg.trials_min, cfg.trials_max, OmegaConf.select(cfg, "dataset.folds")):
         result = run(cfg, folder, keep, size)
         if result is None or not _goes_on(result, folder, cfg.trials_max):
             break

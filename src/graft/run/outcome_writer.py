@@ -40,7 +40,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,12 @@ from graft.run.plan import Plan
 from graft.training.metrics import Outcomes
 
 LIMIT = 2**26  # bytes of all classes' probabilities; beyond, only those of the true classes are stored
-FIXED = ["path", "hash", "class", "group"]  # of an image, whatever the trials
 
 
 def keeps_all_classes(plan: Plan) -> bool:
     """Return whether a job's trials keep the probability of each class."""
     rows = plan.datamodule.rows
-    return _within_limit(len(plan.seeds), rows["test"].shape[1] + rows["val"].shape[1], len(plan.data.class_names))
+    return within_limit(len(plan.seeds), rows["test"].shape[1] + rows["val"].shape[1], len(plan.data.class_names))
 
 
 def collect(plan: Plan, history: JobHistory, results: Sequence[Mapping[str, Any]]) -> StoredOutcomes:
@@ -116,32 +114,8 @@ def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> Non
     write_bytes(folder / OUTCOMES, save(tensors, {"graft": json.dumps(about, sort_keys=True)}))
 
 
-def merge(first: StoredOutcomes, second: StoredOutcomes) -> StoredOutcomes:
-    """Return the outcomes of both, of one job's trials with different seeds: what a run of all of them would store.
-
-    Raises:
-        ValueError: they are of other classes, views or images, or have a seed in common.
-    """
-    if (first.classes, first.views) != (second.classes, second.views):
-        raise ValueError("the outcomes have other classes or other views of the images")
-    twice = sorted(set(first.seeds) & set(second.seeds))
-    if twice:
-        raise ValueError(f"both outcomes have a trial of seed {twice[0]}")
-    if (first.val is None) != (second.val is None):
-        raise ValueError("one of the outcomes has no validation images")
-    if first.test.shared and second.test.shared and not np.array_equal(first.test.image, second.test.image):
-        raise ValueError("the outcomes have other test images")
-    seeds, images = first.seeds + second.seeds, _merged_images(first.images, second.images)
-    test = _joined(first.test, second.test)
-    val = None if first.val is None or second.val is None else _joined(first.val, second.val)
-    number = test.prediction.shape[1] + (0 if val is None else val.prediction.shape[1])
-    if not _within_limit(len(seeds), number, len(first.classes)):
-        test, val = replace(test, probability=None), val and replace(val, probability=None)
-    images["split"] = _split_names(images.index.to_numpy(), images["draws"].to_numpy(), test, val)
-    return StoredOutcomes(seeds, first.classes, first.views, images, test, val)
-
-
-def _within_limit(trials: int, images: int, classes: int) -> bool:
+def within_limit(trials: int, images: int, classes: int) -> bool:
+    """Return whether the probabilities of all classes are stored."""
     return trials * images * classes * np.dtype(np.float16).itemsize <= LIMIT
 
 
@@ -182,13 +156,13 @@ def _images(plan: Plan, finished: Sequence[int], test: SplitOutcomes, val: Split
         "hash": hashes(images, numbers.tolist()),
         "class": [images.classes[label] for label in images.labels[torch.from_numpy(numbers)].tolist()],
         "group": "",
-        "split": _split_names(numbers, draws, test, val),
+        "split": split_names(numbers, draws, test, val),
         "draws": draws,
     }
     return pandas.DataFrame(columns, index=pandas.Index(numbers, name="number"))
 
 
-def _split_names(numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes, val: SplitOutcomes | None) -> np.ndarray:
+def split_names(numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes, val: SplitOutcomes | None) -> np.ndarray:
     """Return the split of each image, (images,), from their numbers and draws."""
     tested, validated = (np.isin(numbers, [] if split is None else split.image) for split in (test, val))
     return np.select([tested, validated & (draws > 0), validated], ["test", "train+val", "val"], "train")
@@ -209,38 +183,3 @@ def _tensors(prefix: str, split: SplitOutcomes | None) -> dict[str, np.ndarray]:
         return {}
     left_out = "probability" if split.probability is None else "probability_of_label"
     return {prefix + name: np.ascontiguousarray(value) for name, value in vars(split).items() if name != left_out}
-
-
-def _joined(first: SplitOutcomes, second: SplitOutcomes) -> SplitOutcomes:
-    """Return two splits' outcomes, the first one's trials before the second one's."""
-    if first.image.shape[1] != second.image.shape[1]:
-        raise ValueError(f"the trials have {first.image.shape[1]} and {second.image.shape[1]} images of a split")
-    parts = (first, second)
-    shared = first.shared and second.shared and np.array_equal(first.image, second.image)
-    label, image = first.label, first.image
-    if not shared:
-        label = np.concatenate([np.broadcast_to(part.label, part.prediction.shape) for part in parts])
-        image = np.concatenate([np.broadcast_to(part.image, part.prediction.shape) for part in parts])
-    whole = [part.probability for part in parts if part.probability is not None]
-    return SplitOutcomes(
-        prediction=np.concatenate([part.prediction for part in parts]),
-        label=label,
-        image=image,
-        probability_of_label=np.concatenate([part.probability_of_label for part in parts]),
-        probability=np.concatenate(whole) if len(whole) == len(parts) else None,
-    )
-
-
-def _merged_images(first: pandas.DataFrame, second: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the images of both, with the draws of all trials.
-
-    Raises:
-        ValueError: an image of both is another one in each.
-    """
-    numbers = first.index.intersection(second.index)
-    other = (first.loc[numbers, FIXED] != second.loc[numbers, FIXED]).any(axis=1).to_numpy()
-    if other.any():
-        raise ValueError(f"image {numbers[other][0]} of the outcomes has another path, hash or class in each")
-    both = pandas.concat([first, second])
-    merged = both[~both.index.duplicated()].sort_index()
-    return merged.assign(draws=both["draws"].groupby(level=0).sum())

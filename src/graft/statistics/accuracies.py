@@ -81,7 +81,7 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     All trials share the test images, unless they test folds: then those of a repeat are all different. Each trial draws
     validation images of its own, unless the data set has some or its draw is the same for all trials.
     """
-    folds = _dataset(result).get("folds")
+    folds = dataset_of(result).get("folds")
     if metric == "accuracy" and folds:
         return _in_folds(result["trials"], folds)
     finished = accuracies(result, metric)
@@ -93,13 +93,14 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     return images * len(finished) if drawn else images
 
 
-def _dataset(result: Mapping[str, Any]) -> Mapping[str, Any]:
+def dataset_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a result's data set; none in results of the first format."""
     return (result.get("config") or {}).get("dataset") or {}
 
 
 def _draws_vary(result: Mapping[str, Any]) -> bool:
     """Return whether each trial draws validation images of its own."""
-    dataset, vary = _dataset(result), (result.get("config") or {}).get("trials_vary")
+    dataset, vary = dataset_of(result), (result.get("config") or {}).get("trials_vary")
     return bool(dataset.get("val_per_class")) and dataset.get("draw") != "first" and vary != "init"
 
 

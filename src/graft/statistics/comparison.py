@@ -19,6 +19,8 @@ from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean
 from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, estimated, pair
 from graft.statistics.simultaneous import together, with_the_best
 
+BOTH = "training draws and test images"  # what an interval counts
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -103,7 +105,7 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
     if isinstance(accuracies, Measured):
         outcomes, found = accuracies.outcomes, estimated(accuracies.outcomes)
         fixed = found.num_trials == 1 or outcomes.share >= 1  # nothing tells how other training images would do
-        counts = "test images" if fixed else "training draws and test images"
+        counts = "test images" if fixed else BOTH
         return Spread(len(values), mean, low, high, std, estimate_interval(found), counts, found)
     interval = mean_interval(values.tolist(), images)
     ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)
@@ -201,15 +203,16 @@ def _difference(found: Pair, p: float | None, level: float) -> Difference:
     return Difference(found.per_trial, p, interval, estimate, quantile, found.design)
 
 
-def describe_method(num_tested: int, pairs: str) -> str:
+def describe_method(num_tested: int, pairs: str, least: int = MIN_TRIALS) -> str:
     """Name the tests of `compare_all` and `differences` for the reader of a report.
 
     Args:
         num_tested: number of tested pairs.
         pairs: which pairs these are, as in "with the best of 8 configurations".
+        least: number of common trials that a test needs.
     """
     if not num_tested:
-        return f"No differences were tested: two configurations need {MIN_TRIALS} common trials (seeds)."
+        return f"No differences were tested: two configurations need {least} common trials (seeds)."
     count = "1 comparison" if num_tested == 1 else f"{num_tested} comparisons"
     return (
         "Differences: paired tests over common trials (seeds), p and simultaneous 95 % intervals corrected for "

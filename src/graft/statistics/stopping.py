@@ -19,7 +19,7 @@ Stopping because a chance is small declares nothing, so it costs no error.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
@@ -28,7 +28,8 @@ from graft.statistics.accuracies import Accuracies, Measured, is_copies, of_seed
 from graft.statistics.comparison import ranking
 from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
-from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair
+from graft.statistics.outcomes import Outcomes
+from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair, paired_outcomes
 
 GROWTH = 1.5  # of the number of trials from look to look
 LEAST_CHANCE = 0.2  # of a decision, below which an undecided pair gets no more trials
@@ -40,15 +41,18 @@ ONLY_IMAGES = "only more test images could tell"
 ONLY_TRIALS = "more trials than trials_max could tell"
 
 
-def looks(least: int, most: int) -> list[int]:
+def looks(least: int, most: int, folds: int | None = None) -> list[int]:
     """Return the number of trials at each look: from `least`, half as many again each time, to `most`.
 
-    >>> looks(6, 60)
-    [6, 9, 14, 21, 32, 48, 60]
+    With folds each look has whole repeats of them: `least` and what follows are rounded up, `most` is rounded down.
+
+    >>> looks(6, 60), looks(6, 64, folds=5)
+    ([6, 9, 14, 21, 32, 48, 60], [10, 15, 25, 40, 60])
     """
-    sizes = [least]
+    folds = folds or 1
+    sizes, most = [math.ceil(least / folds) * folds], most // folds * folds
     while sizes[-1] < most:
-        sizes.append(min(math.ceil(sizes[-1] * GROWTH), most))
+        sizes.append(min(math.ceil(sizes[-1] * GROWTH / folds) * folds, most))
     return sizes
 
 
@@ -89,6 +93,7 @@ class Rounds:
         margin: configurations that differ by less are equal; in [0, 1].
         trials: the number of trials that each configuration shall have, by name.
         out: those that get no more trials, each worse than the best or equal to it.
+        than: the best at that time, by the name of each that is out.
         undecided: those that more trials could not tell from the best, each with what could.
         going: those that get more trials: the best, and those which more trials could tell from it.
         best: the one of the highest mean that is not out.
@@ -100,6 +105,7 @@ class Rounds:
     margin: float
     trials: dict[str, int]
     out: dict[str, str] = field(default_factory=dict)
+    than: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, str] = field(default_factory=dict)
     going: list[str] = field(default_factory=list)
     best: str = ""
@@ -128,15 +134,14 @@ class Rounds:
         self.undecided, self.going = {}, []
         if not left:
             return
-        self.best, *others = ranking(left)
-        for name in others:
+        self.best = best_of(left)
+        for name in (name for name in ranking(left) if name != self.best):
             compared = pair(left[name], left[self.best])
             verdict = _decide(compared, test)
             if verdict:
-                self.out[name] = verdict
+                self.out[name], self.than[name] = verdict, self.best
                 continue
-            copies = is_copies(left[name]) and is_copies(left[self.best])
-            could_tell = ONLY_IMAGES if copies else _could_tell(compared, test)
+            could_tell = _could_tell(left[name], left[self.best], compared, test)
             if could_tell is None:
                 self.going.append(name)
             else:
@@ -149,23 +154,43 @@ class Rounds:
             self.trials |= dict.fromkeys(self.going, self.sizes[self.number])
 
 
+def best_of(configurations: Mapping[str, Accuracies]) -> str:
+    """Return the configuration of the highest mean among those of the most trials: few trials may have easy draws."""
+    most = max(map(len, configurations.values()))
+    return ranking({name: values for name, values in configurations.items() if len(values) == most})[0]
+
+
 def could_narrow(accuracies: Accuracies) -> bool:
     """Return whether more trials of one configuration would narrow the 95 % interval of its mean by a tenth or more."""
     if is_copies(accuracies):
         return False
-    if len(accuracies) < 2 or not isinstance(accuracies, Measured) or np.isnan(accuracies.outcomes.values).any():
+    if len(accuracies) < 2 or not isinstance(accuracies, Measured):
         return True
     outcomes = accuracies.outcomes
+    if outcomes.folds:
+        return _noise(outcomes) > 1 - NARROWEST**2
     parts, variance = estimate(outcomes.values, outcomes.groups).parts, estimated(outcomes).variance
     # What the draws share stays, however many trials there are: it is in the variance, but not in these parts.
     return variance - parts.trials - parts.rest < NARROWEST**2 * variance
+
+
+def _noise(outcomes: Outcomes) -> float:
+    """Return the share of the variance of images' means over repeats of folds that further repeats would remove."""
+    tested = ~np.isnan(outcomes.values)
+    counts, seen = tested.sum(0), outcomes.values[:, tested.any(0)]
+    if counts[counts > 0].min() < 2:
+        return 1.0
+    of_means = float(np.nanmean(seen, axis=0).var(ddof=1))
+    within = float((np.nanvar(seen, axis=0, ddof=1) / counts[counts > 0]).mean())
+    return min(1.0, within / of_means) if of_means > 0 else 0.0
 
 
 def _decide(found: Pair, test: Test) -> str | None:
     """Return whether the first of a pair is worse than the second or equal to it; None if that is undecided."""
     if found.p is None or test.level <= 0 or (len(found.per_trial) < MIN_TRIALS and found.design != "images"):
         return None
-    around = found.interval(2 * test.level)  # two one-sided tests, of which only one can err
+    # Two one-sided tests, of which only one can err; the report has them for the crossed design only.
+    around = found.interval(2 * test.level if found.design == "crossed" else test.level)
     if around is None and np.abs(found.per_trial).max() < TOLERANCE:
         around = (0.0, 0.0)
     if around is not None and -test.margin < around[0] and around[1] < test.margin:
@@ -173,21 +198,35 @@ def _decide(found: Pair, test: Test) -> str | None:
     return WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
 
 
-def _could_tell(found: Pair, test: Test) -> str | None:
+def _could_tell(first: Accuracies, second: Accuracies, found: Pair, test: Test) -> str | None:
     """Return what could tell a pair apart if not the trials that are left; None if these could."""
-    number = len(found.per_trial)
-    if number < min(MIN_TRIALS, test.most) or (number < test.most and _chance(found, test, test.most) >= LEAST_CHANCE):
+    number, noise = len(found.per_trial), None
+    if is_copies(first) and is_copies(second):
+        return ONLY_IMAGES
+    if number < min(MIN_TRIALS, test.most):
         return None
-    return ONLY_IMAGES if _chance(found, test, math.inf) < LEAST_CHANCE else ONLY_TRIALS
+    outcomes = paired_outcomes([first, second])
+    if outcomes is not None and outcomes[0].folds:
+        noise = _noise(replace(outcomes[0], values=outcomes[0].values - outcomes[1].values))
+    if number < test.most and _chance(found, test, test.most, noise) >= LEAST_CHANCE:
+        return None
+    return ONLY_IMAGES if _chance(found, test, math.inf, noise) < LEAST_CHANCE else ONLY_TRIALS
 
 
-def _chance(found: Pair, test: Test, trials: float) -> float:
-    """Return the chance that a pair is told apart, or found equal, after some number of trials."""
+def _chance(found: Pair, test: Test, trials: float, noise: float | None) -> float:
+    """Return the chance that a pair is told apart, or found equal, after some number of trials.
+
+    Args:
+        found: the pair.
+        test: how it is tested.
+        trials: their number.
+        noise: with folds, the share of the variance that endlessly many trials remove; None: what `found` says.
+    """
     number, mean = len(found.per_trial), float(found.per_trial.mean())
     variance = shrinking = float(found.per_trial.var(ddof=1)) / number
     if found.estimate is not None:
         parts, variance = found.estimate.parts, found.estimate.variance
-        shrinking = min(variance, parts.trials + parts.rest)
+        shrinking = min(variance, parts.trials + parts.rest) if noise is None else noise * variance
     lost = shrinking * (1 - number / trials)
     bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(variance - lost) + TOLERANCE
     spread = math.sqrt(lost) + 1e-12

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
 from graft.config.check import check, unused
@@ -92,6 +92,13 @@ def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) 
     if any(job.sweep != config.sweep for job in jobs):
         raise GraftError("sweep= cannot be swept: it says how jobs are chosen; try one of its options")
     rounds = {tuple(each[key] for key in ("trials", "trials_min", "trials_max")) for each in (config, *jobs)}
+    if any(trials == "auto" for trials, *_ in rounds):
+        folds = {OmegaConf.select(each, "dataset.folds") for each in (config, *jobs)}
+        if len(folds) > 1:
+            raise GraftError(
+                "dataset.folds cannot be swept with trials=auto, whose rounds are whole repeats of all jobs' folds: "
+                "try one value, or a number of trials"
+            )
     if len(rounds) > 1 and any(trials == "auto" for trials, *_ in rounds):
         raise GraftError(
             "trials=auto cannot be swept, because it compares all jobs of the sweep: try trials=auto, trials_min= and "

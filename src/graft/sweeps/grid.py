@@ -19,6 +19,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import GraftError
+from graft.job_folder import ROUNDS
 from graft.sweeps.launcher import launching
 
 MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
@@ -111,12 +112,14 @@ def launch_only(jobs: Iterable[DictConfig]) -> None:
 
 def _run_rounds(config: DictConfig, jobs: Sequence[list[str]], launch: Callable[[list[list[str]]], None]) -> None:
     """Run a grid's jobs for as many trials as they need, and write why they get no more."""
-    from graft.sweeps.rounds import run_rounds, settings, write_ended  # imports pandas
+    from graft.results.rounds import write_rounds  # imports pandas
+    from graft.sweeps.rounds import run_rounds, settings
 
     folder = Path(config.hydra.sweep.dir)
     by_folder = {(folder / job_subfolder(config, overrides)).resolve(): overrides for overrides in jobs}
-    ended = run_rounds(settings(config), list(by_folder), lambda some: launch([by_folder[each] for each in some]))
-    write_ended(folder, ended)
+    (folder / ROUNDS).unlink(missing_ok=True)  # an interrupted sweep shall not have what an earlier one found
+    found = run_rounds(settings(config), list(by_folder), lambda some: launch([by_folder[each] for each in some]))
+    write_rounds(folder, found)
 
 
 def job_subfolder(config: DictConfig, overrides: Sequence[str]) -> str:

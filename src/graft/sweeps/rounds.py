@@ -15,15 +15,14 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from graft.files import write_text
-from graft.job_folder import ROUND, read_result
+from graft.job_folder import ROUND
 from graft.report.leaderboard import not_comparable, validated
-from graft.report.sentences import join_words
+from graft.report.sentences import name_first
 from graft.results.records import Record, read_records
+from graft.results.rounds import EndedJob, SweepRounds
 from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
 
 log = logging.getLogger("graft")
-
-ROUNDS = "rounds.json"  # in a sweep's folder: why no job got more trials
 
 Launch = Callable[[Sequence[Path]], None]  # runs the jobs of these folders
 
@@ -46,10 +45,13 @@ class Settings:
 def settings(config: DictConfig, pairs: int | None = None) -> Settings:
     """Return the settings of a sweep's rounds, from its configuration."""
     margin = OmegaConf.select(config, "report.margin", default=0) / 100
-    return Settings(looks(config.trials_min, config.trials_max), margin, pairs)
+    folds = OmegaConf.select(config, "dataset.folds")
+    return Settings(looks(config.trials_min, config.trials_max, folds), margin, pairs)
 
 
-def run_rounds(chosen: Settings, folders: Sequence[Path], launch: Launch, first: Sequence[Path] | None = None) -> str:
+def run_rounds(
+    chosen: Settings, folders: Sequence[Path], launch: Launch, first: Sequence[Path] | None = None
+) -> SweepRounds:
     """Run jobs for as many trials as the answer needs.
 
     Jobs that are ranked are compared with the best of them. Jobs that answer different questions, such as those tested
@@ -62,7 +64,7 @@ def run_rounds(chosen: Settings, folders: Sequence[Path], launch: Launch, first:
         first: the folders of the first round's jobs; None: all, of which finished ones only say so.
 
     Returns:
-        Why no job gets more trials, in a sentence.
+        What the rounds have found, and why no job gets more trials.
     """
     folders = [folder.resolve() for folder in folders]
     trials = dict.fromkeys(folders, chosen.sizes[0])
@@ -79,20 +81,9 @@ def run_rounds(chosen: Settings, folders: Sequence[Path], launch: Launch, first:
         trials |= {Path(name): count for contest in contests for name, count in contest.trials.items()}
         log.info("%s", _round(chosen.sizes, number, contests, len(folders)))
         if all(contest.ended for contest in contests):
-            return _ended(chosen, contests, records, metric)
+            return _found(chosen, contests, _ended(chosen, contests, records, metric))
         _launch([folder for folder in records if _num_trials(records[folder]) < trials[folder]], launch, trials)
     raise AssertionError("the last look ends all rounds")
-
-
-def write_ended(folder: Path, sentence: str) -> None:
-    """Keep in a sweep's folder why no job gets more trials."""
-    write_text(folder / ROUNDS, json.dumps({"ended": sentence}) + "\n")
-
-
-def read_ended(folder: Path) -> str | None:
-    """Return why no job of a sweep gets more trials; None if it is unknown, or the number of trials was fixed."""
-    content = read_result(folder, ROUNDS) or {}
-    return content.get("ended")
 
 
 def metric_of(records: Sequence[Record]) -> str:
@@ -138,6 +129,19 @@ def _contests(chosen: Settings, records: Sequence[Record]) -> list[Rounds]:
     ]
 
 
+def _found(chosen: Settings, contests: Sequence[Rounds], ended: str) -> SweepRounds:
+    """Return what the rounds have found; jobs that are not ranked have no best."""
+    jobs = {
+        Path(name): EndedJob(verdict, Path(contest.than[name]), contest.trials[name])
+        for contest in contests
+        for name, verdict in contest.out.items()
+    }
+    if len(contests) != 1:
+        return SweepRounds(0, chosen.margin, ended, None, jobs)
+    best = contests[0].best
+    return SweepRounds(contests[0].pairs, chosen.margin, ended, Path(best) if best else None, jobs)
+
+
 def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jobs: int) -> str:
     """Say what one round has found."""
     first = sizes[number - 1] if number else 0
@@ -174,7 +178,7 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
-            reasons.append(f"{words} tell {join_words(names)} from the best, {labels[contest.best]}{more}")
+            reasons.append(f"{words} tell {name_first(names)} from the best, {labels[contest.best]}{more}")
     found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
     verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
     if verdicts and not reasons:

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
@@ -24,7 +23,9 @@ from graft.config.identity import NOT_COMPARED, result_config, without_hydra
 from graft.config.one_form import as_text
 from graft.errors import GraftError
 from graft.files import write_text
-from graft.job_folder import FAILURE, PRUNED, RESULT, SEARCH, read_result
+from graft.job_folder import FAILURE, RESULT, SEARCH, read_result
+from graft.results.rounds import SweepRounds, add_rounds
+from graft.results.validation import outcome
 from graft.sweeps.check_sweep import check_job
 from graft.sweeps.grid import job_subfolder
 from graft.sweeps.launcher import launching
@@ -34,6 +35,7 @@ from graft.training.prune import pruner
 
 log = logging.getLogger("graft")
 
+BEST = "best"  # attribute of a study: the number of the best job that rounds have found
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
 
 
@@ -106,21 +108,14 @@ def _run_batch(
 
     with launching(config):
         if config.trials == "auto":
-            run_rounds(settings(config, pairs=max(1, config.sweep.jobs - 1)), list(known), launch, first=list(pending))
+            rounds = settings(config, pairs=max(1, config.sweep.jobs - 1))
+            study.keep(run_rounds(rounds, list(known), launch, first=list(pending)), folders)
         elif pending:
             launch(list(pending))
     for trial_number, folder in folders.items():
         study.tell(trial_number, outcome(folder))
         (folder / SEARCH).unlink(missing_ok=True)
     return returns
-
-
-def outcome(folder: Path) -> float | None:
-    """Return a job's mean validation accuracy in [0, 1], NaN if it was pruned, None if it failed or has not run."""
-    result = read_result(folder)
-    if result is not None:
-        return fmean(trial["val_accuracy"] for trial in result["trials"] if "error" not in trial)
-    return math.nan if (folder / PRUNED).exists() else None
 
 
 def _compared(config: DictConfig) -> dict[str, Any]:
@@ -206,12 +201,18 @@ class Study:
         return batch
 
     def best(self) -> dict[str, str] | None:
-        """Return the overrides' values of the job with the highest value so far; None if no job has finished."""
-        finished = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        if not finished:
+        """Return the overrides' values of the best job so far, as rounds have found it; None if no job has finished."""
+        if not (finished := self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])):
             return None
-        params = max(finished, key=lambda trial: trial.value or 0.0).params
+        number = self.study.user_attrs.get(BEST)  # values are means of as many trials as there were
+        params = max(finished, key=lambda trial: (trial.number == number, trial.value or 0.0)).params
         return {key: _value(part, params[key]) for key, part in self.space.items()}
+
+    def keep(self, found: SweepRounds, folders: Mapping[int, Path]) -> None:
+        """Keep what the rounds of a batch have found, whose jobs' folders are given by trial number."""
+        add_rounds(self.folder, found)
+        for number in [number for number, folder in folders.items() if folder.resolve() == found.best]:
+            self.study.set_user_attr(BEST, number)
 
     def _next_interrupted(self) -> tuple[int, dict[str, Any]]:
         trial_number = self.interrupted.pop(0)

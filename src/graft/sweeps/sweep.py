@@ -59,13 +59,10 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.report.show import show_sweep
-        from graft.sweeps.rounds import read_ended
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)
             failed = show_sweep(folder, config.report.baseline)
-            if config.trials == "auto" and (ended := read_ended(folder)):
-                print(ended)
             if failed:
                 sys.exit(1)
 

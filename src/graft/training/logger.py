@@ -51,9 +51,11 @@ def log_final(folder: Path, settings: Mapping[str, Any], accuracy: Mapping[str, 
     Args:
         folder: the job's folder.
         settings: knobs and choices.
-        accuracy: on the test images: mean, min and max of the trials.
+        accuracy: on the test images, as `result.json` has it: mean, min and max of the trials, and ci95.
     """
     points = {f"test_accuracy/{line}": accuracy[key] for line, key in zip(LINES, ("mean", "max", "min"), strict=True)}
+    ends = zip(("mean_ci95_low", "mean_ci95_high"), accuracy.get("ci95") or (), strict=False)  # none of a single trial
+    points |= {f"test_accuracy/{name}": end for name, end in ends}
     logger = tensorboard(folder)
     logger.log_hyperparams(dict(settings), points)
     logger.finalize("success")
