@@ -59,21 +59,26 @@ def store_features(out: Path, name: str, root: str, classes: str, size: str) -> 
 
 def population(name: str, out: Path, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return principal components, (images, features), and classes, (images,), in a random order."""
-    if name == "mnist":
+    if name.startswith("mnist"):
         from graft.data.images import InMemoryImages
         from graft.data.load import torchvision
 
         images = torchvision("MNIST", str(shared), False)
         assert isinstance(images, InMemoryImages)
-        odd = images.labels % 2 == 1
-        x, y = images.pixels[odd].flatten(1).float().numpy() / 255, images.labels[odd].numpy()
+        own = images.labels % 2 == (name == "mnist")
+        x, y = images.pixels[own].flatten(1).float().numpy() / 255, images.labels[own].numpy()
+    elif name == "cifar10_others":
+        *features, labels = torch.load(out / "cifar10_features.pt")
+        x, y = torch.cat([features[0], features[2]]).numpy(), torch.cat([features[1], labels]).numpy()
+        own = np.isin(y, (0, 1, 7, 8, 9))
+        x, y = x[own].astype(np.float32), y[own]
     else:
         stored = np.load(out / f"{name}.npz")
         x, y = stored["x"].astype(np.float32), stored["y"]
     order = np.random.default_rng(0).permutation(len(x))[:8000]
     x, y = x[order], np.unique(y, return_inverse=True)[1][order]
     x = x - x.mean(0)
-    if name != "mnist":
+    if not name.startswith("mnist"):
         x /= x.std(0) + 1e-6
     x = x @ np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :COMPONENTS]
     return (x / np.sqrt((x**2).mean())).astype(np.float32), y
