@@ -18,6 +18,7 @@ rows and columns is the truth. The parts:
 """
 
 import argparse
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,10 @@ from scipy.special import logsumexp
 
 from graft.statistics import simultaneous
 from graft.statistics.accuracies import Measured
-from graft.statistics.comparison import compare_all, differences, spread
+from graft.statistics.comparison import compare_all, spread
+from graft.statistics.intervals import LEVEL
 from graft.statistics.outcomes import Outcomes
+from graft.statistics.pairs import pair
 from graft.statistics.winner import corrected
 
 Matrices = Mapping[str, np.ndarray]  # by head, (fits, images), 1 where right
@@ -83,7 +86,12 @@ def draws(
 
 def measured(values: np.ndarray) -> Measured:
     trials, images = values.shape
-    return Measured(Outcomes(tuple(range(trials)), np.arange(images).astype(str), values.astype(float)))
+    return Measured(Outcomes(tuple(range(trials)), numbered(images), values.astype(float)))
+
+
+@functools.cache
+def numbered(images: int) -> np.ndarray:
+    return np.arange(images).astype(str)
 
 
 def over_trials(values: np.ndarray) -> tuple[float, float]:
@@ -98,8 +106,7 @@ def intervals(values: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     heads = [measured(one) for one in values]
     if len(heads) == 1:
         return [some(spread(heads[0]).interval), over_trials(values[0])]
-    (difference,) = differences([(heads[0], heads[1])])
-    return [some(difference.interval), over_trials(np.subtract(*values, dtype=float))]
+    return [some(pair(*heads).interval(LEVEL)), over_trials(np.subtract(*values, dtype=float))]
 
 
 def some(interval: tuple[float, float] | None) -> tuple[float, float]:

@@ -3,14 +3,18 @@
     python tests/benchmarks/overlap.py features OUT elpv ROOT good,broken 128
     python tests/benchmarks/overlap.py features OUT cifar10 SHARED/cifar10_jpeg bird,cat,deer,dog,frog 96
     python tests/benchmarks/overlap.py draws OUT SHARED cifar10 0.5 150
+    python tests/benchmarks/overlap.py draws OUT SHARED mnist_even 0.5 100
+    python tests/benchmarks/overlap.py draws OUT SHARED cifar10_others 0.5 100
     python tests/benchmarks/overlap.py folds OUT SHARED cifar10 150 5 100
     python tests/benchmarks/overlap.py table OUT
 
-`features` stores EfficientNet-Lite0's features of class folders; MNIST, under SHARED, is used as pixels. All become 48
-principal components. `draws` takes pools, with replacement, from one half of the images, 20 images of each class for
-each of 20 trials from a pool, at a share of the pool, and tests all trials on the other half. `folds` takes data sets,
-without replacement, and cross-validates them, 10 times (trained heads: 3); their errors are divided by
-sqrt(1 - images / population), because the data sets of a finite population overlap. `table` prints, for every file:
+`features` stores EfficientNet-Lite0's features of class folders; MNIST, under SHARED, is used as pixels: its odd
+digits, or the even ones. `cifar10_others` are the vehicles and horses in OUT/cifar10_features.pt, which populations.py
+writes. All become 48 principal components. `draws` takes pools, with replacement, from one half of the images, 20
+images of each class for each of 20 trials from a pool, at a share of the pool, and tests all trials on the other half.
+`folds` takes data sets, without replacement, and cross-validates them, 10 times (trained heads: 3); their errors are
+divided by sqrt(1 - images / population), because the data sets of a finite population overlap. `table` prints, for
+every file:
 
     covers   share of the intervals that contain the mean of all pools or data sets, with images drawn anew
     excess   the factor by which all intervals could be divided and still cover 95 %
@@ -25,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch.nn.functional import cross_entropy
 
 from graft.model.head import Dense
@@ -59,21 +64,26 @@ def store_features(out: Path, name: str, root: str, classes: str, size: str) -> 
 
 def population(name: str, out: Path, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return principal components, (images, features), and classes, (images,), in a random order."""
-    if name == "mnist":
+    if name.startswith("mnist"):
         from graft.data.images import InMemoryImages
         from graft.data.load import torchvision
 
         images = torchvision("MNIST", str(shared), False)
         assert isinstance(images, InMemoryImages)
-        odd = images.labels % 2 == 1
-        x, y = images.pixels[odd].flatten(1).float().numpy() / 255, images.labels[odd].numpy()
+        own = images.labels % 2 == (name == "mnist")
+        x, y = images.pixels[own].flatten(1).float().numpy() / 255, images.labels[own].numpy()
+    elif name == "cifar10_others":
+        *features, labels = torch.load(out / "cifar10_features.pt")
+        x, y = torch.cat([features[0], features[2]]).numpy(), torch.cat([features[1], labels]).numpy()
+        own = np.isin(y, (0, 1, 7, 8, 9))
+        x, y = x[own].astype(np.float32), y[own]
     else:
         stored = np.load(out / f"{name}.npz")
         x, y = stored["x"].astype(np.float32), stored["y"]
     order = np.random.default_rng(0).permutation(len(x))[:8000]
     x, y = x[order], np.unique(y, return_inverse=True)[1][order]
     x = x - x.mean(0)
-    if name != "mnist":
+    if not name.startswith("mnist"):
         x /= x.std(0) + 1e-6
     x = x @ np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :COMPONENTS]
     return (x / np.sqrt((x**2).mean())).astype(np.float32), y
@@ -195,14 +205,15 @@ def cases(stored: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
 def judged(estimates: list[crossed.Estimate], truth: float, scale: float = 1.0) -> tuple[float, float]:
     """Return the share of the intervals that cover, and the factor by which they are too wide."""
     errors = np.array([abs(one.mean - truth) for one in estimates]) / scale
-    halves = np.array([(high - low) / 2 for low, high in (one.interval() for one in estimates)])
+    halves = stdtrit([one.degrees for one in estimates], 0.975) * np.array([one.error for one in estimates])
     return float((errors <= halves).mean()), float(1 / np.quantile(errors / np.maximum(halves, 1e-12), 0.95))
 
 
 def judge_draws(stored: dict[str, np.ndarray], trials: int, images: int, random: np.random.Generator) -> dict:
-    """Return (covers, excess) of every case, without and with the correction."""
+    """Return (covers, excess) of every case in four ways: without a correction, and with b = r^2, r and Graft's."""
     share, bits = float(stored["share"]), int(stored["tests"])
     unpacked = {head: np.unpackbits(stored[head], axis=-1)[..., :bits] for head in HEADS if head in stored}
+    shares = [0.0, *(((1 + 8 * common) ** 0.5 - 1) / 2 for common in (share**2, share)), share]  # of Graft's formula
     found = {}
     for name, values in cases(unpacked):
         plain = [
@@ -210,8 +221,8 @@ def judge_draws(stored: dict[str, np.ndarray], trials: int, images: int, random:
             for own in values
             for _ in range(2)
         ]
-        truth = float(values.mean())
-        found[name] = judged(plain, truth), judged([for_other_pools(one, share) for one in plain], truth)
+        truth = float(values.mean(dtype=np.float64))
+        found[name] = [judged([for_other_pools(one, each) for one in plain], truth) for each in shares]
     return found
 
 
@@ -237,23 +248,33 @@ def judge_folds(stored: dict[str, np.ndarray], repeats: int) -> dict:
     return found
 
 
+def kind(case: str) -> str:
+    """Return the kind of a head, or of the two heads of a difference."""
+    return "trained" if {"dense", "small"} & set(case.split(" - ")) else "nearest mean" if "mean" in case else "ridge"
+
+
 def show(title: str, found: dict) -> None:
-    """Print the cases' least and mean coverage, and their mean and largest excess, of both ways."""
+    """Print the cases' mean and least coverage, and their mean and largest excess, of every way."""
     words = []
-    for way in (0, 1):
-        covers, excess = np.array([one[way] for one in found.values()]).T
-        words.append(f"covers {covers.mean():.3f} (least {covers.min():.3f}), excess {excess.mean():.2f}")
-        words[-1] += f" (most {excess.max():.2f})"
-    print(f"{title:34s} {words[0]}  |  {words[1]}", flush=True)
+    for one in np.array(list(found.values())).transpose(1, 2, 0):  # (ways, 2, cases)
+        words.append(
+            f"{100 * one[0].mean():5.1f} ({100 * one[0].min():5.1f}) {one[1].mean():5.2f} ({one[1].max():.2f})"
+        )
+    print(f"{title:34s} {'  | '.join(words)}", flush=True)
 
 
 def table(out: Path) -> None:
     random = np.random.default_rng(0)
-    print(f"{'draws: file, trials x images':34s} as if all pools were this one  |  for other pools")
+    print("of each way: covers % (least), excess (most)\ndraws: file, kind of heads: no correction | r^2 | r | Graft")
     for path in sorted(out.glob("draws_*.npz")):
+        stored, found = dict(np.load(path)), {}
         for trials, images in ((6, 450), (15, 150), (15, 600), (20, 300)):
-            show(f"{path.stem}, {trials} x {images}", judge_draws(dict(np.load(path)), trials, images, random))
-    print(f"{'folds: file, repeats':34s} Nadeau-Bengio, Bouckaert-Frank  |  Graft")
+            judgement = judge_draws(stored, trials, images, random)
+            found |= {(name, trials, images): one for name, one in judgement.items()}
+        for heads in ("ridge", "nearest mean", "trained"):
+            show(f"{path.stem}, {heads}", {case: one for case, one in found.items() if kind(case[0]) == heads})
+        show(f"{path.stem}, all", found)
+    print("folds: file, repeats: Nadeau-Bengio, Bouckaert-Frank | Graft")
     for path in sorted(out.glob("folds_*.npz")):
         for repeats in (1, 3, 10):
             if found := judge_folds(dict(np.load(path)), repeats):

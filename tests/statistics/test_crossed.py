@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.statistics.crossed import NONE, estimate, prior, squares
+from graft.statistics.crossed import NONE, estimate, prior, satterthwaite, squares
 
 
 def unbiased(values: np.ndarray) -> float:
@@ -36,6 +36,36 @@ def test_the_variance_is_that_of_the_analysis_of_variance():
     assert found.mean == pytest.approx(grand)
     assert found.variance * 24 == pytest.approx(max(trials + images - rest, trials, images))
     assert found.square == pytest.approx((values**2).mean())
+
+
+def test_the_trials_mean_square_has_an_error_only_as_far_as_it_exceeds_the_rest():
+    shape = (6, 450)
+    for trials, images, rest in ((0.3, 1.1, 1.0), (1.0, 1.1, 1.0), (9.0, 2.0, 1.0), (4.0, 3.0, 0.0)):
+        total = max(trials + images - rest, trials, images)
+        above = stats.f.cdf(trials / rest, 5, 5 * 449) if rest else 1.0
+        spread = above * trials**2 / 5 + images**2 / 449 + rest**2 / (5 * 449)
+        assert satterthwaite(total, (trials, images, rest), shape) == pytest.approx(total**2 / spread)
+    assert satterthwaite(0.0, (0.0, 0.0, 0.0), shape) == 5
+
+
+@pytest.mark.parametrize("trials", [6, 15])
+@pytest.mark.parametrize(("of_trials", "of_images"), [(0.0, 0.0), (1.0, 0.0), (10.0, 0.0), (4.0, 1.0), (0.6, 30.0)])
+def test_it_covers_in_the_normal_model_and_is_no_wider_than_over_trials(
+    trials: int, of_trials: float, of_images: float
+):
+    """Mean squares are drawn from their distributions, in units of the rest's: for them nothing was chosen."""
+    random, shape, count = np.random.default_rng(trials), (trials, 450), 4000
+    degrees = np.array([trials - 1, 449, (trials - 1) * 449])
+    expected = np.array([1 + of_trials, 1 + of_images, 1.0])
+    squares = expected * random.chisquare(degrees, (count, 3)) / degrees
+    total = np.maximum(squares[:, 0] + squares[:, 1] - squares[:, 2], squares[:, :2].max(1))
+    found = [satterthwaite(one, own.tolist(), shape) for one, own in zip(total, squares, strict=True)]
+    half = stats.t.ppf(0.975, found) * total**0.5
+    covered = np.mean(np.abs(random.normal(size=count)) * (1 + of_trials + of_images) ** 0.5 < half)
+    assert 0.935 < covered < 0.98  # the standard error is .35 points
+    if not of_images:
+        over_trials = stats.t.ppf(0.975, trials - 1) * squares[:, 0] ** 0.5
+        assert half.mean() < (1.02 if trials == 6 else 1.05) * over_trials.mean()
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 7), (6, 12)])

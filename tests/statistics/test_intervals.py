@@ -115,6 +115,14 @@ def test_a_difference_without_a_disagreement_is_bonett_and_price_s():
     assert found.interval()[1] == pytest.approx(1.96 * 2**0.5 / 100, rel=1e-3)
 
 
+def test_a_disagreement_of_one_trial_is_worth_little_and_leaves_a_width():
+    """One image of 100 in one of 15 trials: W is 1/15, and it is worth (1/15 + 1/10) / (1 + 1/10) of an image."""
+    values = np.zeros((15, 100))
+    values[0, 0] = 1
+    worth = (1 / 15 + 0.1) / 1.1
+    assert floored(estimate(values)).error * 100 == pytest.approx((worth / 15 + 2 * worth**2) ** 0.5, rel=0.01)
+
+
 @pytest.mark.parametrize("groups", [None, np.arange(450) // 3])
 def test_a_difference_of_many_disagreements_keeps_its_variance(groups: np.ndarray | None):
     random = np.random.default_rng(0)

@@ -15,10 +15,35 @@ def test_p_is_that_of_the_exact_test(first: int, second: int):
     assert p_value(differences, None) == pytest.approx(expected)
 
 
-def test_p_is_that_of_statsmodels():
-    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
-    differences = np.array([1.0] * 9 + [-1.0] * 2 + [0.0] * 30)
-    assert p_value(differences, None) == pytest.approx(tables.mcnemar([[30, 9], [2, 0]], exact=True).pvalue)
+# b, c and p of statsmodels 0.15.0: mcnemar([[30, b], [c, 5]], exact=True).pvalue
+OF_STATSMODELS = [
+    (0, 0, 1.0),
+    (1, 0, 1.0),
+    (0, 3, 0.25),
+    (5, 0, 0.0625),
+    (6, 0, 0.03125),
+    (0, 9, 0.00390625),
+    (1, 1, 1.0),
+    (2, 1, 1.0),
+    (3, 8, 0.2265625),
+    (4, 4, 1.0),
+    (9, 2, 0.0654296875),
+    (7, 13, 0.26317596435546875),
+    (10, 25, 0.016673847800120715),
+    (12, 12, 1.0),
+    (17, 30, 0.07894069368148846),
+    (21, 20, 1.0),
+    (40, 61, 0.046044066929342785),
+    (55, 90, 0.004581353958249255),
+    (120, 80, 0.005685155996750306),
+    (400, 350, 0.07350777405843484),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), OF_STATSMODELS)
+def test_p_is_that_of_statsmodels(first: int, second: int, expected: float):
+    differences = np.array([1.0] * first + [-1.0] * second + [0.0] * 35)
+    assert p_value(differences) == pytest.approx(expected, abs=1e-6)
 
 
 def test_signs_of_groups_are_flipped_together():

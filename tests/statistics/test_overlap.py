@@ -69,7 +69,7 @@ def test_it_is_exact_where_half_of_the_variance_comes_from_single_images_and_hal
 
 def test_it_covers_on_real_digits():
     found = judge_draws(draws(*digits(), 0.5, 60, heads=("ridge1", "ridge100")), 15, 450, np.random.default_rng(0))
-    for plain, corrected in found.values():
+    for plain, *_, corrected in found.values():
         assert plain[0] < corrected[0]
         assert corrected[0] >= 0.93
         assert corrected[1] <= 1.5  # times as wide as needed

@@ -4,7 +4,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.reading.layout import PARTS
@@ -21,10 +21,11 @@ def names(images: Images, indices: Sequence[int]) -> list[str]:
         return [shown(paths[index].relative_to(root).as_posix()) for index in indices]
     if not (images.test | images.val).any():
         return [str(index) for index in indices]
-    part = images.val + 2 * images.test  # 0 train, 1 val, 2 test
-    place = torch.zeros_like(part)
+    part = (images.val + 2 * images.test).numpy()  # 0 train, 1 val, 2 test
+    place = np.zeros_like(part)
     for each in range(len(PARTS)):
-        place[part == each] = torch.arange(int((part == each).sum()))
+        own = part == each
+        place[own] = np.arange(np.count_nonzero(own))
     chosen = zip(part[indices].tolist(), place[indices].tolist(), strict=True)
     return [f"{PARTS[each]}/{number}" for each, number in chosen]
 

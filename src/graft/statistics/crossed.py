@@ -10,11 +10,14 @@ Stat. Simul. 24, 285, 1995)
 
     (MS_trials + MS_images - MS_rest) / (I J)
 
-with the mean squares of the two-way analysis of variance. It is no smaller than either part alone,
-MS_trials / (I J) or MS_images / (I J). Satterthwaite's degrees of freedom are
+with the mean squares of the two-way analysis of variance, no smaller than MS_trials / (I J) or MS_images / (I J)
+alone. Satterthwaite's degrees of freedom are
 
     (MS_trials + MS_images - MS_rest)^2
-    / (MS_trials^2 / (J - 1) + MS_images^2 / (I - 1) + MS_rest^2 / ((I - 1) (J - 1))).
+    / (w MS_trials^2 / (J - 1) + MS_images^2 / (I - 1) + MS_rest^2 / ((I - 1) (J - 1))).
+
+Where MS_trials is below MS_rest the variance is MS_images / (I J), whatever MS_trials is. So its error counts with the
+probability w that it is above: the distribution function of F at MS_trials / MS_rest.
 
 For k configurations each mean square is a matrix (k, k) of mean products, and a difference of two has the mean square
 M_aa + M_bb - 2 M_ab.
@@ -210,14 +213,8 @@ def squares(configurations: Sequence[np.ndarray], groups: np.ndarray | None = No
     degrees = max(trials - 1, 1), max(units - 1, 1)
     if trials == 1 or units == 1:
         rest = np.zeros_like(rest)
-    return Squares(
-        means,
-        of_trials / degrees[0],
-        of_images / degrees[1],
-        rest / (degrees[0] * degrees[1]),
-        (trials, units),
-        effective_units(groups, units),
-    )
+    per_degree = of_trials / degrees[0], of_images / degrees[1], rest / (degrees[0] * degrees[1])
+    return Squares(means, *per_degree, (trials, units), effective_units(groups, units))
 
 
 def _between(matrix: np.ndarray, first: int, second: int) -> float:
@@ -246,5 +243,6 @@ def satterthwaite(total: float, mean_squares: Sequence[float], shape: tuple[int,
     """Return the degrees of freedom of a sum of mean squares: of trials, which may have more, images and the rest."""
     trials, images = (max(count - 1, 1) for count in shape)
     ms_trials, ms_images, ms_rest = (square / total if total else 0.0 for square in mean_squares)  # no overflow
-    spread = ms_trials**2 / (trials + more) + ms_images**2 / images + ms_rest**2 / (trials * images)
-    return 1 / spread if spread > 0 else float(min(trials, images))
+    above = special.fdtr(trials + more, trials * images, ms_trials / ms_rest) if ms_rest > 0 else 1.0
+    spread = above * ms_trials**2 / (trials + more) + ms_images**2 / images + ms_rest**2 / (trials * images)
+    return float(1 / spread) if spread > 0 else float(min(trials, images))

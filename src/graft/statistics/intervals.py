@@ -14,7 +14,7 @@ Without a wrong image this is Wilson's interval of I images: four right of four 
 A difference D of two configurations has the interval D +- t sqrt(v). Where they disagree on nearly no image, let W be
 the number of images on which they disagree, counted as a mean over trials, and V = MS_images / (I J) the part of v that
 images explain. A disagreement is then worth u = V I^2 / W of an image, 1 where all trials have it, and N = W / u are
-independent. With (u N + 1/2) / (N + 1/2) in place of u, v is no smaller than
+independent. With (u N + 1/10) / (N + 1/10) in place of u, v is no smaller than
 
     (W u + 2 u^2) / I^2
 
@@ -39,6 +39,7 @@ LEVEL = 0.05
 TOLERANCE = 1e-6
 PRIOR = 0.5  # of an image, that speaks for the binomial variance; chosen by simulation, see docs/statistics.md
 ADDED = 2.0  # disagreements, by Bonett and Price
+WHOLE = 0.1  # of a disagreement, that all trials have: chosen by simulation, too
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def floored(difference: Estimate) -> Estimate:
     if disagree > TOLERANCE and of_images > 0:
         worth = of_images * units**2 / disagree
         independent = disagree / worth
-    worth = (worth * independent + PRIOR) / (independent + PRIOR)
+    worth = (worth * independent + WHOLE) / (independent + WHOLE)
     least = (disagree * worth + ADDED * worth**2) / units**2
     if least <= difference.variance:
         return difference

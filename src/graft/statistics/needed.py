@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from graft.statistics.crossed import Estimate, Parts
+from graft.statistics.crossed import Estimate, Parts, satterthwaite
 from graft.statistics.margin import quantile_of, tail_of
 
 MOST_TRIALS, MOST_IMAGES = 10_000, 10_000_000  # a larger number helps nobody: it counts as none
@@ -154,9 +154,8 @@ def _decided(difference: Estimate, tail: float, margin: float, more_trials: int,
     rest = parts.rest * fewer_trials * fewer_images
     by_trial, by_image = parts.trials * fewer_trials + _fixed(difference), parts.images * fewer_images
     variance = by_trial + by_image + rest
-    spread = (by_trial + rest) ** 2 / (trials - 1) + (by_image + rest) ** 2 / (images - 1)
-    spread += rest**2 / ((trials - 1) * (images - 1))
-    error, degrees = variance**0.5, variance**2 / spread if spread > 0 else float(trials - 1)
+    degrees = satterthwaite(variance, (by_trial + rest, by_image + rest, rest), (trials, images))
+    error = variance**0.5
     if abs(difference.mean) > quantile_of(tail, degrees) * error:
         return True
     return abs(difference.mean) + quantile_of(2 * tail, degrees) * error < margin

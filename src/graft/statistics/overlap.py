@@ -24,7 +24,7 @@ so that the interval is too wide for heads that depend on them.
 
 from dataclasses import replace
 
-from graft.statistics.crossed import Estimate
+from graft.statistics.crossed import Estimate, satterthwaite
 
 
 def between_pools(share: float) -> float:
@@ -65,12 +65,6 @@ def for_other_pools(found: Estimate, share: float) -> Estimate:
     wider = widen(parts.trials, share, trials)
     variance = found.variance + wider - parts.trials
     factor = 1 + trials * between_pools(share)
-    ms_trials, ms_images = factor * (parts.trials + parts.rest), parts.images + parts.rest
-    least = max(1, min(trials, images) - 1)
-    spread = (
-        ms_trials**2 / (trials - 1)
-        + ms_images**2 / max(1, images - 1)
-        + (factor * parts.rest) ** 2 / max(1, (trials - 1) * (images - 1))
-    )
-    degrees = max(float(least), variance**2 / spread) if spread > 0 else found.degrees
+    squares = (factor * (parts.trials + parts.rest), parts.images + parts.rest, factor * parts.rest)
+    degrees = max(float(max(1, min(trials, images) - 1)), satterthwaite(variance, squares, (trials, images)))
     return replace(found, variance=variance, degrees=degrees, parts=replace(parts, trials=wider))
