@@ -30,7 +30,7 @@ def test_it_says_what_the_job_s_trials_said(job: graft.JobResult, images: torch.
     assert stored is not None
     said = model.probabilities(images)
     assert said.shape == (2, 1250, 5)
-    assert (said.argmax(2).numpy() == stored.splits["test"].prediction).mean() > 0.999  # ties, and rounding
+    assert (said.argmax(2).numpy() == stored.test.prediction).mean() > 0.999  # ties, and rounding
     table = model.predict(images)
     assert list(table.columns) == ["class", "probability", "second", "agreement"]
     mean = said.mean(0)

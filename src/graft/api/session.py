@@ -63,7 +63,7 @@ def session(words: Sequence[str], verbose: bool) -> Iterator[Any]:
 def _warn(message: str) -> None:
     """Warn in the name of the caller's line."""
     frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_globals["__name__"].partition(".")[0] in ("graft", "hydra", "contextlib"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("graft", "hydra", "contextlib"):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
 
