@@ -57,7 +57,8 @@ def test_rows_that_are_no_images_are_refused():
 
 def test_parameters_are_scikit_learn_s():
     one = classifier(random_state=3)
-    assert clone(one).get_params() == one.get_params()
+    again: Any = clone(one)
+    assert again.get_params() == one.get_params()
     assert one.set_params(head="dense512").head == "dense512"
 
 
