@@ -51,7 +51,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_program_is_as_it_was_after_a_job_a_sweep_and_a_mistake(capfd: pytest.CaptureFixture[str]):
-    importlib.import_module("graft.api.jobs"), importlib.import_module("graft.run.job")  # imports are not undone
+    for name in ("graft.api.jobs", "graft.run.job"):  # imports are not undone
+        importlib.import_module(name)
 
     before = state()
     one = graft.run(QUICK, name="one")

@@ -1,6 +1,5 @@
 """Jobs in this process, one after another, without Hydra's logging."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def run_alone(config: DictConfig, loader: ConfigLoader, run: Callable[..., objec
 
 def _run(config: DictConfig, loader: ConfigLoader, task: TaskFunction, folder: str, subfolder: str | None) -> JobReturn:
     loggers = config.hydra.job_logging.loggers
-    levels = {str(name): logging.getLevelName(loggers[name].level) for name in loggers}
+    levels = {str(name): str(loggers[name].level) for name in loggers}
     context = HydraContext(loader, _NoCallbacks())  # type: ignore[arg-type]
     with quiet_libraries(levels):
         return run_with_hydra(

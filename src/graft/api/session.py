@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -62,8 +62,8 @@ def session(words: Sequence[str], verbose: bool) -> Iterator[Any]:
 
 def _warn(message: str) -> None:
     """Warn in the name of the caller's line."""
-    frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_globals["__name__"].partition(".")[0] in ("graft", "hydra", "contextlib"):
+    frame, level, inside = inspect.currentframe(), 1, ("graft", "hydra", "contextlib")
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
 
@@ -113,7 +113,7 @@ def _own_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_libraries(levels: dict[str, int]) -> Iterator[None]:
+def quiet_libraries(levels: Mapping[str, int | str]) -> Iterator[None]:
     """Let loggers of libraries be as quiet as on the command line.
 
     Args:
