@@ -137,7 +137,7 @@ def test_a_job_of_fewer_trials_that_leads_in_common_trials_is_the_best(
     table = pandas.read_csv(tmp_path / "leaderboard.csv")
     assert table["rank"].tolist() == [1, 2, 3]
     assert (table["difference"].dropna() < 0).all()
-    assert "dropout 0.85 is best (8" in capsys.readouterr().out
+    assert "\ndropout 0.85, trials 6 is best (" in capsys.readouterr().out
 
 
 def test_a_best_of_many_trials_whose_mean_is_lower_leads_in_common_trials(

@@ -143,20 +143,17 @@ def test_what_was_not_compared_with_the_baseline_is_said():
 
 
 def test_what_holds_for_these_test_images_only_is_said():
-    design = {
-        "images": Difference(np.zeros(8), 1.0, (0.0, 0.0), design="crossed"),
-        "none": Difference(np.zeros(8), 1.0, None),
-    }
-    assert sentences.test_images_answer([design["images"], Difference(np.zeros(2), None, None)]) == []
-    (text,) = sentences.test_images_answer(design.values())
+    known = Difference(np.zeros(8), 1.0, (0.0, 0.0), design="crossed")
+    unknown = Difference(np.zeros(8), 1.0, None)
+    assert sentences.images_answer([known, Difference(np.zeros(2), None, None)]) == []
+    (text,) = sentences.images_answer([known, unknown])
     assert text.startswith("1 of 2 differences is for other training draws and these test images only")
-    assert sentences.test_images_answer([design["none"]])[0].startswith("Differences are for")
+    assert sentences.images_answer([unknown])[0].startswith("Differences are for")
 
 
 def test_what_would_decide_is_said_of_the_closest_that_differs():
-    differences = {
-        name: Difference(np.full(8, mean), 0.5, None) for name, mean in (("same", 0.0), ("far", -0.1), ("near", -0.01))
-    }
+    means = {"same": 0.0, "far": -0.1, "near": -0.01}
+    differences = {name: Difference(np.full(8, mean), 0.5, None) for name, mean in means.items()}
     comparison = Comparison("best", differences, 3)
     found = Answer(deciding={"same": "nothing", "far": "9 more trials", "near": "300 more trials"})
     assert deciding_answers("best", comparison, found) == [

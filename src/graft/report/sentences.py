@@ -98,12 +98,11 @@ def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[s
     if not closest:
         return []
     verb = "has" if len(closest) == 1 else "have"
-    return [
-        f"{name_first(list(closest))} {verb} the accuracy of {best} in every trial: report.margin=1 would call them equal."
-    ]
+    same = f"{name_first(list(closest))} {verb} the accuracy of {best} in every trial"
+    return [f"{same}: report.margin=1 would call them equal."]
 
 
-def test_images_answer(differences: Iterable[Difference]) -> list[str]:
+def images_answer(differences: Iterable[Difference]) -> list[str]:
     """Say which tested differences hold for these test images only, in a sentence if there are any."""
     tested = [it.design for it in differences if it.p is not None]
     count = tested.count("trials")

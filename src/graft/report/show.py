@@ -27,8 +27,8 @@ from graft.report.sentences import (
     best_answer,
     copies_answer,
     deciding_answers,
+    images_answer,
     join_words,
-    test_images_answer,
 )
 from graft.report.show_job import CURVES, history, show_curves, terminal
 from graft.report.table import cells, effects_table, markdown, table_rows
@@ -159,7 +159,7 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
         pairs = f"with the best of {len(board.records)} configurations"
         sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
     if board.metric == "accuracy":
-        sentences += test_images_answer(board.comparison.differences.values())
+        sentences += images_answer(board.comparison.differences.values())
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
