@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from scipy import stats
 
 from graft.report.as_needed import as_needed, compare_as_needed
 from graft.report.show import show_jobs
@@ -13,13 +14,13 @@ from graft.results.records import read_records
 from graft.results.rounds import EndedJob, SweepRounds, add_rounds, write_rounds
 
 
-def auto(folder: Path, name: str, mean: float, trials: int, spread: float = 0.01, **config: object) -> None:
+def auto(folder: Path, name: str, mean: float, trials: int, spread: float = 0.01, settings: dict | None = None) -> None:
     """Write a job with trials=auto; the first trials of all jobs have the same draws."""
     own = np.random.default_rng(round(1000 * mean)).normal(mean, spread, 60)
     found = [{"seed": seed, "accuracy": float(own[seed]), "loss": 1 + seed / 60} for seed in range(trials)]
-    settings = {"trials": "auto", "trials_min": 6, "trials_max": 60, "name": name, "dropout": mean, **config}
+    config = {"trials": "auto", "trials_min": 6, "trials_max": 60, "name": name, "dropout": mean, **(settings or {})}
     (folder / name).mkdir(parents=True)
-    (folder / name / "result.json").write_text(json.dumps({"trials": found, "config": settings, "images": {}}))
+    (folder / name / "result.json").write_text(json.dumps({"trials": found, "config": config, "images": {}}))
 
 
 def standings(folder: Path, *folders: Path, **settings: float) -> dict[str, str]:
@@ -42,16 +43,13 @@ def test_without_what_the_rounds_have_found_all_pairs_of_the_table_share_the_lev
     assert len(worst.per_trial) == 6
     assert worst.interval is not None
     assert worst.p is not None
-    usual = 7 * 3  # p of the paired t-test, by the number of looks and pairs
-    from scipy import stats
-
-    assert worst.p == pytest.approx(usual * stats.ttest_1samp(worst.per_trial, 0).pvalue)
+    assert worst.p == pytest.approx(7 * 3 * stats.ttest_1samp(worst.per_trial, 0).pvalue)
     assert worst.significant == (worst.interval[1] < 0)
 
 
 def test_fixed_numbers_of_trials_are_compared_as_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name, mean in (("a", 0.9), ("b", 0.8)):
-        auto(tmp_path, name, mean, 6, trials=6)
+        auto(tmp_path, name, mean, 6, settings={"trials": 6})
     assert as_needed(read_records([tmp_path]).finished, {}) is None
     standings(tmp_path)
     assert "trials=auto" not in capsys.readouterr().out
@@ -78,7 +76,8 @@ def test_an_equal_of_a_larger_margin_is_not_equal_within_a_smaller_one(tmp_path:
     auto(tmp_path, "best", 0.90, 9, spread=0.05)
     auto(tmp_path, "equal", 0.899, 6, spread=0.05)
     write_rounds(
-        tmp_path, SweepRounds(1, 0.05, "", None, {tmp_path / "equal": EndedJob("equal", tmp_path / "best", 6)})
+        tmp_path,
+        SweepRounds(1, 0.05, "", tmp_path / "best", {tmp_path / "equal": EndedJob("equal", tmp_path / "best", 6)}),
     )
     assert standings(tmp_path, margin=5)["equal"] == "equal"
     assert standings(tmp_path, margin=1)["equal"] == "undecided"
@@ -126,3 +125,30 @@ def test_damaged_rounds_are_named_and_the_table_is_made_without(
     (tmp_path / "rounds.json").write_text(content)
     assert standings(tmp_path)["a"] == "best"
     assert f"left out rounds.json: {reason}" in capsys.readouterr().out
+
+
+def test_a_job_of_fewer_trials_that_leads_in_common_trials_is_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    auto(tmp_path, "many", 0.80, 21)
+    auto(tmp_path, "few", 0.85, 6, settings={"trials": 6})
+    auto(tmp_path, "easy", 0.79, 6, settings={"trials": 6})
+    assert list(standings(tmp_path)) == ["few", "many", "easy"]
+    table = pandas.read_csv(tmp_path / "leaderboard.csv")
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert (table["difference"].dropna() < 0).all()
+    assert "\ndropout 0.85, trials 6 is best (" in capsys.readouterr().out
+
+
+def test_a_best_of_many_trials_whose_mean_is_lower_leads_in_common_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    auto(tmp_path, "many", 0.80, 21)
+    auto(tmp_path, "few", 0.85, 6, spread=0.05)
+    path = tmp_path / "many" / "result.json"
+    result = json.loads(path.read_text())
+    for trial in result["trials"][:6]:
+        trial["accuracy"] += 0.1
+    path.write_text(json.dumps(result))
+    assert list(standings(tmp_path)) == ["many", "few"]
+    assert "leads in common trials (8" in capsys.readouterr().out

@@ -1,13 +1,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas
 import pytest
 
-from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, effects_answer
-from graft.report.verdicts import judge
+from graft.report import sentences
+from graft.report.sentences import answer, baseline_answer, baseline_gaps, copies_answer, deciding_answers
+from graft.report.verdicts import Answer, judge
 from graft.statistics.accuracies import Accuracies, Copies
-from graft.statistics.comparison import Difference, compare_all
+from graft.statistics.comparison import Comparison, Difference, compare_all
 
 
 def answer_to(levels: dict[str, float], trials: int = 15) -> str:
@@ -96,16 +96,6 @@ def test_a_baseline_alone_has_no_other_job():
     assert baseline_answer("scratch", {}) == "Compared with the baseline scratch: there is no other job."
 
 
-def test_a_main_effect_is_significant_or_not_or_was_not_tested():
-    values = [("a", "0", 0.5, 0.001), ("a", "1", 0.6, None), ("b", "0", 0.5, 0.4), ("b", "1", 0.6, None)]
-    values += [("c", "0", 0.5, None), ("c", "1", 0.6, None)]
-    effects = pandas.DataFrame(values, columns=["key", "value", "mean", "p"])
-    assert effects_answer(effects) == (
-        "Main effects, averaged over the other keys: a: 0 50.0, 1 60.0; b: 0 50.0, 1 60.0 (no significant effect); "
-        "c: 0 50.0, 1 60.0 (not tested)."
-    )
-
-
 def test_several_at_the_top_are_equal_and_the_others_worse():
     configurations = {
         "a": dict.fromkeys(range(8), 0.9),
@@ -150,3 +140,27 @@ def test_what_was_not_compared_with_the_baseline_is_said():
         "No finished job has source:big: nothing is compared with this baseline."
     ]
     assert baseline_gaps("", ["a", "b"]) == ["a and b have no counterpart in the baseline."]
+
+
+def test_what_holds_for_these_test_images_only_is_said():
+    known = Difference(np.zeros(8), 1.0, (0.0, 0.0), design="crossed")
+    unknown = Difference(np.zeros(8), 1.0, None)
+    assert sentences.images_answer([known, Difference(np.zeros(2), None, None)]) == []
+    (text,) = sentences.images_answer([known, unknown])
+    assert text.startswith("1 of 2 differences is for other training draws and these test images only")
+    assert sentences.images_answer([unknown])[0].startswith("Differences are for")
+
+
+def test_what_would_decide_is_said_of_the_closest_that_differs():
+    means = {"same": 0.0, "far": -0.1, "near": -0.01}
+    differences = {name: Difference(np.full(8, mean), 0.5, None) for name, mean in means.items()}
+    comparison = Comparison("best", differences, 3)
+    found = Answer(deciding={"same": "nothing", "far": "9 more trials", "near": "300 more trials"})
+    assert deciding_answers("best", comparison, found) == [
+        "What would decide between best and near, the closest of those undecided: 300 more trials."
+    ]
+    same = Answer(deciding={"same": "nothing"})
+    assert deciding_answers("best", comparison, same) == [
+        "same has the accuracy of best in every trial: report.margin=1 would call them equal."
+    ]
+    assert deciding_answers("best", comparison, Answer()) == []

@@ -88,7 +88,7 @@ def compare_as_needed(configurations: Mapping[str, Accuracies], shared: AsNeeded
     if best is None:
         worse = {name for name, it in shared.ended.items() if it.verdict is Verdict.WORSE}
         left = {name: values for name, values in configurations.items() if name not in worse}
-        best = best_of(left or configurations)
+        best = _leading(left or configurations)
     found = {
         name: _repeated(values, configurations[best], level) for name, values in configurations.items() if name != best
     }
@@ -96,10 +96,26 @@ def compare_as_needed(configurations: Mapping[str, Accuracies], shared: AsNeeded
     placed: dict[str, int] = {}
     for name in sorted(means, key=lambda name: (name != best, -means[name])):
         last = next(reversed(placed), name)
-        placed[name] = placed[last] if last != name and means[last] - means[name] <= TOLERANCE else len(placed) + 1
+        placed[name] = placed[last] if last != name and abs(means[last] - means[name]) <= TOLERANCE else len(placed) + 1
     tied = [name for name, rank in placed.items() if rank == 1 and name != best]
     tested = sum(it.p is not None for it in found.values())
     return Comparison(best, {name: found[name] for name in placed if name != best}, tested, tied), placed
+
+
+def _leading(configurations: Mapping[str, Accuracies]) -> str:
+    """Return the configuration that no other one leads in common trials, starting with the best of the most trials."""
+    best, seen = best_of(configurations), set()
+    while best not in seen:
+        seen.add(best)
+        own = configurations[best]
+        ahead = {
+            name: sum(values[seed] - own[seed] for seed in common) / len(common)
+            for name, values in configurations.items()
+            if (common := values.keys() & own.keys())
+        }
+        leader = max(ahead, key=lambda name: (ahead[name], name == best))
+        best = leader if ahead[leader] > TOLERANCE else best
+    return best
 
 
 def _repeated(first: Accuracies, second: Accuracies, level: float) -> Difference:

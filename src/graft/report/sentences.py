@@ -2,18 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import pandas
-
-from graft.report.effects import Curve, does_not_reach, equal_budgets
 from graft.report.verdicts import Answer
-from graft.results.labels import describe
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
-from graft.statistics.comparison import LEVEL, Comparison, Difference, Spread, spread
+from graft.statistics.comparison import Comparison, Difference, Spread, spread
+from graft.statistics.intervals import TOLERANCE
 from graft.statistics.margin import Verdict
 from graft.statistics.pairs import MIN_TRIALS
 
 MAX_NAMES = 2  # configurations that a sentence names; it counts the others
-MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and the highest
 
 
 def percent(fraction: float) -> str:
@@ -51,6 +47,8 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
             f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
     first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
+    if found.shared is not None and any(spread(one).mean > top.mean + TOLERANCE for one in configurations.values()):
+        first = f"{best} leads in common trials"
     if {Verdict.WORSE} <= set(found.verdicts.values()) <= {Verdict.WORSE, None}:
         first = f"{best} is best"
     first = f"{first} ({percent(top.mean)} %)"
@@ -62,7 +60,8 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
         kind: {name: it for name, it in versus_best.items() if found.verdicts[name] is kind and name not in found.ended}
         for kind in (*Verdict, None)
     }
-    clauses = _named(by_verdict[Verdict.EQUAL], f"equal to it within {100 * found.margin:g} points")
+    points = f"{100 * found.margin:g} point{'' if 100 * found.margin == 1 else 's'}"
+    clauses = _named(by_verdict[Verdict.EQUAL], f"equal to it within {points}")
     clauses += _named(by_verdict[Verdict.UNDECIDED], "undecided")
     clauses += _differing(by_verdict[Verdict.WORSE])
     return "; ".join([first, *clauses, *_untested(by_verdict[None], found.least)]) + "."
@@ -92,11 +91,26 @@ def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[s
     """Say what would decide between the best and the closest configuration that is undecided, if there is any."""
     closest = _by_mean({name: comparison.differences[name] for name in found.deciding})
     for name, difference in closest.items():
-        if not difference.per_trial.any() and len(closest) > 1:
-            continue  # the same in every trial: another one tells more
+        if not difference.per_trial.any():
+            continue
         others = "" if len(closest) == 1 else ", the closest of those undecided"
         return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
-    return []
+    if not closest:
+        return []
+    verb = "has" if len(closest) == 1 else "have"
+    same = f"{name_first(list(closest))} {verb} the accuracy of {best} in every trial"
+    return [f"{same}: report.margin=1 would call them equal."]
+
+
+def images_answer(differences: Iterable[Difference]) -> list[str]:
+    """Say which tested differences hold for these test images only, in a sentence if there are any."""
+    tested = [it.design for it in differences if it.p is not None]
+    count = tested.count("trials")
+    if not count:
+        return []
+    which = "Differences" if count == len(tested) else f"{count} of {len(tested)} differences"
+    verb = "is" if which.startswith("1 of") else "are"
+    return [f"{which} {verb} for other training draws and these test images only: outcomes of images are missing."]
 
 
 def copies_answer(configurations: Mapping[str, Accuracies]) -> list[str]:
@@ -132,41 +146,6 @@ def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference], le
     significant = {name: it for name, it in differences.items() if it.significant}
     clauses = [*_differing(significant), *_not_significant(differences), *_untested(differences, least)]
     return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
-
-
-def effects_answer(effects: pandas.DataFrame) -> str:
-    """Name the mean of each key's values, and the keys without a significant difference.
-
-    Args:
-        effects: as `main_effects` returns them.
-    """
-    parts = []
-    for key, rows in effects.groupby("key", sort=False):
-        values = [f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
-        if len(values) > MAX_VALUES:
-            lowest, highest = values[rows["mean"].argmin()], values[rows["mean"].argmax()]
-            values = [f"{len(values)} values from {lowest} to {highest}"]
-        p = rows["p"].dropna()
-        note = "" if any(p < LEVEL) else " (no significant effect)" if len(p) else " (not tested)"
-        parts.append(f"{key}: {', '.join(values)}{note}")
-    return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
-
-
-def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:
-    """Say how many images the next curves need for the accuracies that the best one reaches with fewer."""
-    best, sentences = curves[0], []
-    for other in curves[1 : 1 + MAX_NAMES]:
-        equal = equal_budgets(best, other)
-        if equal:
-            fewer = describe(key, join_words([str(images) for images, _ in equal]))
-            more = join_words([f"{images:.1f}" if images < 10 else f"{images:.0f}" for _, images in equal])
-            sentences.append(f"{best.label} with {fewer} equals {other.label} with {more} (interpolated).")
-        elif does_not_reach(best, other):
-            most = describe(key, str(other.images[-1]))
-            sentences.append(f"{other.label} with {most} does not reach {best.label} with {best.images[0]}.")
-        else:
-            sentences.append(f"How many images {other.label} needs to equal {best.label} cannot be told.")
-    return sentences
 
 
 def _by_mean(differences: Mapping[str, Difference]) -> dict[str, Difference]:

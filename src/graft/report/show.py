@@ -1,6 +1,6 @@
 """Reports: the comparison of several jobs as sentences, tables and pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.report.as_needed import ended_otherwise, method
+from graft.report.effect_sentences import budget_answers, effects_answer
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.plot import (
@@ -25,10 +26,9 @@ from graft.report.sentences import (
     baseline_answer,
     baseline_gaps,
     best_answer,
-    budget_answers,
     copies_answer,
     deciding_answers,
-    effects_answer,
+    images_answer,
     join_words,
 )
 from graft.report.show_job import CURVES, history, show_curves, terminal
@@ -37,7 +37,6 @@ from graft.report.verdicts import claim
 from graft.results.baseline import common_baseline, common_margin
 from graft.results.labels import BUDGETS
 from graft.results.records import Records, read_records
-from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method
 
@@ -117,7 +116,7 @@ def compare_jobs(
     ranked, metric = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(metric) for job in ranked], [job.spread(metric) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
-    return Report(records, board, effects, [*_sentences(board, effects), *_ends(records.rounds)])
+    return Report(records, board, effects, [*_sentences(board, effects), *_ends(records)])
 
 
 def show_report(report: Report, output: Path) -> None:
@@ -187,6 +186,8 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     elif len(board.records) > 1:
         pairs = f"with the best of {len(board.records)} configurations"
         sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
+    if board.metric == "accuracy":
+        sentences += images_answer(board.comparison.differences.values())
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
@@ -194,10 +195,11 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     return sentences
 
 
-def _ends(rounds: Mapping[Path, SweepRounds]) -> list[str]:
-    """Return why the jobs of sweeps with trials=auto got no more trials."""
-    ends = {folder: sweep.ended for folder, sweep in sorted(rounds.items()) if sweep.ended}
-    return [ended if len(ends) == 1 else f"{folder}: {ended}" for folder, ended in ends.items()]
+def _ends(records: Records) -> list[str]:
+    """Return why the jobs of sweeps with trials=auto got no more trials; of one of several folders with its name."""
+    ends = {folder: sweep.ended for folder, sweep in sorted(records.rounds.items()) if sweep.ended}
+    whole = all(job.folder.is_relative_to(folder) for job in records.finished for folder in ends)
+    return [ended if whole else f"{folder}: {ended}" for folder, ended in ends.items()]
 
 
 def draw(report: Report, output: Path) -> None:

@@ -131,10 +131,7 @@ def read_records(folders: Sequence[Path]) -> Records:
     Raises:
         GraftError: a folder does not exist.
     """
-    absent = [folder for folder in folders if not folder.is_dir()]
-    if absent:
-        raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
-    roots = [folder.resolve() for folder in folders]
+    roots = _existing(folders)
     paths: dict[Path, Path] = {}
     for path in sorted({path for folder in roots for path in _job_files(folder)}, key=_links_last):
         # A file counts once if its folder is given twice, is inside another, or is linked to.
@@ -159,6 +156,13 @@ def read_records(folders: Sequence[Path]) -> Records:
         {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
         rounds,
     )
+
+
+def _existing(folders: Sequence[Path]) -> list[Path]:
+    absent = [folder for folder in folders if not folder.is_dir()]
+    if absent:
+        raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
+    return [folder.resolve() for folder in folders]
 
 
 def _job_files(folder: Path) -> Iterator[Path]:

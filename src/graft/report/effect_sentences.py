@@ -1,0 +1,47 @@
+"""Sentences about effects of single keys, and about learning curves."""
+
+from collections.abc import Sequence
+
+import pandas
+
+from graft.report.effects import Curve, does_not_reach, equal_budgets
+from graft.report.sentences import MAX_NAMES, join_words, percent
+from graft.results.labels import describe
+from graft.statistics.intervals import LEVEL
+
+MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and the highest
+
+
+def effects_answer(effects: pandas.DataFrame) -> str:
+    """Name the mean of each key's values, and the keys without a significant difference.
+
+    Args:
+        effects: as `main_effects` returns them.
+    """
+    parts = []
+    for key, rows in effects.groupby("key", sort=False):
+        values = [f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
+        if len(values) > MAX_VALUES:
+            lowest, highest = values[rows["mean"].argmin()], values[rows["mean"].argmax()]
+            values = [f"{len(values)} values from {lowest} to {highest}"]
+        p = rows["p"].dropna()
+        note = "" if any(p < LEVEL) else " (no significant effect)" if len(p) else " (not tested)"
+        parts.append(f"{key}: {', '.join(values)}{note}")
+    return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
+
+
+def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:
+    """Say how many images the next curves need for the accuracies that the best one reaches with fewer."""
+    best, sentences = curves[0], []
+    for other in curves[1 : 1 + MAX_NAMES]:
+        equal = equal_budgets(best, other)
+        if equal:
+            fewer = describe(key, join_words([str(images) for images, _ in equal]))
+            more = join_words([f"{images:.1f}" if images < 10 else f"{images:.0f}" for _, images in equal])
+            sentences.append(f"{best.label} with {fewer} equals {other.label} with {more} (interpolated).")
+        elif does_not_reach(best, other):
+            most = describe(key, str(other.images[-1]))
+            sentences.append(f"{other.label} with {most} does not reach {best.label} with {best.images[0]}.")
+        else:
+            sentences.append(f"How many images {other.label} needs to equal {best.label} cannot be told.")
+    return sentences
