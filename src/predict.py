@@ -33,7 +33,7 @@ def main() -> int:
         print(help_text(str(__doc__), KEYS, PROGRAM))
         return 0
     words = read_words(sys.argv[1:], KEYS, PROGRAM)
-    from graft.run.predict_command import main  # after the words are checked: PyTorch takes seconds to import
+    from graft.commands.predict_command import main  # after the words are checked: PyTorch takes seconds to import
 
     return main(words)
 

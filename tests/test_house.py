@@ -27,6 +27,7 @@ BELOW = {
     "results": {"ground", "config", "statistics"},
     "report": {"ground", "statistics", "results"},
     "run": {"ground", "config", "data", "model", "training", "inference", "statistics", "results", "report"},
+    "commands": {"ground", "reading", "data", "inference", "statistics", "results", "report"},
     "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
     "api": {"ground", "config", "reading", "data", "training", "inference", "results", "report", "run", "sweeps"},
 }

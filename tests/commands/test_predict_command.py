@@ -21,7 +21,7 @@ from PIL import Image
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.results.outcomes import read_outcomes
-from graft.run import predict_command
+from graft.commands import predict_command
 from graft.run.job import run as train_job
 
 DEFAULTS: dict[str, Any] = {

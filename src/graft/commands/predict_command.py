@@ -82,7 +82,7 @@ def _folder(run: Path) -> Path:
     """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
     if run.is_file() or (run / MODEL).exists():
         return unpacked(run)
-    from graft.run.best_job import best_job  # pandas and matplotlib take a second, which one job need not wait
+    from graft.commands.best_job import best_job  # pandas and matplotlib take a second, which one job need not wait
 
     choice = best_job(run)
     if choice.why:

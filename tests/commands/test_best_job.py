@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.run.best_job import best_job
+from graft.commands.best_job import best_job
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sweep"
 

@@ -1,0 +1,1 @@
+"""What the entry points besides `src/train.py` and `src/report.py` do, once their words are read."""
