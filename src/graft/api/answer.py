@@ -14,7 +14,6 @@ from graft.job_folder import HISTORY
 from graft.report.show import Report, compare_jobs, print_table
 from graft.results.job_files import read_history
 from graft.results.records import Record
-from graft.sweeps.rounds import read_ended
 
 if TYPE_CHECKING:
     from graft.api.model import Model
@@ -44,8 +43,7 @@ def answer_of(folders: Sequence[Path]) -> "Answer":
     if not report.board.records:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in report.records.failed.items())
         raise GraftError(f"no job finished: {reasons}")
-    ended = read_ended(folders[0]) if len(folders) == 1 else None
-    return Answer(report, [] if ended is None else [ended])
+    return Answer(report)
 
 
 class JobResult:
@@ -131,11 +129,10 @@ class Answer:
 
     Args:
         report: the comparison.
-        more: further sentences.
     """
 
-    def __init__(self, report: Report, more: Sequence[str] = ()):
-        self._report, self._more = report, list(more)
+    def __init__(self, report: Report):
+        self._report = report
         self._html = ""
 
     @property
@@ -164,7 +161,7 @@ class Answer:
         """The answer in words; of jobs that cannot be ranked, why."""
         board = self._report.board
         unranked = [f"{board.order[0].upper()}{board.order[1:]}."] if board.comparison is None else []
-        return [*self._report.sentences, *unranked, *self._more]
+        return [*self._report.sentences, *unranked]
 
     @property
     def failed(self) -> dict[str, str]:

@@ -97,18 +97,16 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     values = Values(cfg)
     head, frozen = values.sklearn_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
-    return [
-        knob
-        for knob in knobs
-        if (head and knob.split(".")[0] in STEPS)
-        or (frozen and knob in UNFROZEN)
-        or (knob == "val_every" and (cfg.stop.patience is not None or cfg.weights == "best"))
-        or (knob == "stop.min_delta" and cfg.stop.patience is None)
-        or (knob in ROUNDS and cfg.trials != "auto")
-        or (knob == "sweep.pruner" and cfg.trials == "auto")
-        or (knob == "trials_vary" and cfg.trials == 1)
-        or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
-    ]
+    without_effect = {
+        "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
+        "stop.min_delta": cfg.stop.patience is None,
+        "sweep.pruner": cfg.trials == "auto",
+        "trials_vary": cfg.trials == 1,
+        **{knob: cfg.trials != "auto" for knob in ROUNDS},
+        **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "width")},
+        **{knob: frozen for knob in UNFROZEN},
+    }
+    return [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
 
 
 def _all_frozen(values: Values) -> bool:

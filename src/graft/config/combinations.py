@@ -19,8 +19,7 @@ def combinations(values: Values) -> list[Fault]:
     faults: list[Fault] = []
     for find in FINDERS:
         with suppress(Undecided):
-            for fault in find(values):  # one by one: what is found before a faulty value stays
-                faults.append(fault)
+            faults.extend(find(values))  # what is found before a value that is undecided stays
     return faults
 
 
@@ -94,9 +93,8 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
 def _unfrozen_stages(values: Values) -> Iterator[Fault]:
     thaw, counts, kept = values.get("tune.thaw"), values.num_unfrozen(), values.num_kept()
     if values.staged() and kept == 0:
-        yield Fault(
-            "backbone.keep", 0, "above 0 with tune=thaw, which unfreezes kept stages", "backbone.keep=1, or tune=full"
-        )
+        expected = "above 0 with tune=thaw, which unfreezes kept stages"
+        yield Fault("backbone.keep", 0, expected, "backbone.keep=1, or tune=full")
     elif max(counts) > kept:
         yield Fault("tune.thaw", thaw, f"at most {kept}, the kept stages (backbone.keep)", "tune.thaw=all")
     elif not values.staged() and isinstance(thaw, list):
@@ -112,8 +110,7 @@ def _one_device_only(values: Values) -> Iterator[Fault]:
     for key in values.automatic_rates():
         expected = "a number with several devices, because the range test runs on one"
         yield Fault(key, "auto", expected, f"{key}=0.001, or trainer=default")
-    views = values.get("augment.test_views")
-    if views:
+    if views := values.get("augment.test_views"):
         expected = "null with several devices, because test-time augmentation runs on one"
         yield Fault("augment.test_views", views, expected, "augment.test_views=null, or trainer=default")
 
@@ -163,9 +160,8 @@ def _cutmix_of_features(values: Values) -> Iterator[Fault]:
     stored = values.target("augment") == "none" or views
     if cutmix and stored and values.num_kept() and (values.staged() or values.num_unfrozen()[0] == 0):
         expected = "0 where the head trains on stored features, which have no height and width"
-        yield Fault(
-            "regularize.cutmix", cutmix, expected, "regularize.cutmix=0 with regularize.mixup=0.2, or tune=full"
-        )
+        example = "regularize.cutmix=0 with regularize.mixup=0.2, or tune=full"
+        yield Fault("regularize.cutmix", cutmix, expected, example)
 
 
 def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
