@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import GraftError
 from graft.commands.best_job import best_job
+from graft.errors import GraftError
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sweep"
 

@@ -18,10 +18,10 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from graft.commands import predict_command
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.results.outcomes import read_outcomes
-from graft.commands import predict_command
 from graft.run.job import run as train_job
 
 DEFAULTS: dict[str, Any] = {

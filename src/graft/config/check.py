@@ -102,9 +102,9 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         "stop.min_delta": cfg.stop.patience is None,
         "sweep.pruner": cfg.trials == "auto",
         "trials_vary": cfg.trials == 1,
-        **{knob: cfg.trials != "auto" for knob in ROUNDS},
+        **dict.fromkeys(ROUNDS, cfg.trials != "auto"),
         **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "width")},
-        **{knob: frozen for knob in UNFROZEN},
+        **dict.fromkeys(UNFROZEN, frozen),
     }
     return [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
 
