@@ -1,5 +1,6 @@
 """The two files of a job's outcomes, each read and checked in itself; `graft.run.outcome_writer` describes them."""
 
+import functools
 import hashlib
 import io
 import json
@@ -91,17 +92,28 @@ def read_images(path: Path, checksum: str) -> pandas.DataFrame:
     try:
         check_readable(path, MAX_BYTES)
         content = path.read_bytes()
-        table = pandas.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-        absent = [column for column in COLUMNS if column not in table]
-        if absent:
-            raise ValueError(f"it has no column {absent[0]}")
-        numbers, draws = (table[name].astype(np.int64).to_numpy() for name in ("number", "draws"))
-        if (np.diff(numbers, prepend=-1) <= 0).any() or (draws < 0).any():
-            raise ValueError("its numbers or draws are not those of sorted images")
-        if (table["hash"] == "").to_numpy().any():
-            raise ValueError("it has an image without a hash")
+        table = _images(content)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"its {path.name} is damaged: {error}") from None
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f"its {path.name} is that of another run, or was changed")
+    return table
+
+
+@functools.lru_cache(maxsize=2)  # the jobs of a sweep mostly have the same images and draws
+def _images(content: bytes) -> pandas.DataFrame:
+    """Return the table of images in a file's content, which nobody may change.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    table = pandas.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    absent = [column for column in COLUMNS if column not in table]
+    if absent:
+        raise ValueError(f"it has no column {absent[0]}")
+    numbers, draws = (table[name].astype(np.int64).to_numpy() for name in ("number", "draws"))
+    if (np.diff(numbers, prepend=-1) <= 0).any() or (draws < 0).any():
+        raise ValueError("its numbers or draws are not those of sorted images")
+    if (table["hash"] == "").to_numpy().any():
+        raise ValueError("it has an image without a hash")
     return table[COLUMNS[1:]].assign(draws=draws).set_index(pandas.Index(numbers, name="number"))

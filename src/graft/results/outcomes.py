@@ -161,7 +161,7 @@ def _check_listed(split: str, outcomes: SplitOutcomes, stored: StoredOutcomes) -
     if (rows < 0).any():
         raise ValueError(f"its {IMAGES} has no image {numbers[rows < 0][0]}")
     listed = stored.images.iloc[rows]
-    if not listed["split"].str.split("+").map(lambda splits: split in splits).all():
+    if not all(split in names.split("+") for names in listed["split"].unique()):
         raise ValueError(f"its {IMAGES} has a {split} image in another split")
     if (listed["class"].to_numpy() != np.array(stored.classes, dtype=object)[labels]).any():
         raise ValueError(f"its {IMAGES} has a {split} image of another class")
