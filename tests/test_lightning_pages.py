@@ -72,7 +72,7 @@ def test_the_lightning_program_runs_as_written(
     monkeypatch.chdir(tmp_path)
     program, own = blocks("lightning.md")
     names: dict = {}
-    exec(program.replace("epochs=5", "epochs=1").replace("max_epochs=10", "max_epochs=4"), names)
+    exec(program.replace("Big(5,", "Big(1,").replace("max_epochs=10", "max_epochs=4"), names)
     transfer = names["transfer"]
     assert [type(each).__name__ for each in names["trainer"].callbacks][:3] == ["Freeze", "Unfreeze", "TrialEnds"]
     assert transfer.record.final(transfer.epoch, "test", "accuracy").min() > 0.5

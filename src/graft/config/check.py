@@ -95,20 +95,18 @@ def _is_copy(node: DictConfig, name: str) -> bool:
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     """Return which of the typed knobs have no effect on a configuration that `check` accepts."""
     values = Values(cfg)
-    head, frozen = values.sklearn_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
-    return [
-        knob
-        for knob in knobs
-        if (head and knob.split(".")[0] in STEPS)
-        or (frozen and knob in UNFROZEN)
-        or (knob == "val_every" and (cfg.stop.patience is not None or cfg.weights == "best"))
-        or (knob == "stop.min_delta" and cfg.stop.patience is None)
-        or (knob in ROUNDS and cfg.trials != "auto")
-        or (knob == "sweep.pruner" and cfg.trials == "auto")
-        or (knob == "trials_vary" and cfg.trials == 1)
-        or (knob in ("activation", "dropout", "width") and f"${{{knob}}}" not in written)
-    ]
+    idle = {
+        **dict.fromkeys(STEPS, values.sklearn_head() is not None),
+        **dict.fromkeys(ROUNDS, cfg.trials != "auto"),
+        **dict.fromkeys(UNFROZEN, _all_frozen(values)),
+        **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "width")},
+        "stop.min_delta": cfg.stop.patience is None,
+        "sweep.pruner": cfg.trials == "auto",
+        "trials_vary": cfg.trials == 1,
+    }
+    idle["val_every"] |= cfg.stop.patience is not None or cfg.weights == "best"  # every epoch is validated
+    return [knob for knob in knobs if idle.get(knob) or (knob.split(".")[0] in STEPS and idle[knob.split(".")[0]])]
 
 
 def _all_frozen(values: Values) -> bool:
