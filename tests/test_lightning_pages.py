@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from omegaconf import DictConfig
+from torch.utils.data import DataLoader
 
 from graft.errors import ConfigError
 from graft.run.make_plan import make_plan
@@ -71,7 +72,7 @@ def test_the_lightning_program_runs_as_written(
     monkeypatch.chdir(tmp_path)
     program, own = blocks("lightning.md")
     names: dict = {}
-    exec(program.replace("epochs=5", "epochs=1").replace("max_epochs=10", "max_epochs=4"), names)
+    exec(program.replace("Big(5,", "Big(1,").replace("max_epochs=10", "max_epochs=4"), names)
     transfer = names["transfer"]
     assert [type(each).__name__ for each in names["trainer"].callbacks][:3] == ["Freeze", "Unfreeze", "TrialEnds"]
     assert transfer.record.final(transfer.epoch, "test", "accuracy").min() > 0.5
@@ -81,7 +82,7 @@ def test_the_lightning_program_runs_as_written(
     classifier, freeze = names["Classifier"](), names["Freeze"]
     before = {name: value.clone() for name, value in classifier.backbone.state_dict().items()}
     head = classifier.head.weight.clone()
-    batches = [(torch.rand(8, 1, 8, 8), torch.arange(8) % 2) for _ in range(4)]
+    batches = DataLoader([(torch.rand(8, 1, 8, 8), torch.arange(8) % 2) for _ in range(4)], batch_size=None)  # type: ignore[arg-type]
     names["make_trainer"](max_epochs=2, callbacks=[freeze("backbone")], enable_checkpointing=False).fit(
         classifier.train(), batches
     )

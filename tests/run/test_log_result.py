@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pandas
 import pytest
@@ -39,7 +39,8 @@ def test_a_table_has_the_band_of_all_trials_at_each_epoch_and_the_answer(run: Ru
     assert list((tmp_path / "job" / "tensorboard" / "job").glob("events*"))
     found = points(tmp_path / "job" / "csv" / "metrics.csv")
     history = pandas.read_csv(tmp_path / "job" / "history.csv")
-    for (split, metric, epoch), values in history.groupby(["split", "metric", "epoch"])["value"]:
+    for key, values in history.groupby(["split", "metric", "epoch"])["value"]:
+        split, metric, epoch = cast(tuple, key)
         lines = {"mean": values.mean(), "trials_highest": values.max(), "trials_lowest": values.min()}
         for line, value in lines.items():
             assert found.pop((epoch, f"{metric}/{split}/{line}")) == pytest.approx(value, abs=1e-6)

@@ -56,6 +56,21 @@ def test_a_good_job_reports_its_validation_accuracies_and_ends_whole(run: Run, t
     assert run(*VALIDATED, "sweep.pruner=none", name="unpruned")["trials"]
 
 
+def test_a_trial_that_was_held_counts_with_its_last_accuracy_and_ends_with_its_tested_one(run: Run, tmp_path: Path):
+    study = searched(tmp_path / "job", {1: -0.1})
+    words = [word for word in VALIDATED if not word.startswith(("epochs", "trials", "val_every"))]
+    words += ["trials=3", "epochs=12", "stop.patience=1", "weights=best", "lr=0.03", "trials_at_once=2"]
+    ends = [trial["val_accuracy"] for trial in run(*words)["trials"]]
+    history = pandas.read_csv(tmp_path / "job" / "history.csv").query("split == 'val' and metric == 'accuracy'")
+    by_trial = history.query("trial < 2").set_index(["epoch", "trial"])["value"].unstack()  # of the first chunk
+    assert by_trial.isna().to_numpy().any()  # one was held before the other
+    reported = study.trials[-1].intermediate_values
+    assert reported.pop(14) == pytest.approx(sum(ends[:2]) / 2)  # as its second trial finished
+    expected = by_trial.ffill().mean(axis=1).to_dict()
+    expected.pop(12, None)  # the last epoch is not reported: its trials finish
+    assert reported == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_running_trial_of_another_process_is_attached_by_its_number(tmp_path: Path):
     """Optuna has no public way; this fails if a later version renames the private one."""
     asked = searched(tmp_path / "job", {2: 1.0})

@@ -83,7 +83,7 @@ RULES: dict[str, Rule] = {
     "stop.patience": one_of(None, whole(1, 10)),
     "stop.min_delta": NOT_NEGATIVE,
     "weights": one_of("last", "best"),
-    "logger": Rule("options with a _target_ each", _are_options, "tensorboard"),
+    "logger": Rule("options with a _target_ each", _are_options, "{csv: {_target_: graft.logger.csv}}"),
     "callbacks": Rule("options with a _target_ each", _are_options, "{stats: {_target_: mypkg.MyCallback}}"),
     "resume": OPTIONAL_FLAG,
     "keep_weights": one_of("best", "whole", "all", "none"),

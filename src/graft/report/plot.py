@@ -83,7 +83,7 @@ def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = 
     for axes, (metric, label, factor) in zip(panels, scales, strict=True):
         for curve in curves:
             rows = curve.history.query(f"metric == '{metric}'")
-            if rows["value"].notna().any():
+            if rows.dropna(subset="value").size:
                 _draw_line(axes, curve, rows.assign(value=factor * rows["value"]), bands)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -101,7 +101,7 @@ def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) ->
     band = by_trial.replace(np.inf, np.nan).dropna(how="all").agg(["mean", "min", "max"], axis=1)
     look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 4}
     if curve.solved:
-        axes.axhline(band["mean"].iloc[-1], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
+        axes.axhline(band.iloc[-1]["mean"], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
         return
     marker = "o" if len(band) <= 20 else None
     axes.plot(band.index, band["mean"], label=wrapped(curve.label, 26), marker=marker, **look)
