@@ -95,6 +95,7 @@ def _is_copy(node: DictConfig, name: str) -> bool:
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     """Return which of the typed knobs have no effect on a configuration that `check` accepts."""
     values = Values(cfg)
+    head, frozen = values.sklearn_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
     without_effect = {
         "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
