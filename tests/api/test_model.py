@@ -36,7 +36,7 @@ def test_it_says_what_the_job_s_trials_said(job: graft.JobResult, images: torch.
     mean = said.mean(0)
     assert list(table["class"]) == [model.classes[each] for each in mean.argmax(1)]
     assert table["probability"].to_numpy() == pytest.approx(mean.amax(1).numpy())
-    assert set(table["agreement"]) <= {0.5, 1.0}
+    assert set(table["agreement"]) <= {0.0, 0.5, 1.0}  # 0: the mean of two trials may be a class of neither
     assert not set(zip(table["class"], table["second"], strict=True)) & {(name, name) for name in model.classes}
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from graft.report.effect_sentences import budget_answers
 from graft.report.effects import (
     Curve,
     budget_curves,
@@ -13,7 +14,6 @@ from graft.report.effects import (
     is_ordered,
     main_effects,
 )
-from graft.report.sentences import budget_answers
 from graft.statistics.accuracies import Copies, Measured
 from graft.statistics.comparison import Spread, spread
 from graft.statistics.mcnemar import p_value

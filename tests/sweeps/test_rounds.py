@@ -165,10 +165,10 @@ def test_the_table_has_the_verdicts_of_the_rounds_and_their_end(
         assert best is not None
         assert verdicts == {name: "best" if name == best.name else ended.get(name, "undecided") for name in names}
         worse, undecided = (table[table["standing"] == each] for each in ("worse", "undecided"))
-        assert (worse["difference_high"] < 0).all()
-        assert (worse["p"] < 0.05).all()
-        assert (undecided["difference_high"] >= 0).all()
-        assert (undecided["p"] >= 0.05).all()
+        assert max(worse["difference_high"].tolist()) < 0
+        assert max(worse["p"].tolist()) < 0.05
+        assert min(undecided["difference_high"].tolist(), default=0) >= 0
+        assert min(undecided["p"].tolist(), default=1) >= 0.05
         for text in (capsys.readouterr().out, (tmp_path / "leaderboard.md").read_text()):
             assert f"\n{found.ended}\n" in text
             assert "hold whenever a job's trials ended (alpha spending: 5 % over 7 rounds and 15 pairs)" in text
@@ -188,9 +188,10 @@ def test_a_job_of_few_easy_draws_that_was_ended_as_worse_is_not_the_best(tmp_pat
     show_jobs([tmp_path], tmp_path)
     table = pandas.read_csv(tmp_path / "leaderboard.csv", dtype={"job": str})
     assert table["job"].tolist() == ["0.7", "0.8"]
-    assert table["accuracy"][0] < table["accuracy"][1]
+    first, second = table["accuracy"].tolist()
+    assert first < second
     assert table["standing"].tolist() == ["best", "worse"]
-    assert table["difference"][1] == pytest.approx(-0.15, abs=0.02)
+    assert table["difference"].tolist()[1] == pytest.approx(-0.15, abs=0.02)
     text = (tmp_path / "leaderboard.md").read_text()
     assert "ranked by test accuracy, each by its difference to the best in the trials that both have" in text
 
