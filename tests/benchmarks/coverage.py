@@ -106,7 +106,8 @@ def intervals(values: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     heads = [measured(one) for one in values]
     if len(heads) == 1:
         return [some(spread(heads[0]).interval), over_trials(values[0])]
-    return [some(pair(*heads).interval(LEVEL)), over_trials(np.subtract(*values, dtype=float))]
+    first, second = heads
+    return [some(pair(first, second).interval(LEVEL)), over_trials(np.subtract(*values, dtype=float))]
 
 
 def some(interval: tuple[float, float] | None) -> tuple[float, float]:
