@@ -26,6 +26,7 @@ from graft.run.job import run as train_job
 
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("output", "format", "truth", "batch_size", "precision", "weights")),
+    **{"calibrate": True, "coverage": None, "novelty": False},
     **{"device": "cpu", "strict": False, "modules": (), "progress": False},
 }
 
