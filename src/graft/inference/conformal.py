@@ -24,8 +24,10 @@ class ConformalSets:
     score, which has the smallest sets (Sadinle, Lei and Wasserman, JASA 2019), here of the averaged probability. Its
     coverage is at least the one asked for. Trials with images of their own, such as folds: cross-conformal prediction
     (Vovk, Annals of Mathematics and Artificial Intelligence 2015; CV+ of Barber et al., Annals of Statistics 2021, in
-    the form for classes of Romano, Sesia and Candes, NeurIPS 2020), which compares an image's score by each trial with
-    the scores that this trial gave its own; proven is 1 - 2 (1 - coverage), about the coverage is usual.
+    the form for classes of Romano, Sesia and Candes, NeurIPS 2020). An image's probability, averaged over the trials
+    that did not train on it, is compared with the mean of the same trials for the image to predict (Kim, Xu and
+    Barber, Predictive Inference Is Free with the Jackknife+-after-Bootstrap, NeurIPS 2020). Proven is 1 - 2 (1 -
+    coverage); the coverage asked for, or a little more, is usual.
 
     The most probable class is in each set, too, so that none is empty; where the accuracy is above the coverage asked
     for, coverage is above it as well. Scores are of probabilities before the temperature, which the same images
@@ -33,7 +35,7 @@ class ConformalSets:
 
     Args:
         unseen: what the trials said of images that they did not train on, or why there is nothing.
-        seeds: number of kept trials.
+        trials: number of kept trials.
         coverage: the share of images whose set has the true class, above 0 and below 1.
 
     Attributes:
@@ -49,19 +51,21 @@ class ConformalSets:
                 f"coverage={coverage:g} is not possible: {unseen}; try dataset.val_per_class=20, or dataset.folds=5"
             )
         count = len(unseen.label)
-        self.excluded = (1 - coverage) * (count + 1)  # an image's true class has fewer scores below it as rarely
+        self.excluded = (1 - coverage) * (count + 1)  # at most as many images have a true class of less probability
         if self.excluded < 1 - 1e-9:
             raise GraftError(_too_few(unseen, coverage))
-        self.split = trials == 1 or unseen.shared
-        if trials > 1 and unseen.shared:
-            self.scores = [_scores(_rounded(unseen.mean(unseen.of_label)), np.ones(count))]
-        elif self.split:
+        if trials == 1:  # the kept one stands for all
+            self.members = np.ones((1, 1))
             self.scores = [_scores(unseen.of_label.astype(np.float64), unseen.weight)]
         else:
-            parts = [unseen.trial == trial for trial in np.unique(unseen.trial)]
-            values = unseen.of_label.astype(np.float64)
-            self.scores = [_scores(values[part], unseen.weight[part]) for part in parts]
-        self.words = f"{'split' if self.split else 'cross'}-conformal sets of {count:,} {unseen.kind}"
+            said = np.zeros((count, trials))
+            said[unseen.image, unseen.trial] = 1
+            self.members, group = np.unique(said / said.sum(1, keepdims=True), axis=0, return_inverse=True)
+            values = _rounded(unseen.mean(unseen.of_label))
+            parts = [values[group == each] for each in range(len(self.members))]
+            self.scores = [_scores(part, np.ones(len(part))) for part in parts]
+        kind = "split" if len(self.members) == 1 else "cross"
+        self.words = f"{kind}-conformal sets from {count:,} {unseen.kind}"
 
     def contains(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes are in the images' sets, (images, classes).
@@ -70,10 +74,10 @@ class ConformalSets:
             probabilities: of the kept trials, (trials, images, classes), in the order of their seeds.
         """
         given = _rounded(probabilities)
-        mean = given.mean(0)
-        views = [_rounded(mean)] if self.split else given
-        at_most = [_weight_at_most(scores, view) for scores, view in zip(self.scores, views, strict=True)]
-        inside = np.sum(at_most, axis=0) + 1 > self.excluded + 1e-9
+        at_most = np.zeros(given.shape[1:])
+        for members, scores in zip(self.members, self.scores, strict=True):
+            at_most += _weight_at_most(scores, _rounded(np.tensordot(members, given, 1)))
+        inside = at_most + 1 > self.excluded + 1e-9
         inside[np.arange(len(inside)), probabilities.mean(0).argmax(1)] = True
         return inside
 
@@ -88,8 +92,8 @@ def joined(classes: Sequence[str]) -> str:
         ('cat|dog', '"cat|dog"|hen')
     """
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter="|", lineterminator="").writerow(classes)
-    return text.getvalue()
+    csv.writer(text, delimiter="|", lineterminator="\r\n").writerow(classes)  # so that either in a name is quoted
+    return text.getvalue().removesuffix("\r\n")
 
 
 def parted(text: str) -> list[str]:
