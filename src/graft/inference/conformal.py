@@ -64,8 +64,9 @@ class ConformalSets:
             values = _rounded(unseen.mean(unseen.of_label))
             parts = [values[group == each] for each in range(len(self.members))]
             self.scores = [_scores(part, np.ones(len(part))) for part in parts]
-        kind = "split" if len(self.members) == 1 else "cross"
-        self.words = f"{kind}-conformal sets from {count:,} {unseen.kind}"
+        self.words = f"split-conformal sets from {count:,} {unseen.kind}"
+        if len(self.members) > 1:
+            self.words = f"cross-conformal sets from {count:,} {unseen.kind}, which may cover a little more"
 
     def contains(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes are in the images' sets, (images, classes).
