@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,7 @@ def test_the_temperature_of_a_mean_over_more_trials_is_extrapolated(said_by: int
     assert "extrapolated to the mean of 12 trials from 4,000 validation images: " in found.words
     of_few = fit_temperature(probability[:said_by].mean(0), label)
     assert of_few is not None
+    assert found.temperature is not None
     assert abs(of_few - expected) > 3 * abs(found.temperature - expected)
 
 
@@ -126,7 +128,7 @@ def test_too_little_is_said_and_leaves_probabilities_alone():
     assert once.temperature is None
     assert "the mean of 3 trials has another temperature than one; try more trials" in once.words
     assert calibrate(unseen(probability, label, said), 1).temperature is not None
-    of_label = UnseenImages("validation images", *np.nonzero(said), np.full(90, 0.5), None, label)
+    of_label = replace(unseen(probability, label, said), probability=None)
     assert "true classes only" in calibrate(of_label, 1).words
 
 

