@@ -3,7 +3,7 @@
 import sys
 
 from graft.ending import default_signals, prepare, stop_on_error
-from graft.words import flag, help_text, names, one_of, read_words, text, whole
+from graft.words import flag, help_text, names, one_of, read_words, share, text, whole
 
 PROGRAM = "python src/predict.py"
 KEYS = {
@@ -17,6 +17,9 @@ KEYS = {
     "output": text("file to write into instead of standard output: .csv, .jsonl or .parquet", "FILE"),
     "format": one_of("format of the rows; default: as the file's name says, or csv", ["csv", "parquet", "jsonl"]),
     "truth": text("folder: folders are named after the true classes, or a table's column; adds accuracy", "folder"),
+    "calibrate": flag("whether probabilities have the temperature that unseen images fitted", True),
+    "coverage": share("adds the column set: classes that hold the true one for this share of images", "0.95"),
+    "novelty": flag("whether to add the columns novelty, the distance to the training images, and novel", False),
     "batch_size": whole("number of images in a batch; default: 64, on a GPU 512", 1, 64),
     "device": text("auto, cpu, cuda, cuda:1, mps", "cpu", "auto"),
     "precision": one_of("default: as in the job's test", ["32-true", "bf16-mixed", "16-mixed"]),

@@ -1,24 +1,26 @@
 import pytest
 
 from graft.errors import GraftError
-from graft.words import flag, help_text, names, one_of, read_words, text, whole
+from graft.words import flag, help_text, names, one_of, read_words, share, text, whole
 
 KEYS = {
     "run": text("the job", "DIR", required=True),
     "images": text("the images", "PATH", required=True),
     "format": one_of("the format", ["csv", "parquet", "jsonl"]),
     "batch_size": whole("of a batch", 1, 64),
+    "coverage": share("of images", "0.95"),
     "strict": flag("whether it is", False),
     "modules": names("packages", "mypkg"),
 }
 
 
 def test_each_key_has_its_value_or_its_default():
-    assert read_words(["run=a=b", "images=x y", "strict=True", "modules=a,b.c"], KEYS, "p") == {
+    assert read_words(["run=a=b", "images=x y", "coverage=.9", "strict=True", "modules=a,b.c"], KEYS, "p") == {
         "run": "a=b",
         "images": "x y",
         "format": None,
         "batch_size": None,
+        "coverage": 0.9,
         "strict": True,
         "modules": ["a", "b.c"],
     }
@@ -37,6 +39,8 @@ def test_each_key_has_its_value_or_its_default():
         (["run=1", "images=2", "strict=yes"], "strict must be true or false, got yes; try strict=true"),
         (["run=1", "images=2", "batch_size=0"], "batch_size must be a whole number of at least 1, got 0"),
         (["run=1", "images=2", "batch_size=x", "strict=1"], "got x; try batch_size=64\nstrict must be"),
+        (["run=1", "images=2", "coverage=95"], "above 0 and below 1, got 95; try coverage=0.95"),
+        (["run=1", "images=2", "coverage=nan"], "above 0 and below 1, got nan"),
         (["run=1", "images=2", "modules=a,,b"], "modules must be names with commas between them"),
     ],
 )

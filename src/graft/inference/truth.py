@@ -4,9 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas
 
 from graft.content import digests
+from graft.inference.calibration import SMALLEST, calibration_error
+from graft.inference.conformal import parted
 from graft.inference.image_list import Item
 from graft.inference.predict import Row
 from graft.job_folder import IMAGES
@@ -26,6 +29,11 @@ class Truth:
         others: images of other true classes than the model's, by class.
         unread: images that cannot be read.
         seen: images that were training images.
+        believed: of each image whose true class is known: its probability, that of the predicted class, and whether
+            the two are the same.
+        set_sizes: numbers of classes in these images' sets.
+        covered: sets that have the true class.
+        novel: for images of the model's classes, and for others, how many are novel and how many are not.
     """
 
     classes: list[str]
@@ -34,6 +42,10 @@ class Truth:
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     seen: int = 0
+    believed: list[tuple[float, float, bool]] = field(default_factory=list)
+    set_sizes: list[int] = field(default_factory=list)
+    covered: int = 0
+    novel: dict[bool, Counter[bool]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
 
     def add(self, item: Item, row: Row) -> None:
         """Count an image."""
@@ -45,6 +57,18 @@ class Truth:
         else:
             self.counts[truth, row.class_name] += 1
             self.seen += bool(self.trained_on) and digests([item.path])[0] in self.trained_on
+            self._add_certainty(truth, row)
+        if row.novel is not None:
+            self.novel[truth in self.classes][row.novel] += 1
+
+    def _add_certainty(self, truth: str, row: Row) -> None:
+        """Count what a prediction says of its own worth."""
+        if row.of_truth is not None and row.probability is not None:
+            self.believed.append((row.of_truth, row.probability, truth == row.class_name))
+        if row.classes:
+            names = parted(row.classes)
+            self.set_sizes.append(len(names))
+            self.covered += truth in names
 
     def lines(self) -> list[str]:
         """Return the accuracy and the confusions in words."""
@@ -55,7 +79,8 @@ class Truth:
             left_out.append(f"{self.others.total():,} images of classes that the model does not know ({named})")
         lines = [f"not counted  {each}" for each in left_out]
         if not total:
-            return [*lines, "accuracy     of no image: none has a true class that the model knows"]
+            lines.append("accuracy     of no image: none has a true class that the model knows")
+            return [*lines, *self._certainty()]
         right = sum(count for (truth, said), count in self.counts.items() if truth == said)
         low, high = proportion_interval(right / total, total)
         lines.append(
@@ -64,7 +89,28 @@ class Truth:
         )
         if self.seen:
             lines.append(f"             too high: {self.seen:,} of these images were training images of the job")
-        return [*lines, *self._confusions()]
+        return [*lines, *self._certainty(), *self._confusions()]
+
+    def _certainty(self) -> list[str]:
+        """Return the calibration of the probabilities, the coverage of the sets, and how many images are novel."""
+        lines = []
+        if self.believed:
+            of_truth, confidence, correct = (np.array(values) for values in zip(*self.believed, strict=True))
+            error = 100 * calibration_error(confidence, correct)
+            loss = -np.log(np.maximum(of_truth, SMALLEST)).mean()
+            lines.append(f"calibration  log loss {loss:.3f}, expected calibration error {error:.1f} %")
+        if self.set_sizes:
+            total, mean = len(self.set_sizes), np.mean(self.set_sizes)
+            low, high = proportion_interval(self.covered / total, total)
+            lines.append(
+                f"coverage     {100 * self.covered / total:.1f} % of the sets have the true class (95 %: "
+                f"{100 * low:.1f} to {100 * high:.1f} %), {mean:.2f} classes on average"
+            )
+        for known, counts in self.novel.items():
+            if total := counts.total():
+                kind = "the model's classes" if known else "other classes"
+                lines.append(f"novel        {100 * counts[True] / total:.1f} % of {total:,} images of {kind}")
+        return lines
 
     def _confusions(self) -> list[str]:
         """Return the most frequent confusions, the number of images and the share of the true class."""

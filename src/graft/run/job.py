@@ -28,6 +28,7 @@ from graft.run.history import JobHistory, check_any_finished
 from graft.run.launch import launch, launched, runs_alone
 from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
+from graft.run.model_writer import write_reference
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, versions, write_files
@@ -167,6 +168,7 @@ class Job:
             clear_folder(self.folder, curves=self.earlier is None)
         for planned in self.plan.phases:
             self._run_phase(planned, backbone, store)
+        write_reference(self.folder, self.plan, self.config, backbone, store, bool(self.unseen))
         if rank() > 0:
             return None
         content = self._finish(example)

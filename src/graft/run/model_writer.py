@@ -14,9 +14,13 @@ from graft.config.identity import content_digests
 from graft.files import fingerprint, num_bytes, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
+from graft.inference.novelty import known_features, write_novelty
+from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.ranks import rank
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
+from graft.training.features import FeatureStore
 from graft.training.source import File, ImageNet, Source
 
 MAX_FROZEN_BYTES = 2**20  # largest frozen part that keep_weights=best saves in a job's folder; larger: in the cache
@@ -89,6 +93,26 @@ def write_model(
         "test_views": plan.augment.test_views or 1 if plan.augment else 1,
     }
     write_text(folder / MODEL, OmegaConf.to_yaml(OmegaConf.create(model)))
+
+
+def write_reference(
+    folder: Path, plan: Plan, config: Mapping[str, Any], backbone: Backbone, store: FeatureStore, trial_run: bool
+) -> None:
+    """Write `novelty.safetensors`, what a prediction needs to see that an image is unlike the training images.
+
+    Args:
+        folder: the job's.
+        plan: the job's.
+        config: the job's; without weights there is nothing to predict with, and no file.
+        backbone: with its weights.
+        store: where the features of the training images are.
+        trial_run: whether the job does not finish: then the files of an earlier run stay.
+    """
+    num_frozen = plan.phases[-1].phase.frozen_stages
+    stored = num_frozen > 0 and config["keep_weights"] != "none"
+    known = known_features(plan.datamodule, backbone.split(num_frozen)[0], store) if stored else None
+    if rank() == 0 and not trial_run:
+        write_novelty(folder, known)
 
 
 def _origin(weights: Weights, cache: Path | None, source: Source, digest: str | None) -> Origin:
