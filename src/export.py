@@ -7,11 +7,11 @@ from graft.words import flag, help_text, names, one_of, read_words, text
 
 PROGRAM = "python src/export.py"
 KEYS = {
-    "run": text("folder of a job, zip file of one, or folder of a sweep, whose winner is exported", "DIR", required=True),
+    "run": text("folder of a job, zip file of one, or folder of a sweep, for its winner", "DIR", required=True),
     "format": one_of("onnx, torch (.pt2), or hub: a folder for the Hugging Face hub", ["onnx", "torch", "hub"], "onnx"),
     "output": text("folder to write into; default: export/ or hub/ in the job's folder", "DIR"),
-    "precision": one_of("of the weights and their products, for onnx: fp32, fp16 or int8", ["fp32", "fp16", "int8"], "fp32"),
-    "trial": text("ensemble: all kept trials, their mean; best: by validation or training; or a seed", "best", "ensemble"),
+    "precision": one_of("of the weights and products; fp16 and int8: onnx only", ["fp32", "fp16", "int8"], "fp32"),
+    "trial": text("ensemble: mean of the kept trials; best: by validation or training; or a seed", "best", "ensemble"),
     "modules": names("your own packages whose networks the job uses; their code runs", "mypkg"),
     "weights": text("file with the frozen layers' weights, if they are not found", "FILE"),
     "progress": flag("whether terminals show a progress bar", True),

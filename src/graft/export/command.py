@@ -19,7 +19,7 @@ from graft.export.hub import USE_TIMM, front_matter, write_hub
 from graft.export.job_images import JobImages, find_images, job_result
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
-from graft.export.verify import Verification, verify
+from graft.export.verify import verify
 from graft.inference.archive import opened
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
@@ -32,7 +32,7 @@ USE = """    pip install {packages}
     python predict.py IMAGE [IMAGE ...]
 
 `{file}` takes bytes, (images, height, width, 3), red, green, blue, of any height and width, and returns
-probabilities, (images, classes). It resizes by itself; `predict.py` lets Pillow do it, as in training, which is faster."""
+probabilities, (images, classes). It resizes by itself; `predict.py` lets Pillow do it, as in training."""
 
 
 def main(words: Mapping[str, Any]) -> int:
@@ -53,11 +53,15 @@ def main(words: Mapping[str, Any]) -> int:
         raise GraftError(f"{run} is a file, which has no place for an export; add output=DIR")
     model = load(_folder(run), words["modules"], Path(words["weights"]).expanduser() if words["weights"] else None)
     result = job_result(model.folder)
-    rows = _rows(model, result, words["trial"])
+    rows = chosen_rows(model, result, words["trial"])
     output = Path(words["output"]).expanduser() if words["output"] else model.folder / _subfolder(kind)
     _check_output(output)
     found = _images(model, result)
     job = Export(model, result, rows, found, run, words)
+    if precision == "int8" and isinstance(found, GraftError):
+        raise GraftError(
+            f"precision=int8 needs the job's training images, which cannot be read ({found}); try precision=fp16"
+        )
     with _whole(output) as folder:
         lines = job.write_hub(folder) if kind == "hub" else job.write_file(folder)
     for line in lines:
@@ -89,7 +93,7 @@ class Export:
     ):
         self.model, self.result, self.found, self.words = model, result, found, words
         self.rows, self.seeds = list(rows), [model.seeds[row] for row in rows]
-        self.name = (run if run.is_dir() else model.folder).resolve().name if run.is_dir() else run.stem
+        self.name = run.stem if run.is_file() else model.folder.resolve().name
 
     @property
     def trials(self) -> str:
@@ -109,12 +113,8 @@ class Export:
         else:
             write_onnx(exported, path, about)
         if precision == "int8":
-            if isinstance(self.found, GraftError):
-                raise GraftError(
-                    f"precision=int8 needs the job's training images, which cannot be read ({self.found}); "
-                    "try precision=fp16"
-                )
-            write_int8(path, self.found.batches(self.found.train))
+            assert not isinstance(self.found, GraftError)
+            write_int8(path, self.found.batches(self.found.train, 1))
         verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
         shutil.copyfile(standalone.__file__, folder / PREDICT)
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
@@ -177,7 +177,7 @@ def _folder(run: Path) -> Path:
     return choice.folder
 
 
-def _rows(model: TrainedModel, result: Mapping[str, Any], typed: str) -> list[int]:
+def chosen_rows(model: TrainedModel, result: Mapping[str, Any], typed: str) -> list[int]:
     """Return the rows of the trials that are meant: `ensemble`, `best`, or a seed.
 
     Raises:

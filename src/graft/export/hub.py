@@ -28,7 +28,7 @@ TOLERANCE = 1e-4  # of probabilities
 USE_TIMM = """timm loads it, without Graft:
 
     import timm
-    model = timm.create_model("local-dir:FOLDER")  # or hf-hub:USER/NAME
+    model = timm.create_model("local-dir:FOLDER", pretrained=True)  # or hf-hub:USER/NAME
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     probabilities = model.eval()(transform(image).unsqueeze(0)).softmax(1)
 
@@ -54,7 +54,7 @@ def write_hub(folder: Path, model: TrainedModel, trial: int) -> str:
     if why is None:
         weights = timm_weights(model, trial)
         network = _loaded(model, weights)
-        why = None if network is not None else "timm's network has other weights: only some of its stages are kept, or its head has several layers"
+        why = None if network is not None else "only some of its network's stages are kept"
         if network is not None:
             _check(network, model, trial)
             write_tensors(folder / FILE, weights, {"format": "pt"})
@@ -76,8 +76,10 @@ def _write_for_graft(folder: Path, model: TrainedModel, rows: list[int]) -> None
     states = [model.networks[row].state_dict() for row in rows]
     stacked = {f"trials.{name}": torch.stack([state[name] for state in states]) for name in states[0]}
     write_tensors(folder / FILE, shared | stacked, {"format": "pt"})
-    write_text(folder / "config.json", json.dumps({"library_name": "graft", **config}, indent=2) + "\n")
-    write_text(folder / MODEL, yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
+    text = json.dumps({"library_name": "graft", **config}, indent=2)
+    write_text(folder / "config.json", f"{text}\n")
+    # Read back from its text, a list that is used twice is two lists: YAML would write the second one as an alias.
+    write_text(folder / MODEL, yaml.safe_dump(json.loads(text), allow_unicode=True, sort_keys=False))
 
 
 def front_matter(library: str) -> str:
@@ -92,7 +94,7 @@ def front_matter(library: str) -> str:
 
 
 def timm_weights(model: TrainedModel, trial: int) -> dict[str, torch.Tensor]:
-    """Return a model's weights under timm's names; those of the head under `head.`"""
+    """Return a model's weights under timm's names, but those of the head under `head.`"""  # noqa: D415
     weights = {name.partition(".")[2]: value for name, value in model.frozen.state_dict().items()}
     for name, value in model.networks[trial].state_dict().items():
         part, _, inner = name.partition(".")

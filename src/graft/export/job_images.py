@@ -20,7 +20,7 @@ from graft.results.outcomes import StoredOutcomes, read_outcomes
 PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
 BATCH = 32
 RANDOM = 64  # random images where those of the job cannot be read
-CALIBRATION = 256  # training images that int8 is scaled by
+CALIBRATION = 32  # training images that int8 is scaled by; ONNX Runtime keeps all their activations in memory
 
 
 @dataclass(frozen=True)

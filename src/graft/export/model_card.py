@@ -118,9 +118,7 @@ class Card:
             for name, right, total in account.recalls()
         ]
         table = "\n".join(["| class | recall, % | test images |", "| --- | ---: | ---: |", *rows])
-        wrong = [
-            f"{true} taken for {said}: {count:,} times" for true, said, count in account.confusions()
-        ]
+        wrong = [f"{true} taken for {said}: {count:,}" for true, said, count in account.confusions()]
         error = account.calibration_error()
         calibration = "Not known: the job has not stored the probabilities of all classes."
         if error is not None:
@@ -137,7 +135,10 @@ class Card:
 
     def _versions(self) -> list[str]:
         versions = ", ".join(f"{name} {version}" for name, version in (self.result.get("versions") or {}).items())
-        return [f"Trained with {versions}.", "\n".join(f"    {line}" for line in (_trained_by(self.folder), self.command))]
+        return [
+            f"Trained with {versions}.",
+            "\n".join(f"    {line}" for line in (_trained_by(self.folder), self.command)),
+        ]
 
 
 def _trained_by(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Say what images show: python predict.py IMAGE [IMAGE ...]. Needs numpy, Pillow, and onnxruntime or, for .pt2, torch."""
+"""Say what images show: python predict.py IMAGE [IMAGE ...]. Needs numpy, Pillow, onnxruntime (.pt2: torch)."""
 
 import csv
 import json

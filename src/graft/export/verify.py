@@ -79,7 +79,7 @@ class Verification:
         if self.raw is not None:
             lines.append(f"the file's own resizing of whole pictures, Pillow's in training: {self.raw}")
         if self.misread:
-            lines.append(f"{self.misread:,} image files are read in another way by the exported predict.py: convert them")
+            lines.append(f"{self.misread:,} files are read in another way by the exported predict.py: convert them")
         total = self.equal.images
         for right, name in (
             (self.right, "accuracy of the file"),
