@@ -19,9 +19,9 @@ from graft.errors import GraftError
 from graft.export import command, model_files
 from graft.export.job_images import find_images, job_result
 from graft.export.standalone import load as load_file
+from graft.inference.image_list import Item
 from graft.inference.load import load
 from graft.inference.predict import Predictor
-from graft.inference.image_list import Item
 from graft.run.job import run as train
 
 DEFAULTS: dict[str, Any] = {
@@ -111,7 +111,8 @@ def test_the_card_says_what_the_result_says(job: Path):
     for said in (
         "To be filled in by the author", "one trial, seed 1", "blue, red", "image files found: 40",
         f"mean of 3 trials: {100 * result['accuracy']['mean']:.1f} %", "| blue |", "Expected calibration error",
-        "counting", "python src/export.py format=torch run=", "trial=1", "the author fills it in here", result["versions"]["torch"],
+        "counting", "python src/export.py format=torch run=", "trial=1", "the author fills it in here",
+        result["versions"]["torch"],
     ):  # fmt: skip
         assert said in card
     right = result["trials"][1]["correct"]
