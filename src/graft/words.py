@@ -87,23 +87,11 @@ def read_words(words: Sequence[str], keys: Mapping[str, Key], program: str) -> d
         GraftError: a word has no key or an unknown one, or a key is typed twice, or missing.
         ConfigError: names the values that keys cannot have.
     """
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            near = [f"{name}={word}" for name, each in keys.items() if each.required and name not in found]
-            raise GraftError(f"{word!a} has no key; try {near[-1] if near else 'KEY=VALUE'}, or --help for the keys")
-        if key not in keys:
-            similar = nearest(key, keys, similarity=0.6)
-            hint = f"did you mean {similar[0]}?" if similar else f"{program} has {', '.join(keys)}"
-            raise GraftError(f"no key {key}; {hint}")
-        if key in found:
-            raise GraftError(f"{key} is typed twice, as {found[key]} and {value}; try one of them")
-        found[key] = value
+    found = _typed(words, keys, program)
     missing = [name for name, key in keys.items() if key.required and name not in found]
     if missing:
-        typed = " ".join(f"{name}={key.example}" for name, key in keys.items() if key.required)
-        raise GraftError(f"{' and '.join(missing)} must be given; try {program} {typed}")
+        example = " ".join(f"{name}={key.example}" for name, key in keys.items() if key.required)
+        raise GraftError(f"{' and '.join(missing)} must be given; try {program} {example}")
     values, faults = {name: key.default for name, key in keys.items()}, []
     for name, value in found.items():
         try:
@@ -113,6 +101,25 @@ def read_words(words: Sequence[str], keys: Mapping[str, Key], program: str) -> d
     if faults:
         raise ConfigError(faults)
     return values
+
+
+def _typed(words: Sequence[str], keys: Mapping[str, Key], program: str) -> dict[str, str]:
+    """Return the texts that were typed, by key."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            needed = [name for name, each in keys.items() if each.required and name not in found]
+            example = f"{needed[-1]}={word}" if needed else "KEY=VALUE"
+            raise GraftError(f"{word!a} has no key; try {example}, or --help for the keys")
+        if key not in keys:
+            similar = nearest(key, keys, similarity=0.6)
+            hint = f"did you mean {similar[0]}?" if similar else f"{program} has {', '.join(keys)}"
+            raise GraftError(f"no key {key}; {hint}")
+        if key in found:
+            raise GraftError(f"{key} is typed twice, as {found[key]} and {value}; try one of them")
+        found[key] = value
+    return found
 
 
 def help_text(purpose: str, keys: Mapping[str, Key], program: str) -> str:

@@ -55,9 +55,9 @@ def test_rows_are_the_mean_of_the_trials_in_the_order_of_the_images(tmp_path: Pa
     assert [row.file for row in found] == [item.name for item in items]
     assert [row.class_name for row in found] == [CLASSES[index] for index in mean.argmax(1)]
     assert [row.second for row in found] == [CLASSES[index] for index in mean.topk(2).indices[:, 1]]
-    np.testing.assert_allclose([row.probability for row in found], mean.amax(1), atol=1e-6)
+    np.testing.assert_allclose(np.array([row.probability for row in found]), mean.amax(1), atol=1e-6)
     votes = (expected.argmax(2) == mean.argmax(1)).float().mean(0)
-    np.testing.assert_allclose([row.agreement for row in found], votes)
+    np.testing.assert_allclose(np.array([row.agreement for row in found]), votes)
 
 
 def test_one_trial_agrees_with_nobody(tmp_path: Path):

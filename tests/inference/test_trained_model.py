@@ -1,5 +1,6 @@
 """A job's model, loaded from its folder, says of the test images what the job stored of them."""
 
+import json
 import os
 import pickle
 import shutil
@@ -127,6 +128,13 @@ def test_a_folder_of_version_0_1_names_its_frozen_weights_by_a_path(job: Path, t
     for key in ("frozen", "reading", "kept", "precision", "test_views"):
         del model[key]
     (job / "model.yaml").write_text(yaml.safe_dump({**model, "frozen_weights": str(stored)}))
+    result = json.loads((job / "result.json").read_text())
+    result["config"]["dataset"]["fit"] = "pad"
+    (tmp_path / "padded").mkdir()
+    for name in ("model.yaml", "weights.safetensors"):
+        shutil.copy(job / name, tmp_path / "padded" / name)
+    (tmp_path / "padded" / "result.json").write_text(json.dumps(result))
+    assert load(tmp_path / "padded").config["reading"]["fit"] == "pad"
     images = digits.images.read(digits.test)
     assert isinstance(images, torch.Tensor)
     check_same(load(job), job, images)
@@ -191,6 +199,10 @@ def test_a_pickle_in_the_place_of_weights_runs_nothing(job: Path, tmp_path: Path
         ({"image": [1, 28]}, "image must be"),
         ({"classes": []}, "has no classes"),
         ({"classes": ["a", "b"]}, "head.num_classes of them"),
+        ({"reading.fit": "../x"}, "reading.fit must be one of crop, squash, pad"),
+        ({"reading.white": {"whole": 0, "real": 1}}, "reading.white must have positive numbers"),
+        ({"reading.max_pixels": "all"}, "reading.max_pixels must be"),
+        ({"test_views": "many"}, "test_views must be"),
         ({"frozen.cache": "/tmp/../etc"}, "without '..'"),
         ({"frozen.cache": "cache"}, "absolute path"),
         ({"frozen.sha256": "../../x"}, "must be a SHA-256"),

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,14 @@ from graft.inference.predict import Row
 from graft.inference.truth import Truth, trained_on
 
 
-def count(truth: Truth, pairs: list[tuple[str | None, str]]) -> list[str]:
+def count(truth: Truth, pairs: Sequence[tuple[str | None, str]]) -> list[str]:
     for true, said in pairs:
         truth.add(Item("x", Path("x"), true), Row("x", said) if said else Row("x", error="empty file"))
     return truth.lines()
 
 
 def test_the_accuracy_has_wilson_s_interval_and_the_confusions_their_shares():
-    pairs: list[tuple[str | None, str]] = [("cat", "cat")] * 6 + [("cat", "dog")] * 2 + [("dog", "dog")] * 4
+    pairs = [("cat", "cat")] * 6 + [("cat", "dog")] * 2 + [("dog", "dog")] * 4
     lines = count(Truth(["cat", "dog"]), pairs)
     assert lines[0].startswith("accuracy     83.3 % (10 of 12), 55.2 to 95.3 % for other images")  # Wilson 1927
     assert lines[1:] == ["confusions   cat taken for dog: 2 of 8"]

@@ -52,33 +52,31 @@ def find_images(typed: str, truth: str | None, classes: Iterable[str], stdin: Te
     Raises:
         GraftError: there are none.
     """
-    path = Path(typed).expanduser()
+    path, known = Path(typed).expanduser(), set(classes)
     if typed != "-" and path.is_file() and path.suffix.lower() in SUFFIXES:
-        return _of_table(path, truth, set(classes))
+        return _of_table(path, truth, known)
     if truth not in (None, FOLDER):
         raise GraftError(f"truth={truth} is a table's column, but images={typed} is no table; try truth=folder")
     if typed == "-":
         lines = (line.rstrip("\r\n") for line in stdin)
-        found = ImageList((_item(line, Path(line), truth, set(classes)) for line in lines if line), None)
-    elif path.is_dir():
-        pictures, ignored = pictures_below(path)
-        names = [(str(Path(typed) / picture.relative_to(path)), picture) for picture in pictures]
-        found = _of_paths(names, truth, set(classes), ignored)
-    elif not path.exists() and glob.has_magic(typed):
-        names = [(name, Path(name)) for name in sorted(glob.glob(str(path), recursive=True))]
-        found = _of_paths(names, truth, set(classes))
-    elif path.exists() or path.is_symlink():
-        found = _of_paths([(typed, path)], truth, set(classes))
-    else:
-        raise GraftError(f"there is no {shown(typed)}; images= takes files, folders, patterns, tables, or - for a list")
-    if found.count == 0:
-        other = f" ({found.ignored:,} other files)" if found.ignored else ""
+        return ImageList((_item(line, Path(line), truth, known) for line in lines if line), None)
+    names, ignored = _names(typed, path)
+    if not names:
+        other = f" ({ignored:,} other files)" if ignored else ""
         raise GraftError(f"images={shown(typed)} has no images{other}; try another folder or pattern")
-    return found
+    return ImageList([_item(name, place, truth, known) for name, place in names], len(names), ignored)
 
 
-def _of_paths(names: list[tuple[str, Path]], truth: str | None, classes: set[str], ignored: int = 0) -> ImageList:
-    return ImageList([_item(name, path, truth, classes) for name, path in names], len(names), ignored)
+def _names(typed: str, path: Path) -> tuple[list[tuple[str, Path]], int]:
+    """Return the names and paths of the images of a folder, a pattern or a file, and the number of other files."""
+    if path.is_dir():
+        pictures, ignored = pictures_below(path)
+        return [(str(Path(typed) / picture.relative_to(path)), picture) for picture in pictures], ignored
+    if path.exists() or path.is_symlink():
+        return [(typed, path)], 0
+    if glob.has_magic(typed):
+        return [(name, Path(name)) for name in sorted(glob.glob(str(path), recursive=True))], 0
+    raise GraftError(f"there is no {shown(typed)}; images= takes files, folders, patterns, tables, or - for a list")
 
 
 def _item(name: str, path: Path, truth: str | None, classes: set[str]) -> Item:

@@ -7,9 +7,11 @@ import yaml
 
 from graft.data.images import ImageFiles, Images
 from graft.errors import GraftError
+from graft.job_folder import read_result
 
 MODEL, WEIGHTS = "model.yaml", "weights.safetensors"
 MAX_BYTES = 2**20
+FITS = ("crop", "squash", "pad")
 NEEDED = {"backbone": dict, "head": dict, "frozen_stages": int, "classes": list, "image": list, "seeds": list}
 
 
@@ -39,6 +41,8 @@ def read_model_file(folder: Path) -> dict[str, Any]:
         first = " ".join(str(error).split())
         raise GraftError(f"{path} cannot be read as plain YAML ({first}); try a fresh copy of the folder") from None
     _check(path, model)
+    model.setdefault("reading", _older_reading(folder))
+    _check_reading(path, model)
     return model
 
 
@@ -62,6 +66,33 @@ def _check_lists(path: Path, model: dict[str, Any]) -> None:
         raise GraftError(f"{path}: classes must be texts, head.num_classes of them, got {classes}")
     if not all(type(seed) is int for seed in seeds) or model["frozen_stages"] < 0:
         raise GraftError(f"{path}: seeds must be whole numbers, and frozen_stages at least 0, got {seeds}")
+
+
+def _check_reading(path: Path, model: dict[str, Any]) -> None:
+    """Refuse other ways to read images than there are."""
+    reading = model["reading"]
+    if not isinstance(reading, dict) or reading.get("fit") not in FITS:
+        raise GraftError(f"{path}: reading.fit must be one of {', '.join(FITS)}, got {reading}")
+    white, limit = reading.get("white"), reading.get("max_pixels")
+    if white is not None:
+        positive = isinstance(white, dict) and white.keys() == {"whole", "real"} and all(map(_positive, white.values()))
+        if not positive:
+            raise GraftError(f"{path}: reading.white must have positive numbers, whole and real, got {white}")
+    if limit is not None and not _positive(limit):
+        raise GraftError(f"{path}: reading.max_pixels must be a number of pixels, got {limit}")
+    if not isinstance(model.setdefault("test_views", 1), int):
+        raise GraftError(f"{path}: test_views must be a whole number, got {model['test_views']}")
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _older_reading(folder: Path) -> dict[str, Any]:
+    """Return how the images were read by a job of version 0.1.0, which `model.yaml` did not say, from its result."""
+    config = (read_result(folder) or {}).get("config") or {}
+    dataset = config.get("dataset") or {}
+    return {"fit": dataset.get("fit", "crop"), "white": None, "max_pixels": dataset.get("max_pixels")}
 
 
 def _no_model(folder: Path) -> str:

@@ -25,18 +25,19 @@ def format_of(output: Path | None, typed: str | None) -> str:
     Raises:
         GraftError: the two differ, or Parquet would go to the terminal, or cannot be written.
     """
-    suffix = output.suffix.lower().removeprefix(".") if output else ""
-    by_suffix = suffix if suffix in FORMATS else None
-    if typed and by_suffix and typed != by_suffix:
-        raise GraftError(f"format={typed} and output={output} differ; try output={output.with_suffix('.' + typed)}")  # type: ignore[union-attr]
-    if output is not None and output.is_dir():
-        raise GraftError(f"output={output} is a folder; try output={output / 'predictions.csv'}")
-    found = typed or by_suffix or "csv"
-    if output is not None and not (typed or by_suffix):
-        raise GraftError(f"output={output} names no format; try output={output}.csv, or format=csv")
-    if found == "parquet":
-        if output is None:
+    if output is None:
+        if typed == "parquet":
             raise GraftError("format=parquet needs a file, as it is no text; try output=predictions.parquet")
+        return typed or "csv"
+    suffix = output.suffix.lower().removeprefix(".")
+    if output.is_dir():
+        raise GraftError(f"output={output} is a folder; try output={output / 'predictions.csv'}")
+    if typed and suffix in FORMATS and typed != suffix:
+        raise GraftError(f"format={typed} and output={output} differ; try output={output.with_suffix('.' + typed)}")
+    if not typed and suffix not in FORMATS:
+        raise GraftError(f"output={output} names no format; try output={output}.csv, or format=csv")
+    found = typed or suffix
+    if found == "parquet":
         _pyarrow()
     return found
 
