@@ -27,6 +27,7 @@ BELOW = {
     "results": {"ground", "config", "statistics"},
     "report": {"ground", "statistics", "results"},
     "run": {"ground", "config", "data", "model", "training", "inference", "statistics", "results", "report"},
+    "export": {"ground", "config", "data", "model", "inference", "statistics", "results", "run"},
     "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
 }
 

@@ -1,4 +1,5 @@
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +12,34 @@ from graft.data.preprocess import Preprocess
 from graft.export.exported_model import ExportedModel
 from graft.inference.trained_model import TrainedModel
 from graft.model.backbone import CNN, Backbone
-from graft.model.head import Plain
+from graft.model.head import Dense, Logistic, Plain, Ridge
 from graft.reading.decode import decode
 
 CLASSES = ["cat", "dog", "hen"]
 
 
-def trained(backbone: Backbone, trials: int = 2, frozen: int = 1, **config: object) -> TrainedModel:
+def trained(
+    backbone: Backbone, trials: int = 2, frozen: int = 1, head: Callable[..., nn.Module] = Plain, **config: object
+) -> TrainedModel:
     """Return a model of random weights."""
     front, rest = backbone.split(frozen)
-    heads = [Plain(backbone.num_features(), len(CLASSES)) for _ in range(trials)]
-    networks = [nn.Sequential(OrderedDict(stages=rest, head=head)) for head in heads]
+    heads = [head(backbone.num_features(), len(CLASSES)) for _ in range(trials)]
+    networks = [nn.Sequential(OrderedDict(stages=rest, head=each)) for each in heads]
     image = backbone.preprocess.settings["image"]
     about = {"classes": CLASSES, "seeds": list(range(trials)), "image": image, "frozen_stages": frozen}
     return TrainedModel(front, networks, {**about, **config}, Path("job"))
 
 
 @pytest.mark.parametrize(
-    "preprocess", [Preprocess([1, 20, 20], pad=2), Preprocess([3, 24, 20]), Preprocess([1, 20, 20], channels=3)]
+    ("preprocess", "head"),
+    [
+        (Preprocess([1, 20, 20], pad=2), Dense),
+        (Preprocess([3, 24, 20]), Ridge),
+        (Preprocess([1, 20, 20], channels=3), Logistic),
+    ],
 )
-def test_given_equal_pixels_it_says_what_the_trials_say(preprocess: Preprocess):
-    model = trained(CNN(preprocess), trials=3)
+def test_given_equal_pixels_it_says_what_the_trials_say(preprocess: Preprocess, head: type[nn.Module]):
+    model = trained(CNN(preprocess), trials=3, head=head)
     pixels = torch.randint(0, 256, (5, *model.image_shape), dtype=torch.uint8)
     given = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     expected = model.probabilities(pixels)
