@@ -1,0 +1,88 @@
+"""What a job's outcomes say of the trials in an exported file: recall of each class, confusions, calibration."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graft.results.outcomes import StoredOutcomes, of_label
+
+BINS = 15  # of the calibration error, as Guo et al. (2017) have it
+DRAWS = 500  # of labels, for the error of a calibrated model
+
+
+@dataclass(frozen=True)
+class Account:
+    """Predictions of test images.
+
+    Attributes:
+        classes: their names.
+        averaged: whether an image's probabilities are the mean of the trials; else each trial counts apart, because
+            each tests a fold, or because the job has too many probabilities to store them.
+        labels: places of the true classes, (predictions,).
+        predicted: places of the predicted classes, (predictions,).
+        confidence: probability of the predicted class, (predictions,); None: not stored.
+    """
+
+    classes: list[str]
+    averaged: bool
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray | None
+
+    @property
+    def right(self) -> int:
+        """Number of right predictions."""
+        return int((self.labels == self.predicted).sum())
+
+    def recalls(self) -> list[tuple[str, int, int]]:
+        """Return each class with its right predictions and all of its predictions."""
+        correct = self.labels == self.predicted
+        counts = [(self.labels == place, name) for place, name in enumerate(self.classes)]
+        return [(name, int(correct[own].sum()), int(own.sum())) for own, name in counts]
+
+    def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
+        """Return the most frequent errors: the true class, the predicted one, their number."""
+        wrong = self.labels != self.predicted
+        pairs = Counter(zip(self.labels[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
+        return [(self.classes[true], self.classes[said], count) for (true, said), count in pairs.most_common(most)]
+
+    def calibration_error(self) -> tuple[float, float] | None:
+        """Return the expected calibration error, and its mean for a calibrated model with these confidences.
+
+        The second is above 0, because few images in a bin are rarely as often right as they should be.
+        """
+        if self.confidence is None:
+            return None
+        numbers = np.random.default_rng(0)
+        drawn = numbers.random((DRAWS, len(self.confidence))) < self.confidence
+        by_chance = [_calibration_error(self.confidence, correct) for correct in drawn]
+        return _calibration_error(self.confidence, self.labels == self.predicted), float(np.mean(by_chance))
+
+
+def make_account(stored: StoredOutcomes, seeds: Sequence[int]) -> Account:
+    """Return what the trials of these seeds said of the test images."""
+    test, rows = stored.test, [stored.seeds.index(seed) for seed in seeds]
+    if test.shared and (test.probability is not None or len(rows) == 1):
+        if test.probability is None:
+            return Account(stored.classes, True, test.label[0], test.prediction[rows[0]], None)
+        mean = test.probability[rows].astype(np.float64).mean(0)
+        predicted = test.prediction[rows[0]] if len(rows) == 1 else mean.argmax(1)  # float16 may have made ties
+        confidence = np.take_along_axis(mean, predicted.astype(np.int64)[:, None], 1)[:, 0]
+        return Account(stored.classes, True, test.label[0], predicted, confidence)
+    shape = test.prediction[rows].shape
+    own = slice(None) if test.shared else rows
+    tested = np.broadcast_to(test.tested[own], shape)
+    labels = np.broadcast_to(test.label[own], shape)
+    confidence = None
+    if test.probability is not None:
+        confidence = of_label(test.probability[rows].astype(np.float64), test.prediction[rows])[tested]
+    return Account(stored.classes, False, labels[tested], test.prediction[rows][tested], confidence)
+
+
+def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return the mean distance of confidence and accuracy, over bins of equal width, weighted by their predictions."""
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(places, correct.astype(float) - confidence, BINS)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,247 @@
+"""`python src/export.py`: a finished job's model as a file that needs no Graft, verified before it is kept."""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import graft
+from graft.commands.best_job import best_job
+from graft.errors import GraftError
+from graft.export import standalone
+from graft.export.account import make_account
+from graft.export.exported_model import ExportedModel
+from graft.export.hub import USE_TIMM, front_matter, write_hub
+from graft.export.job_images import JobImages, find_images, job_result
+from graft.export.model_card import Card
+from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
+from graft.export.verify import verify
+from graft.inference.archive import opened
+from graft.inference.load import load
+from graft.inference.model_file import MODEL
+from graft.inference.trained_model import TrainedModel
+from graft.results.job_files import read_history
+
+CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
+USE = """    pip install {packages}
+    python predict.py IMAGE [IMAGE ...]
+
+`{file}` takes bytes, (images, height, width, 3), red, green, blue, of any height and width, and returns
+probabilities, (images, classes). It resizes by itself; `predict.py` lets Pillow do it, as in training."""
+
+
+def main(words: Mapping[str, Any]) -> int:
+    """Export a job; return the exit status.
+
+    Args:
+        words: the values of the keys of `src/export.py`.
+
+    Raises:
+        GraftError: the job cannot be exported, or the file says something else than its model.
+    """
+    kind, precision = words["format"], words["precision"]
+    if precision != "fp32" and kind != "onnx":
+        raise GraftError(f"precision={precision} is for format=onnx, got format={kind}; try precision=fp32")
+    check_installed(kind)
+    run = Path(words["run"]).expanduser()
+    if run.is_file() and not words["output"]:
+        raise GraftError(f"{run} is a file, which has no place for an export; add output=DIR")
+    model = load(_folder(run), words["modules"], Path(words["weights"]).expanduser() if words["weights"] else None)
+    result = job_result(model.folder)
+    rows = chosen_rows(model, result, words["trial"])
+    output = Path(words["output"]).expanduser() if words["output"] else model.folder / _subfolder(kind)
+    _check_output(output)
+    found = _images(model, result)
+    job = Export(model, result, rows, found, run, words)
+    if precision == "int8" and isinstance(found, GraftError):
+        raise GraftError(
+            f"precision=int8 needs the job's training images, which cannot be read ({found}); try precision=fp16"
+        )
+    with _whole(output) as folder:
+        lines = job.write_hub(folder) if kind == "hub" else job.write_file(folder)
+    for line in lines:
+        _say(line)
+    _say(f"written to {output}")
+    return 0
+
+
+class Export:
+    """One export of a job.
+
+    Args:
+        model: the job's.
+        result: the content of its `result.json`.
+        rows: of the kept trials that are exported.
+        found: the job's images, or why they cannot be read.
+        run: what was typed for it.
+        words: the values of all keys.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        result: Mapping[str, Any],
+        rows: Sequence[int],
+        found: JobImages | GraftError,
+        run: Path,
+        words: Mapping[str, Any],
+    ):
+        self.model, self.result, self.found, self.words = model, result, found, words
+        self.rows, self.seeds = list(rows), [model.seeds[row] for row in rows]
+        self.name = run.stem if run.is_file() else model.folder.resolve().name
+
+    @property
+    def trials(self) -> str:
+        """The exported trials in words."""
+        if len(self.seeds) > 1:
+            return f"the mean of {len(self.seeds)} trials' probabilities"
+        return f"one trial, seed {self.seeds[0]}"
+
+    def write_file(self, folder: Path) -> list[str]:
+        """Write the file with its predict.py and its card; return what is to be said."""
+        kind, precision = self.words["format"], self.words["precision"]
+        path, about = folder / FILES[kind], self.about()
+        _say(f"writing {path.name}: {self.trials}; {len(self.model.classes)} classes, {precision}")
+        exported = ExportedModel(self.model, self.seeds, half=precision == "fp16")
+        if kind == "torch":
+            write_torch(exported, path, about)
+        else:
+            write_onnx(exported, path, about)
+        if precision == "int8":
+            assert not isinstance(self.found, GraftError)
+            write_int8(path, self.found.batches(self.found.train, 1))
+        verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
+        shutil.copyfile(standalone.__file__, folder / PREDICT)
+        packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
+        lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
+        text = self.card(lines, USE.format(packages=packages, file=path.name))
+        (folder / CARD).write_text(text, "utf-8")
+        return verified.lines()
+
+    def write_hub(self, folder: Path) -> list[str]:
+        """Write the hub's folder; return what is to be said."""
+        use = write_hub(folder, self.model, self.rows[0] if len(self.rows) == 1 else -1)
+        by_timm = use == USE_TIMM
+        said = "timm's network says the same as the model on random images" if by_timm else "the model's own weights"
+        text = front_matter("timm" if by_timm else "graft") + self.card([said], use)
+        (folder / README).write_text(text, "utf-8")
+        return [use.splitlines()[0]]
+
+    def card(self, verified: Sequence[str], use: str) -> str:
+        """Return the model card."""
+        account = None if isinstance(self.found, GraftError) else make_account(self.found.stored, self.seeds)
+        typed = {key: value for key, value in self.words.items() if value and key in ("run", "format", "output")}
+        if self.words["precision"] != "fp32":
+            typed["precision"] = self.words["precision"]
+        if self.words["trial"] != "ensemble":
+            typed["trial"] = self.words["trial"]
+        command = shlex.join(["python", "src/export.py", *(f"{key}={value}" for key, value in typed.items())])
+        model = self.model
+        return Card(
+            self.name, model.folder, self.result, model.classes, self.trials, account, verified, use, command
+        ).text()
+
+    def about(self) -> dict[str, Any]:
+        """Return the metadata of the file."""
+        reading = self.model.config.get("reading") or {}
+        return {
+            "classes": self.model.classes,
+            "preprocessing": {
+                "image": list(self.model.image_shape),
+                "fit": reading.get("fit") or "crop",
+                "white": reading.get("white"),
+                "network": self.model.preprocess.settings,
+            },
+            "job": {
+                "name": self.name,
+                "identity": self.result.get("identity"),
+                "seeds": self.seeds,
+                "accuracy": (self.result.get("accuracy") or {}).get("mean"),
+            },
+            "version": graft.__version__,
+        }
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
+    if run.is_file() or (run / MODEL).exists():
+        return opened(run)
+    choice = best_job(run)
+    if choice.why:
+        _say(choice.why)
+    return choice.folder
+
+
+def chosen_rows(model: TrainedModel, result: Mapping[str, Any], typed: str) -> list[int]:
+    """Return the rows of the trials that are meant: `ensemble`, `best`, or a seed.
+
+    Raises:
+        GraftError: no such trial is kept.
+    """
+    if typed == "ensemble" or (typed == "best" and len(model.seeds) == 1):
+        return list(range(len(model.seeds)))
+    kept = ", ".join(map(str, model.seeds))
+    if typed == "best":
+        return [model.seeds.index(_best_seed(model, result))]
+    if not typed.isdecimal() or int(typed) not in model.seeds:
+        raise GraftError(f"trial must be ensemble, best or a kept seed ({kept}), got {typed}; try trial=best")
+    return [model.seeds.index(int(typed))]
+
+
+def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
+    """Return the kept trial with the best validation accuracy, or else the lowest training loss; never by the test."""
+    trials = {trial["seed"]: (row, trial) for row, trial in enumerate(result["trials"]) if trial["seed"] in model.seeds}
+    if all("val_accuracy" in trial for _, trial in trials.values()):
+        return max(trials, key=lambda seed: trials[seed][1]["val_accuracy"])
+    try:
+        table = read_history(model.folder / "history.csv")
+    except (ValueError, OSError) as error:
+        raise GraftError(f"trial=best needs {model.folder}/history.csv ({error}); try trial={model.seeds[0]}") from None
+    losses = table[(table["split"] == "train") & (table["metric"] == "loss")].groupby("trial")["value"].last()
+    return min(trials, key=lambda seed: losses.get(trials[seed][0], float("inf")))
+
+
+def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | GraftError:
+    try:
+        return find_images(model, result)
+    except (GraftError, OSError, ValueError) as error:
+        reason = GraftError(" ".join(str(error).split()))
+        _say(f"the job's test images cannot be read: {reason}; the file is verified on random images")
+        return reason
+
+
+def _subfolder(kind: str) -> str:
+    return "hub" if kind == "hub" else "export"
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a place that is a file, or a job's own folder."""
+    if output.is_file():
+        raise GraftError(f"output={output} is a file; name a folder")
+    if (output / MODEL).exists() and (output / "result.json").exists():
+        raise GraftError(f"output={output} is a job's folder, whose files would be mixed; try output={output}/export")
+
+
+@contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """Write files into a folder together: after an error none of them is there, and earlier ones stay as they were."""
+    output.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=output, prefix=".export."))
+    try:
+        yield folder
+        for path in sorted(folder.iterdir(), key=lambda path: path.suffix in (".onnx", ".pt2", ".safetensors")):
+            path.chmod(0o644)
+            os.replace(path, output / path.name)  # the model last: with it, all is there
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not any(output.iterdir()):
+            output.rmdir()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,124 @@
+"""The images of a finished job: its test images, on which an exported file is verified, and some training images."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from graft.config.build import build
+from graft.data.images import ImageFiles, Images
+from graft.data.listing import hashes
+from graft.errors import GraftError
+from graft.inference.trained_model import TrainedModel
+from graft.job_folder import read_result
+from graft.results.outcomes import StoredOutcomes, read_outcomes
+
+PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
+BATCH = 32
+RANDOM = 64  # random images where those of the job cannot be read
+CALIBRATION = 32  # training images that int8 is scaled by; ONNX Runtime keeps all their activations in memory
+
+
+@dataclass(frozen=True)
+class JobImages:
+    """Images of a job, as its model reads them.
+
+    Attributes:
+        images: the data set.
+        test: indices of the test images, in the order of their numbers.
+        labels: places of their classes, (images,).
+        train: indices of some training images.
+        stored: what the job's trials said of them.
+    """
+
+    images: Images
+    test: torch.Tensor
+    labels: np.ndarray
+    train: torch.Tensor
+    stored: StoredOutcomes
+
+    def batches(self, indices: torch.Tensor, size: int = BATCH) -> Iterator[torch.Tensor]:
+        """Yield bytes, (images, channels, height, width)."""
+        return self.images.batches(indices.split(size))
+
+    @property
+    def paths(self) -> list[Path] | None:
+        """The files of the test images; None: they are in memory."""
+        if not isinstance(self.images, ImageFiles):
+            return None
+        return [self.images.folder.paths[index] for index in self.test.tolist()]
+
+
+def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
+    """Read a job's images again, from the data set that its configuration names.
+
+    Raises:
+        GraftError: says why they cannot be read, or are no longer those of the job.
+    """
+    try:
+        stored = read_outcomes(model.folder)
+    except (ValueError, OSError) as error:
+        raise GraftError(f"its outcomes cannot be read: {error}") from None
+    if stored is None:
+        raise GraftError("it has no list of its test images, as older versions have not")
+    images = _images(model, result)
+    numbers = np.unique(stored.test.image[stored.test.tested])
+    trained = np.asarray(stored.images.index[stored.images["draws"] > 0])
+    some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
+    if max(numbers.max(), some.max(initial=0)) >= len(images.labels):
+        raise GraftError("the data set has fewer images than it had")
+    for indices in (numbers, some):
+        found, expected = hashes(images, indices.tolist()), stored.images.loc[indices, "hash"].tolist()
+        changed = sum(own != other for own, other in zip(found, expected, strict=True))
+        if changed:
+            raise GraftError(f"{changed:,} of {len(found):,} images have changed since")
+    places = {name: place for place, name in enumerate(model.classes)}
+    labels = np.array([places[name] for name in stored.images.loc[numbers, "class"]])
+    return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)
+
+
+def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
+    """Return the images of the data set that a result's configuration names.
+
+    Raises:
+        GraftError: it names another class than one of Graft's, which might run anything, or the files are not there.
+    """
+    config = result.get("config") or {}
+    option = config.get("dataset")
+    named = option.get("_target_") if isinstance(option, dict) else None
+    inner = any(isinstance(value, dict) for value in option.values()) if isinstance(option, dict) else True
+    if not isinstance(named, str) or not named.startswith("graft.dataset.") or inner:
+        raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
+    # With this size, files are read in the shape that the model takes.
+    known = {"size": min(model.image_shape[1:]), "download": False}
+    dataset = {key: value for key, value in option.items() if key not in known}
+    images = build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=PREPARING, **known).images
+    if images.shape != model.image_shape:
+        raise GraftError(f"its images are read as {images.shape}, but the model takes {model.image_shape}")
+    return images
+
+
+def random_images(shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return images, bytes (images, channels, height, width), of random shades: blurred, plain and noisy ones."""
+    numbers = torch.Generator().manual_seed(0)
+    channels, height, width = shape
+    coarse = torch.rand(RANDOM, channels, 4, 4, generator=numbers) * 255
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
+    noise = torch.randn(RANDOM, *shape, generator=numbers) * torch.linspace(0, 60, RANDOM).view(-1, 1, 1, 1)
+    return (smooth + noise).clamp(0, 255).byte()
+
+
+def job_result(folder: Path) -> dict[str, Any]:
+    """Return a job's result.
+
+    Raises:
+        GraftError: the folder has none.
+    """
+    result = read_result(folder)
+    if result is None:
+        raise GraftError(f"{folder} has no result.json, or a damaged one; try a fresh copy of the job's folder")
+    return result

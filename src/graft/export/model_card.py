@@ -1,0 +1,168 @@
+"""`MODEL_CARD.md`: what a model was trained on, how good it is for what, and what its author has yet to say."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graft.export.account import Account
+from graft.export.provenance import data_licence, weights_source
+from graft.results.labels import title
+from graft.statistics.intervals import proportion_interval
+
+AUTHOR = "*To be filled in by the author.*"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card says.
+
+    Attributes:
+        name: the job's.
+        folder: the job's.
+        result: the content of its `result.json`.
+        classes: their names.
+        trials: in words, which of them the model is.
+        account: of these trials; None: not stored.
+        verified: lines that say how the file was verified.
+        use: Markdown that says how the file is used.
+        command: that exported it.
+    """
+
+    name: str
+    folder: Path
+    result: Mapping[str, Any]
+    classes: Sequence[str]
+    trials: str
+    account: Account | None
+    verified: Sequence[str]
+    use: str
+    command: str
+
+    def text(self) -> str:
+        """Return the card as Markdown."""
+        config = self.result.get("config") or {}
+        sections = {
+            "Intended use": [AUTHOR, "What it is for, what it must not be used for, and who answers for it."],
+            "The model": [f"{title(config) or self.name}; {self.trials}.", _listed(self.classes, "Classes")],
+            "Training data": self._data(config),
+            "Weights that it started from": _bullets(weights_source(config, self._contents("files"))),
+            "Accuracy": self._accuracy(),
+            **self._details(),
+            "The file": _bullets(self.verified),
+            "Use": [self.use],
+            "Versions and commands": self._versions(),
+        }
+        parts = [f"# {self.name}"]
+        for head, lines in sections.items():
+            parts += [f"## {head}", *lines]
+        return "\n\n".join(parts) + "\n"
+
+    def _contents(self, key: str) -> dict[str, str]:
+        found = (self.result.get("contents") or {}).get(key)
+        return found if isinstance(found, dict) else {}
+
+    def _data(self, config: Mapping[str, Any]) -> list[str]:
+        images = self.result.get("images") or {}
+        lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
+        lines.append(f"licence: {data_licence(config)}")
+        for key, words in (
+            ("small", "training images of each trial"), ("pool", "images that training images are drawn from"),
+            ("val", "validation images"), ("test", "test images"), ("big", "images of other classes, for pre-training"),
+            ("found", "image files found"), ("used", "image files used"),
+        ):  # fmt: skip
+            if images.get(key):
+                lines.append(f"{words}: {images[key]:,}")
+        ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
+        left_out = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in ignored.items() if count)
+        lines += [f"left out: {left_out}"] if left_out else []
+        for key in ("small", "test"):
+            counts = (images.get("by_class") or {}).get(key)
+            if counts:
+                which = "training images of each class" if key == "small" else "test images of each class"
+                lines.append(f"{which}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
+        return _bullets(lines)
+
+    def _accuracy(self) -> list[str]:
+        accuracy = self.result.get("accuracy") or {}
+        count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
+        lines = []
+        if accuracy.get("mean") is not None:
+            lines.append(f"mean of {count} trials: {_percent(accuracy['mean'])} %")
+            if accuracy.get("ci95"):
+                low, high = accuracy["ci95"]
+                counts = accuracy.get("ci95_counts") or "test images"
+                lines.append(f"95 % interval of this mean: {_percent(low)} to {_percent(high)} %, counting {counts}")
+        if self.account and self.account.averaged and len(self.account.labels):
+            total = len(self.account.labels)
+            low, high = proportion_interval(self.account.right / total, total)
+            lines.append(
+                f"this model ({self.trials}): {_percent(self.account.right / total)} % "
+                f"({self.account.right:,} of {total:,} test images), {_percent(low)} to {_percent(high)} % for other "
+                "images of their kind (95 %, Wilson)"
+            )
+        lines.append("neither covers images of another kind: other cameras, places, seasons, or classes")
+        return _bullets(lines)
+
+    def _details(self) -> dict[str, list[str]]:
+        """Return the sections on classes, calibration and confusions."""
+        if self.account is None:
+            return {"Classes, calibration, confusions": ["Not known: the job's outcomes are not stored or damaged."]}
+        account = self.account
+        note = [] if account.averaged else ["Counted for each trial apart."]
+        rows = [
+            f"| {_cell(name)} | {_percent(right / total) if total else '-'} | {right:,} of {total:,} |"
+            for name, right, total in account.recalls()
+        ]
+        table = "\n".join(["| class | recall, % | test images |", "| --- | ---: | ---: |", *rows])
+        wrong = [f"{true} taken for {said}: {count:,}" for true, said, count in account.confusions()]
+        error = account.calibration_error()
+        calibration = "Not known: the job has not stored the probabilities of all classes."
+        if error is not None:
+            calibration = (
+                f"Expected calibration error {error[0]:.3f} (15 bins of equal width, {len(account.labels):,} "
+                f"predictions); so few predictions of a calibrated model would have {error[1]:.3f} on average. "
+                "No temperature is applied."
+            )
+        return {
+            "Each class": [*note, table],
+            "Calibration": [*note, calibration],
+            "Most frequent confusions": [*note, *(_bullets(wrong) if wrong else ["None among the test images."])],
+        }
+
+    def _versions(self) -> list[str]:
+        versions = ", ".join(f"{name} {version}" for name, version in (self.result.get("versions") or {}).items())
+        return [
+            f"Trained with {versions}.",
+            "\n".join(f"    {line}" for line in (_trained_by(self.folder), self.command)),
+        ]
+
+
+def _trained_by(folder: Path) -> str:
+    """Return the command that trained a job, as far as its folder has kept it."""
+    try:
+        words = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        words = None
+    if not isinstance(words, list):
+        return "# the command that trained it is not kept: see config in result.json"
+    return shlex.join(["python", "src/train.py", *map(str, words)])
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return ["\n".join(f"- {line}" for line in lines)]
+
+
+def _listed(names: Sequence[str], head: str) -> str:
+    return f"{head}, in the order of the output: {', '.join(names)}."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"

