@@ -55,21 +55,36 @@ def test_files_folders_pictures_and_arrays_are_the_same_images(
     for named in (paths, [str(path) for path in paths], tmp_path):
         table = model.predict(named)
         assert list(table.pop("file")) == list(map(str, paths))
+        assert table.pop("error").isna().all()
         assert table.equals(expected)
     larger = np.repeat(np.repeat(few.numpy(), 2, axis=2), 2, axis=3)
     assert len(model.predict(larger)) == len(few)
 
 
-def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, tmp_path: Path):
-    model = job.model()
+def test_what_cannot_be_read_has_its_reason_in_its_row(job: graft.JobResult, images: torch.Tensor, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"no image")
-    with pytest.raises(GraftError, match=r"broken\.png cannot be read as an image"):
-        model.predict(tmp_path / "broken.png")
-    with pytest.raises(GraftError, match=r"there is no image no\.png"):
-        model.predict("no.png")
     Image.fromarray(np.full((28, 28), 4000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(GraftError, match="its white is unknown"):
-        model.predict(tmp_path / "deep.png")
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "good.png")
+    table = job.model().predict([tmp_path / f"{name}.png" for name in ("broken", "deep", "good", "none")])
+    assert [str(error).split(",")[0] for error in table["error"].fillna("")] == [
+        "its content is no image that Pillow reads",
+        "more than 8 bits a channel",
+        "",
+        "there is no such file",
+    ]
+    assert table["class"].isna().tolist() == [True, True, False, True]
+
+
+def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, images: torch.Tensor, tmp_path: Path):
+    model = job.model()
+    with pytest.raises(GraftError, match=r"no\.png"):
+        model.predict("no.png")
+    with pytest.raises(GraftError, match="there are no images"):
+        model.predict([])
+    with pytest.raises(GraftError, match=r"coverage must be above 0 and below 1, got 95"):
+        model.predict(images[:1], coverage=95)
+    with pytest.raises(GraftError, match=r"dataset\.val_per_class=20"):  # the job has no validation images
+        model.predict(images[:1], coverage=0.9)
 
 
 def test_a_saved_model_is_a_job_s_folder(job: graft.JobResult, images: torch.Tensor, tmp_path: Path):

@@ -72,7 +72,8 @@ def test_images_are_read_as_in_training(tmp_path: Path):
     picture.save(tmp_path / "wide.png")
     Image.fromarray(np.full((16, 16), 4095, np.uint16)).save(tmp_path / "deep.png")
     seen = []
-    for reading in ({"fit": "crop", "white": None}, {"fit": "squash", "white": {"whole": 4095, "real": 1}}):
+    whites = ({"whole": 65535, "real": 1}, {"whole": 4095, "real": 1})
+    for reading in ({"fit": "crop", "white": whites[0]}, {"fit": "squash", "white": whites[1]}):
         predictor = Predictor(make_model(channels=1, reading=reading), torch.device("cpu"))
         original = predictor.features
         predictor.features = lambda pixels, original=original: seen.append(pixels) or original(pixels)

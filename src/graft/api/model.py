@@ -1,8 +1,9 @@
 """A trained model for predictions in Python."""
 
+import io
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from PIL import Image
 
 from graft.api.pixels import as_bytes
 from graft.errors import GraftError
+from graft.inference.conformal import ConformalSets
+from graft.inference.image_list import Item, find_images
+from graft.inference.novelty import read_novelty
+from graft.inference.predict import Predictor, Row
+from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
-from graft.reading.decode import Header, decode, header
-from graft.reading.depth import SIXTEEN_BITS, White
+from graft.reading.decode import pixels_or_reason
 
-BATCH = 64  # images that pass through the network together
+BATCH = 64  # arrays that pass through the network together
 
 
 class Model:
@@ -35,36 +40,62 @@ class Model:
         self.classes: list[str] = trained.classes
         self.seeds: list[int] = trained.seeds
 
-    def predict(self, images: Any) -> pandas.DataFrame:
-        """Return a row for each image: its class, its probability, the second class, and the trials' agreement.
+    def predict(self, images: Any, coverage: float | None = None, novelty: bool = False) -> pandas.DataFrame:
+        """Return a row for each image, as `src/predict.py` writes it.
 
         Args:
-            images: a folder, a path, a list of paths or of Pillow's pictures, or arrays as `graft.arrays` takes them.
+            images: a folder, a file, a pattern, a table of paths, a list of paths or of Pillow's pictures, or arrays
+                as `graft.arrays` takes them.
+            coverage: share of images, below 1, whose true class the column `set` is to hold; None: no such column.
+            novelty: whether to add `novelty`, the distance to the training images, and `novel`.
 
         Returns:
-            Columns `class`, `probability` (of the mean over the trials, in [0, 1]), `second` and `agreement` (share of
-            the trials that say the same class), and `file` for paths.
+            Columns `class`, `probability` (of the mean over the trials, calibrated where the job has images for it),
+            `second` and `agreement` (share of the trials that say the same class; missing for a single one). Files
+            also have `file` and `error`: why one cannot be read.
 
         Raises:
-            GraftError: there are no images, or one cannot be read.
+            GraftError: there are no images, or the job lacks what `coverage` or `novelty` needs.
         """
-        paths = _paths(images)
-        probability = self.probabilities(images)
-        mean = probability.mean(0)
-        order = mean.argsort(1, descending=True)
-        first = order[:, 0]
-        table = {
-            "class": [self.classes[each] for each in first.tolist()],
-            "probability": mean.amax(1).tolist(),
-            "second": [self.classes[each] for each in order[:, min(1, len(self.classes) - 1)].tolist()],
-            "agreement": (probability.argmax(2) == first).float().mean(0).tolist(),
-        }
-        return pandas.DataFrame({"file": list(map(str, paths)), **table} if paths is not None else table)
+        if coverage is not None and not 0 < coverage < 1:
+            raise GraftError(f"coverage must be above 0 and below 1, got {coverage}; try coverage=0.95")
+        sets = ConformalSets(self.trained.calibration.unseen, len(self.seeds), coverage) if coverage else None
+        predictor = Predictor(self.trained, sets=sets, novelty=read_novelty(self.trained.folder) if novelty else None)
+        files = _files(images)
+        more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
+        columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
+        rows = self._of_pixels(images, predictor) if files is None else (row for _, row in predictor.rows(files))
+        return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
 
     def probabilities(self, images: Any) -> torch.Tensor:
-        """Return each trial's probabilities, (trials, images, classes); `images` as for `predict`."""
-        batches = self._batches(images)
+        """Return each trial's probabilities, not calibrated, (trials, images, classes), of pictures or arrays."""
+        batches = self._pixels(images).split(BATCH)
         return torch.cat([self.trained.probabilities(batch) for batch in batches], 1)
+
+    def _of_pixels(self, images: Any, predictor: Predictor) -> Iterator[Row]:
+        for pixels in self._pixels(images).split(BATCH):
+            yield from predictor.said([Item("", Path())] * len(pixels), pixels)
+
+    def _pixels(self, images: Any) -> torch.Tensor:
+        """Return pictures or arrays as bytes of the model's image shape, (images, channels, height, width)."""
+        if not (isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images)):
+            pixels = as_bytes(images)
+            if pixels.shape[1:] == self.trained.image_shape:
+                return pixels
+            images = [Image.fromarray(image.squeeze(-1).numpy()) for image in pixels.permute(0, 2, 3, 1)]
+        if not images:
+            raise GraftError("there are no images; try a folder, or a list of Pillow's pictures")
+        with tempfile.TemporaryDirectory() as folder:  # read like files: upright, transparency on white, of one size
+            paths = [Path(folder) / f"{number}.png" for number in range(len(images))]
+            for picture, path in zip(images, paths, strict=True):
+                picture.save(path)
+            return torch.stack([self._decoded(path) for path in paths])
+
+    def _decoded(self, path: Path) -> torch.Tensor:
+        found = pixels_or_reason(path, self.trained.image_shape, *self.trained.reading)
+        if isinstance(found, str):
+            raise GraftError(f"picture {path.stem} cannot be read: {found}")
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Copy the model's job to a folder, from which `load` reads it; return the folder.
@@ -80,71 +111,18 @@ class Model:
         shutil.copytree(self.trained.folder, target)
         return target
 
-    def _batches(self, images: Any) -> Iterable[torch.Tensor]:
-        paths = _paths(images)
-        if paths is not None:
-            return (self._read(paths[start : start + BATCH]) for start in range(0, len(paths), BATCH))
-        if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
-            return (self._read_pictures(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
-        pixels = as_bytes(images)
-        if pixels.shape[1:] != self.trained.image_shape:
-            pictures = [Image.fromarray(image.squeeze(-1).numpy()) for image in pixels.permute(0, 2, 3, 1)]
-            return self._batches(pictures)
-        return pixels.split(BATCH)
-
-    def _read(self, paths: Sequence[Path]) -> torch.Tensor:
-        """Read files as the training images were read, (images, channels, height, width)."""
-        return torch.stack([self._decoded(path) for path in paths])
-
-    def _decoded(self, path: Path) -> torch.Tensor:
-        """Read a file, as bytes, (channels, height, width).
-
-        Raises:
-            GraftError: it cannot be read, or nothing says which of its values is white.
-        """
-        reading = self.trained.config.get("reading") or {}
-        white = White(**reading["white"]) if reading.get("white") else None
-        if white is None and isinstance(found := header(path, measured=False), Header) and found.deep:
-            raise GraftError(
-                f"{path} has more than 8 bits a channel, and the training images had 8, so that its white is unknown; "
-                "try a copy with 8 bits"
-            )
-        try:
-            return decode(path, self.trained.image_shape, reading.get("fit") or "crop", white or SIXTEEN_BITS)
-        except Exception as error:  # Pillow's exceptions depend on the format
-            raise GraftError(f"{path} cannot be read as an image ({error}); try the others without it") from None
-
-    def _read_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """Return pictures as if they were read from files, by the same rules for sizes and colors."""
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
-            for picture, path in zip(pictures, paths, strict=True):
-                picture.save(path)
-            return self._read(paths)
-
     def __repr__(self) -> str:
         return f"Model({len(self.classes)} classes, {len(self.seeds)} trials, folder={str(self.trained.folder)!r})"
 
 
-def _pictures(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-
-
-def _paths(images: Any) -> list[Path] | None:
-    """Return the paths of images; None if they are pictures or arrays.
+def _files(images: Any) -> list[Item] | None:
+    """Return the files that are named; None if images are pictures or arrays.
 
     Raises:
         GraftError: there are none.
     """
     if isinstance(images, str | Path):
-        path = Path(images).expanduser()
-        found = _pictures(path) if path.is_dir() else [path]
-    elif isinstance(images, Sequence) and len(images) and isinstance(images[0], str | Path):
-        found = [Path(each).expanduser() for each in images]
-    else:
-        return None
-    if not found or not all(each.is_file() for each in found):
-        missing = next((each for each in found if not each.is_file()), images)
-        raise GraftError(f"there is no image {missing}, seen from {Path.cwd()}; try its whole path")
-    return found
+        return list(find_images(str(images), None, [], io.StringIO()).items)
+    if isinstance(images, Sequence) and len(images) and all(isinstance(each, str | Path) for each in images):
+        return [Item(str(each), Path(each).expanduser()) for each in images]
+    return None

@@ -17,7 +17,6 @@ from graft.inference.novelty import Novelty
 from graft.inference.trained_model import TrainedModel
 from graft.model.stages import fast_batch_size
 from graft.reading.decode import pixel_limit, pixels_or_reason
-from graft.reading.depth import White
 
 AHEAD = 2  # batches that are decoded while one is computed
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -119,12 +118,12 @@ class Predictor:
         """Yield each image with what the model says of it, in their order, as soon as its batch is computed."""
         for batch, pixels, reasons in self._read(items):
             good = [index for index, reason in enumerate(reasons) if reason is None]
-            said = iter(self._said([batch[index] for index in good], pixels[good]) if good else [])
+            said = iter(self.said([batch[index] for index in good], pixels[good]) if good else [])
             for item, reason in zip(batch, reasons, strict=True):
                 yield item, Row(item.name, error=reason) if reason is not None else next(said)
 
-    def _said(self, items: Sequence[Item], pixels: torch.Tensor) -> Iterator[Row]:
-        """Yield what the model says of each image."""
+    def said(self, items: Sequence[Item], pixels: torch.Tensor) -> Iterator[Row]:
+        """Yield what the model says of each image, given as bytes, (images, channels, height, width)."""
         features, classes = self.features(pixels), self.model.classes
         probabilities = self.of_features(features)
         calibrated = self.model.calibrated(probabilities).numpy()
@@ -175,12 +174,9 @@ class Predictor:
 
     def _decode(self, batch: Sequence[Item], pixels: torch.Tensor, part: range) -> list[str | None]:
         """Decode a part of a batch into its pixels; return why images cannot be read, None if they can."""
-        reading = self.model.config.get("reading") or {}
-        white, reasons = reading.get("white"), list[str | None]()
+        reasons = list[str | None]()
         for index in part:
-            found = pixels_or_reason(
-                batch[index].path, self.model.image_shape, reading.get("fit") or "crop", white and White(**white)
-            )
+            found = pixels_or_reason(batch[index].path, self.model.image_shape, *self.model.reading)
             reasons.append(found if isinstance(found, str) else None)
             if isinstance(found, torch.Tensor):
                 pixels[index] = found

@@ -75,7 +75,7 @@ def _csv(columns: Sequence[str], file: TextIO) -> Write:
     writer.writerow(columns)
 
     def write(row: Row) -> None:
-        writer.writerow([_as_text(value) for value in _nulled(row, columns).values()])
+        writer.writerow([_as_text(value) for value in nulled(row, columns).values()])
 
     return write
 
@@ -88,13 +88,13 @@ def _as_text(value: Any) -> Any:
 
 def _jsonl(columns: Sequence[str], file: TextIO) -> Write:
     def write(row: Row) -> None:
-        file.write(json.dumps(_nulled(row, columns), ensure_ascii=False) + "\n")
+        file.write(json.dumps(nulled(row, columns), ensure_ascii=False) + "\n")
 
     return write
 
 
-def _nulled(row: Row, columns: Sequence[str]) -> dict[str, Any]:
-    """Return a row by columns, with null for what is empty."""
+def nulled(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    """Return a row's values by some of `COLUMNS` and `MORE`, None for what is empty."""
     values: dict[str, Any] = dict(zip((*COLUMNS, *MORE), row, strict=False))
     return {name: None if values[name] == "" else values[name] for name in columns}
 
@@ -113,7 +113,7 @@ def _parquet(output: Path, columns: Sequence[str]) -> Iterator[Write]:
             rows.clear()
 
         def write(row: Row) -> None:
-            rows.append(_nulled(row, columns))
+            rows.append(nulled(row, columns))
             if len(rows) == ROWS_AT_ONCE:
                 flush()
 

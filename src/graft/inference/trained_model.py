@@ -9,6 +9,7 @@ from torch import nn
 
 from graft.data.preprocess import Preprocess
 from graft.inference.calibration import Calibration, scaled
+from graft.reading.depth import White
 
 
 class TrainedModel(nn.Module):
@@ -56,6 +57,12 @@ class TrainedModel(nn.Module):
     def device(self) -> torch.device:
         """The device on which it computes."""
         return self.preprocess.shift.device
+
+    @property
+    def reading(self) -> tuple[str, White | None]:
+        """How files are read: `dataset.fit`, and the values that are white, None where training images had 8 bits."""
+        reading = self.config.get("reading") or {}
+        return reading.get("fit") or "crop", White(**reading["white"]) if reading.get("white") else None
 
     def train(self, mode: bool = True) -> "TrainedModel":
         return super().train(False)  # whatever holds it: dropout and batch statistics would change what it says

@@ -140,12 +140,12 @@ def pixels_or_reason(path: Path, shape: tuple[int, int, int], fit: str, white: W
         path: the file.
         shape: of the result.
         fit: as `Reading` has it.
-        white: the values that were white in training; None: its files had 8 bits a channel, and 16 bits are read whole.
+        white: the values that were white in training; None: its files had 8 bits a channel.
     """
     try:
         if not path.is_file():  # opening a pipe would wait forever
             return _what(path)
-        return decode(path, shape, fit, white or SIXTEEN_BITS, checked=True)
+        return decode(path, shape, fit, white, checked=True)
     except Exception as error:  # Pillow's exceptions for broken files depend on the format
         try:
             return _reason(path, error).partition("; dataset.max_pixels=")[0]
@@ -154,7 +154,6 @@ def pixels_or_reason(path: Path, shape: tuple[int, int, int], fit: str, white: W
 
 
 def _what(path: Path) -> str:
-    """Return what is there instead of a file."""
     if path.is_dir():
         return "it is a folder" if os.access(path, os.R_OK | os.X_OK) else "it is a folder that cannot be read"
     return "it is no regular file" if path.exists() else "there is no such file"
@@ -174,7 +173,11 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def decode(
-    path: Path, shape: tuple[int, int, int], fit: str = "crop", white: White = SIXTEEN_BITS, checked: bool = False
+    path: Path,
+    shape: tuple[int, int, int],
+    fit: str = "crop",
+    white: White | None = SIXTEEN_BITS,
+    checked: bool = False,
 ) -> torch.Tensor:
     """Decode an image, upright, as bytes of a shape, (channels, height, width).
 
@@ -182,7 +185,7 @@ def decode(
         path: the file.
         shape: of the result.
         fit: how another shape becomes this one, as `Reading` has it.
-        white: the values that become 255 in files with more than 8 bits a channel.
+        white: the values that become 255 in files with more than 8 bits a channel; None: unknown, which refuses them.
         checked: whether to refuse what a data set's files are searched for before any is decoded, as `measure` and
             `check_coarse` do.
 
@@ -194,8 +197,12 @@ def decode(
         image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
         kind = deep_kind(image)
         if checked and kind is not None:
-            check_coarse(image, kind, white)
+            check_coarse(image, kind, white or SIXTEEN_BITS)
         if kind in ("whole", "real"):
+            if white is None:
+                raise ValueError(
+                    "more than 8 bits a channel, unlike all training images: its white is unknown; convert it"
+                )
             if checked:
                 measure(image, kind)
             scaled = to_bytes(image, kind, white)

@@ -66,12 +66,8 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
         classes: the model's.
         seeds: of the kept trials.
     """
-    if not (folder / OUTCOMES).exists():
-        return f"the job has no {OUTCOMES}, which says what its trials said of images"
     folds = ((read_result(folder) or {}).get("config") or {}).get("dataset", {}).get("folds")
-    if not folds and not _has_validation(folder):
-        return NO_IMAGES
-    stored = _stored(folder)
+    stored = _stored(folder, bool(folds))
     if isinstance(stored, str):
         return stored
     if stored.classes != classes or not set(seeds) <= set(stored.seeds):
@@ -84,8 +80,12 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
     return NO_IMAGES if stored.val is None else _pairs("validation images", stored.val, rows)
 
 
-def _stored(folder: Path) -> "StoredOutcomes | str":
+def _stored(folder: Path, folds: bool) -> "StoredOutcomes | str":
     """Return a job's outcomes; or, in words, why they cannot be used."""
+    if not (folder / OUTCOMES).exists():
+        return f"the job has no {OUTCOMES}, which says what its trials said of images"
+    if not folds and not _has_validation(folder):
+        return NO_IMAGES
     from graft.results.outcomes import read_outcomes
 
     try:
