@@ -70,7 +70,7 @@ def test_a_job_s_file_is_read_again_and_is_small(tmp_path: Path):
     known = direction(torch.rand(30, 8))
     write_novelty(tmp_path, known.half())
     torch.testing.assert_close(read_novelty(tmp_path).known, known, atol=1e-3, rtol=0)
-    assert novelty.MAX_VALUES * 2 + 4096 < 2 * 2**20
+    assert novelty.MAX_VALUES * 2 + 4096 < 2_000_000
     with pytest.raises(GraftError, match="of another model: 8 features, not 9"):
         read_novelty(tmp_path).scores(torch.rand(2, 9))
     (tmp_path / NOVELTY).write_bytes(b"cos\nsystem\n(S'true'\ntR.")

@@ -26,7 +26,7 @@ def test_augmented_training_images_are_known_as_they_are(run: Run, tmp_path: Pat
     result = run(*words)
     known = read_novelty(tmp_path / "job")
     assert len(known.known) == result["images"]["small"]
-    assert (tmp_path / "job" / NOVELTY).stat().st_size < 2 * 2**20
+    assert (tmp_path / "job" / NOVELTY).stat().st_size < 2_000_000
     model = load(tmp_path / "job")
     pixels = torch.zeros(1, *model.image_shape, dtype=torch.uint8)
     assert known.scores(model.features(pixels)).item() > 0

@@ -22,7 +22,7 @@ from graft.training.features import FeatureStore
 NOVELTY = "novelty.safetensors"
 NEIGHBORS = 5  # docs/predict.md compares others
 WITHIN = 0.95  # share of training images below the threshold
-MAX_VALUES = 2**20 - 2**12  # of all features together, 2 bytes each: less than 2 MB
+MAX_VALUES = 990_000  # of all features together, 2 bytes each: less than 2 MB
 MAX_FEATURES = 2048  # of an image; more, which have a height and width, are averaged over these
 LEAST_IMAGES = 20  # training images
 

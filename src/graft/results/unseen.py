@@ -66,18 +66,25 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
         classes: the model's.
         seeds: of the kept trials.
     """
-    folds = ((read_result(folder) or {}).get("config") or {}).get("dataset", {}).get("folds")
+    folds = _num_folds(folder)
     stored = _stored(folder, bool(folds))
     if isinstance(stored, str):
         return stored
     if stored.classes != classes or not set(seeds) <= set(stored.seeds):
         return f"{OUTCOMES} is of other classes or trials than the model"
-    if folds and stored.views > 1:
-        return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
     rows = [stored.seeds.index(seed) for seed in (seeds if len(seeds) > 1 else stored.seeds)]
-    if folds:
-        return _pairs("out-of-fold images", stored.test, rows)
-    return NO_IMAGES if stored.val is None else _pairs("validation images", stored.val, rows)
+    if not folds:
+        return NO_IMAGES if stored.val is None else _pairs("validation images", stored.val, rows)
+    if stored.views > 1:
+        return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
+    return _pairs("out-of-fold images", stored.test, rows)
+
+
+def _num_folds(folder: Path) -> int | None:
+    """Return the number of folds of a job's data set; None without them, or without a result."""
+    config = (read_result(folder) or {}).get("config")
+    dataset = config.get("dataset") if isinstance(config, dict) else None
+    return dataset.get("folds") if isinstance(dataset, dict) else None
 
 
 def _stored(folder: Path, folds: bool) -> "StoredOutcomes | str":
