@@ -1,5 +1,6 @@
 """`python src/export.py`: a finished job's model as a file that needs no Graft, verified before it is kept."""
 
+import math
 import os
 import shlex
 import shutil
@@ -202,8 +203,9 @@ def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
         table = read_history(model.folder / "history.csv")
     except (ValueError, OSError) as error:
         raise GraftError(f"trial=best needs {model.folder}/history.csv ({error}); try trial={model.seeds[0]}") from None
-    losses = table[(table["split"] == "train") & (table["metric"] == "loss")].groupby("trial")["value"].last()
-    return min(trials, key=lambda seed: losses.get(trials[seed][0], float("inf")))
+    rows = table[(table["split"] == "train") & (table["metric"] == "loss")]
+    last = {row["trial"]: row["value"] for row in rows.to_dict("records")}  # of each trial, in file order
+    return min(trials, key=lambda seed: last.get(trials[seed][0], math.inf))
 
 
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | GraftError:

@@ -152,7 +152,8 @@ def _check(network: nn.Module, model: TrainedModel, trial: int) -> None:
 
 def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
     """Return the content of `config.json`, as timm reads it."""
-    own, preprocess = network.pretrained_cfg, model.preprocess
+    own: Any = network.pretrained_cfg
+    preprocess = model.preprocess
     three = [list(preprocess.settings[name]) * (3 // len(preprocess.settings[name])) for name in ("mean", "std")]
     reading = model.config.get("reading") or {}
     return {

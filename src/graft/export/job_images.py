@@ -67,7 +67,7 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
         raise GraftError("it has no list of its test images, as older versions have not")
     images = _images(model, result)
     numbers = np.unique(stored.test.image[stored.test.tested])
-    trained = np.asarray(stored.images.index[stored.images["draws"] > 0])
+    trained = np.asarray(stored.images.index.to_numpy()[stored.images["draws"].to_numpy() > 0])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
     if max(numbers.max(), some.max(initial=0)) >= len(images.labels):
         raise GraftError("the data set has fewer images than it had")
@@ -90,8 +90,12 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
     config = result.get("config") or {}
     option = config.get("dataset")
     named = option.get("_target_") if isinstance(option, dict) else None
-    inner = any(isinstance(value, dict) for value in option.values()) if isinstance(option, dict) else True
-    if not isinstance(named, str) or not named.startswith("graft.dataset.") or inner:
+    if (
+        not isinstance(option, dict)
+        or not isinstance(named, str)
+        or not named.startswith("graft.dataset.")
+        or any(isinstance(value, dict) for value in option.values())
+    ):
         raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
     # With this size, files are read in the shape that the model takes.
     known = {"size": min(model.image_shape[1:]), "download": False}
