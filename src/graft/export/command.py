@@ -204,7 +204,7 @@ def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
     except (ValueError, OSError) as error:
         raise GraftError(f"trial=best needs {model.folder}/history.csv ({error}); try trial={model.seeds[0]}") from None
     rows = table[(table["split"] == "train") & (table["metric"] == "loss")]
-    last = {row["trial"]: row["value"] for row in rows.to_dict("records")}  # of each trial, in file order
+    last = dict(zip(rows["trial"].tolist(), rows["value"].tolist(), strict=True))  # of each trial, in file order
     return min(trials, key=lambda seed: last.get(trials[seed][0], math.inf))
 
 
