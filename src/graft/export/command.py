@@ -131,7 +131,7 @@ class Export:
         said = "timm's network says the same as the model on random images" if by_timm else "the model's own weights"
         text = front_matter("timm" if by_timm else "graft") + self.card([said], use)
         (folder / README).write_text(text, "utf-8")
-        return [use.splitlines()[0]]
+        return [use.splitlines()[0].rstrip(":")]
 
     def card(self, verified: Sequence[str], use: str) -> str:
         """Return the model card."""

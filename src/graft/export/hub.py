@@ -32,7 +32,8 @@ USE_TIMM = """timm loads it, without Graft:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     probabilities = model.eval()(transform(image).unsqueeze(0)).softmax(1)
 
-`config.json` has the classes under `label_names`. Pictures must be upright and RGB."""
+`config.json` has the classes under `label_names`. Pictures must be upright and RGB; timm resizes
+them on its own, which may change single answers."""
 USE_GRAFT = """It needs Graft, because {why}:
 
     cp FOLDER/model.safetensors FOLDER/weights.safetensors
