@@ -153,12 +153,30 @@ def test_images_that_are_gone_or_changed_are_told_in_the_card(
         path.write_text(json.dumps(result))
         assert export(job) == 0
         assert "verified on random images" in capsys.readouterr().err
-        assert "64 random images, because" in (job / "export" / "MODEL_CARD.md").read_text()
+        card = (job / "export" / "MODEL_CARD.md").read_text()
+        assert "64 random images, because" in card
+        assert "| blue |" in card  # the outcomes are still known
         with pytest.raises(GraftError, match=said):
             find_images(load(job), result)
     pytest.importorskip("onnxscript")
     with pytest.raises(GraftError, match=r"needs the job's training images.*precision=fp16"):
         export(job, format="onnx", precision="int8")
+
+
+def test_no_accuracy_is_claimed_on_images_that_other_trials_were_trained_on(
+    folder: Path, tmp_path: Path, fast: None, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "folds").mkdir()
+    words = ["name=folds", f"cache={folder}/cache", "keep_weights=all", "trials=4", "epochs=1", "source=scratch"]
+    words += ["dataset=image_folder", f"dataset.root={folder}/photos", "dataset.size=16", "dataset.small_per_class=5"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        train(compose("train", [*words, "dataset.folds=4"]), tmp_path / "folds")
+    capsys.readouterr()
+    assert export(tmp_path / "folds") == 0
+    said = capsys.readouterr().err
+    assert "the 40 images of all folds: 0 of 40 images with another class" in said
+    assert "accuracy of the file" not in said
+    assert "Counted for each trial apart" in (tmp_path / "folds" / "export" / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize(

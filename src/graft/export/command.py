@@ -17,7 +17,7 @@ from graft.export import standalone
 from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
 from graft.export.hub import USE_TIMM, front_matter, write_hub
-from graft.export.job_images import JobImages, find_images, job_result
+from graft.export.job_images import JobImages, find_images, job_result, stored_outcomes
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
 from graft.export.verify import verify
@@ -135,7 +135,8 @@ class Export:
 
     def card(self, verified: Sequence[str], use: str) -> str:
         """Return the model card."""
-        account = None if isinstance(self.found, GraftError) else make_account(self.found.stored, self.seeds)
+        stored = stored_outcomes(self.model.folder)
+        account = None if isinstance(stored, str) else make_account(stored, self.seeds)
         typed = {key: value for key, value in self.words.items() if value and key in ("run", "format", "output")}
         if self.words["precision"] != "fp32":
             typed["precision"] = self.words["precision"]

@@ -59,12 +59,9 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
     Raises:
         GraftError: says why they cannot be read, or are no longer those of the job.
     """
-    try:
-        stored = read_outcomes(model.folder)
-    except (ValueError, OSError) as error:
-        raise GraftError(f"its outcomes cannot be read: {error}") from None
-    if stored is None:
-        raise GraftError("it has no list of its test images, as older versions have not")
+    stored = stored_outcomes(model.folder)
+    if isinstance(stored, str):
+        raise GraftError(stored)
     images = _images(model, result)
     numbers = np.unique(stored.test.image[stored.test.tested])
     trained = np.asarray(stored.images.index.to_numpy()[stored.images["draws"].to_numpy() > 0])
@@ -79,6 +76,14 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
     places = {name: place for place, name in enumerate(model.classes)}
     labels = np.array([places[name] for name in stored.images.loc[numbers, "class"]])
     return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)
+
+
+def stored_outcomes(folder: Path) -> StoredOutcomes | str:
+    """Return what a job's trials said of its test images, or why it is not known."""
+    try:
+        return read_outcomes(folder) or "it has no list of its test images, as older versions have not"
+    except (ValueError, OSError) as error:
+        return f"its outcomes cannot be read: {error}"
 
 
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
