@@ -29,6 +29,7 @@ def test_an_ensemble_s_predictions_are_those_of_the_mean():
     assert account.averaged
     assert account.predicted.tolist() == [0, 1, 0, 2]
     assert account.right == 3
+    assert account.confidence is not None
     np.testing.assert_allclose(account.confidence, [0.65, 0.65, 0.4, 0.7], atol=1e-3)
     assert account.recalls() == [("cat", 1, 1), ("dog", 1, 1), ("hen", 1, 2)]
     assert account.confusions() == [("hen", "cat", 1)]

@@ -66,7 +66,7 @@ def test_representative_families_are_written_as_pytorch_s_own_file(name: str, tm
     check(tmp_path / "model.pt2", exported)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=pytest.mark.slow), "pt2"])
 def test_a_small_network_with_batch_norm_is_written(kind: str, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -1,25 +1,25 @@
 import pytest
 
-from graft.export.provenance import data_licence, weights_source
+from graft.export.provenance import data_license, weights_source
 
 
 def config(source: dict | None = None, backbone: dict | None = None, dataset: str = "graft.dataset.MNIST") -> dict:
     return {"source": source or {}, "backbone": backbone or {}, "dataset": {"_target_": dataset}}
 
 
-def test_a_licence_is_a_page_or_left_to_the_author():
-    assert data_licence(config()).startswith("see https://")
-    assert "author" in data_licence(config(dataset="graft.dataset.ImageFolder"))
-    assert "author" in data_licence({})
+def test_a_license_is_a_page_or_left_to_the_author():
+    assert data_license(config()).startswith("see https://")
+    assert "author" in data_license(config(dataset="graft.dataset.ImageFolder"))
+    assert "author" in data_license({})
 
 
 def test_weights_of_no_library_are_named_by_what_is_known():
     assert weights_source(config({"_target_": "graft.source.Scratch"}), {})[0].startswith("random")
     assert "other classes" in weights_source(config({"_target_": "graft.source.Big"}), {})[0]
     file = {"_target_": "graft.source.File", "path": "/w.pt", "weights": "IMAGENET1K_V1"}
-    first, licence = weights_source(config(file), {"source.path": "abc"})
+    first, license = weights_source(config(file), {"source.path": "abc"})
     assert first == "the file /w.pt, a copy of the published weights IMAGENET1K_V1, digest abc"
-    assert "author" in licence
+    assert "author" in license
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_published_weights_have_their_library_and_a_page(target: str, model: str
     assert page in lines[1]
 
 
-def test_timm_s_own_word_on_a_licence_is_repeated():
+def test_timm_s_own_word_on_a_license_is_repeated():
     timm = pytest.importorskip("timm")
     source = {"_target_": "graft.source.ImageNet", "weights": "a1_in1k"}
     lines = weights_source(config(source, {"_target_": "graft.backbone_timm.Timm", "model": "resnet18"}), {})

@@ -56,7 +56,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_a_file_is_read_as_in_training(tmp_path: Path, name: str, channels: int, fit: str):
     WRITERS[name](tmp_path / name)
     white = {"whole": 4095, "real": 1.0} if name == "deep.png" else None
-    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, white and White(**white))
+    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, White(**white) if white else None)
     assert not isinstance(expected, str)
     found = standalone.read(tmp_path / name, about(channels, fit, white))
     np.testing.assert_array_equal(found, expected.expand(3, -1, -1).permute(1, 2, 0).numpy())

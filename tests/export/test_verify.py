@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from test_exported_model import trained
+from torch import nn
 
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
@@ -52,10 +53,10 @@ def test_another_probability_or_class_fails(change, monkeypatch: pytest.MonkeyPa
 
 def test_a_tie_is_counted_and_is_no_failure(monkeypatch: pytest.MonkeyPatch):
     model = trained(CNN(Preprocess([1, 20, 20])))
-    head = model.networks[0].get_submodule("head.1")
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.copy_(torch.tensor([1.0, 1.0, 0.0]))
+    head = nn.Linear(576, 3)
+    nn.init.zeros_(head.weight)
+    head.bias = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]))
+    model.networks[0] = nn.Sequential(model.networks[0].get_submodule("stages"), head)
     found = check(model, lambda said: said + np.array([[0, 1e-6, 0]]), monkeypatch)
     assert (found.equal.changed, found.equal.ties) == (64, 64)
     assert "64 of 64 images with another class, 64 of them a tie" in found.lines()[0]

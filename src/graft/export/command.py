@@ -1,5 +1,6 @@
 """`python src/export.py`: a finished job's model as a file that needs no Graft, verified before it is kept."""
 
+import math
 import os
 import shlex
 import shutil
@@ -17,7 +18,7 @@ from graft.export import standalone
 from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
 from graft.export.hub import USE_TIMM, front_matter, write_hub
-from graft.export.job_images import JobImages, find_images, job_result
+from graft.export.job_images import JobImages, find_images, job_result, stored_outcomes
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
 from graft.export.verify import verify
@@ -130,11 +131,12 @@ class Export:
         said = "timm's network says the same as the model on random images" if by_timm else "the model's own weights"
         text = front_matter("timm" if by_timm else "graft") + self.card([said], use)
         (folder / README).write_text(text, "utf-8")
-        return [use.splitlines()[0]]
+        return [use.splitlines()[0].rstrip(":")]
 
     def card(self, verified: Sequence[str], use: str) -> str:
         """Return the model card."""
-        account = None if isinstance(self.found, GraftError) else make_account(self.found.stored, self.seeds)
+        stored = stored_outcomes(self.model.folder)
+        account = None if isinstance(stored, str) else make_account(stored, self.seeds)
         typed = {key: value for key, value in self.words.items() if value and key in ("run", "format", "output")}
         if self.words["precision"] != "fp32":
             typed["precision"] = self.words["precision"]
@@ -202,8 +204,9 @@ def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
         table = read_history(model.folder / "history.csv")
     except (ValueError, OSError) as error:
         raise GraftError(f"trial=best needs {model.folder}/history.csv ({error}); try trial={model.seeds[0]}") from None
-    losses = table[(table["split"] == "train") & (table["metric"] == "loss")].groupby("trial")["value"].last()
-    return min(trials, key=lambda seed: losses.get(trials[seed][0], float("inf")))
+    rows = table[(table["split"] == "train") & (table["metric"] == "loss")]
+    last = dict(zip(rows["trial"].tolist(), rows["value"].tolist(), strict=True))  # of each trial, in file order
+    return min(trials, key=lambda seed: last.get(trials[seed][0], math.inf))
 
 
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | GraftError:

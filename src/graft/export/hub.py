@@ -32,7 +32,8 @@ USE_TIMM = """timm loads it, without Graft:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     probabilities = model.eval()(transform(image).unsqueeze(0)).softmax(1)
 
-`config.json` has the classes under `label_names`. Pictures must be upright and RGB."""
+`config.json` has the classes under `label_names`. Pictures must be upright and RGB; timm resizes
+them on its own, which may change single answers."""
 USE_GRAFT = """It needs Graft, because {why}:
 
     cp FOLDER/model.safetensors FOLDER/weights.safetensors
@@ -152,7 +153,8 @@ def _check(network: nn.Module, model: TrainedModel, trial: int) -> None:
 
 def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
     """Return the content of `config.json`, as timm reads it."""
-    own, preprocess = network.pretrained_cfg, model.preprocess
+    own: Any = network.pretrained_cfg
+    preprocess = model.preprocess
     three = [list(preprocess.settings[name]) * (3 // len(preprocess.settings[name])) for name in ("mean", "std")]
     reading = model.config.get("reading") or {}
     return {

@@ -59,15 +59,12 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
     Raises:
         GraftError: says why they cannot be read, or are no longer those of the job.
     """
-    try:
-        stored = read_outcomes(model.folder)
-    except (ValueError, OSError) as error:
-        raise GraftError(f"its outcomes cannot be read: {error}") from None
-    if stored is None:
-        raise GraftError("it has no list of its test images, as older versions have not")
+    stored = stored_outcomes(model.folder)
+    if isinstance(stored, str):
+        raise GraftError(stored)
     images = _images(model, result)
     numbers = np.unique(stored.test.image[stored.test.tested])
-    trained = np.asarray(stored.images.index[stored.images["draws"] > 0])
+    trained = np.asarray(stored.images.index.to_numpy()[stored.images["draws"].to_numpy() > 0])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
     if max(numbers.max(), some.max(initial=0)) >= len(images.labels):
         raise GraftError("the data set has fewer images than it had")
@@ -81,6 +78,14 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
     return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)
 
 
+def stored_outcomes(folder: Path) -> StoredOutcomes | str:
+    """Return what a job's trials said of its test images, or why it is not known."""
+    try:
+        return read_outcomes(folder) or "it has no list of its test images, as older versions have not"
+    except (ValueError, OSError) as error:
+        return f"its outcomes cannot be read: {error}"
+
+
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
     """Return the images of the data set that a result's configuration names.
 
@@ -90,8 +95,12 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
     config = result.get("config") or {}
     option = config.get("dataset")
     named = option.get("_target_") if isinstance(option, dict) else None
-    inner = any(isinstance(value, dict) for value in option.values()) if isinstance(option, dict) else True
-    if not isinstance(named, str) or not named.startswith("graft.dataset.") or inner:
+    if (
+        not isinstance(option, dict)
+        or not isinstance(named, str)
+        or not named.startswith("graft.dataset.")
+        or any(isinstance(value, dict) for value in option.values())
+    ):
         raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
     # With this size, files are read in the shape that the model takes.
     known = {"size": min(model.image_shape[1:]), "download": False}

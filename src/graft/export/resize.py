@@ -19,13 +19,13 @@ class Window(NamedTuple):
         start: of the input's part.
         length: of the input's part.
         first: the first output pixel; those before are black.
-        count: of output pixels; those after are black.
+        pixels: of the output; those after are black.
     """
 
     start: torch.Tensor
     length: torch.Tensor
     first: torch.Tensor
-    count: torch.Tensor
+    pixels: torch.Tensor
 
 
 def fitted(pixels: torch.Tensor, height: int, width: int, fit: str, filter: str = "bilinear") -> torch.Tensor:
@@ -72,14 +72,14 @@ def _windows(pixels: torch.Tensor, height: int, width: int, fit: str) -> tuple[W
 def _weights(size: int, count: int, window: Window, filter: str) -> torch.Tensor:
     """Return the weight of each input pixel in each output pixel, (count, size), times `UNIT`."""
     start, end = window.start.float(), (window.start + window.length).float()  # Pillow's box is of 32 bits
-    step = (end - start).double() / window.count
+    step = (end - start).double() / window.pixels
     place = torch.arange(count, dtype=torch.float64) - window.first
     center = start.double() + (place + 0.5) * step
     inverse = 1 / step.clamp(min=1)  # antialiasing: the filter is as wide as the step
     distance = (torch.arange(size, dtype=torch.float64) - center[:, None] + 0.5) * inverse
     shares = _bicubic(distance.abs()) if filter == "bicubic" else (1 - distance.abs()).clamp(min=0)
     shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-9)  # black pixels beyond the picture have none
-    inside = (place >= 0) & (place < window.count)
+    inside = (place >= 0) & (place < window.pixels)
     whole = torch.sign(shares) * torch.floor(shares.abs() * UNIT + 0.5)
     return whole * inside[:, None].double()
 

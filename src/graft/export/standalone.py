@@ -73,7 +73,7 @@ def read(path: Path, about: dict[str, Any]) -> np.ndarray:
 
 def main() -> None:
     """Write a row for each image: its class with the probability, or why it cannot be read."""
-    about, run = load(next(Path(__file__).parent.glob("model.*")))
+    about, run = load(min(Path(__file__).parent.glob("model.*")))
     table = csv.writer(sys.stdout)
     table.writerow(["file", "class", "probability", "error"])
     for name in sys.argv[1:]:

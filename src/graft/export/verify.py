@@ -56,10 +56,12 @@ class Verification:
         resized: the file and the model, which resizes on its own where the network takes another size; None: it takes
             the size at which images are read.
         raw: the file given whole pictures, and given those that Pillow has resized; None without image files.
-        right: number of test images that the file gets right; None without test images.
+        right: number of test images that the file gets right; None without test images, or where each is a training
+            image of some trials.
         raw_right: number that it gets right given whole pictures.
-        own_right: number that the job's own test, of the same trials, had right; None where each trial tests a fold.
+        own_right: number that the job's own test, of the same trials, had right; None if it is not known.
         misread: image files that the exported predict.py reads in another way than the job.
+        views: of each image that the job's test averaged; the file sees each once.
     """
 
     images: str
@@ -70,6 +72,7 @@ class Verification:
     raw_right: int | None = None
     own_right: int | None = None
     misread: int = 0
+    views: int = 1
 
     def lines(self) -> list[str]:
         """Return it in words."""
@@ -81,10 +84,11 @@ class Verification:
         if self.misread:
             lines.append(f"{self.misread:,} files are read in another way by the exported predict.py: convert them")
         total = self.equal.images
+        of_views = f" and {self.views} views of each image" if self.views > 1 else ""
         for right, name in (
             (self.right, "accuracy of the file"),
             (self.raw_right, "accuracy given whole pictures"),
-            (self.own_right, "accuracy in the job's test, of the same trials"),
+            (self.own_right, f"accuracy in the job's test, of the same trials{of_views}"),
         ):
             if right is not None:
                 lines.append(f"{name}: {100 * right / total:.1f} % ({right:,} of {total:,})")
@@ -133,16 +137,13 @@ def verify(
         why = f"{equal.images} random images, because the job's test images cannot be read ({found})"
         return Verification(why, equal, resized)
     raw, raw_right, misread = _raw(found, about, run, given)
-    job = make_account(found.stored, seeds)
+    if not found.stored.test.shared:  # each trial's training images are test images of others
+        return Verification(f"the {equal.images:,} images of all folds", equal, resized, raw, misread=misread)
+    right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)
+    own_right = job.right if job.averaged else None
+    views = found.stored.views
     return Verification(
-        f"the job's {equal.images:,} test images",
-        equal,
-        resized,
-        raw,
-        int((given.argmax(1) == found.labels).sum()),
-        raw_right,
-        job.right if job.averaged else None,
-        misread,
+        f"the job's {equal.images:,} test images", equal, resized, raw, right, raw_right, own_right, misread, views
     )
 
 

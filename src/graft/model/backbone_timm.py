@@ -151,7 +151,9 @@ class PatchEmbedding(nn.Module):
             tokens = tokens.flatten(1, 2)
         if positions is not None and not self.num_prefix_positions:
             tokens = tokens + positions
-        prefix = [token.expand(len(tokens), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
+        prefix = [
+            token.expand(tokens.shape[0], -1, -1) for token in (self.cls_token, self.reg_token) if token is not None
+        ]
         tokens = torch.cat([*prefix, tokens], dim=1)
         if positions is not None and self.num_prefix_positions:
             tokens = tokens + positions

@@ -165,7 +165,7 @@ class PatchEmbedding(nn.Module):
         if images.shape[-2:] != (self.size, self.size):
             raise RuntimeError(f"expected {self.size}x{self.size} pixels, got {tuple(images.shape[-2:])}")
         tokens = self.conv_proj(images).flatten(2).transpose(1, 2)  # (batch, patches, features)
-        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return self.encoder.dropout(tokens + self.encoder.pos_embedding)  # type: ignore[operator]
 
 
