@@ -217,12 +217,12 @@ def _nothing_to_vary(values: Values) -> Iterator[Fault]:
 
 
 def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
-    head = values.sklearn_head()
+    head, folder = values.sklearn_head(), values.target("dataset") == "ImageFolder"  # which may have a folder val
     for key, off in (("stop.patience", None), ("weights", "last")):
         value, mend = values.get(key), f"{key}={as_typed(off)}"
         if value != off and head is not None:
             yield Fault(key, value, f"{as_typed(off)} with head={head}, which has no epochs", f"{mend}, or head=plain")
-        elif value != off and values.get("dataset.val_per_class") == 0:
+        elif value != off and values.get("dataset.val_per_class") == 0 and not folder:
             expected = f"{as_typed(off)} without validation images, by which each trial ends"
             yield Fault(key, value, expected, f"dataset.val_per_class=20, or {mend}")
 
