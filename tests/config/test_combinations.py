@@ -151,7 +151,7 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
         "augment=digits augment.views=2",
         "augment=digits augment.views=2 tune=thaw backbone.keep=2 tune.thaw=1",
         "head=ridge",
-        "dataset=image_folder dataset.root=photos stop.patience=3",  # it may have a folder val
+        "dataset=image_folder dataset.root=photos source=scratch stop.patience=3",  # it may have a folder val
         "head=ridge tune=frozen optimizer.lr=0.1",
         "+trainer.deterministic=true",
     ],

@@ -131,7 +131,7 @@ def test_the_card_says_what_the_result_says(job: Path, fast: None):
     for said in (
         "To be filled in by the author", "one trial, seed 1", "blue, red", "image files found: 40",
         f"mean of 3 trials: {100 * result['accuracy']['mean']:.1f} %", "| blue |", "Expected calibration error",
-        "counting", "python src/export.py format=torch run=", "trial=1", "the author fills it in here",
+        "counting", "python src/export.py run=", "trial=1", "the author fills it in here",
         result["versions"]["torch"],
     ):  # fmt: skip
         assert said in card

@@ -52,6 +52,18 @@ def test_given_equal_pixels_it_says_what_the_trials_say(preprocess: Preprocess, 
     assert not torch.equal(half, expected[0])
 
 
+def test_the_mean_of_all_trials_has_their_temperature_and_no_other_has():
+    model = trained(CNN(Preprocess([1, 20, 20])), trials=3)
+    model.temperature = 2.5
+    pixels = torch.randint(0, 256, (5, *model.image_shape), dtype=torch.uint8)
+    given = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    expected = model.probabilities(pixels)
+    found = ExportedModel(model, [0, 1, 2])(given)
+    torch.testing.assert_close(found, (expected.mean(0).log() / 2.5).softmax(1), atol=1e-6, rtol=0)
+    assert (found - expected.mean(0)).abs().max() > 1e-3
+    torch.testing.assert_close(ExportedModel(model, [1])(given), expected[1], atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("image", [(3, 28, 28), (3, 24, 40)])
 def test_a_network_of_another_size_gets_nearly_the_same_inputs(interpolation: str, image: tuple[int, int, int]):

@@ -106,9 +106,10 @@ class Export:
     def write_file(self, folder: Path) -> list[str]:
         """Write the file with its predict.py and its card; return what is to be said."""
         kind, precision = self.words["format"], self.words["precision"]
-        path, about = folder / FILES[kind], self.about()
+        path = folder / FILES[kind]
         _say(f"writing {path.name}: {self.trials}; {len(self.model.classes)} classes, {precision}")
         exported = ExportedModel(self.model, self.seeds, half=precision == "fp16")
+        about = self.about() | {"temperature": exported.temperature}
         if kind == "torch":
             write_torch(exported, path, about)
         else:
@@ -120,7 +121,7 @@ class Export:
         shutil.copyfile(standalone.__file__, folder / PREDICT)
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
         lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
-        text = self.card(lines, USE.format(packages=packages, file=path.name))
+        text = self.card(lines, USE.format(packages=packages, file=path.name), exported.temperature)
         (folder / CARD).write_text(text, "utf-8")
         return verified.lines()
 
@@ -133,19 +134,18 @@ class Export:
         (folder / README).write_text(text, "utf-8")
         return [use.splitlines()[0].rstrip(":")]
 
-    def card(self, verified: Sequence[str], use: str) -> str:
+    def card(self, verified: Sequence[str], use: str, temperature: float | None = None) -> str:
         """Return the model card."""
         stored = stored_outcomes(self.model.folder)
         account = None if isinstance(stored, str) else make_account(stored, self.seeds)
-        typed = {key: value for key, value in self.words.items() if value and key in ("run", "format", "output")}
-        if self.words["precision"] != "fp32":
-            typed["precision"] = self.words["precision"]
-        if self.words["trial"] != "ensemble":
-            typed["trial"] = self.words["trial"]
+        usual = {"precision": "fp32", "trial": "ensemble"}
+        shown = ("run", "format", "output", *usual)
+        typed = {key: self.words[key] for key in shown if self.words[key] not in (None, "", usual.get(key))}
         command = shlex.join(["python", "src/export.py", *(f"{key}={value}" for key, value in typed.items())])
         model = self.model
         return Card(
-            self.name, model.folder, self.result, model.classes, self.trials, account, verified, use, command
+            *(self.name, model.folder, self.result, model.classes, self.trials),
+            *(account, verified, use, command, temperature),
         ).text()
 
     def about(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from graft.export.resize import fitted
+from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
 
 GRAY = (19595.0, 38470.0, 7471.0)  # Pillow's weights of red, green and blue, of 65,536
@@ -21,6 +22,8 @@ class ExportedModel(nn.Module):
         half: whether the networks have 16-bit weights and compute with them.
 
     Attributes:
+        temperature: at which the averaged probabilities are calibrated; None: they are not, as those of some of the
+            trials, for which none was fitted.
         fit: how a picture becomes the model's shape, as `graft.reading.decode.Reading` has it.
     """
 
@@ -30,6 +33,7 @@ class ExportedModel(nn.Module):
         self.image_shape = model.image_shape
         self.fit = str((model.config.get("reading") or {}).get("fit") or "crop")
         networks = [network for seed, network in zip(model.seeds, model.networks, strict=True) if seed in seeds]
+        self.temperature = model.temperature if len(networks) == len(model.networks) else None
         self.half_precision = half
         self.frozen, self.networks = copy.deepcopy((model.frozen, nn.ModuleList(networks)))
         if half:
@@ -42,7 +46,7 @@ class ExportedModel(nn.Module):
         inputs = self.scaled(self.read(pixels))
         features = self.frozen(inputs.half() if self.half_precision else inputs)
         probabilities = [network(features).float().softmax(1) for network in self.networks]
-        return torch.stack(probabilities).mean(0)
+        return scaled(torch.stack(probabilities).mean(0), self.temperature)
 
     def read(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return images as the job's reading makes them, (images, channels, height, width), whole numbers in float64.

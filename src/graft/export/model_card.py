@@ -30,6 +30,7 @@ class Card:
         verified: lines that say how the file was verified.
         use: Markdown that says how the file is used.
         command: that exported it.
+        temperature: of the file's probabilities; None: they are not calibrated.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Card:
     verified: Sequence[str]
     use: str
     command: str
+    temperature: float | None = None
 
     def text(self) -> str:
         """Return the card as Markdown."""
@@ -125,7 +127,12 @@ class Card:
             calibration = (
                 f"Expected calibration error {error[0]:.3f} (15 bins of equal width, {len(account.labels):,} "
                 f"predictions); so few predictions of a calibrated model would have {error[1]:.3f} on average. "
-                "No temperature is applied."
+                + ("No temperature is applied." if self.temperature is None else "That is before the temperature.")
+            )
+        if self.temperature is not None:
+            calibration += (
+                f" The file's probabilities are calibrated by the temperature {self.temperature:.3g}, fitted to images "
+                "that the trials did not train on."
             )
         return {
             "Each class": [*note, table],

@@ -15,6 +15,7 @@ from graft.export.exported_model import ExportedModel
 from graft.export.job_images import BATCH, JobImages, random_images
 from graft.export.model_files import as_input
 from graft.export.standalone import decode, load, read
+from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
 
 TOLERANCE = 1e-4  # of probabilities in 32 bits, and of ties
@@ -122,9 +123,11 @@ def verify(
         with torch.no_grad():
             features = model.frozen(reference.scaled(pixels.double()))
             logits = [model.networks[trial](features) for trial in own]
-        expected.append(torch.stack([each.softmax(1) for each in logits]).mean(0).numpy())
+        mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
+        expected.append(scaled(mean, reference.temperature).numpy())
         if resizes:
-            alone.append(model.probabilities(pixels)[own].mean(0).numpy())
+            mean = model.probabilities(pixels)[own].mean(0)
+            alone.append(scaled(mean, reference.temperature).numpy())
     given, wanted = np.concatenate(said), np.concatenate(expected)
     equal = _difference(given, wanted)
     resized = _difference(given, np.concatenate(alone)) if resizes else None
