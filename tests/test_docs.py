@@ -42,7 +42,7 @@ def test_readme_s_line_that_reads_published_weights_from_a_file_names_them():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_exist(page: Path):
-    chosen = re.findall(rf"(?<![\w.@/])({GROUPS})=([a-z]\w*(?:[,|][a-z]\w*)*)", page.read_text())
+    chosen = re.findall(rf"(?<![\w.@/])({GROUPS})=([a-z]\w*(?:[,|][a-z]\w*)*)(?!\w|\.\w)", page.read_text())
     options = {f"conf/{group}/{option}.yaml" for group, names in chosen for option in re.split("[,|]", names)}
     options -= {"conf/experiment/glob.yaml"}  # experiment=glob(...)
     assert [option for option in sorted(options - new_files()) if not (ROOT / option).exists()] == []

@@ -55,7 +55,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_a_file_is_read_as_in_training(tmp_path: Path, name: str, channels: int, fit: str):
     WRITERS[name](tmp_path / name)
-    white = {"whole": 4095, "real": 1.0} if name == "deep.png" else None
+    whole = {"deep.png": 4095, "whole.tif": 65535, "real.tif": 65535}.get(name)
+    white = {"whole": whole, "real": 1.0} if whole else None
     expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, White(**white) if white else None)
     assert not isinstance(expected, str)
     found = standalone.read(tmp_path / name, about(channels, fit, white))
@@ -68,6 +69,14 @@ def test_values_that_are_no_shades_are_refused(tmp_path: Path):
         assert isinstance(pixels_or_reason(path, (1, 24, 20), "crop", None), str)
         with pytest.raises(ValueError, match="negative or no finite"):
             standalone.read(path, about(1))
+
+
+@pytest.mark.parametrize("name", ["deep.png", "real.tif", "whole.tif"])
+def test_a_gray_file_of_more_bits_than_training_had_is_refused(tmp_path: Path, name: str):
+    WRITERS[name](tmp_path / name)
+    assert "its white is unknown" in str(pixels_or_reason(tmp_path / name, (1, 24, 20), "crop", None))
+    with pytest.raises(ValueError, match="its white is unknown"):
+        standalone.read(tmp_path / name, about(1))
 
 
 def test_each_image_gets_a_row_and_unreadable_ones_their_reason(

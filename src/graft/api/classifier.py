@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from graft.api.data import Data, store_arrays
 from graft.api.jobs import start
+from graft.api.overrides import Overrides, as_words
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
-from graft.api.words import Overrides, as_words
 from graft.errors import GraftError
 
 

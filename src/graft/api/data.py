@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from graft.api.overrides import as_words
 from graft.api.pixels import PLAIN_MODES, as_bytes
-from graft.api.words import as_words
 from graft.data.load import ARRAYS
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_bytes, write_tensors

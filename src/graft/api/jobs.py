@@ -12,8 +12,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from graft.api.answer import Answer, answer_of
 from graft.api.data import Data
 from graft.api.launcher import InThisProcess, run_alone
+from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.session import session
-from graft.api.words import Overrides, as_words, is_sweep
 from graft.errors import GraftError
 from graft.report.show import compare_jobs, show_report
 from graft.sweeps.check_sweep import check_run, check_sweep

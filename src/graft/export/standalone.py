@@ -35,11 +35,13 @@ def decode(path: Path, about: dict[str, Any], draft: bool = True) -> Image.Image
     with path.open("rb") as file, Image.open(file) as image:
         if draft:
             image.draft(None, (max(size), max(size)))
-        picture, white = image, how.get("white") or {"whole": 65535, "real": 1}
+        picture, white = image, how.get("white")
         if image.mode[0] in "IF":  # more than 8 bits a channel
             values = np.asarray(image).astype(np.float64)
             if not np.isfinite(values).all() or values.min() < 0:
                 raise ValueError("it has values that are negative or no finite numbers")
+            if white is None:
+                raise ValueError("more than 8 bits a channel, unlike all training images: its white is unknown")
             scaled = np.rint(np.clip(values / white["real" if image.mode == "F" else "whole"], 0, 1) * 255)
             scaled = 255 - scaled if getattr(image, "tag_v2", {}).get(262) == 0 else scaled  # white is zero
             scaled[values == image.info.get("transparency", -1)] = 255

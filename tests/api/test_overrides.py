@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graft.api.words import as_words, is_sweep
+from graft.api.overrides import as_words, is_sweep
 from graft.errors import GraftError
 
 
