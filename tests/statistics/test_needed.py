@@ -143,3 +143,18 @@ def test_ranges_hold_the_number_that_the_true_variances_give():
             right += said.exact and 1 / 1.5 <= said.expected / number <= 1.5
     assert np.mean(held) >= 0.9
     assert right >= 0.9 * exact > 0
+
+
+def test_a_range_holds_its_number():
+    random = np.random.default_rng(0)
+    numbers = []
+    for _ in range(60):
+        trials, images = int(random.integers(2, 9)), int(random.integers(10, 400))
+        easy, better = random.random(images), random.uniform(0, 0.1)
+        first, second = (random.random((trials, images)) < easy + lead for lead in (better, 0))
+        found = estimate(first.astype(float) - second)
+        answer = needed(found, float(stats.t.ppf(0.99, found.degrees)))
+        numbers += [each for each in (answer.trials, answer.images, answer.both) if each and each.expected]
+    assert len(numbers) > 60
+    for each in numbers:
+        assert each.low <= (each.expected or 0) <= (each.high or 10**9)

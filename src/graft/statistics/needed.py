@@ -84,7 +84,11 @@ def needed(difference: Estimate, quantile: float, margin: float = 0.0) -> Needed
         low, expected, high = (
             _fewest(lambda number, each=each: _decided(each, tail, margin, *more(number)), most) for each in known
         )
-        return None if low is None else Further(low, expected, high)
+        likely = [number for number in (low, expected) if number is not None]
+        if not likely:
+            return None
+        # With fewer degrees of freedom a smaller variance can need more: the range holds the expected number anyway.
+        return Further(min(likely), expected, None if high is None else max(high, *likely))
 
     trials = found(lambda number: (number, 0), MOST_TRIALS)
     images = found(lambda number: (0, number), MOST_IMAGES)
@@ -178,9 +182,9 @@ def _more(further: Further | None, what: str) -> str:
     """Return a further number in words, rounded up to two digits; empty if none is expected to do."""
     if further is None or further.expected is None:
         return ""
-    expected = f"{_rounded(further.expected):,}"
+    expected, what = f"{_rounded(further.expected):,}", what if further.expected > 1 else what.removesuffix("s")
     if further.exact:
-        return f"{expected} more {what if further.expected > 1 else what.removesuffix('s')}"
+        return f"{expected} more {what}"
     high = "or more" if further.high is None else f"to {_rounded(further.high):,}"
     return f"about {expected} more {what} ({_rounded(further.low):,} {high})"
 
