@@ -184,7 +184,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_command_resumes(
     train: Train, tmp_path: Path, end: signal.Signals
 ):

@@ -41,14 +41,15 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
     [
         ("pre-train", 2, [2], ()),
         ("trials 0 to 2", 4, [4, 5], ()),
-        ("trial 1", 4, [4, 5], ("trials_at_once=1",)),
-        (
+        pytest.param("trial 1", 4, [4, 5], ("trials_at_once=1",), marks=pytest.mark.slow),
+        pytest.param(
             "phase 2, trials 0 to 2",
             1,
             [1, 2],
             ("tune=thaw", "tune.epochs=3", "regularize.ema=0.9", "augment=digits", "lr=auto", "tune.lr=auto"),
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "phase 2, trial 1",
             2,
             [2, 3],
@@ -61,6 +62,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, label: str, epoch: int) -> list[int
                 "weights=best",
                 "regularize.ema=0.5",
             ),
+            marks=pytest.mark.slow,
         ),
         ("trials 0 to 2", 5, [5, 6], ("stop.patience=2", "lr=0.003", "epochs=16")),  # one trial is held before
     ],

@@ -81,7 +81,12 @@ SHORT = ("trials=4", "epochs=30", "source.epochs=3", "dropout=0", "dataset.val_p
 
 
 @pytest.mark.parametrize(
-    ("patience", "weights", "at_once"), [("3", "last", "auto"), ("3", "best", "3"), ("null", "best", "1")]
+    ("patience", "weights", "at_once"),
+    [
+        ("3", "best", "3"),
+        pytest.param("3", "last", "auto", marks=pytest.mark.slow),
+        pytest.param("null", "best", "1", marks=pytest.mark.slow),
+    ],
 )
 def test_each_trial_ends_as_in_a_plain_loop(run: Run, tmp_path: Path, patience: str, weights: str, at_once: str):
     result = run(*SHORT, f"stop.patience={patience}", f"weights={weights}", f"trials_at_once={at_once}")
