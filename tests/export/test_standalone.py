@@ -89,9 +89,15 @@ def test_each_image_gets_a_row_and_unreadable_ones_their_reason(
     monkeypatch.setattr(standalone, "__file__", str(tmp_path / "predict.py"))
     (tmp_path / "model.onnx").touch()
     monkeypatch.setattr(standalone, "load", lambda path: (about(3), lambda pixels: np.array([[0.25, 0.75]])))
-    standalone.main()
+    assert standalone.main() == 0
     header, first, *others = csv.reader(capsys.readouterr().out.splitlines())
     assert header == ["file", "class", "probability", "error"]
     assert first == [names[0], "dog", "0.750000", ""]
     assert [row[:3] for row in others] == [[name, "", ""] for name in names[1:]]
     assert all(row[3] for row in others)
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path)])
+    assert standalone.main() == 1
+    assert "it is a folder; try" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    with pytest.raises(SystemExit, match="no image is named"):
+        standalone.main()

@@ -73,19 +73,26 @@ def read(path: Path, about: dict[str, Any]) -> np.ndarray:
     return np.array(picture.convert("RGB"))
 
 
-def main() -> None:
-    """Write a row for each image: its class with the probability, or why it cannot be read."""
+def main() -> int:
+    """Write a row for each image: its class with the probability, or why it cannot be read; return the exit status."""
+    names, failed = sys.argv[1:], 0
+    if not names:
+        sys.exit("no image is named; try python predict.py IMAGE [IMAGE ...]")
     about, run = load(min(Path(__file__).parent.glob("model.*")))
     table = csv.writer(sys.stdout)
     table.writerow(["file", "class", "probability", "error"])
-    for name in sys.argv[1:]:
+    for name in names:
         try:
+            if Path(name).is_dir():
+                raise IsADirectoryError(f"it is a folder; try {Path(name) / '*'}")
             (said,) = run(read(Path(name), about)[None])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             table.writerow([name, "", "", error])
+            failed += 1
         else:
             table.writerow([name, about["classes"][said.argmax()], f"{said.max():.6f}", ""])
+    return 1 if failed == len(names) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
