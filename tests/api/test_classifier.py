@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -42,6 +43,11 @@ def test_texts_are_labels_and_classes_may_have_few_images():
     found = classifier().fit(IMAGES[:5], names)
     assert list(found.classes_) == ["nine", "ten", "two"]
     assert set(found.predict(IMAGES[:5])) <= set(names)
+
+
+def test_an_unfitted_classifier_says_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        classifier().predict(IMAGES[:5])
 
 
 def test_rows_that_are_no_images_are_refused():

@@ -86,6 +86,8 @@ def test_pictures_of_several_sizes_or_with_transparency_become_files(here: Path,
     [
         (Y[:-1], None, "one label, got 12 images and 11 labels"),
         ([0, 1, 2] * 4, ["cat", "dog"], "classes= names 2 classes, but a label is 2"),
+        (None, None, "must be arrays or lists, one label for each image, got ndarray and NoneType"),
+        ([3] * 12, None, "all labels are '3'; add images of another class"),
         ([0.5, 1.0, 2.0] * 4, None, "texts or whole numbers, one for each image, got 0.5"),
     ],
 )
@@ -100,6 +102,8 @@ def test_a_class_that_cannot_be_a_folder_and_a_folder_that_is_missing_are_refuse
         graft.arrays(pictures, ["a/b", "c"] * 2)
     with pytest.raises(GraftError, match="there is no folder photos"):
         graft.image_folder("photos")
+    with pytest.raises(GraftError, match=r"test must be \(images, labels\), got ndarray"):
+        graft.arrays(X, Y, test=X)  # type: ignore[arg-type]
     with pytest.raises(GraftError, match="one shape"):
         graft.arrays(X, Y, test=(X[:, :4], Y))
 

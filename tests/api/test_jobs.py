@@ -115,6 +115,13 @@ def test_mistakes_are_the_command_line_s_messages(overrides: dict[str, object], 
         graft.run(overrides)
 
 
+def test_what_is_no_data_set_or_no_override_is_refused():
+    with pytest.raises(GraftError, match=r"got str; try graft\.image_folder"):
+        graft.compare("photos")  # type: ignore[arg-type]
+    with pytest.raises(GraftError, match="None is no override"):
+        graft.run(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_another_configuration_s_result_stays():
     graft.run(QUICK, name="job")

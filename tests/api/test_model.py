@@ -81,8 +81,10 @@ def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, images: torch
         model.predict("no.png")
     with pytest.raises(GraftError, match="there are no images"):
         model.predict([])
-    with pytest.raises(GraftError, match=r"coverage must be above 0 and below 1, got 95"):
+    with pytest.raises(GraftError, match="coverage must be a number above 0 and below 1, got 95"):
         model.predict(images[:1], coverage=95)
+    with pytest.raises(GraftError, match=r"got '0\.9'"):
+        model.predict(images[:1], coverage="0.9")  # type: ignore[arg-type]
     with pytest.raises(GraftError, match=r"dataset\.val_per_class=20"):  # the job has no validation images
         model.predict(images[:1], coverage=0.9)
 

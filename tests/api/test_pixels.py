@@ -28,7 +28,7 @@ def test_layouts():
         (np.zeros((4, 5), np.uint8), r"images must be .* got \(4, 5\)"),
         (np.zeros((2, 4, 5, 4), np.uint8), r"leave out transparency.* got \(2, 4, 5, 4\)"),
         (np.zeros((2, 3, 5, 3), np.uint8), r"got \(2, 3, 5, 3\)"),  # channels first or last?
-        (np.zeros((4, 5, 3), np.uint8), r"images\[None\] for one image; got \(4, 5, 3\)"),
+        (np.zeros((4, 5, 3), np.uint8), r"\[image\] for one image; got \(4, 5, 3\)"),
         (np.zeros((0, 4, 5), np.uint8), "there are no images"),
         (np.array(["a"]), "arrays of numbers"),
         ([GRAY[0], GRAY[0, :3]], r"the images have 2 shapes, such as \(3, 5\) and \(4, 5\)"),

@@ -126,7 +126,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image, (images,); `X` as for `fit`."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        found = self.predict_proba(X)  # first, as it says if nothing was fitted
+        return self.classes_[found.argmax(1)]
 
     def _checked(self, X: Any) -> np.ndarray:
         """Return images as a numeric array of two dimensions or more."""

@@ -77,8 +77,13 @@ def arrays(
     Raises:
         GraftError: they are no images, or have no clear meaning.
     """
+    if test is not None and not (isinstance(test, tuple | list) and len(test) == 2):
+        raise GraftError(f"test must be (images, labels), got {type(test).__name__}; try test=(images, labels)")
     parts = [("train", X, y)] + ([] if test is None else [("test", *test)])
     labeled = [(part, images, _names(images, labels, classes)) for part, images, labels in parts]
+    found = {label for _, _, labels in labeled for label in labels}
+    if len(found) == 1:
+        raise GraftError(f"all labels are {found.pop()!r}; add images of another class")
     cache = Path(os.environ.get("GRAFT_CACHE", "outputs/cache")) / "arrays"
     if any(_need_files(images) for _, images, _ in labeled):
         root, option = _store_pictures(labeled, cache, name), "image_folder"
@@ -98,6 +103,9 @@ def _names(images: Any, labels: Any, classes: Sequence[str] | None) -> list[str]
     Raises:
         GraftError: there is not one for each image, or a number has no name.
     """
+    if not (hasattr(images, "__len__") and hasattr(labels, "__len__")):
+        kinds = f"{type(images).__name__} and {type(labels).__name__}"
+        raise GraftError(f"images and labels must be arrays or lists, one label for each image, got {kinds}")
     values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(values) != len(images):
         raise GraftError(f"each image needs one label, got {len(images):,} images and {len(values):,} labels")

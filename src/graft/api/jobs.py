@@ -82,6 +82,11 @@ def compare(
     unknown = settings.keys() - {"name", "folder", "verbose"}
     if unknown:
         raise TypeError(f"compare() has no argument {min(unknown)}; other keys are overrides={{{min(unknown)!r}: ...}}")
+    if not isinstance(data, Data | None):
+        raise GraftError(
+            f"data must be what graft.image_folder or graft.arrays returns, got {type(data).__name__}; try "
+            'graft.image_folder("photos"), or graft.arrays(images, labels)'
+        )
     typed = as_words(overrides)
     asked: dict[str, object] = {"backbone": backbone, "head": heads, "trials": trials}
     words = data.words() if data is not None else []

@@ -4,6 +4,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ class Model:
         Raises:
             GraftError: there are no images, or the job lacks what `coverage` or `novelty` needs.
         """
-        if coverage is not None and not 0 < coverage < 1:
-            raise GraftError(f"coverage must be above 0 and below 1, got {coverage}; try coverage=0.95")
+        if coverage is not None and not (isinstance(coverage, Real) and 0 < coverage < 1):
+            raise GraftError(f"coverage must be a number above 0 and below 1, got {coverage!r}; try coverage=0.95")
         sets = ConformalSets(self.trained.calibration.unseen, len(self.seeds), coverage) if coverage else None
         predictor = Predictor(self.trained, sets=sets, novelty=read_novelty(self.trained.folder) if novelty else None)
         files = _files(images)

@@ -2,7 +2,7 @@
 
 import numbers
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,7 +28,7 @@ def as_words(overrides: Overrides) -> list[str]:
     if isinstance(overrides, Mapping):
         words = [f"{key}={_listed(value)}" for key, value in overrides.items()]
     else:
-        words = [overrides] if isinstance(overrides, str) else list(overrides)
+        words = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else list(overrides)
     for word in words:
         if not isinstance(word, str) or word.startswith("-"):
             raise GraftError(f'{word!r} is no override; try "head=dense512", or {{"head": "dense512"}}')

@@ -75,7 +75,7 @@ def _channels_first(values: np.ndarray) -> np.ndarray:
     if first != last:
         return values if first else values.transpose(0, 3, 1, 2)
     expected = "(images, height, width), (images, height, width, channels) or (images, channels, height, width)"
-    advice = "with 1 or 3 channels; try images[..., :3] to leave out transparency, or images[None] for one image"
+    advice = "with 1 or 3 channels; try images[..., :3] to leave out transparency, or [image] for one image"
     raise GraftError(f"images must be {expected}, {advice}; got {values.shape}")
 
 
