@@ -83,6 +83,10 @@ def test_only_a_fault_of_graft_s_own_has_a_traceback_and_says_where_to_report_it
             PermissionError(errno.EACCES, "Permission denied", "/root"),
             "Permission denied: /root; finished work is kept",
         ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "a.txt"),
+            "a.txt needs a folder where a file is (File exists); try",
+        ),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory; try"),
         (MemoryError(), "out of memory; try trials_at_once=1"),
     ):

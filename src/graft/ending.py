@@ -123,6 +123,8 @@ def known_reason(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in MACHINE:
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}; finished work is kept: mend this and run the same command again"
+    if isinstance(error, NotADirectoryError | FileExistsError) and error.filename:
+        return f"{error.filename} needs a folder where a file is ({error.strerror}); try another place"
     # PyTorch has a class for GPUs' memory only.
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
         return "out of memory; try trials_at_once=1, a smaller batch_size= or a smaller dataset.size="

@@ -97,7 +97,9 @@ def test_too_few_images_for_the_coverage_are_refused_with_advice():
     )
     ConformalSets(unseen(probability[:, :18], label[:18]), 1, 0.947)
     ConformalSets(unseen(probability[:, :19], label[:19]), 1, 0.95)
-    with pytest.raises(GraftError, match=r"coverage=0\.9 is not possible: no images; try dataset\.val_per_class=20"):
+    with pytest.raises(
+        GraftError, match=r"coverage=0\.9 is not possible: no images; train with dataset\.val_per_class=20"
+    ):
         ConformalSets("no images", 1, 0.9)
 
 

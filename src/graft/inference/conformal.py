@@ -48,7 +48,8 @@ class ConformalSets:
     def __init__(self, unseen: UnseenImages | str, trials: int, coverage: float):
         if isinstance(unseen, str):
             raise GraftError(
-                f"coverage={coverage:g} is not possible: {unseen}; try dataset.val_per_class=20, or dataset.folds=5"
+                f"coverage={coverage:g} is not possible: {unseen}; train with dataset.val_per_class=20, or with "
+                "dataset.folds=5"
             )
         count = len(unseen.label)
         self.excluded = (1 - coverage) * (count + 1)  # at most as many images have a true class of less probability
