@@ -18,6 +18,17 @@ def test_build_refuses_a_key_that_the_target_does_not_take(configure: Configure)
         build(configure("+head.depth=3"), "head", num_features=3, num_classes=2)
 
 
+def test_build_refuses_a_target_without_an_argument_that_it_needs(configure: Configure):
+    expected = r"head\.num_classes must be given, as graft\.head\.Plain needs it, got .*; try \+head\.num_classes=VALUE"
+    with pytest.raises(ConfigError, match=expected):
+        build(configure(), "head", num_features=3)
+
+
+def test_a_built_in_class_has_no_signature_to_check():
+    built = build(OmegaConf.create({"made": {"_target_": "collections.OrderedDict"}}), "made")
+    assert built == {}
+
+
 OWN_HEAD = """
 from typing import Optional
 from torch import nn

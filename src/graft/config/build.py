@@ -6,7 +6,7 @@ Do not import torch here: `--help` must answer in under a second.
 import functools
 import inspect
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from hydra.utils import instantiate
@@ -26,10 +26,21 @@ def build(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), *
         kwargs: arguments that an earlier step knows.
 
     Raises:
-        GraftError: as `builder` says, or what the target itself refuses.
+        GraftError: as `builder` says, or an argument is missing, or what the target itself refuses.
     """
     make = builder(cfg, group, leave_out, **kwargs)
-    return make if cfg[group].get("_partial_") else make()
+    if cfg[group].get("_partial_"):
+        return make
+    missing = [
+        name
+        for name, parameter in _parameters(make).items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    if missing:
+        expected = f"given, as {cfg[group]['_target_']} needs it"
+        raise ConfigError(Fault(f"{group}.{name}", None, expected, f"+{group}.{name}=VALUE") for name in missing)
+    return make()
 
 
 def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any) -> functools.partial:
@@ -49,7 +60,7 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
         raise ConfigError(faults)
     target = find_target(f"{group}._target_", option.get("_target_"))
     arguments = {key for key in option if not key.startswith("_")} | kwargs.keys()
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(target)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         unknown = sorted(arguments - parameters.keys())
         if unknown:
@@ -60,6 +71,13 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
     made = instantiate({**option, "_partial_": True}, _convert_="all")
     return functools.partial(made, **kwargs) if kwargs else made
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError:  # some built-in ones have none: they may take anything
+        return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
