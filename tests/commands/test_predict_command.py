@@ -135,6 +135,7 @@ def test_a_folder_of_jobs_predicts_with_its_winner(predict: Predict, folder: Pat
         ({"run": "digits", "images": "digits"}, "has no finished job"),
         ({"images": "nowhere"}, "there is no nowhere"),
         ({"images": "digits", "device": "tpux"}, "device must be auto, cpu"),
+        ({"images": "digits", "weights": "nowhere"}, "weights=nowhere is not there; try another file"),
         ({"images": "digits", "format": "parquet"}, "needs a file"),
         ({"images": "digits", "coverage": 0.9}, "coverage=0.9 is not possible: the job has neither validation images"),
         ({"images": "list.csv", "output": "list.csv"}, "is what images= reads"),

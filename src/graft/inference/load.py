@@ -36,6 +36,8 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
         GraftError: it is no job with weights, its files are damaged or name what is not allowed, or weights of its
             frozen layers are not found.
     """
+    if weights is not None and not weights.exists():
+        raise GraftError(f"weights={weights} is not there; try another file, or leave out weights=")
     folder = opened(folder)
     model = read_model_file(folder)
     tensors = _read_tensors(folder / WEIGHTS)
