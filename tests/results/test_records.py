@@ -174,3 +174,14 @@ def test_a_solved_head_is_known_by_its_class(tmp_path: Path):
     for name, head in (("a", {"_target_": "graft.head.Ridge"}), ("b", {"_target_": "graft.head.Plain"}), ("c", "x")):
         write(tmp_path / name / "result.json", {"trials": trials(0.5), "config": {"head": head}})
     assert [record.solved for record in read_records([tmp_path]).finished] == [True, False, False]
+
+
+def test_a_copy_and_a_configuration_typed_otherwise_are_one_job(tmp_path: Path):
+    trials = [{"seed": seed, "accuracy": 0.5, "epoch": 1} for seed in range(3)]
+    for name, identity, count in (("a", "x", 2), ("b", "y", 2), ("c", "x", 3), ("d", None, 2), ("e", None, 2)):
+        (tmp_path / name).mkdir()
+        content = {"config": {}, "trials": trials[:count]} | ({"identity": identity} if identity else {})
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+    records = read_records([tmp_path])
+    assert [record.name for record in records.finished] == ["b", "c", "d", "e"]
+    assert records.damaged == {"a": "it is the same job as c"}

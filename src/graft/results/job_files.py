@@ -206,3 +206,18 @@ def _unexpected(where: str, value: Any, expected: str) -> ValueError:
     got = "NaN" if isinstance(value, float) and isnan(value) else json.dumps(value)
     got = got if len(got) <= 40 else f"{got[:40]}..."
     return ValueError(f"its {where} is {got}, expected {expected}")
+
+
+def same_jobs(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return which jobs are another one's copy, or its configuration typed otherwise, and in words which one's.
+
+    Args:
+        results: the contents of `result.json` by the jobs' names; those of older versions have no identity.
+    """
+    first: dict[str, str] = {}
+    again: dict[str, str] = {}
+    for name in sorted(results, key=lambda name: (-len(results[name]["trials"]), name)):  # of rounds the longest
+        identity = results[name].get("identity")
+        if identity and first.setdefault(str(identity), name) != name:
+            again[name] = f"it is the same job as {first[str(identity)]}"
+    return again

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
-from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json
+from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
@@ -113,7 +113,7 @@ class Records:
     Attributes:
         finished: jobs with at least one finished trial.
         failed: reasons by name, of failed jobs, trial runs, and failed trials of finished jobs.
-        damaged: reasons by file.
+        damaged: reasons by file, and by job that is the same as another.
         pruned: epoch and accuracy at which jobs were pruned, by name.
         rounds: what the rounds of sweeps with trials=auto have found, by folder.
     """
@@ -142,7 +142,8 @@ def read_records(folders: Sequence[Path]) -> Records:
     # A job that ran twice may have left two files: a failure counts more than a result, a result more than a
     # trial run or a pruning.
     finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
-    names = {record.name for record in finished}
+    names, again = {record.name for record in finished}, same_jobs({job.name: job.result for job in finished})
+    finished = [job for job in finished if job.name not in again]
     failed = {job.name: job.reason for job in jobs if isinstance(job, TrialRun) and job.name not in names} | failed
     _set_labels(finished)
     auto = [job.folder for job in finished if job.config.get("trials") == "auto"]
@@ -152,7 +153,8 @@ def read_records(folders: Sequence[Path]) -> Records:
         failed | _failed_trials(finished),
         {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)}
         | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
-        | {str(path.relative_to(root)): reason for path, reason in unread.items()},
+        | {str(path.relative_to(root)): reason for path, reason in unread.items()}
+        | again,
         {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
         rounds,
     )
