@@ -35,7 +35,7 @@ def test_the_page_s_examples_run(photos: Path):
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert len(names["table"]) == 60
-    assert list(names["table"]) == ["file", "class", "probability", "second", "agreement"]
+    assert list(names["table"]) == ["file", "class", "probability", "second", "agreement", "error"]
     assert len(names["sweep"].jobs) == 4
     assert len(names["answer"].jobs) == 2
     assert names["scores"].mean() > 0.5
