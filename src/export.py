@@ -1,9 +1,6 @@
 """Write a finished job's model as a file that needs no Graft: ONNX, PyTorch's .pt2, or a folder for the hub."""
 
-import sys
-
-from graft.ending import default_signals, prepare, stop_on_error
-from graft.words import flag, help_text, names, one_of, read_words, text
+from graft.words import flag, names, one_of, run_program, text
 
 PROGRAM = "python src/export.py"
 KEYS = {
@@ -18,20 +15,5 @@ KEYS = {
 }
 
 
-def main() -> int:
-    """Read the command line, and export."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(str(__doc__), KEYS, PROGRAM))
-        return 0
-    words = read_words(sys.argv[1:], KEYS, PROGRAM)
-    from graft.export.command import main  # after the words are checked: PyTorch takes seconds to import
-
-    return main(words)
-
-
 if __name__ == "__main__":
-    prepare()
-    default_signals()
-    with stop_on_error():
-        status = main()
-    sys.exit(status)
+    run_program(__doc__, KEYS, PROGRAM, "graft.export.command")

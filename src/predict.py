@@ -1,9 +1,6 @@
 """Let a finished job predict images: one row for each, as CSV, JSON lines or Parquet."""
 
-import sys
-
-from graft.ending import default_signals, prepare, stop_on_error
-from graft.words import flag, help_text, names, one_of, read_words, share, text, whole
+from graft.words import flag, names, one_of, run_program, share, text, whole
 
 PROGRAM = "python src/predict.py"
 KEYS = {
@@ -30,20 +27,5 @@ KEYS = {
 }
 
 
-def main() -> int:
-    """Read the command line, and predict."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(str(__doc__), KEYS, PROGRAM))
-        return 0
-    words = read_words(sys.argv[1:], KEYS, PROGRAM)
-    from graft.commands.predict_command import main  # after the words are checked: PyTorch takes seconds to import
-
-    return main(words)
-
-
 if __name__ == "__main__":
-    prepare()
-    default_signals()
-    with stop_on_error():
-        status = main()
-    sys.exit(status)
+    run_program(__doc__, KEYS, PROGRAM, "graft.commands.predict_command")

@@ -3,10 +3,13 @@
 Do not import torch here: `--help` and a mistyped key must be answered in under a second.
 """
 
+import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
+from graft.ending import default_signals, prepare, stop_on_error
 from graft.errors import ConfigError, Fault, GraftError, nearest
 
 
@@ -131,6 +134,27 @@ def _typed(words: Sequence[str], keys: Mapping[str, Key], program: str) -> dict[
             raise GraftError(f"{key} is typed twice, as {found[key]} and {value}; try one of them")
         found[key] = value
     return found
+
+
+def run_program(purpose: str | None, keys: Mapping[str, Key], program: str, command: str) -> NoReturn:
+    """Read the command line, run what it asks for, and end this process with its exit status.
+
+    Args:
+        purpose: the program's, for `--help`.
+        keys: its keys.
+        program: how it is called.
+        command: the module whose `main` takes their values; it is imported after they are checked, as PyTorch takes
+            seconds.
+    """
+    prepare()
+    default_signals()
+    with stop_on_error():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(str(purpose), keys, program))
+            sys.exit(0)
+        words = read_words(sys.argv[1:], keys, program)
+        status = importlib.import_module(command).main(words)
+    sys.exit(status)
 
 
 def help_text(purpose: str, keys: Mapping[str, Key], program: str) -> str:

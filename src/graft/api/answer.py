@@ -51,7 +51,6 @@ class JobResult:
 
     Args:
         record: what its files say.
-        metric: by which jobs are ranked: `accuracy`, or `val_accuracy`.
 
     Attributes:
         folder: its folder.
@@ -59,8 +58,8 @@ class JobResult:
         label: its values of the swept keys, in words.
     """
 
-    def __init__(self, record: Record, metric: str = "accuracy"):
-        self._record, self._metric = record, metric
+    def __init__(self, record: Record):
+        self._record = record
         self.folder: Path = record.folder
         self.name: str = record.name
         self.label: str = record.label
@@ -143,7 +142,7 @@ class Answer:
     @property
     def jobs(self) -> list[JobResult]:
         """The finished jobs, the best first; sorted by name if they cannot be ranked."""
-        return [JobResult(record, self._report.board.metric) for record in self._report.board.records]
+        return [JobResult(record) for record in self._report.board.records]
 
     @property
     def best(self) -> JobResult:

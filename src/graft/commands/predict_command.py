@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from graft.commands.named_job import named_job
 from graft.errors import GraftError
-from graft.inference.archive import opened as unpacked
 from graft.inference.conformal import ConformalSets
 from graft.inference.image_list import ImageList, find_images
 from graft.inference.load import load
-from graft.inference.model_file import MODEL
 from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
+from graft.process import tell
 
 KEPT = {
     "all": "the mean of {count} trials",
@@ -38,7 +38,7 @@ def main(words: Mapping[str, Any]) -> int:
     output = Path(words["output"]).expanduser() if words["output"] else None
     kind = format_of(output, words["format"])
     typed = Path(words["weights"]).expanduser() if words["weights"] else None
-    model = load(_folder(Path(words["run"]).expanduser()), words["modules"], typed)
+    model = load(named_job(Path(words["run"]).expanduser()), words["modules"], typed)
     if not words["calibrate"]:
         model.temperature = None
     sets = ConformalSets(model.calibration.unseen, len(model.seeds), words["coverage"]) if words["coverage"] else None
@@ -48,14 +48,14 @@ def main(words: Mapping[str, Any]) -> int:
     device = _device(words["device"])
     predictor = Predictor(model, device, words["precision"], words["batch_size"], sets=sets, novelty=novelty)
     for line in (*_about(predictor), *_certainty(predictor, words["coverage"]), *_ignored(found)):
-        _say(line)
+        tell(line)
     counted, failed = _write(predictor, found, words, output, kind)
     if failed:
-        _say(f"{failed:,} of {counted:,} images cannot be read: the column error says why")
+        tell(f"{failed:,} of {counted:,} images cannot be read: the column error says why")
     if output is not None:
-        _say(f"written to {output}")
+        tell(f"written to {output}")
     if counted == failed:
-        _say("no image was predicted" if counted else "there was no image on standard input")
+        tell("no image was predicted" if counted else "there was no image on standard input")
         return 1
     return 1 if failed and words["strict"] else 0
 
@@ -88,20 +88,8 @@ def _write(
                 truth.add(item, row)
             bar.update()
     for line in truth.lines() if truth else ():
-        _say(line)
+        tell(line)
     return counted, failed
-
-
-def _folder(run: Path) -> Path:
-    """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
-    if run.is_file() or (run / MODEL).exists():
-        return unpacked(run)
-    from graft.commands.best_job import best_job  # pandas and matplotlib take a second, which one job need not wait
-
-    choice = best_job(run)
-    if choice.why:
-        _say(choice.why)
-    return choice.folder
 
 
 def _about(predictor: Predictor) -> list[str]:
@@ -148,7 +136,3 @@ def _check_output(output: Path | None, images: str) -> None:
     read = Path(images).expanduser()
     if output is not None and output.exists() and read.exists() and output.samefile(read):
         raise GraftError(f"output={output} is what images= reads; try another file")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -4,15 +4,15 @@ import math
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import graft
-from graft.commands.best_job import best_job
+from graft.commands.named_job import named_job
 from graft.errors import GraftError
 from graft.export import standalone
 from graft.export.account import make_account
@@ -22,10 +22,10 @@ from graft.export.job_images import JobImages, find_images, job_result, stored_o
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
 from graft.export.verify import verify
-from graft.inference.archive import opened
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
+from graft.process import tell
 from graft.results.job_files import read_history
 
 CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
@@ -52,7 +52,7 @@ def main(words: Mapping[str, Any]) -> int:
     run = Path(words["run"]).expanduser()
     if run.is_file() and not words["output"]:
         raise GraftError(f"{run} is a file, which has no place for an export; add output=DIR")
-    model = load(_folder(run), words["modules"], Path(words["weights"]).expanduser() if words["weights"] else None)
+    model = load(named_job(run), words["modules"], Path(words["weights"]).expanduser() if words["weights"] else None)
     result = job_result(model.folder)
     rows = chosen_rows(model, result, words["trial"])
     output = Path(words["output"]).expanduser() if words["output"] else model.folder / _subfolder(kind)
@@ -66,8 +66,8 @@ def main(words: Mapping[str, Any]) -> int:
     with _whole(output) as folder:
         lines = job.write_hub(folder) if kind == "hub" else job.write_file(folder)
     for line in lines:
-        _say(line)
-    _say(f"written to {output}")
+        tell(line)
+    tell(f"written to {output}")
     return 0
 
 
@@ -107,7 +107,7 @@ class Export:
         """Write the file with its predict.py and its card; return what is to be said."""
         kind, precision = self.words["format"], self.words["precision"]
         path = folder / FILES[kind]
-        _say(f"writing {path.name}: {self.trials}; {len(self.model.classes)} classes, {precision}")
+        tell(f"writing {path.name}: {self.trials}; {len(self.model.classes)} classes, {precision}")
         exported = ExportedModel(self.model, self.seeds, half=precision == "fp16")
         about = self.about() | {"temperature": exported.temperature}
         if kind == "torch":
@@ -150,13 +150,13 @@ class Export:
 
     def about(self) -> dict[str, Any]:
         """Return the metadata of the file."""
-        reading = self.model.config.get("reading") or {}
+        fit, white = self.model.reading
         return {
             "classes": self.model.classes,
             "preprocessing": {
                 "image": list(self.model.image_shape),
-                "fit": reading.get("fit") or "crop",
-                "white": reading.get("white"),
+                "fit": fit,
+                "white": white and asdict(white),
                 "network": self.model.preprocess.settings,
             },
             "job": {
@@ -167,16 +167,6 @@ class Export:
             },
             "version": graft.__version__,
         }
-
-
-def _folder(run: Path) -> Path:
-    """Return the folder of the job that is meant, of a sweep the winner's, and say which."""
-    if run.is_file() or (run / MODEL).exists():
-        return opened(run)
-    choice = best_job(run)
-    if choice.why:
-        _say(choice.why)
-    return choice.folder
 
 
 def chosen_rows(model: TrainedModel, result: Mapping[str, Any], typed: str) -> list[int]:
@@ -214,7 +204,7 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | Graft
         return find_images(model, result)
     except (GraftError, OSError, ValueError) as error:
         reason = GraftError(" ".join(str(error).split()))
-        _say(f"the job's test images cannot be read: {reason}; the file is verified on random images")
+        tell(f"the job's test images cannot be read: {reason}; the file is verified on random images")
         return reason
 
 
@@ -244,7 +234,3 @@ def _whole(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if not any(output.iterdir()):
             output.rmdir()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

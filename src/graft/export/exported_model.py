@@ -31,7 +31,7 @@ class ExportedModel(nn.Module):
         super().__init__()
         self.preprocess = model.preprocess
         self.image_shape = model.image_shape
-        self.fit = str((model.config.get("reading") or {}).get("fit") or "crop")
+        self.fit, _ = model.reading
         networks = [network for seed, network in zip(model.seeds, model.networks, strict=True) if seed in seeds]
         self.temperature = model.temperature if len(networks) == len(model.networks) else None
         self.half_precision = half

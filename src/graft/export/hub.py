@@ -156,7 +156,7 @@ def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
     own: Any = network.pretrained_cfg
     preprocess = model.preprocess
     three = [list(preprocess.settings[name]) * (3 // len(preprocess.settings[name])) for name in ("mean", "std")]
-    reading = model.config.get("reading") or {}
+    fit, _ = model.reading
     return {
         "architecture": _name(model).partition(".")[0],
         "num_classes": len(model.classes),
@@ -168,7 +168,7 @@ def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
             "fixed_input_size": bool(own.get("fixed_input_size")),
             "interpolation": "bilinear",  # Graft's reading of files
             "crop_pct": 1.0,
-            "crop_mode": CROP_MODES[reading.get("fit") or "crop"],
+            "crop_mode": CROP_MODES[fit],
             "mean": three[0],
             "std": three[1],
             "num_classes": len(model.classes),
