@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import graft
-from graft.config.identity import content_digests
 from graft.files import fingerprint, num_bytes, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
@@ -70,7 +69,7 @@ def write_model(
     shared = {PREFIX + name: value for name, value in frozen.state_dict().items()}
     if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
         cache = Path(config["cache"])
-    origin = _origin(shared, cache, plan.source, content_digests(config).get("source.path"))
+    origin = _origin(shared, cache, plan.source, content["contents"]["files"].get("source.path"))
     if cache is not None:
         store_frozen(cache, origin.sha256, shared)
         shared = {}
