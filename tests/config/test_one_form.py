@@ -1,3 +1,5 @@
+import pytest
+
 from graft.config.one_form import changed, in_one_form, leaves, without_places
 
 
@@ -22,13 +24,26 @@ def test_classes_are_named_and_digits_are_numbers():
     def small(*classes: int | str, of: str) -> list:
         return in_one_form({"dataset": {"small": list(classes)}}, of.split())["dataset"]["small"]
 
-    assert small(0, "dog", of="cat dog") == ["cat", "dog"]
+    assert small(0, "dog", of="cat dog fox") == ["cat", "dog"]
     assert small("1", 3, of="0 1 2 3") == [1, 3]
     assert small(2, "01", of="01 2") == [2, "01"]  # a class may be called 2, or 01, which is not 1
     assert small(7, "bird", of="cat dog") == [7, "bird"]  # no such class: the data set refuses it
-    assert in_one_form({"dataset": {"small": "all", "big": "rest"}}, ["cat"]) == {
-        "dataset": {"small": "all", "big": "rest"}
-    }
+
+
+@pytest.mark.parametrize(
+    ("small", "big", "small_form", "big_form"),
+    [
+        ("all", "rest", "all", "rest"),
+        (["cat", 1, "fox"], [], "all", "rest"),
+        ([0, "dog"], "rest", ["cat", "dog"], ["fox"]),
+        ([0, "dog"], [2], ["cat", "dog"], ["fox"]),
+        ([0, "dog"], [], ["cat", "dog"], []),  # nothing to pre-train on is not all that is left
+        (["dog", "cat", "fox"], "rest", ["dog", "cat", "fox"], "rest"),  # another order of the logits
+    ],
+)
+def test_a_list_of_all_classes_is_all_of_them(small, big, small_form, big_form):
+    formed = in_one_form({"dataset": {"small": small, "big": big, "pad": 1}}, ["cat", "dog", "fox"])
+    assert formed == {"dataset": {"small": small_form, "big": big_form, "pad": 1}}
 
 
 def test_places_of_files_do_not_count():

@@ -72,6 +72,29 @@ def test_jobs_of_one_configuration_are_one_job(sweep: Sweep, capsys: pytest.Capt
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["dataset.small=[cat,dog],[0,1]"], 1),
+        (["dataset.small=[cat,dog],[0,dog],[1,2]"], 2),
+        (["dataset.small=[cat,dog],[dog,0]"], 2),  # another order of the classes is another job
+        (["dataset.small=all,[cat,dog,fox]"], 1),
+        (["dataset.small=[cat,dog]", "dataset.big=rest,[fox],[2]"], 1),
+        (["dataset.small=[cat,dog],[0,1]", "dropout=0,0.5"], 2),
+        (["dataset.small=[cat,dog],[0,bird]"], 2),  # the second has no such class, which its job says
+    ],
+)
+def test_classes_by_names_and_by_numbers_are_one_job(sweep: Sweep, tmp_path: Path, words: list[str], kept: int):
+    write_classes(tmp_path / "pictures", cat=3, dog=3, fox=3)
+    common = ["dataset=image_folder", "dataset.root=pictures", "dataset.small_per_class=1", "source=scratch", "name=s"]
+    assert len(sweep(*common, *words)) == kept
+
+
+def test_jobs_whose_classes_were_typed_alike_are_told_apart_without_the_data(sweep: Sweep):
+    assert len(sweep("dataset=image_folder", "dataset.root=missing", "dataset.small=[0,1],[1,2]", "name=s")) == 2
+    assert len(sweep("dataset=image_folder", "dataset.root=missing", "dataset.small=[0,1],[cat,dog]", "name=s")) == 2
+
+
 def test_many_repeated_jobs_are_one_line(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
     assert len(sweep("head=dense,dense512", "dropout=0,0.0,0.00", "epochs=1,2", "name=s")) == 2
     said = capsys.readouterr().err

@@ -11,6 +11,8 @@ from graft.config.rules import RULES
 
 DEFAULT_ROOT = "outputs/data"  # of torchvision's data sets; part of their jobs' identities since version 0.1
 
+CLASS_KEYS = ("dataset.big", "dataset.small")
+
 # Knobs that are newer than results without them, and what these results have. At these values they are not part of a
 # job's identity.
 NEWER: dict[str, Any] = {
@@ -50,17 +52,32 @@ def in_one_form(config: Mapping[str, Any], classes: Sequence[str] = ()) -> dict[
     """
 
     def change(key: str, value: Any) -> Any:
-        if key in ("dataset.big", "dataset.small") and isinstance(value, list):
+        if key in CLASS_KEYS and isinstance(value, list):
             return [_class(each, classes) for each in value]
         rule = RULES.get(key)
         return value if rule is None or rule.numbers is None else _number(value, rule.numbers)
 
-    return changed(config, change)
+    formed = changed(config, change)
+    return {**formed, "dataset": _without_lists_of_all(formed["dataset"], classes)} if classes else formed
 
 
-def as_text(config: Mapping[str, Any]) -> str:
+def as_text(config: Mapping[str, Any], classes: Sequence[str] = ()) -> str:
     """Return a plain configuration as a text: two that are the same, however they were typed, have equal ones."""
-    return json.dumps(in_one_form(config), sort_keys=True)
+    return json.dumps(in_one_form(config, classes), sort_keys=True)
+
+
+def _without_lists_of_all(dataset: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return a data set's configuration with `all` for a list of all classes, and a list for `rest` if any is left.
+
+    So the defaults of conf/dataset keep their form, and the identities of the jobs that have them.
+    """
+    names = [_class(name, classes) for name in classes]
+    small, big = dataset.get("small"), dataset.get("big")
+    rest = [name for name in names if isinstance(small, list) and name not in small]
+    formed = {"small": "all" if small == names else small, "big": "rest" if big == [] == rest else big}
+    if big == "rest" and rest:
+        formed["big"] = rest
+    return {key: formed.get(key, value) for key, value in dataset.items()}
 
 
 def _class(typed: int | str, classes: Sequence[str]) -> int | str:

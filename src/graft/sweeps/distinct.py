@@ -1,13 +1,14 @@
 """The jobs of a grid that repeat a configuration, however it was typed: it runs once."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from graft.config.build import to_plain
-from graft.config.one_form import as_text
+from graft.config.one_form import CLASS_KEYS, as_text
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, RESULT
 from graft.process import tell
@@ -24,10 +25,9 @@ def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], fol
     by_folder: dict[str, tuple[str, str]] = {}
     by_content: dict[str, list[tuple[str, DictConfig]]] = {}
     shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
-    for job, cfg in zip(jobs, configs, strict=True):
+    for job, content in zip(jobs, _contents(configs), strict=True):
         words = list(job.hydra.overrides.task)
         typed = " ".join([word for word in words if word not in shared] or words)
-        content = as_text(to_plain(cfg))
         place = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
         other, others = by_folder.setdefault(place, (typed, content))
         if others != content:
@@ -43,6 +43,41 @@ def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], fol
         repeat = f"{len(left_out)} of {len(jobs)} jobs {'repeats' if len(left_out) == 1 else 'repeat'} a configuration"
         tell(f"{repeat}, which runs once: {', '.join(left_out[:MAX_NAMED])}{more}")
     return [job for kept, _ in parts for job in kept]
+
+
+def _contents(configs: Sequence[DictConfig]) -> list[str]:
+    """Return each configuration as a text; equal ones, however they were typed, have equal texts.
+
+    `[cat,dog]`, `[0,1]` and `all` may be the same classes: where jobs differ in nothing else, their data set says it.
+    """
+    plain = [to_plain(cfg) for cfg in configs]
+    texts = [as_text(config) for config in plain]
+    alike: dict[str, list[int]] = {}
+    for index, config in enumerate(plain):
+        dataset = {key: value for key, value in config["dataset"].items() if f"dataset.{key}" not in CLASS_KEYS}
+        alike.setdefault(as_text(config | {"dataset": dataset}), []).append(index)
+    for indices in alike.values():
+        if any(len({_kind(plain[index], key) for index in indices}) > 1 for key in CLASS_KEYS):
+            classes = _classes(configs[indices[0]])
+            for index in indices:
+                texts[index] = as_text(plain[index], classes)
+    return texts
+
+
+def _kind(config: Mapping[str, Any], key: str) -> str | frozenset[type]:
+    """Return how classes were typed: `all` or `rest`, or by names, by numbers or by both."""
+    value = config["dataset"][key.partition(".")[2]]
+    return value if isinstance(value, str) else frozenset(map(type, value))
+
+
+def _classes(cfg: DictConfig) -> Sequence[str]:
+    """Return the names of a job's classes; none if its data set cannot be read, which the job will say."""
+    from graft.run.make_plan import planned_images  # torch takes seconds: only if classes were typed in two ways
+
+    try:
+        return planned_images(cfg).classes
+    except GraftError:
+        return ()
 
 
 def _kept(equal: Sequence[tuple[str, DictConfig]], folder: Path) -> tuple[list[DictConfig], list[str]]:
