@@ -40,12 +40,17 @@ def main() -> None:
         metavar="POINTS",
         help="largest difference in accuracy that does not matter, in percent points",
     )
+    parser.add_argument(
+        "--metric",
+        choices=("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
+        help="what ranks the jobs; default: report.metric of their configurations",
+    )
     arguments = parser.parse_args()
     from graft.report.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
         output = arguments.output or default_output(arguments.folders)
-        show_jobs(arguments.folders, output, arguments.baseline, margin=arguments.margin)
+        show_jobs(arguments.folders, output, arguments.baseline, margin=arguments.margin, metric=arguments.metric)
     except BrokenPipeError:
         raise
     except OSError as error:

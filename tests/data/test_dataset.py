@@ -68,6 +68,20 @@ def test_any_classes_may_be_big_or_small():
     assert MNIST5k(big=[], small=[0, 1], test_per_class=100).big.numel() == 0
 
 
+def test_a_draw_has_all_images_of_each_class_or_a_fraction_of_them():
+    def sizes(**settings) -> list[int]:
+        data = MNIST5k(**SPLIT, test_per_class=250, **settings)
+        assert len(data.sample(0)[0]) == sum(data.counts)
+        return data.counts
+
+    assert sizes(small_per_class="all") == [250] * 5
+    assert sizes(small_per_class="all", val_per_class=30) == [220] * 5
+    assert sizes(small_per_class=0.1) == [25] * 5
+    assert sizes(small_per_class=0.5, val_per_class=50) == [100] * 5
+    assert sizes(small_per_class=0.0001) == [1] * 5
+    assert sizes(small_per_class="all", folds=5, test_per_class=None) == [400] * 5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

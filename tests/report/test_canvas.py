@@ -4,7 +4,8 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from graft.report.canvas import plain_text, save, within_percent, wrapped
+from graft.report.canvas import plain_text, save, within, wrapped
+from graft.report.unit import PERCENT
 
 
 def test_a_long_label_has_three_lines_and_a_letter_without_a_font_its_number():
@@ -39,7 +40,7 @@ def test_dollar_signs_are_no_formula(tmp_path: Path):
 def test_an_axis_of_accuracies_has_no_tick_beyond_0_and_100_percent(low: float, high: float):
     axes = Figure().subplots()
     axes.plot([0, 1], [low, high], "o")
-    within_percent(axes, axes.yaxis)
+    within(PERCENT, axes, axes.yaxis)
     assert all(0 <= tick <= 100 for tick in axes.get_yticks())
     assert len(axes.get_yticks()) >= 2
     bottom, top = axes.get_ylim()
@@ -51,6 +52,6 @@ def test_an_axis_of_accuracies_has_no_tick_beyond_0_and_100_percent(low: float, 
 def test_an_axis_of_differences_ends_at_100_points_on_both_sides():
     axes = Figure().subplots()
     axes.plot([-100, 100], [0, 1], "o")
-    within_percent(axes, axes.xaxis, least=-100)
+    within(PERCENT, axes, axes.xaxis, least=-100)
     assert min(axes.get_xticks()) == -100
     assert max(axes.get_xticks()) == 100

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.report.leaderboard import BY_TEST, BY_VALIDATION, DIFFERENT_IMAGES, DIFFERENT_RANGES, rank_jobs, verdict
+from graft.report.leaderboard import DIFFERENT_IMAGES, DIFFERENT_RANGES, rank_jobs
+from graft.report.rows import verdict
 from graft.report.table import cells, markdown, table_rows
 from graft.results.records import Record
 
@@ -22,6 +23,7 @@ def with_validation(name: str, accuracies: list[float], val: list[float]) -> Rec
     return made
 
 
+BY_TEST, BY_VALIDATION = "ranked by test accuracy", "ranked by validation accuracy"
 BETTER, WORSE = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85], [0.70, 0.72, 0.71, 0.74, 0.75, 0.74]
 SIMILAR = [0.79, 0.82, 0.81, 0.84, 0.83, 0.84]
 
@@ -29,7 +31,7 @@ SIMILAR = [0.79, 0.82, 0.81, 0.84, 0.83, 0.84]
 def test_jobs_are_ranked_by_their_mean_and_judged_against_the_best():
     few = record("source=few", WORSE[:3])
     board = rank_jobs([record("source=low", WORSE), few, record("source=high", BETTER), record("source=mid", SIMILAR)])
-    assert (board.order, board.metric, board.metric_name) == (BY_TEST, "accuracy", "test accuracy")
+    assert (board.order, board.metric, board.measure.words) == (BY_TEST, "accuracy", "test accuracy")
     assert [job.label for job in board.records] == ["high", "mid", "low", "few"]
     assert list(board.table["rank"]) == [1, 2, 3, 4]
     assert list(board.table["standing"]) == ["best", "undecided", "worse", "not tested"]
@@ -41,9 +43,9 @@ def test_jobs_are_ranked_by_their_mean_and_judged_against_the_best():
 def test_validation_accuracy_ranks_if_every_job_has_it():
     overfits, validated = with_validation("a", [0.9] * 2, [0.6] * 2), with_validation("b", [0.8] * 2, [0.7] * 2)
     board = rank_jobs([overfits, validated])
-    assert (board.order, board.metric_name) == (BY_VALIDATION, "validation accuracy")
+    assert (board.order, board.measure.words) == (BY_VALIDATION, "validation accuracy")
     assert [job.name for job in board.records] == ["b", "a"]
-    assert list(cells(table_rows(board.table)[0], short=True)) == [
+    assert list(cells(table_rows(board.table)[0], board.metric, short=True)) == [
         "rank", "job", "validation", "95 % interval", "test", "to the best", "verdict",
     ]  # fmt: skip
     overfits.result["images"]["val"] = 0

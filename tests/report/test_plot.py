@@ -7,15 +7,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from graft.report.curves import draw_best_curves, draw_curves
 from graft.report.effects import Curve
 from graft.report.plot import (
-    draw_best_curves,
     draw_budget,
-    draw_curves,
     draw_differences,
     draw_effects,
     draw_ranges,
 )
+from graft.report.unit import TEST_ACCURACY
 from graft.results.labels import title
 from graft.statistics.comparison import Difference
 
@@ -116,7 +116,7 @@ def test_numbers_are_joined_by_lines_and_options_are_not(drawn: list[Figure]):
     rows = [("head", "plain", 0.99), ("head", "dense", 0.995), ("dropout", "0", 0.99), ("dropout", "0.5", 0.995)]
     effects = pandas.DataFrame(rows, columns=["key", "value", "mean"])
     columns = {"difference": [-0.005, np.nan], "difference_low": [-0.04, np.nan], "difference_high": [0.03, np.nan]}
-    draw_effects(Path("x.png"), effects.assign(**{key: 2 * values for key, values in columns.items()}), "test accuracy")
+    draw_effects(Path("x.png"), effects.assign(**{key: 2 * values for key, values in columns.items()}), TEST_ACCURACY)
     assert [axes.lines[0].get_linestyle() for axes in drawn[0].axes] == ["None", "-"]
     for axes in drawn[0].axes:
         ends = [end for bars in axes.findobj(LineCollection) for bar in bars.get_segments() if len(bar) for end in bar]
@@ -127,16 +127,18 @@ def test_numbers_are_joined_by_lines_and_options_are_not(drawn: list[Figure]):
 def test_strange_labels_are_drawn_everywhere(tmp_path: Path):
     labels = ["$x$ and $y$", "$_{", "_hidden", "long " * 80, "x" * 300, "猫 кот", "[bold]|,", "100 %", "a\nb"]
     points = Difference(np.array([-1.0, 1.0, 0, 0, 0, 0]), 0.5, None)
-    draw_differences(tmp_path / "1.png", labels[0], dict.fromkeys(labels[1:], points), "accuracy")
+    draw_differences(tmp_path / "1.png", labels[0], dict.fromkeys(labels[1:], points), TEST_ACCURACY)
     every = pandas.DataFrame({"label": labels, "accuracy": 0.1 * 3, "low": 0.3, "high": 1.0, "trials": 3})
     every = every.assign(ci95_low=0.2, ci95_high=1.0)
     draw_ranges(tmp_path / "2.png", every, "ranked")
     draw_best_curves(tmp_path / "3.png", {label: history(("test",)) for label in labels}, "test")
-    draw_budget(tmp_path / "4.png", [Curve(it, [1, 2], [0, 1], [0, 1], [0, 1]) for it in labels], "images", "accuracy")
+    draw_budget(
+        tmp_path / "4.png", [Curve(it, [1, 2], [0, 1], [0, 1], [0, 1]) for it in labels], "images", TEST_ACCURACY
+    )
     effects = pandas.DataFrame({"key": "$k_", "value": labels, "mean": 1.0}).assign(
         difference=np.nan, difference_low=np.nan, difference_high=np.nan
     )
-    draw_effects(tmp_path / "5.png", effects, "accuracy")
+    draw_effects(tmp_path / "5.png", effects, TEST_ACCURACY)
     assert len(list(tmp_path.glob("*.png"))) == 5
 
 
@@ -145,5 +147,5 @@ def test_a_mean_that_rounds_below_the_lowest_is_drawn(tmp_path: Path):
     ends = {"ci95_low": [0.1 + 0.2, 0.3], "ci95_high": [0.3, 0.3 - 1e-17]}
     draw_ranges(tmp_path / "x.png", table(accuracy=[0.3, 0.3], **ends), "ranked")
     tight = Difference(np.full(6, 0.3), 0.01, (0.1 + 0.2, 0.3))
-    draw_differences(tmp_path / "y.png", "a", {"b": tight}, "accuracy")
+    draw_differences(tmp_path / "y.png", "a", {"b": tight}, TEST_ACCURACY)
     assert len(list(tmp_path.glob("*.png"))) == 2

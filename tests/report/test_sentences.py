@@ -161,6 +161,6 @@ def test_what_would_decide_is_said_of_the_closest_that_differs():
     ]
     same = Answer(deciding={"same": "nothing"})
     assert deciding_answers("best", comparison, same) == [
-        "same has the accuracy of best in every trial: report.margin=1 would call them equal."
+        "same has the same value as best in every trial: report.margin=1 would call them equal."
     ]
     assert deciding_answers("best", comparison, Answer()) == []

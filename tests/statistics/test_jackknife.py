@@ -1,11 +1,12 @@
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from graft.statistics.crossed import estimate
-from graft.statistics.jackknife import auroc, balanced_accuracy, jackknifed, macro_f1
+from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, jackknifed, macro_f1, pseudo_values
 from graft.statistics.outcomes import Outcomes
 
 
@@ -27,12 +28,6 @@ def slow_f1(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> f
     return float(np.mean(scores))
 
 
-def slow_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    above, below = scores[(weights > 0) & (labels == 1)], scores[(weights > 0) & (labels == 0)]
-    pairs = [(a > b) + (a == b) / 2 for a, b in itertools.product(above, below)]
-    return float(np.mean(pairs))
-
-
 def slow_balanced(labels: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
     return float(np.mean([right[(weights > 0) & (labels == one)].mean() for one in np.unique(labels[weights > 0])]))
 
@@ -52,11 +47,46 @@ def test_the_fast_ways_are_those_that_leave_out_each_image():
     balanced = jackknifed(outcomes, lambda trial, weights: slow_balanced(labels, outcomes.values[trial], weights))
     np.testing.assert_allclose(balanced_accuracy(outcomes).values, balanced.values, atol=1e-9)
     assert macro_f1(outcomes, predicted).values[0].mean() == pytest.approx(slow_f1(labels, predicted[0], labels >= 0))
-    two, _ = drawn(2, classes=2)
-    assert two.labels is not None
-    scores = np.random.default_rng(0).integers(0, 9, two.values.shape) + 3.0 * two.labels  # with equal ones
-    slow = jackknifed(two, lambda trial, weights: slow_auroc(np.asarray(two.labels), scores[trial], weights))
-    np.testing.assert_allclose(auroc(two, scores).values, slow.values, atol=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("equal", [False, True])
+def test_rank_metrics_are_scikit_learn_s_with_all_images_and_without_each(classes: int, equal: bool):
+    outcomes, _ = drawn(2, images=30, classes=classes)
+    labels, random = np.asarray(outcomes.labels), np.random.default_rng(0)
+    shape = (*outcomes.values.shape, classes)
+    scores = random.integers(0, 6, shape).astype(float) if equal else random.random(shape)
+    scores += 1.5 * np.eye(classes)[labels]
+
+    for metric, known in ((auroc, roc_auc_score), (average_precision, average_precision_score)):
+
+        def mean(trial: int, weights: np.ndarray, known=known) -> float:
+            kept = weights > 0
+            return float(np.mean([known(labels[kept] == own, scores[trial, kept, own]) for own in range(classes)]))
+
+        slow = jackknifed(outcomes, mean)
+        found = metric(outcomes, scores)
+        np.testing.assert_allclose(found.values, slow.values, atol=1e-9)
+        assert found.values[0].mean() == pytest.approx(mean(0, np.ones(30)))
+        groups = np.arange(30) % 7
+        grouped = replace(outcomes, groups=groups)
+        np.testing.assert_allclose(metric(grouped, scores).values, jackknifed(grouped, mean).values, atol=1e-9)
+
+
+def test_the_only_image_of_a_class_leaves_the_mean_of_the_others():
+    labels = np.array([0, 0, 1, 1, 2])
+    own = Outcomes((0,), np.arange(5).astype(str), np.zeros((1, 5)), labels=labels)
+    scores = np.random.default_rng(1).random((1, 5, 3))
+    for metric, known in ((auroc, roc_auc_score), (average_precision, average_precision_score)):
+        whole = np.mean([known(labels == each, scores[0, :, each]) for each in range(3)])
+        without = [
+            np.mean([known(labels[kept] == each, scores[0, kept, each]) for each in np.unique(labels[kept])])
+            for kept in (np.arange(5) != left for left in range(5))
+        ]
+        expected = pseudo_values(np.array([whole]), np.array([without]))
+        np.testing.assert_allclose(metric(own, scores).values, expected, atol=1e-12)
+    with pytest.raises(ValueError, match="images of two classes"):
+        auroc(replace(own, labels=np.zeros(5, dtype=int)), scores)
 
 
 def test_groups_are_left_out_whole():
@@ -77,7 +107,7 @@ def test_the_variance_of_one_trial_s_auroc_is_nearly_delong_s():
     above, below = scores[0, 100:], scores[0, :100]
     right = (above[:, None] > below).astype(float)
     delong = right.mean(1).var(ddof=1) / 100 + right.mean(0).var(ddof=1) / 100
-    assert estimate(auroc(own, scores).values).variance == pytest.approx(delong, rel=0.02)
+    assert estimate(auroc(own, np.stack([-scores, scores], 2)).values).variance == pytest.approx(delong, rel=0.02)
 
 
 def test_intervals_of_macro_f1_cover_the_value_of_other_images_and_trials():
@@ -102,5 +132,5 @@ def test_what_cannot_be_computed_is_refused():
     unlabeled = Outcomes(outcomes.seeds, outcomes.images, outcomes.values)
     with pytest.raises(ValueError, match="needs the labels"):
         macro_f1(unlabeled, predicted)
-    with pytest.raises(ValueError, match="needs two classes"):
-        auroc(outcomes, outcomes.values)
+    with pytest.raises(ValueError, match="needs the labels"):
+        auroc(unlabeled, np.zeros((3, 40, 3)))

@@ -162,7 +162,7 @@ def test_every_regularizer_changes_the_result(run: Run, tmp_path: Path):
         (("regularize.cutmix=1",), "regularize.cutmix must be 0 .* no height and width, got 1"),
         (("regularize.l2_sp=1",), "regularize.l2_sp must be 0 .*, got 1; try .*, or tune=full with source=big"),
         (("regularize.l2_sp=1", "source=scratch"), "regularize.l2_sp must be 0 unless stages"),
-        (("class_weights=some",), "class_weights must be null or balanced, got some"),
+        (("class_weights=some",), "class_weights must be null, balanced or effective, got some"),
     ],
 )
 def test_impossible_values_are_refused(run: Run, overrides: tuple[str, ...], message: str):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from graft.errors import GraftError
 from graft.inference.model_file import MODEL, WEIGHTS
 from graft.job_folder import RESULT
-from graft.report.leaderboard import BY_TEST, rank_jobs
-from graft.report.sentences import percent
+from graft.report.leaderboard import rank_jobs
+from graft.results.baseline import common_metric
+from graft.results.metrics import split_of
 from graft.results.records import read_records
 
 
@@ -30,7 +31,7 @@ def best_job(folder: Path) -> Choice:
     if not records.finished:
         failed = f" ({len(records.failed)} failed)" if records.failed else ""
         raise GraftError(f"run={folder} has no finished job{failed}; try outputs/NAME of a job or a sweep")
-    board = rank_jobs(records.finished)
+    board = rank_jobs(records.finished, metric=common_metric([record.config for record in records.finished]))
     best = board.records[0]
     if len(board.records) == 1:
         return Choice(best.folder, "")
@@ -42,6 +43,8 @@ def best_job(folder: Path) -> Choice:
             f"keep_weights=best, or name another job, such as run={board.records[1].folder}"
         )
     mean = best.spread(board.metric).mean
-    bias = ": the images that chose it make its accuracy look better than it is" if board.order == BY_TEST else ""
-    why = f"{best.label} won among {len(board.records)} jobs, {board.order} ({percent(mean)} %){bias}"
+    by_test = split_of(board.metric) == "test"
+    bias = ": the images that chose it make its accuracy look better than it is" if by_test else ""
+    value = board.measure.unit.value(mean)
+    why = f"{best.label} won among {len(board.records)} jobs, {board.order} ({value}){bias}"
     return Choice(best.folder, why)

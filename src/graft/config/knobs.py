@@ -18,6 +18,7 @@ class Report:
 
     baseline: str | None = None
     margin: float = 0.0
+    metric: str = "accuracy"
 
 
 @dataclass

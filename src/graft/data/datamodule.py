@@ -26,6 +26,7 @@ from graft.data.loader import (
 )
 from graft.ranks import rank, world_size
 
+BETA = 0.99  # of the effective number of images
 EVALUATION_VALUES = 2**21  # input values in one batch of evaluation, all trials together
 ACTIVATION_RATIO = 8  # estimated ratio of a CNN's activations to its input; evaluates 15 of the lecture's below 3 GB
 
@@ -125,11 +126,19 @@ class TrialDataModule(pl.LightningDataModule):
             train = None if self.augment is None else read(self.train_images)
             self.inputs = Inputs(read(self.images), False, shape, train)
 
-    def class_weights(self) -> torch.Tensor:
-        """Return weights that balance each trial's classes, 1 on average, (trials, classes)."""
+    def class_weights(self, kind: str) -> torch.Tensor:
+        """Return weights of each trial's classes, (trials, classes), which are 1 on average over its training images.
+
+        Args:
+            kind: `balanced`, which gives every class the same weight: that of an image is 1 / n in a class of n; or
+                `effective`: 1 / (1 - b^n) with b = 0.99, equal to that in classes of far fewer than 100 images, and the
+                same in all of far more (Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR
+                2019, with one of the values of b that it compares).
+        """
         labels = self.train_labels[self.rows["train"]]
         counts = nn.functional.one_hot(labels, int(self.train_labels.max()) + 1).sum(1)
-        return labels.shape[1] / (counts.shape[1] * counts)
+        weights = 1 / counts if kind == "balanced" else 1 / (1 - BETA**counts)
+        return labels.shape[1] * weights / (counts * weights).sum(1, keepdim=True)
 
     def train_examples(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return each trial's training inputs, (images, ...), and labels, (images,)."""

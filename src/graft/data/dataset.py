@@ -10,7 +10,7 @@ import torch
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
 from graft.data.division import Division, account, keep_images, shortage
-from graft.data.draw_sizes import DrawSizes
+from graft.data.draw_sizes import DrawSizes, PerClass
 from graft.data.folds import Folds
 from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
@@ -31,7 +31,8 @@ class Dataset(ABC):
         small: classes to transfer to; `all` of them.
         root: folder of the data set's files; None where a package carries them.
         draw: `stratified`, an even random draw over the classes, or `first`, in file order.
-        small_per_class: training images of each small class; None with `small_total` only.
+        small_per_class: training images of each small class, a fraction of them below 1, or `all`; None with
+            `small_total` only.
         small_total: training images in all, instead of `small_per_class`.
         val_per_class: validation images of each small class, taken from the pool and never drawn for training. Data
             with validation images of their own use those instead.
@@ -60,7 +61,7 @@ class Dataset(ABC):
         small: Classes,
         root: str | None = None,
         draw: str = "stratified",
-        small_per_class: int | None = 20,
+        small_per_class: PerClass = 20,
         small_total: int | None = None,
         val_per_class: int = 0,
         test_per_class: int | None = None,
@@ -147,7 +148,7 @@ class Dataset(ABC):
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
         return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
 
-    def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
+    def _counts(self, per_class: PerClass, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
         sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
         asked = sizes.asked(per_class, total)

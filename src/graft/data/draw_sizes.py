@@ -8,6 +8,8 @@ import torch
 
 from graft.data.division import shortage
 
+PerClass = int | float | str | None  # images, a fraction of them, `all`, or None where a total counts
+
 log = logging.getLogger("graft")
 
 
@@ -29,11 +31,12 @@ class DrawSizes:
     random: bool
     val_per_class: int
 
-    def asked(self, per_class: int | None, total: int | None) -> list[int]:
+    def asked(self, per_class: PerClass, total: int | None) -> list[int]:
         """Return how many training images of each class a draw should have.
 
         Args:
-            per_class: of each class.
+            per_class: of each class; `all` that are left beside validation images, or that fraction of them, rounded,
+                and at least one.
             total: in all; None: `per_class` counts.
 
         Raises:
@@ -45,7 +48,10 @@ class DrawSizes:
                 raise shortage(
                     "small_per_class", None, "a number without dataset.small_total", "dataset.small_per_class=20"
                 )
-            return [per_class] * num_classes
+            if isinstance(per_class, int):
+                return [per_class] * num_classes
+            share = 1.0 if per_class == "all" else float(per_class)
+            return [max(1, round(share * (most - self.val_per_class))) for most in self.available]
         if self.random:
             counts = [total // num_classes + (position < total % num_classes) for position in range(num_classes)]
         else:
@@ -56,7 +62,7 @@ class DrawSizes:
             raise shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
         return counts
 
-    def checked(self, asked: list[int], per_class: int | None, total: int | None) -> list[int]:
+    def checked(self, asked: list[int], per_class: PerClass, total: int | None) -> list[int]:
         """Return what `asked` says, if each class has as many images.
 
         Args:

@@ -11,6 +11,8 @@ from torch import nn
 from graft.model.layers import activation as make_activation
 from graft.model.layers import linear
 
+ClassWeight = dict[int, float] | str | None  # scikit-learn's argument
+
 STRENGTHS = np.logspace(-3, 5, 17)  # of the L2 penalty on the weights of standardized features
 
 
@@ -63,7 +65,7 @@ class SklearnHead(nn.Sequential):
 
     @classmethod
     def fit(
-        cls, features: torch.Tensor, labels: torch.Tensor, balanced: bool = False
+        cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the layer's weights, (classes, features), and bias, (classes,).
 
@@ -74,7 +76,7 @@ class SklearnHead(nn.Sequential):
         Args:
             features: (images, features).
             labels: classes, counted from 0, (images,).
-            balanced: whether each class has the same weight.
+            class_weight: as scikit-learn has it.
         """
         x, y = features.double().cpu().numpy(), labels.cpu().numpy()
         mean, deviation = x.mean(0), x.std(0)
@@ -83,14 +85,14 @@ class SklearnHead(nn.Sequential):
         limits = torch.finfo(features.dtype)
         deviation[deviation <= 10 * limits.eps * np.abs(mean) + limits.tiny] = 1
         left, singular, directions = np.linalg.svd((x - mean) / deviation, full_matrices=False)
-        weight, bias = cls.fit_sklearn(left * singular, y, "balanced" if balanced else None)
+        weight, bias = cls.fit_sklearn(left * singular, y, class_weight)
         weight = weight @ directions / deviation
         bias = bias - weight @ mean
         return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
     @staticmethod
     @abstractmethod
-    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
         """Return weights, (classes, features), and bias, (classes,), with a penalty chosen by cross-validation."""
 
 
@@ -98,7 +100,7 @@ class Ridge(SklearnHead):
     """Least squares to labels of 1 and -1, the penalty chosen by leave-one-out on the training images."""
 
     @staticmethod
-    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.linear_model import RidgeClassifierCV  # takes a second, which other heads need not wait
 
         found = RidgeClassifierCV(STRENGTHS, class_weight=class_weight).fit(x, y)
@@ -115,7 +117,7 @@ class Logistic(SklearnHead):
     """
 
     @staticmethod
-    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
 

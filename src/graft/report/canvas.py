@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from graft.files import write_bytes
+from graft.report.unit import PERCENT, Unit
 
 P = ParamSpec("P")
 
@@ -28,6 +29,12 @@ FONTS = (
     "Arial Unicode MS",
 )
 MAX_LINES = 3  # of a label
+LINES = [  # color, line and marker of each curve in a picture
+    ("#000000", "-", "o"),
+    ("#d95f02", "--", "s"),
+    ("#3a6bb0", "-.", "^"),
+    ("#7a7a7a", ":", "D"),
+]
 
 
 def plain_text(draw: Callable[P, None]) -> Callable[P, None]:
@@ -55,8 +62,10 @@ def num_lines(label: str) -> int:
     return 1 + label.count("\n")
 
 
-def within_percent(axes: Axes, axis: Axis, least: float = 0) -> None:
-    """Remove an axis's ticks below the least and above 100 %, and all space that is not needed for the marks there."""
+def within(unit: Unit, axes: Axes, axis: Axis, least: float = 0) -> None:
+    """Remove a percent axis's ticks below the least and above 100 %, and all space that is not needed for marks."""
+    if unit is not PERCENT:
+        return
     low, high = axis.get_view_interval()
     margin = 0.05 * min(high - low, 100)
     low, high = max(low, least - margin), min(high, 100 + margin)

@@ -5,22 +5,24 @@ from collections.abc import Sequence
 import pandas
 
 from graft.report.effects import Curve, does_not_reach, equal_budgets
-from graft.report.sentences import MAX_NAMES, join_words, percent
+from graft.report.sentences import MAX_NAMES, join_words
+from graft.report.unit import PERCENT, Unit
 from graft.results.labels import describe
 from graft.statistics.intervals import LEVEL
 
 MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and the highest
 
 
-def effects_answer(effects: pandas.DataFrame) -> str:
+def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     """Name the mean of each key's values, and the keys without a significant difference.
 
     Args:
         effects: as `main_effects` returns them.
+        unit: of their metric.
     """
     parts = []
     for key, rows in effects.groupby("key", sort=False):
-        values = [f"{value} {percent(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
+        values = [f"{value} {unit.number(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
         if len(values) > MAX_VALUES:
             lowest, highest = values[rows["mean"].argmin()], values[rows["mean"].argmax()]
             values = [f"{len(values)} values from {lowest} to {highest}"]

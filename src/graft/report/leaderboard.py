@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas
 
 from graft.report.as_needed import AsNeeded, as_needed, compare_as_needed
+from graft.report.rows import SPREAD, column, costs, difference_columns, results_row
+from graft.report.unit import Measure, measure_of
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
+from graft.results.metrics import METRICS, in_words, name_of
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies
@@ -16,8 +19,6 @@ from graft.statistics.comparison import Comparison, Difference, compare_all, dif
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
-BY_TEST = "ranked by test accuracy"
-BY_VALIDATION = "ranked by validation accuracy"
 IN_COMMON_TRIALS = ", each by its difference to the best in the trials that both have"
 
 
@@ -28,7 +29,7 @@ class Leaderboard:
     Attributes:
         table: a row for each job; accuracies in [0, 1].
         order: how the jobs are ordered, in words.
-        metric: the key of the trials' accuracies by which jobs are compared: accuracy or val_accuracy.
+        metric: the key of the metric by which jobs are compared, of the test or validation images.
         records: the jobs.
         comparison: with the best; None if jobs are not ranked.
         answer: what the comparison comes to.
@@ -36,6 +37,7 @@ class Leaderboard:
         baseline: in words.
         missing_baseline: one that no job matches, as it was asked for.
         without_counterpart: labels of jobs that no job of the baseline equals in all else.
+        lacking: why jobs are ranked by accuracy instead of the metric that was asked for; empty if they are not.
     """
 
     table: pandas.DataFrame
@@ -48,16 +50,24 @@ class Leaderboard:
     baseline: str = ""
     missing_baseline: str = ""
     without_counterpart: list[str] = field(default_factory=list)
+    lacking: str = ""
 
     @property
-    def metric_name(self) -> str:
-        return "validation accuracy" if self.metric == "val_accuracy" else "test accuracy"
+    def heading(self) -> str:
+        """What the table's numbers are, and how its jobs are ordered."""
+        numbers = "Losses as they are (cross-entropy), accuracies" if name_of(self.metric) == "loss" else "Accuracies"
+        return f"{numbers} in percent, {self.order}"
 
-    def compared_accuracies(self) -> pandas.DataFrame:
-        """Return the table with the compared accuracies, of validation or test images, in the same columns."""
+    @property
+    def measure(self) -> Measure:
+        """The metric by which jobs are compared, in words and with its unit."""
+        return measure_of(self.metric)
+
+    def compared(self) -> pandas.DataFrame:
+        """Return the table with the compared metric in the columns that the test accuracy has."""
         if self.metric == "accuracy":
             return self.table
-        columns = {f"val_{name}": name for name in ("accuracy", "low", "high", "ci95_low", "ci95_high")}
+        columns = {column(self.metric, what): column("accuracy", what) for what in SPREAD}
         return self.table.drop(columns=list(columns.values())).rename(columns=columns)
 
 
@@ -67,8 +77,9 @@ def rank_jobs(
     required: bool = True,
     margin: float = 0.0,
     rounds: Mapping[Path, SweepRounds] | None = None,
+    metric: str = "accuracy",
 ) -> Leaderboard:
-    """Rank jobs by validation accuracy if every job has it, otherwise by test accuracy.
+    """Rank jobs by a metric of the validation images if every job has some, otherwise of the test images.
 
     Jobs with different published ranges answer different questions: each is compared with its range, and they are
     not ranked. Nor are jobs tested on different images, because their trials cannot be paired.
@@ -79,14 +90,18 @@ def rank_jobs(
         required: whether to refuse a baseline that no job matches: in a sweep, its job may have failed.
         margin: the largest difference that does not matter, a fraction of 1.
         rounds: what the rounds of sweeps with trials=auto have found, by folder.
+        metric: its name, one of `METRICS`. Where a job does not have it, all are ranked by accuracy, and `order` says
+            why.
 
     Raises:
         GraftError: no job matches a required baseline.
     """
-    metric, order = ("val_accuracy", BY_VALIDATION) if validated(records) else ("accuracy", BY_TEST)
+    metric, lacking = ranked_by(records, metric)
+    order = f"ranked by {in_words(metric)}{', the lowest first' if name_of(metric) == 'loss' else ''}"
+    order += f" ({lacking})" if lacking else ""
     reason = not_comparable(records)
     if reason:
-        table = pandas.DataFrame([_results(record, metric) | _costs(record) for record in records])
+        table = pandas.DataFrame([results_row(record, metric) | costs(record) for record in records])
         return Leaderboard(table, reason, metric, list(records))
     if not records:
         return Leaderboard(pandas.DataFrame(), order, metric, [])
@@ -97,12 +112,24 @@ def rank_jobs(
     if shared is not None and len({len(accuracies) for accuracies in found.values()}) > 1:
         order += IN_COMMON_TRIALS
     board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in placed], comparison)
+    board.lacking = lacking
     vary = {str(record.config.get("trials_vary", "all")) for record in records}
     board.answer = judge(found, comparison, margin, vary.pop() if len(vary) == 1 else "all", shared)
     if baseline:
         _compare_with_baseline(board, baseline, required)
     board.table = pandas.DataFrame(_ranked_rows(board, comparison, placed))
     return board
+
+
+def ranked_by(records: Sequence[Record], name: str) -> tuple[str, str]:
+    """Return the key of the metric by which jobs are ranked, and why it is another one than asked for, if it is."""
+    prefix = "val_" if validated(records) else ""
+    for record in records:
+        try:
+            record.accuracies(prefix + name)
+        except ValueError as error:
+            return f"{prefix}accuracy", f"{record.label} has no {METRICS[name]}, because {error}"
+    return prefix + name, ""
 
 
 def _compared(configurations: Mapping[str, Accuracies], shared: AsNeeded | None) -> tuple[Comparison, dict[str, int]]:
@@ -145,59 +172,12 @@ def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str
     rows = []
     for record in board.records:
         versus_best = comparison.differences.get(record.label)
-        row = {"rank": places[record.label], **_results(record, board.metric), **_difference("", versus_best)}
+        row = {"rank": places[record.label], **results_row(record, board.metric), **difference_columns("", versus_best)}
         row["standing"] = _standing(record.label, board)
         if board.baseline:
-            row |= _difference("baseline_", board.versus_baseline.get(record.label))
-        rows.append(row | _costs(record))
+            row |= difference_columns("baseline_", board.versus_baseline.get(record.label))
+        rows.append(row | costs(record))
     return rows
-
-
-def _results(record: Record, metric: str) -> dict[str, object]:
-    """Return a job's name and accuracies, and how they compare with its published range."""
-    row: dict[str, object] = {"job": record.name, "label": record.label}
-    if metric != "accuracy":
-        row |= _spread(record, metric, "val_")
-    row |= _spread(record, "accuracy", "")
-    reference = record.result.get("reference")
-    if reference:
-        low, high = reference["low"], reference["high"]
-        compared = verdict(record.spread().mean, low, high)
-        row |= {"reference_low": low, "reference_high": high, "verdict": compared}
-    return row
-
-
-def _spread(record: Record, metric: str, prefix: str) -> dict[str, object]:
-    values = record.spread(metric)
-    ci95_low, ci95_high = values.interval or (None, None)
-    return {
-        f"{prefix}accuracy": values.mean,
-        f"{prefix}low": values.low,
-        f"{prefix}high": values.high,
-        f"{prefix}std": values.std,
-        f"{prefix}ci95_low": ci95_low,
-        f"{prefix}ci95_high": ci95_high,
-    }
-
-
-def _difference(prefix: str, difference: Difference | None) -> dict[str, object]:
-    low, high = (difference and difference.interval) or (None, None)
-    return {
-        f"{prefix}difference": difference and difference.mean,
-        f"{prefix}difference_low": low,
-        f"{prefix}difference_high": high,
-        f"{prefix}p": difference and difference.p,
-    }
-
-
-def _costs(record: Record) -> dict[str, object]:
-    parameters = record.result.get("parameters") or {}
-    return {
-        "trials": len(record.accuracies()),
-        "parameters": parameters.get("total"),
-        "trainable": parameters.get("trainable"),
-        "seconds": (record.result.get("seconds") or {}).get("total"),
-    }
 
 
 def _standing(name: str, board: Leaderboard) -> str:
@@ -236,11 +216,3 @@ def _counterpart(record: Record, bases: Sequence[Record], keys: set[str]) -> Rec
     """Return the first of some jobs that differs from a job in nothing but these keys."""
     others = {key: value for key, value in record.setting.items() if key not in keys}
     return next((base for base in bases if {k: v for k, v in base.setting.items() if k not in keys} == others), None)
-
-
-def verdict(mean: float, low: float, high: float) -> str:
-    """Compare a mean with a published range at one decimal of a percentage, the published precision."""
-    points, lowest, highest = (round(1000 * value) for value in (mean, low, high))
-    if lowest <= points <= highest:
-        return "within"
-    return f"below by {(lowest - points) / 10}" if points < lowest else f"above by {(points - highest) / 10}"

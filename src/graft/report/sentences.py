@@ -1,7 +1,8 @@
-"""Sentences of a report, and how it writes numbers."""
+"""Sentences of a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graft.report.unit import PERCENT, Unit
 from graft.report.verdicts import Answer
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
 from graft.statistics.comparison import Comparison, Difference, Spread, spread
@@ -10,16 +11,6 @@ from graft.statistics.margin import Verdict
 from graft.statistics.pairs import MIN_TRIALS
 
 MAX_NAMES = 2  # configurations that a sentence names; it counts the others
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a percentage with one decimal."""
-    return f"{100 * fraction:.1f}"
-
-
-def span(low: float, high: float) -> str:
-    """Return a range of fractions as percentages, or of differences as points: 90.1 to 92.3."""
-    return f"{percent(low)} to {percent(high)}".replace("-0.0", "0.0")
 
 
 def count_trials(count: int) -> str:
@@ -32,26 +23,29 @@ def join_words(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, found: Answer) -> str:
+def answer(
+    configurations: Mapping[str, Accuracies], comparison: Comparison, found: Answer, unit: Unit = PERCENT
+) -> str:
     """Say which configuration is best, and what the others are compared with it.
 
     Args:
         configurations: accuracies by label.
         comparison: of these, as `compare_all` returns it.
         found: what it comes to, as `judge` returns it.
+        unit: of their metric.
     """
     best, versus_best = comparison.best, _by_mean(comparison.differences)
     top = spread(configurations[best])
     if not versus_best:
         return (
-            f"{best} has {percent(top.mean)} % in {count_trials(top.num_trials)}; there is nothing to compare it with."
+            f"{best} has {unit.value(top.mean)} in {count_trials(top.num_trials)}; there is nothing to compare it with."
         )
-    first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the highest mean"
+    first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the {unit.most} mean"
     if found.shared is not None and any(spread(one).mean > top.mean + TOLERANCE for one in configurations.values()):
         first = f"{best} leads in common trials"
     if {Verdict.WORSE} <= set(found.verdicts.values()) <= {Verdict.WORSE, None}:
         first = f"{best} is best"
-    first = f"{first} ({percent(top.mean)} %)"
+    first = f"{first} ({unit.value(top.mean)})"
     if all(verdict is None for verdict in found.verdicts.values()):
         untested = "no pair was tested" if comparison.tied else "was not tested against any other"
         got = _common_trials(versus_best.values())
@@ -63,11 +57,11 @@ def answer(configurations: Mapping[str, Accuracies], comparison: Comparison, fou
     points = f"{100 * found.margin:g} point{'' if 100 * found.margin == 1 else 's'}"
     clauses = _named(by_verdict[Verdict.EQUAL], f"equal to it within {points}")
     clauses += _named(by_verdict[Verdict.UNDECIDED], "undecided")
-    clauses += _differing(by_verdict[Verdict.WORSE])
+    clauses += _differing(by_verdict[Verdict.WORSE], unit)
     return "; ".join([first, *clauses, *_untested(by_verdict[None], found.least)]) + "."
 
 
-def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int) -> str:
+def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int, unit: Unit = PERCENT) -> str:
     """Say how accurate the best configuration is, for which images and draws, and what it owes to the choice.
 
     Args:
@@ -76,12 +70,13 @@ def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int
         claim: for what the interval holds, as `claim` returns it.
         found: as `judge` returns it.
         among: number of configurations.
+        unit: of their metric.
     """
-    interval = "" if spread.interval is None else f", {span(*spread.interval)} % {claim} (95 %)"
-    sentences = [f"{best}: {percent(spread.mean)} %{interval}."]
+    interval = "" if spread.interval is None else f", {unit.span(*spread.interval)}{unit.sign} {claim} (95 %)"
+    sentences = [f"{best}: {unit.value(spread.mean)}{interval}."]
     if found.corrected is not None and among > 1:
         chosen = f"chosen among {among} by the images that it is measured on"
-        sentences.append(f"Corrected for having been {chosen}: {percent(found.corrected)} %.")
+        sentences.append(f"Corrected for having been {chosen}: {unit.value(found.corrected)}.")
     if found.doubt:
         sentences.append(f"Its doubt comes from: {found.doubt}.")
     return " ".join(sentences)
@@ -98,7 +93,7 @@ def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[s
     if not closest:
         return []
     verb = "has" if len(closest) == 1 else "have"
-    same = f"{name_first(list(closest))} {verb} the accuracy of {best} in every trial"
+    same = f"{name_first(list(closest))} {verb} the same value as {best} in every trial"
     return [f"{same}: report.margin=1 would call them equal."]
 
 
@@ -134,17 +129,20 @@ def baseline_gaps(missing: str, without_counterpart: Sequence[str]) -> list[str]
     return sentences
 
 
-def baseline_answer(baseline: str, versus_baseline: Mapping[str, Difference], least: int = MIN_TRIALS) -> str:
+def baseline_answer(
+    baseline: str, versus_baseline: Mapping[str, Difference], least: int = MIN_TRIALS, unit: Unit = PERCENT
+) -> str:
     """Say how configurations compare with a baseline.
 
     Args:
         baseline: in words.
         versus_baseline: differences to it, by label.
         least: number of common trials that a test needs.
+        unit: of their metric.
     """
     differences = _by_mean(versus_baseline)
     significant = {name: it for name, it in differences.items() if it.significant}
-    clauses = [*_differing(significant), *_not_significant(differences), *_untested(differences, least)]
+    clauses = [*_differing(significant, unit), *_not_significant(differences), *_untested(differences, least)]
     return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
 
 
@@ -153,15 +151,19 @@ def _by_mean(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return dict(sorted(differences.items(), key=lambda item: -(item[1].mean or 0)))
 
 
-def _differing(differences: Mapping[str, Difference]) -> list[str]:
+def _differing(differences: Mapping[str, Difference], unit: Unit) -> list[str]:
     """Return the clauses about configurations that are better or worse: one by name, several by their range."""
     clauses = []
     for sign, word in ((1, "better"), (-1, "worse")):
         found = {name: it for name, it in differences.items() if sign * (it.mean or 0) > 0}
-        sizes = [abs(it.mean or 0) for it in found.values()]
+        means = [it.mean or 0 for it in found.values()]
         if len(found) > 1:
-            clauses.append(f"{len(found)} others are {span(min(sizes), max(sizes))} points {word}")
-        clauses += [f"{name} is {_gap(it)} ({_certainty(it)})" for name, it in found.items() if len(found) == 1]
+            clauses.append(f"{len(found)} others are {unit.sizes(min(means), max(means))}{unit.points} {word}")
+        clauses += [
+            f"{name} is {unit.gap(it.mean or 0)} ({_certainty(it, unit)})"
+            for name, it in found.items()
+            if len(found) == 1
+        ]
     return clauses
 
 
@@ -199,22 +201,15 @@ def _common_trials(differences: Iterable[Difference]) -> str:
     return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
-def _gap(difference: Difference) -> str:
-    """Return a difference's size and sign in words: 2.4 points worse."""
-    mean = difference.mean or 0
-    points = percent(abs(mean))
-    size = "less than 0.1 points" if points == "0.0" else "1 point" if points == "1.0" else f"{points} points"
-    return f"{size} {'better' if mean > 0 else 'worse'}"
-
-
-def _certainty(difference: Difference) -> str:
+def _certainty(difference: Difference, unit: Unit) -> str:
     """Return a significant difference's interval, as of a size without sign; p if it is missing."""
     low, high = difference.interval or (0.0, 0.0)
     if (difference.mean or 0) < 0:
         low, high = -high, -low
     if low <= 0:  # all trials differ by the same, so that none is known
         return f"p {difference.p:.3f}"
-    return f"95 %: {span(low, high)}"
+    factor = abs(unit.factor)
+    return f"95 %: {factor * low:.{unit.decimals}f} to {factor * high:.{unit.decimals}f}"
 
 
 def name_first(names: Sequence[str]) -> str:

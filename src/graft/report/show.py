@@ -10,17 +10,12 @@ from rich.table import Table
 from graft.errors import GraftError
 from graft.files import write_text
 from graft.report.as_needed import ended_otherwise, method
+from graft.report.canvas import LINES
+from graft.report.curves import draw_best_curves
 from graft.report.effect_sentences import budget_answers, effects_answer
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
-from graft.report.plot import (
-    LINES,
-    draw_best_curves,
-    draw_budget,
-    draw_differences,
-    draw_effects,
-    draw_ranges,
-)
+from graft.report.plot import draw_budget, draw_differences, draw_effects, draw_ranges
 from graft.report.sentences import (
     answer,
     baseline_answer,
@@ -34,8 +29,9 @@ from graft.report.sentences import (
 from graft.report.show_job import CURVES, history, show_curves, terminal
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.verdicts import claim
-from graft.results.baseline import common_baseline, common_margin
+from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.labels import BUDGETS
+from graft.results.metrics import name_of, split_of
 from graft.results.records import Records, read_records
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method
@@ -58,6 +54,7 @@ def show_jobs(
     baseline: str | None = None,
     required: bool = True,
     margin: float | None = None,
+    metric: str | None = None,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
@@ -72,14 +69,15 @@ def show_jobs(
         required: whether to refuse a baseline that no job matches.
         margin: the largest difference that does not matter, in percent points; None: that of their configurations,
             if all have the same, or else 0.
+        metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
 
     Returns:
         The failed jobs' reasons by name.
 
     Raises:
-        GraftError: a folder is missing, has no results, or no job matches a required baseline.
+        GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
     """
-    report = compare_jobs(folders, baseline, required, margin)
+    report = compare_jobs(folders, baseline, required, margin, metric)
     show_report(report, output)
     return report.records.failed
 
@@ -102,19 +100,28 @@ class Report:
 
 
 def compare_jobs(
-    folders: Sequence[Path], baseline: str | None = None, required: bool = True, margin: float | None = None
+    folders: Sequence[Path],
+    baseline: str | None = None,
+    required: bool = True,
+    margin: float | None = None,
+    metric: str | None = None,
 ) -> Report:
     """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
-    records = read_records(folders)
+    records, where = read_records(folders), ", ".join(map(str, folders))
     if not records.finished and not records.failed:
-        where = ", ".join(str(folder) for folder in folders)
         raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
-    asked = baseline or common_baseline([record.config for record in records.finished])
-    points = common_margin([record.config for record in records.finished]) if margin is None else margin
+    configs = [record.config for record in records.finished]
+    asked = baseline or common_baseline(configs)
+    points = common_margin(configs) if margin is None else margin
     required &= baseline is not None
-    board = rank_jobs(records.finished, asked, required, points / 100, records.rounds)
-    ranked, metric = board.records if board.comparison is not None else [], board.metric
-    values, spreads = [job.accuracies(metric) for job in ranked], [job.spread(metric) for job in ranked]
+    name = common_metric(configs) if metric is None else metric
+    if name == "loss" and points:
+        raise GraftError(f"a margin of {points:g} percent points means nothing for a loss; try a margin of 0")
+    board = rank_jobs(records.finished, asked, required, points / 100, records.rounds, name)
+    if metric is not None and name_of(board.metric) != metric:
+        raise GraftError(f"{board.lacking}; try --metric accuracy")
+    ranked, key = board.records if board.comparison is not None else [], board.metric
+    values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
     return Report(records, board, effects, [*_sentences(board, effects), *_ends(records)])
 
@@ -140,9 +147,9 @@ def show_report(report: Report, output: Path) -> None:
 
 def print_table(board: Leaderboard, console: Console) -> None:
     """Print the ranked jobs."""
-    console.print(f"Accuracies in percent, {board.order}", soft_wrap=True)
+    console.print(board.heading, soft_wrap=True)
     uneven = len(set(board.table["trials"])) > 1
-    lines = [cells(row, short=True, trials=uneven) for row in table_rows(board.table)]
+    lines = [cells(row, board.metric, short=True, trials=uneven) for row in table_rows(board.table)]
     table = Table()
     for header in lines[0]:
         left = header in ("rank", "job", "verdict")
@@ -164,19 +171,19 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     if board.comparison is None:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
-    best, found = board.records[0], board.answer
+    best, found, unit = board.records[0], board.answer, board.measure.unit
     spread, num_small = best.spread(board.metric), (best.result.get("images") or {}).get("small")
     values = configurations[best.label]
     measured, folds = isinstance(values, Measured), isinstance(values, Measured) and values.outcomes.folds > 0
     claimed = claim(measured, folds, spread.counts, best.config, num_small)
-    sentences = [answer(configurations, board.comparison, found), *copies_answer(configurations)]
-    sentences.append(best_answer(best.label, spread, claimed, found, len(configurations)))
+    sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
+    sentences.append(best_answer(best.label, spread, claimed, found, len(configurations), unit))
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
-        sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least))
+        sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
     if len(effects.main):
-        sentences.append(effects_answer(effects.main))
+        sentences.append(effects_answer(effects.main, unit))
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
     if found.shared is not None:
@@ -186,7 +193,7 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     elif len(board.records) > 1:
         pairs = f"with the best of {len(board.records)} configurations"
         sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
-    if board.metric == "accuracy":
+    if split_of(board.metric) == "test":
         sentences += images_answer(board.comparison.differences.values())
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
@@ -196,7 +203,7 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
 
 
 def _ends(records: Records) -> list[str]:
-    """Return why the jobs of sweeps with trials=auto got no more trials; of one of several folders with its name."""
+    """Return why the jobs of sweeps with trials=auto got no more trials; of several folders with their names."""
     ends = {folder: sweep.ended for folder, sweep in sorted(records.rounds.items()) if sweep.ended}
     whole = all(job.folder.is_relative_to(folder) for job in records.finished for folder in ends)
     return [ended if whole else f"{folder}: {ended}" for folder, ended in ends.items()]
@@ -205,17 +212,17 @@ def _ends(records: Records) -> list[str]:
 def draw(report: Report, output: Path) -> None:
     """Draw all pictures that the jobs allow, into a folder."""
     board, effects = report.board, report.effects
-    draw_ranges(output / "leaderboard.png", board.compared_accuracies(), board.order, board.metric_name)
+    draw_ranges(output / "leaderboard.png", board.compared(), board.order, board.measure)
     _draw_curves(board, output)
     if board.comparison is None:
         return
     differences = board.comparison.differences
     if any(len(difference.per_trial) for difference in differences.values()):
-        draw_differences(output / "differences.png", board.comparison.best, differences, board.metric_name)
+        draw_differences(output / "differences.png", board.comparison.best, differences, board.measure)
     if len(effects.main):
-        draw_effects(output / "effects.png", effects.main, board.metric_name)
+        draw_effects(output / "effects.png", effects.main, board.measure)
     if effects.budget:
-        draw_budget(output / "budget.png", effects.curves, BUDGETS[effects.budget], board.metric_name)
+        draw_budget(output / "budget.png", effects.curves, BUDGETS[effects.budget], board.measure)
 
 
 def _draw_curves(board: Leaderboard, output: Path) -> None:
@@ -224,7 +231,7 @@ def _draw_curves(board: Leaderboard, output: Path) -> None:
         (record,) = board.records
         show_curves(record.folder, record.config, output)
     elif board.comparison is not None:
-        split = "val" if board.metric == "val_accuracy" else "test"
+        split = split_of(board.metric)
         best = board.records[: len(LINES)]
         found = {record.label: history(record.folder, record.name) for record in best}
         histories = {label: history for label, history in found.items() if history is not None}
@@ -236,9 +243,9 @@ def _draw_curves(board: Leaderboard, output: Path) -> None:
 def _write(board: Leaderboard, effects: Effects, sentences: Sequence[str], output: Path) -> None:
     """Write the leaderboard as data (CSV), and as a page of tables and sentences (Markdown)."""
     write_text(output / "leaderboard.csv", board.table.drop(columns="label").to_csv(index=False))
-    lines = [cells(row) for row in table_rows(board.table)]
+    lines = [cells(row, board.metric) for row in table_rows(board.table)]
     table = markdown(list(lines[0]), [list(line.values()) for line in lines])
-    parts = [f"Accuracies in percent, {board.order}.", table, *sentences]
+    parts = [f"{board.heading}.", table, *sentences]
     if len(effects.main):
-        parts.append(effects_table(effects.main))
+        parts.append(effects_table(effects.main, board.measure.unit))
     write_text(output / "leaderboard.md", "\n\n".join(parts) + "\n")

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from graft.job_folder import HISTORY, OUTCOMES
 from graft.process import is_quiet
-from graft.report.leaderboard import verdict
-from graft.report.plot import draw_curves
-from graft.report.sentences import count_trials, percent, span
+from graft.report.curves import draw_curves
+from graft.report.rows import balanced_mean, uneven, verdict
+from graft.report.sentences import count_trials
+from graft.report.unit import percent, span
 from graft.report.verdicts import claim
 from graft.results.job_files import read_history
 from graft.results.labels import title
@@ -32,9 +33,9 @@ def show_job(result: dict, folder: Path) -> None:
     values, accuracy = accuracies(result), _summary(result, folder)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {count_trials(len(values))}", style="bold")
-    if len(set(images.get("by_class", {}).get("test", {}).values())) > 1:  # else it is the same
-        balanced = [trial["balanced_accuracy"] for trial in result["trials"] if trial.get("error") is None]
-        table.add_row("balanced accuracy", f"{percent(sum(balanced) / len(balanced))} %, classes of equal weight")
+    balanced = balanced_mean(result) if uneven(result) else None
+    if balanced is not None:
+        table.add_row("balanced accuracy", f"{percent(balanced)} %, classes of equal weight")
     table.add_row("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %")
     table.add_row("95 % interval", _interval(result, folder, accuracy))
     if is_copies(values):

@@ -5,7 +5,9 @@ from typing import Any
 
 import pandas
 
-from graft.report.sentences import percent, span
+from graft.report.rows import SPREAD, column
+from graft.report.unit import PERCENT, Unit, unit_of
+from graft.results.metrics import METRICS, name_of, split_of
 
 
 def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
@@ -16,32 +18,38 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def cells(row: Mapping[str, Any], short: bool = False, trials: bool = False) -> dict[str, str]:
+def cells(
+    row: Mapping[str, Any], metric: str = "accuracy", short: bool = False, trials: bool = False
+) -> dict[str, str]:
     """Return a job's line of the printed table: texts by header.
 
     Args:
         row: of `Leaderboard.table`, as `table_rows` returns it.
+        metric: the key of the metric by which jobs are compared.
         short: for the terminal; leaves out the range, standard deviation, p and costs of ranked jobs.
         trials: whether to show the number of trials even so, because jobs differ in it.
     """
-    ranked, validated = "rank" in row, "val_accuracy" in row
-    whole = not ranked or not short
-    prefix = "val_" if validated else ""
+    ranked, validated, name, unit = "rank" in row, split_of(metric) == "val", name_of(metric), unit_of(metric)
+    whole, plain = not ranked or not short, name == "accuracy"
+    mean, low, high, std, first, last = (row.get(column(metric, what)) for what in SPREAD)
+    test = "test" if plain else f"test {METRICS[name]}" if whole or validated else METRICS[name]
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, str(row.get("rank"))),
         ("job", True, str(row["job"]).replace("experiment=", "")),
-        ("validation", validated, _percent(row.get("val_accuracy"))),
-        ("test", not validated, _percent(row["accuracy"])),
-        ("95 % interval", True, _interval(row[f"{prefix}ci95_low"], row[f"{prefix}ci95_high"])),
-        ("lowest-highest", whole, span(row[f"{prefix}low"], row[f"{prefix}high"])),
-        ("std", ranked and whole, _percent(row[f"{prefix}std"])),
-        ("test", validated, _percent(row["accuracy"])),  # after the spread, which is of the validation accuracies
+        ("validation" if plain else f"validation {METRICS[name]}", validated, _number(mean, unit)),
+        (test, not validated, _number(mean, unit)),
+        ("95 % interval", True, _interval(first, last, unit)),
+        ("lowest-highest", whole, _interval(low, high, unit)),
+        ("std", ranked and whole, _number(None if std is None else std / (unit.factor / abs(unit.factor)), unit)),
+        (test, validated, _number(row.get(column(name, "")), unit)),  # after the spread, which is of the validation's
+        ("test accuracy", not plain, _number(row["accuracy"])),
+        ("balanced", row.get("balanced") is not None and name != "balanced_accuracy", _number(row.get("balanced"))),
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),
-        ("to the best", ranked, _difference(row, "")),
+        ("to the best", ranked, _difference(row, "", unit)),
         ("p", ranked and whole, _p(row.get("p"))),
         ("verdict", ranked, row.get("standing") or ""),
-        ("to the baseline", "baseline_difference" in row, _difference(row, "baseline_")),
+        ("to the baseline", "baseline_difference" in row, _difference(row, "baseline_", unit)),
         ("p ", "baseline_difference" in row and whole, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
         ("trials", trials or not short, str(row["trials"])),
         ("parameters", whole, _count(row["parameters"])),
@@ -51,10 +59,10 @@ def cells(row: Mapping[str, Any], short: bool = False, trials: bool = False) -> 
     return {header: text for header, shown, text in columns if shown}
 
 
-def effects_table(effects: pandas.DataFrame) -> str:
+def effects_table(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     """Return main effects, as `main_effects` returns them, as a table in Markdown with its heading."""
     lines = [
-        [row["key"], row["value"], percent(row["mean"]), _difference(row, ""), _p(row["p"])]
+        [row["key"], row["value"], unit.number(row["mean"]), _difference(row, "", unit), _p(row["p"])]
         for row in table_rows(effects)
     ]
     table = markdown(["key", "value", "mean", "to the key's best value", "p"], lines)
@@ -68,25 +76,24 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else percent(fraction)
+def _number(value: float | None, unit: Unit = PERCENT) -> str:
+    return "" if value is None else unit.number(value)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else span(low, high)
+def _interval(low: float | None, high: float | None, unit: Unit = PERCENT) -> str:
+    return "" if low is None or high is None else unit.span(low, high)
 
 
 def _count(number: float | None) -> str:
     return "" if number is None else f"{int(number):,}"
 
 
-def _difference(row: Mapping[str, Any], prefix: str) -> str:
-    """Return a row's difference in points with its interval: -2.4 (-2.6 to -2.2)."""
+def _difference(row: Mapping[str, Any], prefix: str, unit: Unit) -> str:
+    """Return a row's difference with its interval: -2.4 (-2.6 to -2.2)."""
     mean, low, high = (row.get(f"{prefix}difference{end}") for end in ("", "_low", "_high"))
     if mean is None:
         return ""
-    points = f"{100 * mean:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0")
-    return points if low is None or high is None else f"{points} ({span(low, high)})"
+    return unit.signed(mean) if low is None or high is None else f"{unit.signed(mean)} ({unit.span(low, high)})"
 
 
 def _p(value: float | None) -> str:

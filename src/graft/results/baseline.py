@@ -32,6 +32,12 @@ def common_margin(configs: Sequence[Mapping]) -> float:
     return float(margins.pop()) if len(margins) == 1 else 0.0
 
 
+def common_metric(configs: Sequence[Mapping]) -> str:
+    """Return the metric in the jobs' configurations that ranks them, if all have the same; else accuracy."""
+    metrics = {(config.get("report") or {}).get("metric") or "accuracy" for config in configs}
+    return str(metrics.pop()) if len(metrics) == 1 else "accuracy"
+
+
 def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
     """Return the error for a baseline that matches no job; it lists the conditions that would match some.
 

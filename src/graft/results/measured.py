@@ -1,64 +1,106 @@
-"""A job's accuracies with what each trial said of each image, where the job has stored it."""
+"""A job's accuracies, or another metric, with what each trial said of each image, where the job has stored it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from graft.results.metrics import Said, name_of, split_of, with_metric
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes
-from graft.statistics.accuracies import SPLITS, Accuracies, Copies, Measured, accuracies, dataset_of, num_images
+from graft.statistics.accuracies import (
+    Accuracies,
+    Copies,
+    Measured,
+    Unbounded,
+    accuracies,
+    dataset_of,
+    num_images,
+)
 from graft.statistics.outcomes import Outcomes
 
 
 def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: str = "accuracy") -> Accuracies:
-    """Return the finished trials' accuracies, with their outcomes if all trials have the same images.
+    """Return the finished trials' accuracies, or another metric, with their outcomes if all have the same images.
 
-    Trials that have validation images of their own differ by them, too: their accuracies alone count both.
+    Trials that have validation images of their own differ by them, too: their values alone count both.
 
     Args:
         result: the content of a `result.json`.
         stored: the outcomes of the same job; None if it has none.
-        metric: accuracy or val_accuracy.
+        metric: accuracy, val_accuracy, or the key of another metric (module metrics); a loss has a minus.
+
+    Raises:
+        ValueError: a metric other than the accuracy cannot be computed; says why.
     """
-    found, split = accuracies(result, metric), _split(stored, metric)
-    folds = 0 if metric == "val_accuracy" else (dataset_of(result).get("folds") or 0)
-    if stored is None or split is None or not (split.shared or folds) or list(found) != stored.seeds:
+    name, val = name_of(metric), split_of(metric) == "val"
+    found, split = accuracies(result, "val_accuracy" if val else "accuracy"), _split(stored, metric)
+    plain = name == "accuracy"
+    if stored is None or split is None or list(found) != stored.seeds:
+        if not plain:
+            raise ValueError("it has not stored what its trials said of images")
         return found
-    numbers, values = _columns(split)
+    folds = 0 if val else (dataset_of(result).get("folds") or 0)
+    if plain and not (split.shared or folds):
+        return found
+    outcomes = _outcomes(stored, split, share_of_pool(result), folds, isinstance(found, Copies))
+    if not plain:
+        outcomes = with_metric(name, outcomes, _said(split))
+    means = Measured(outcomes)
+    if split.shared or folds:
+        return means
+    return Unbounded(means) if not outcomes.bounded else Copies(means) if outcomes.copies else dict(means)
+
+
+def _outcomes(stored: StoredOutcomes, split: SplitOutcomes, share: float, folds: int, copies: bool) -> Outcomes:
+    """Return whether trials are right on all images of a split."""
+    numbers = _numbers(split)
     rows = stored.images.loc[numbers]
-    groups = rows["group"].to_numpy(dtype=str) if (rows["group"] != "").all() else None
-    return Measured(
-        Outcomes(
-            seeds=tuple(stored.seeds),
-            images=rows["hash"].to_numpy(dtype=str),
-            values=values,
-            labels=np.searchsorted(np.unique(rows["class"]), rows["class"]),
-            groups=groups,
-            share=0.0 if folds else share_of_pool(result),
-            folds=folds,
-            copies=isinstance(found, Copies),
-        )
+    places = {name: place for place, name in enumerate(stored.classes)}
+    return Outcomes(
+        seeds=tuple(stored.seeds),
+        images=rows["hash"].to_numpy(dtype=str),
+        values=_columns(split, split.correct.astype(float), np.nan),
+        labels=rows["class"].map(places).to_numpy(),
+        groups=rows["group"].to_numpy(dtype=str) if (rows["group"] != "").all() else None,
+        share=0.0 if folds else share,
+        folds=folds,
+        copies=copies,
     )
 
 
-def _columns(split: SplitOutcomes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of all tested images, (images,), and whether each trial is right, (trials, images).
+def _said(split: SplitOutcomes) -> Said:
+    probability = None if split.probability is None else _columns(split, split.probability, 0)
+    return Said(_columns(split, split.prediction, 0), _columns(split, split.probability_of_label, 1), probability)
 
-    Values are NaN where a trial did not test an image.
+
+def _numbers(split: SplitOutcomes) -> np.ndarray:
+    """Return the numbers of all tested images, (images,)."""
+    return split.image[0] if split.shared else np.unique(split.image[split.tested])
+
+
+def _columns(split: SplitOutcomes, values: np.ndarray, missing: float) -> np.ndarray:
+    """Return values of trials on their images as values on all images, with another where a trial has not tested one.
+
+    Args:
+        split: whose images they are.
+        values: (trials, images of a trial, ...).
+        missing: the value of images that a trial has not tested.
     """
     if split.shared:
-        return split.image[0], split.correct.astype(float)
-    numbers = np.unique(split.image[split.tested])
-    values = np.full((len(split.image), len(numbers)), np.nan)
-    rows, places = np.nonzero(split.tested)
-    values[rows, np.searchsorted(numbers, split.image[rows, places])] = split.correct[rows, places]
-    return numbers, values
+        return values
+    numbers = _numbers(split)
+    spread = np.full((len(values), len(numbers), *values.shape[2:]), missing, dtype=values.dtype)
+    rows, places = np.nonzero(np.broadcast_to(split.tested, split.prediction.shape))
+    spread[rows, np.searchsorted(numbers, split.image[rows, places])] = values[rows, places]
+    return spread
 
 
 def distinct_images(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: str = "accuracy") -> int | None:
     """Return the number of different images on which the trials were measured; None if it is unknown."""
     split = _split(stored, metric)
-    return num_images(result, metric) if split is None else len(np.unique(split.image[split.tested]))
+    if split is None:
+        return num_images(result, metric) if name_of(metric) == "accuracy" else None
+    return len(np.unique(split.image[split.tested]))
 
 
 def share_of_pool(result: Mapping[str, Any]) -> float:
@@ -71,4 +113,4 @@ def share_of_pool(result: Mapping[str, Any]) -> float:
 
 
 def _split(stored: StoredOutcomes | None, metric: str) -> SplitOutcomes | None:
-    return None if stored is None else {"test": stored.test, "val": stored.val}[SPLITS[metric]]
+    return None if stored is None else {"test": stored.test, "val": stored.val}[split_of(metric)]

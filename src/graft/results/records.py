@@ -10,6 +10,7 @@ from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
+from graft.results.metrics import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
@@ -64,14 +65,19 @@ class Record:
         return isinstance(head, dict) and str(head.get("_target_")).rpartition(".")[-1] in SOLVED_HEADS
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
-        """Return the finished trials' accuracies by seed, with their outcomes; one whose loss became NaN has none."""
+        """Return the finished trials' accuracies, or another metric, by seed; one whose loss became NaN has none.
+
+        Raises:
+            ValueError: a metric other than the accuracy cannot be computed; says why.
+        """
         if metric not in self.by_metric:  # a report asks several times, and outcomes may be of many images
             self.by_metric[metric] = measured(self.result, self.outcomes, metric)
         return self.by_metric[metric]
 
     def spread(self, metric: str = "accuracy") -> Spread:
         """Return the summary of these accuracies, with the interval of their mean."""
-        return spread(self.accuracies(metric), distinct_images(self.result, self.outcomes, metric))
+        images = distinct_images(self.result, self.outcomes, metric) if name_of(metric) == "accuracy" else None
+        return spread(self.accuracies(metric), images)
 
 
 @dataclass

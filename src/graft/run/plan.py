@@ -22,6 +22,7 @@ from graft.files import fingerprint
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.model.dropout import Masks
+from graft.model.head import ClassWeight
 from graft.seed import seeded
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
@@ -81,10 +82,10 @@ class Plan:
         datamodule: each trial's images.
         first_trial: number of the first trial; those before it have finished in earlier rounds.
         regularize: the regularizers.
-        class_weights: `balanced`, or None.
+        class_weights: `balanced`, `effective` or None.
         val_every: epochs between two points of the validation and test curves.
         callbacks: makes the callbacks of one fit that the configuration asks for.
-        loggers: make the loggers of a job, by name; `tensorboard` alone logs while it trains.
+        loggers: make a job's loggers, by name; `tensorboard` alone logs while it trains.
 
     Example:
         The lecture's first experiment, planned for two trials; no data is downloaded and nothing trains.
@@ -202,8 +203,8 @@ class Plan:
             datamodule: these trials' images.
         """
         if self.uses_sklearn:
-            balanced = self.class_weights is not None
-            return SklearnTransfer(frozen, networks, planned.phase, datamodule.train_examples(), balanced)
+            weights = self._for_sklearn(datamodule)
+            return SklearnTransfer(frozen, networks, planned.phase, datamodule.train_examples(), weights)
         return TransferModule(
             frozen,
             [synchronized(network) for network in networks],
@@ -214,18 +215,21 @@ class Plan:
             Masks(datamodule.streams, planned.stream),
         )
 
+    def _for_sklearn(self, datamodule: SmallDataModule) -> list[ClassWeight]:
+        """Return the weights of each trial's classes as scikit-learn has them; it balances each of its folds anew."""
+        if self.class_weights != "effective":
+            return [self.class_weights] * len(datamodule.seeds)
+        return [dict(enumerate(row)) for row in datamodule.class_weights(self.class_weights).tolist()]
+
     def objective(self, datamodule: SmallDataModule) -> Objective | None:
         """Return the loss of these trials' training steps; None for the plain cross-entropy."""
         if self.class_weights is None and self.regularize == Regularize(ema=self.regularize.ema):
             return None
-        weights = datamodule.class_weights().to(self.device) if self.class_weights else None
+        weights = datamodule.class_weights(self.class_weights).to(self.device) if self.class_weights else None
         return Objective(self.regularize, datamodule.streams, weights)
 
     def warn(self) -> None:
-        """Warn of what no later output would show.
-
-        That images are scaled differently from the weights' training images, and that folds are tested incompletely.
-        """
+        """Warn of pixels that are scaled otherwise than in the weights' training, and of folds tested incompletely."""
         lacking = self.data.folds and whole_repeats(len(self.seeds), self.data.folds.num_folds)
         if lacking:
             log.warning("%s", lacking)

@@ -19,6 +19,10 @@ class Copies(dict[int, float]):
     """Accuracies of trials that are all the same computation: one observation, whatever their number."""
 
 
+class Unbounded(dict[int, float]):
+    """Values of trials that may be any numbers, such as losses with a minus, instead of accuracies."""
+
+
 class Measured(dict[int, float]):
     """Accuracies that know every image: the mean of each trial's outcomes, and the outcomes.
 
@@ -45,8 +49,10 @@ def average(configurations: Sequence[Accuracies]) -> Accuracies:
             share, copies = max(one.share for one in found), all(one.copies for one in found)
             return Measured(replace(found[0], values=values, share=share, copies=copies))
     seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
-    kind = Copies if all(is_copies(one) for one in configurations) else dict
-    return kind({seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds})
+    found = {seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds}
+    if all(is_copies(one) for one in configurations):
+        return Copies(found)
+    return found if all(is_bounded(one) for one in configurations) else Unbounded(found)
 
 
 def of_seeds(accuracies: Accuracies, seeds: Sequence[int]) -> Accuracies:
@@ -54,12 +60,17 @@ def of_seeds(accuracies: Accuracies, seeds: Sequence[int]) -> Accuracies:
     if isinstance(accuracies, Measured):
         return Measured(accuracies.outcomes.select(seeds, np.arange(len(accuracies.outcomes.images))))
     found = {seed: accuracies[seed] for seed in seeds}
-    return Copies(found) if isinstance(accuracies, Copies) else found
+    return type(accuracies)(found) if isinstance(accuracies, Copies | Unbounded) else found
 
 
 def is_copies(accuracies: Accuracies) -> bool:
     """Return whether all trials are the same computation."""
     return accuracies.outcomes.copies if isinstance(accuracies, Measured) else isinstance(accuracies, Copies)
+
+
+def is_bounded(accuracies: Accuracies) -> bool:
+    """Return whether all values are in [0, 1], as accuracies are."""
+    return accuracies.outcomes.bounded if isinstance(accuracies, Measured) else not isinstance(accuracies, Unbounded)
 
 
 def accuracies(result: Mapping[str, Any], metric: str = "accuracy") -> Accuracies:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from graft.statistics.accuracies import Accuracies, Measured
+from graft.statistics.accuracies import Accuracies, Measured, is_bounded
 from graft.statistics.crossed import Estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
 from graft.statistics.pairs import MIN_TRIALS, Joint, Pair, estimated, pair
@@ -107,7 +107,7 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
         fixed = found.num_trials == 1 or outcomes.share >= 1  # nothing tells how other training images would do
         counts = "test images" if fixed else BOTH
         return Spread(len(values), mean, low, high, std, estimate_interval(found), counts, found)
-    interval = mean_interval(values.tolist(), images)
+    interval = mean_interval(values.tolist(), images, is_bounded(accuracies))
     ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)
     return Spread(len(values), mean, low, high, std, ends, counts)
 

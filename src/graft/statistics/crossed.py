@@ -67,6 +67,7 @@ class Estimate:
         units: number of images, or the number of groups of equal size that are worth as much.
         proportion: all values are 0 to 1.
         square: mean of the squared values; of a difference of right and wrong answers, the share that disagree.
+        bounded: whether means are in [0, 1], as accuracies are; a loss is not.
     """
 
     mean: float
@@ -78,6 +79,7 @@ class Estimate:
     units: float = 0.0
     proportion: bool = False
     square: float = 0.0
+    bounded: bool = True
 
     @property
     def error(self) -> float:

@@ -57,7 +57,7 @@ class Interval:
     counts: str
 
 
-def mean_interval(values: Sequence[float], images: int | None) -> Interval | None:
+def mean_interval(values: Sequence[float], images: int | None, bounded: bool = True) -> Interval | None:
     """Return the interval of the mean of several trials; None for a single trial, or if nothing can be said.
 
     Student's t counts how the trials, and so their training draws, differ. Where they hardly differ it would be
@@ -67,6 +67,7 @@ def mean_interval(values: Sequence[float], images: int | None) -> Interval | Non
     Args:
         values: of the trials.
         images: number of different images on which they were measured; None if unknown.
+        bounded: whether they are in [0, 1], where the interval then stays.
     """
     if len(values) < 2:
         return None
@@ -74,7 +75,8 @@ def mean_interval(values: Sequence[float], images: int | None) -> Interval | Non
     found = []
     if np.ptp(values) > TOLERANCE:
         half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / len(values) ** 0.5
-        found.append(Interval(max(0.0, mean - half), min(1.0, mean + half), "training draws"))
+        low, high = (max(0.0, mean - half), min(1.0, mean + half)) if bounded else (mean - half, mean + half)
+        found.append(Interval(low, high, "training draws"))
     if images:
         low, high = proportion_interval(mean, images)
         found.append(Interval(low, high, "test images"))
@@ -90,12 +92,14 @@ def proportion_interval(mean: float, images: int) -> tuple[float, float]:
 
 
 def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of a mean in [0, 1] for other trials and other images, by the formula above.
+    """Return the interval of a mean for other trials and other images: by the formula above; of a loss, Student's.
 
     Args:
         estimate: of one configuration.
         level: probability to miss the mean.
     """
+    if not estimate.bounded:
+        return estimate.interval(level)
     mean = min(max(estimate.mean, 0.0), 1.0)
     wrong = mean * (1 - mean) * estimate.units
     if wrong < TOLERANCE:
@@ -119,6 +123,8 @@ def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, 
 
 def floored(difference: Estimate) -> Estimate:
     """Return the estimate of a difference with the variance, by the formula above, that it has at least."""
+    if not difference.bounded:
+        return difference
     units, parts = difference.units, difference.parts
     disagree = units * difference.square
     of_images = parts.images + parts.rest if difference.num_trials > 1 else difference.variance

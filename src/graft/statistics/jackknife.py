@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
 from graft.statistics.outcomes import Outcomes
 
@@ -85,28 +84,98 @@ def macro_f1(outcomes: Outcomes, predicted: np.ndarray) -> Outcomes:
 
 
 def auroc(outcomes: Outcomes, scores: np.ndarray) -> Outcomes:
-    """Return outcomes whose mean over images is the area under the ROC curve: the share of pairs in the right order.
+    """Return outcomes whose mean over images is the area under the ROC curve, of each class against the rest.
+
+    It is the mean over classes of the share of pairs, one image of the class and one of another, in the right order;
+    equal scores count half. Of two classes both have the same area.
 
     Args:
-        outcomes: with labels of two classes, of which the higher is the positive one, and without groups.
-        scores: (trials, images), of the positive class.
+        outcomes: with labels, the places of classes in `scores`.
+        scores: (trials, images, classes), higher where the class is more likely.
 
     Raises:
-        ValueError: there are not two classes of two images each, or there are groups: see `jackknifed`.
+        ValueError: the labels are unknown, or all the same.
     """
-    classes, _, names = _classes(outcomes)
-    positive = classes == 1
-    if classes.max() != 1 or min(positive.sum(), (~positive).sum()) < 2 or outcomes.groups is not None:
-        raise ValueError("the area under the ROC curve needs two classes of two images each or more, without groups")
-    ranks = stats.rankdata(scores, axis=1)
-    own = np.empty_like(ranks)  # pairs in the right order that an image is part of; equal scores count half
-    below = stats.rankdata(scores[:, ~positive], axis=1)
-    own[:, positive] = ranks[:, positive] - stats.rankdata(scores[:, positive], axis=1)
-    own[:, ~positive] = positive.sum() - (ranks[:, ~positive] - below)
-    right = own[:, positive].sum(1, keepdims=True)  # (trials, 1)
-    counts = np.array([(~positive).sum(), positive.sum()])
-    left = np.where(positive, counts[0] * (counts[1] - 1), (counts[0] - 1) * counts[1])
-    return _replaced(outcomes, names, pseudo_values(right[:, 0] / counts.prod(), (right - own) / left))
+    return _one_against_rest(outcomes, scores, _area)
+
+
+def average_precision(outcomes: Outcomes, scores: np.ndarray) -> Outcomes:
+    """Return outcomes whose mean over images is the average precision, of each class against the rest.
+
+    It is the mean over classes, and over a class's images, of the precision among all images that score as high or
+    higher: scikit-learn's `average_precision_score`. The arguments and errors are those of `auroc`.
+    """
+    return _one_against_rest(outcomes, scores, _precision)
+
+
+def _one_against_rest(
+    outcomes: Outcomes,
+    scores: np.ndarray,
+    of_class: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]],
+) -> Outcomes:
+    """Return the pseudo-values of the mean over classes of a metric of one class against the rest.
+
+    Args:
+        outcomes: with labels.
+        scores: (trials, images, classes).
+        of_class: returns the metric of a mask and scores, (images,), and what it is without each image, (images,), NaN
+            if that is the only one.
+    """
+    labels = outcomes.labels
+    if labels is None or len(np.unique(labels)) < 2:
+        raise ValueError("this metric needs the labels of images of two classes")
+
+    def mean(trial: int, chosen: np.ndarray) -> tuple[float, np.ndarray]:
+        present = np.unique(labels[chosen])
+        found = [of_class(labels[chosen] == each, scores[trial, chosen, each]) for each in present]
+        return float(np.mean([one for one, _ in found])), np.nanmean([without for _, without in found], axis=0)
+
+    if outcomes.groups is not None:
+        return jackknifed(outcomes, lambda trial, weights: mean(trial, weights > 0)[0])
+    every = np.ones(len(labels), dtype=bool)
+    found = [mean(trial, every) for trial in range(len(scores))]
+    whole, without = np.array([one for one, _ in found]), np.array([each for _, each in found])
+    return _replaced(outcomes, outcomes.images, pseudo_values(whole, without))
+
+
+def _area(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the area under the ROC curve, with all images and without each."""
+    above, below = np.sort(scores[positive]), np.sort(scores[~positive])
+    right = np.where(positive, _lower(below, scores), len(above) - _lower(above, scores))  # pairs in the right order
+    total, counts = right[positive].sum(), (len(above), len(below))
+    left = np.where(positive, (counts[0] - 1) * counts[1], counts[0] * (counts[1] - 1)).astype(float)
+    without = np.divide(total - right, left, out=np.full(len(scores), np.nan), where=left > 0)
+    return float(total / (counts[0] * counts[1])) if all(counts) else np.nan, without
+
+
+def _lower(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return how many of some ordered scores are lower than each of others; equal ones count half."""
+    return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / 2
+
+
+def _precision(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the average precision, with all images and without each.
+
+    Without an image, the precision at an image of the class that scores no higher has one image less among all, and if
+    the left out one is of the class, one less among those of the class.
+    """
+    own = np.sort(scores[positive])
+    size = len(scores) - np.searchsorted(np.sort(scores), own, "left")  # images that score as high or higher
+    hits = len(own) - np.searchsorted(own, own, "left")  # those of the class
+    upto = np.searchsorted(own, scores, "right")  # images of the class that score no higher than each image
+    kept = _sums(hits / size)
+    less = np.maximum(size - 1, 1)
+    other, same = (_sums((hits - gone) / less)[upto] for gone in (0, 1))
+    itself = ((hits - 1) / less)[np.minimum(upto, len(own)) - 1]
+    above = kept[-1] - kept[upto]
+    of_others = (above + other) / len(own)
+    of_own = (above + same - itself) / (len(own) - 1) if len(own) > 1 else np.full(len(scores), np.nan)
+    return float(kept[-1] / len(own)), np.where(positive, of_own, of_others)
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of the first 0, 1, 2, ... values."""
+    return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _left_out(

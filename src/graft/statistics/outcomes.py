@@ -19,6 +19,7 @@ class Outcomes:
         share: share of its pool that each trial draws, 0 to 1; 1: all trials train on the same images.
         folds: number of folds of a repeated cross-validation; 0: one test set for all trials.
         copies: all trials are the same computation.
+        bounded: trials' means are in [0, 1], as accuracies are; a loss is not.
     """
 
     seeds: tuple[int, ...]
@@ -29,6 +30,7 @@ class Outcomes:
     share: float = 0.0
     folds: int = 0
     copies: bool = False
+    bounded: bool = True
 
     def __post_init__(self):
         """Raise ValueError unless all arrays have the shape of `values`."""

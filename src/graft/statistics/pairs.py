@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from graft.statistics import cross_validation, mcnemar
-from graft.statistics.accuracies import Accuracies, Measured, is_copies
+from graft.statistics.accuracies import Accuracies, Measured, is_bounded, is_copies
 from graft.statistics.crossed import NONE, Estimate, Prior, estimate, prior, squares
 from graft.statistics.intervals import TOLERANCE, floored
 from graft.statistics.outcomes import Outcomes, aligned
@@ -69,6 +69,7 @@ class Joint:
         if len(self._common) >= MIN_CROSSED and outcomes is not None and not outcomes[0].folds:
             self._squares = squares([one.values for one in outcomes], outcomes[0].groups)
         self._shares = [one.share for one in outcomes or ()]
+        self._bounded = all(one.bounded for one in outcomes or ())
 
     def prior(self) -> Prior:
         """Return what all pairs' variances between trials say of one: nothing where they have different trials."""
@@ -82,7 +83,8 @@ class Joint:
         if self._squares is None or self._seeds[first] & self._seeds[second] != set(self._common):
             return None
         share = max(self._shares[first], self._shares[second])
-        return for_other_pools(self._squares.difference(first, second, usual), share)
+        found = replace(self._squares.difference(first, second, usual), bounded=self._bounded)
+        return for_other_pools(found, share)
 
     def covariance(self, places: Sequence[int]) -> np.ndarray:
         """Return the covariance of some configurations' means, up to a factor; the identity where it is unknown."""
@@ -109,21 +111,23 @@ def pair(first: Accuracies, second: Accuracies, known: Estimate | None = None, u
         return _over_trials(per_trial[:1], usual) if outcomes is None else _over_images(per_trial[:1], *outcomes)
     if known is None and len(per_trial) >= MIN_CROSSED and (outcomes := paired_outcomes([first, second])) is not None:
         known = _difference(*outcomes)
-    return _over_trials(per_trial, usual) if known is None else _crossed(per_trial, floored(known))
+    bounded = is_bounded(first) and is_bounded(second)
+    return _over_trials(per_trial, usual, bounded) if known is None else _crossed(per_trial, floored(known))
 
 
 def _crossed(per_trial: np.ndarray, found: Estimate) -> Pair:
     """Compare two configurations over trials and images."""
     p = float(2 * stats.t.sf(abs(found.mean) / found.error, found.degrees)) if abs(found.mean) > TOLERANCE else 1.0
-    return Pair(per_trial, p, lambda level: _within(found.interval(level)), found, "crossed")
+    return Pair(per_trial, p, lambda level: _within(found.interval(level), found.bounded), found, "crossed")
 
 
 def estimated(outcomes: Outcomes) -> Estimate:
     """Return the mean of a configuration, or of a difference, by the design of its trials."""
     if outcomes.folds:
-        return cross_validation.estimate(outcomes.values, outcomes.groups)
+        found = cross_validation.estimate(outcomes.values, outcomes.groups)
+        return replace(found, bounded=outcomes.bounded)
     rows = outcomes.values[:1] if outcomes.copies else outcomes.values
-    return for_other_pools(estimate(rows, outcomes.groups), outcomes.share)
+    return for_other_pools(replace(estimate(rows, outcomes.groups), bounded=outcomes.bounded), outcomes.share)
 
 
 def _difference(first: Outcomes, second: Outcomes) -> Estimate:
@@ -134,11 +138,14 @@ def _difference(first: Outcomes, second: Outcomes) -> Estimate:
 def _over_images(per_trial: np.ndarray, first: Outcomes, second: Outcomes) -> Pair:
     """Compare two configurations of one computation each."""
     values = first.values[:1] - second.values[:1]
-    p, found = mcnemar.p_value(values[0], first.groups), estimate(values, first.groups)
-    return Pair(per_trial, p, lambda level: _within(mcnemar.interval(found, p, level)), floored(found), "images")
+    p = mcnemar.p_value(values[0], first.groups)
+    found = replace(estimate(values, first.groups), bounded=first.bounded)
+    return Pair(
+        per_trial, p, lambda level: _within(mcnemar.interval(found, p, level), found.bounded), floored(found), "images"
+    )
 
 
-def _over_trials(per_trial: np.ndarray, usual: Prior) -> Pair:
+def _over_trials(per_trial: np.ndarray, usual: Prior, bounded: bool = True) -> Pair:
     """Compare the trials of two configurations by Student's paired t-test."""
     count = len(per_trial)
     if count < MIN_TRIALS:
@@ -153,10 +160,10 @@ def _over_trials(per_trial: np.ndarray, usual: Prior) -> Pair:
 
     def interval(level: float) -> Interval:
         half = float(stats.t.isf(level / 2, degrees)) * error
-        return _within((mean - half, mean + half))
+        return _within((mean - half, mean + half), bounded)
 
     return Pair(per_trial, float(2 * stats.t.sf(abs(mean) / error, degrees)), interval, None, "trials")
 
 
-def _within(interval: Interval) -> Interval:
-    return max(-1.0, interval[0]), min(1.0, interval[1])
+def _within(interval: Interval, bounded: bool = True) -> Interval:
+    return (max(-1.0, interval[0]), min(1.0, interval[1])) if bounded else interval

@@ -52,6 +52,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         raise GraftError(f"{folder} has a single job, which the sweep's table would include; try another name=")
     jobs = _compose_jobs(config)
     _check_common(config, jobs, folder)
+    _check_report(config)
     if config.sweep is not None:
         _check_search(jobs)
     check_devices(config, jobs)
@@ -103,6 +104,25 @@ def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) 
         raise GraftError(
             "trials=auto cannot be swept, because it compares all jobs of the sweep: try trials=auto, trials_min= and "
             "trials_max= with one value each, after -m"
+        )
+
+
+def _check_report(config: DictConfig) -> None:
+    """Refuse a metric with which a margin, or a search, means something else.
+
+    Raises:
+        GraftError: names the keys.
+    """
+    metric, margin = (OmegaConf.select(config, f"report.{key}") for key in ("metric", "margin"))
+    if metric == "loss" and margin:
+        raise GraftError(
+            f"report.margin={margin} is in percent points, and report.metric=loss is no percentage; try report.margin=0"
+        )
+    if metric != "accuracy" and config.sweep is not None:
+        option = config.hydra.runtime.choices.get("sweep")
+        raise GraftError(
+            f"report.metric must be accuracy with sweep={option}, which chooses jobs by validation accuracy; try "
+            f"python src/report.py {config.hydra.sweep.dir} --metric {metric} afterwards"
         )
 
 

@@ -16,8 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.files import write_text
 from graft.job_folder import ROUND
-from graft.report.leaderboard import not_comparable, validated
+from graft.report.leaderboard import not_comparable, ranked_by
 from graft.report.sentences import name_first
+from graft.results.baseline import common_metric
+from graft.results.metrics import split_of
 from graft.results.records import Record, read_records
 from graft.results.rounds import EndedJob, SweepRounds
 from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
@@ -87,8 +89,8 @@ def run_rounds(
 
 
 def metric_of(records: Sequence[Record]) -> str:
-    """Return the key of the trials' accuracies by which jobs are ranked."""
-    return "val_accuracy" if validated(records) else "accuracy"
+    """Return the key of the metric by which jobs are ranked."""
+    return ranked_by(records, common_metric([record.config for record in records]))[0]
 
 
 def _launch(folders: Sequence[Path], launch: Launch, trials: Mapping[Path, int]) -> None:
@@ -169,7 +171,7 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
         return f"{got}; more would not narrow the intervals of the means by a tenth, or trials_max={most} is reached."
     (contest,) = contests
     labels = {name: records[Path(name)].label for name in contest.trials if Path(name) in records}
-    images = "validation images" if metric == "val_accuracy" else "test images"
+    images = "validation images" if split_of(metric) == "val" else "test images"
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
     for what, words, more in (

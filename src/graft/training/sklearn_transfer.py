@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from graft.data.loader import Batch
-from graft.model.head import SklearnHead
+from graft.model.head import ClassWeight, SklearnHead
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
 
@@ -19,7 +19,7 @@ class SklearnTransfer(TransferModule):
         networks: for each trial no stages, and a `SklearnHead`.
         phase: the only phase.
         examples: each trial's training features, (images, features), and labels, (images,).
-        balanced: whether each class has the same weight.
+        class_weights: of each trial's classes, as scikit-learn has them; None: every image has the same weight.
     """
 
     def __init__(
@@ -28,12 +28,12 @@ class SklearnTransfer(TransferModule):
         networks: Sequence[nn.Module],
         phase: Phase,
         examples: Sequence[tuple[torch.Tensor, torch.Tensor]],
-        balanced: bool = False,
+        class_weights: Sequence[ClassWeight] | None = None,
     ):
         super().__init__(frozen, networks, phase)
         self.automatic_optimization = False
         self.head_class: type[SklearnHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
-        self.examples, self.balanced = examples, balanced
+        self.examples, self.class_weights = examples, class_weights or [None] * len(examples)
 
     def configure_optimizers(self) -> None:
         return None
@@ -42,7 +42,7 @@ class SklearnTransfer(TransferModule):
     def on_train_start(self) -> None:
         weights = self.stack.weights()
         for trial, (features, labels) in enumerate(self.examples):
-            weight, bias = self.head_class.fit(features, labels, self.balanced)
+            weight, bias = self.head_class.fit(features, labels, self.class_weights[trial])
             weights["head.0.weight"][trial].copy_(weight)
             weights["head.0.bias"][trial].copy_(bias)
 

@@ -1,0 +1,101 @@
+"""Pictures of learning curves: of one job, and of the best jobs of a sweep."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from graft.report.canvas import LINES, plain_text, save, within, wrapped
+from graft.report.sentences import count_trials
+from graft.report.unit import PERCENT
+
+SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
+    "train": ("training", "#9a9a9a", "-"),
+    "val": ("validation", "#d95f02", "--"),
+    "test": ("test", "#1b3a6b", "-."),
+}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a picture of learning curves, from the history's rows of one split."""
+
+    label: str
+    history: pandas.DataFrame
+    color: str
+    style: str
+    solved: bool = False  # without epochs
+
+
+def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
+    """Draw one job's accuracy and loss over the epochs: the trials' mean, and a band from lowest to highest.
+
+    Args:
+        path: the PNG file.
+        history: a row for each trial, epoch, split and metric, as in `history.csv`.
+        title: describes the job.
+    """
+    curves = [
+        _Line(name, history.query(f"split == '{split}'"), color, line) for split, (name, color, line) in SPLITS.items()
+    ]
+    _draw_curves(path, curves, f"{title}: mean and range of {count_trials(len(set(history['trial'])))}")
+
+
+def draw_best_curves(
+    path: Path, histories: Mapping[str, pandas.DataFrame], split: str, solved: Collection[str] = ()
+) -> None:
+    """Draw several jobs' mean accuracy and loss over the epochs, on the images of one split.
+
+    Args:
+        path: the PNG file.
+        histories: as in `draw_curves`, by label, the best first; those beyond the number of line styles are left out.
+        split: `val` or `test`.
+        solved: labels of jobs without epochs, which are horizontal lines.
+    """
+    shown = zip(histories.items(), LINES, strict=False)
+    curves = [
+        _Line(label, history.query(f"split == '{split}'"), color, line, label in solved)
+        for (label, history), (color, line, _) in shown
+    ]
+    title = f"The best of the sweep on {SPLITS[split][0]} images: means of the trials"
+    _draw_curves(path, curves, title, bands=False)  # bands of several jobs would hide each other
+
+
+@plain_text
+def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = True) -> None:
+    figure = Figure(figsize=(10, 4.3), layout="constrained")
+    figure.suptitle(wrapped(title, 100))
+    panels, scales = figure.subplots(1, 2), (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
+    for axes, (metric, label, factor) in zip(panels, scales, strict=True):
+        for curve in curves:
+            rows = curve.history.query(f"metric == '{metric}'")
+            if rows.dropna(subset="value").size:
+                _draw_line(axes, curve, rows.assign(value=factor * rows["value"]), bands)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    within(PERCENT, panels[0], panels[0].yaxis)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    save(figure, path)
+
+
+def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) -> None:
+    """Draw one curve: the trials' mean, lowest and highest by epoch; a horizontal line if it has no epochs."""
+    # A trial that early stopping has held keeps its last value; one that has failed has none.
+    by_trial = rows.fillna({"value": np.inf}).groupby(["epoch", "trial"])["value"].last().unstack().ffill()
+    band = by_trial.replace(np.inf, np.nan).dropna(how="all").agg(["mean", "min", "max"], axis=1)
+    look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 4}
+    if curve.solved:
+        axes.axhline(band.iloc[-1]["mean"], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
+        return
+    marker = "o" if len(band) <= 20 else None
+    axes.plot(band.index, band["mean"], label=wrapped(curve.label, 26), marker=marker, **look)
+    if bands:
+        axes.fill_between(band.index, band["min"], band["max"], color=curve.color, alpha=0.2, linewidth=0)
