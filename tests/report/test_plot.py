@@ -96,7 +96,8 @@ def test_a_title_says_what_the_job_is():
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Collect the figures that are saved."""
     figures: list[Figure] = []
-    monkeypatch.setattr("graft.report.plot.save", lambda figure, path: figures.append(figure))
+    for module in ("plot", "curves"):
+        monkeypatch.setattr(f"graft.report.{module}.save", lambda figure, path: figures.append(figure))
     return figures
 
 

@@ -14,14 +14,16 @@ from graft.process import is_quiet
 from graft.report.curves import draw_curves
 from graft.report.rows import balanced_mean, uneven, verdict
 from graft.report.sentences import count_trials
-from graft.report.unit import percent, span
+from graft.report.unit import percent, span, unit_of
 from graft.report.verdicts import claim
+from graft.results.baseline import common_metric
 from graft.results.job_files import read_history
 from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
+from graft.results.metrics import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
-from graft.statistics.comparison import BOTH, summary
+from graft.statistics.comparison import BOTH, spread, summary
 
 CURVES = "curves.png"
 IMAGES = ("big", "small", "val", "test")
@@ -36,6 +38,8 @@ def show_job(result: dict, folder: Path) -> None:
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         table.add_row("balanced accuracy", f"{percent(balanced)} %, classes of equal weight")
+    for words in _ranking_metric(result, folder):
+        table.add_row(*words)
     table.add_row("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %")
     table.add_row("95 % interval", _interval(result, folder, accuracy))
     if is_copies(values):
@@ -51,6 +55,20 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
     terminal().print(table)
     terminal().print(f"written to {folder}", soft_wrap=True)
+
+
+def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:
+    """Return the row of the metric that report.metric names, if that is another one than the accuracy."""
+    metric = common_metric([result.get("config") or {}])
+    if metric == "accuracy":
+        return []
+    unit = unit_of(metric)
+    try:
+        found = spread(measured(result, read_outcomes(folder), metric))
+    except (ValueError, OSError) as error:
+        return [(METRICS[metric], f"unknown: {error}")]
+    interval = "" if found.interval is None else f", 95 % interval {unit.span(*found.interval)}{unit.sign}"
+    return [(METRICS[metric], f"{unit.value(found.mean)}{interval}")]
 
 
 def _summary(result: dict, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A job's accuracies, or another metric, with what each trial said of each image, where the job has stored it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from graft.statistics.accuracies import (
     Unbounded,
     accuracies,
     dataset_of,
+    is_finite,
     num_images,
 )
 from graft.statistics.outcomes import Outcomes
@@ -45,6 +47,10 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
     outcomes = _outcomes(stored, split, share_of_pool(result), folds, isinstance(found, Copies))
     if not plain:
         outcomes = with_metric(name, outcomes, _said(split))
+    if name == "loss":
+        outcomes = _with_exact_means(
+            outcomes, [trial.get(metric) for trial in result["trials"] if trial["seed"] in found]
+        )
     means = Measured(outcomes)
     if split.shared or folds:
         return means
@@ -66,6 +72,15 @@ def _outcomes(stored: StoredOutcomes, split: SplitOutcomes, share: float, folds:
         folds=folds,
         copies=copies,
     )
+
+
+def _with_exact_means(outcomes: Outcomes, losses: Sequence[float | None]) -> Outcomes:
+    """Return losses whose means are those of `result.json`: the stored probabilities are rounded, some of them to 0."""
+    if not all(map(is_finite, losses)):
+        return outcomes
+    exact = -np.array(losses, dtype=float)[:, None]
+    means = np.nanmean(outcomes.values, axis=1, keepdims=True)
+    return replace(outcomes, values=outcomes.values + exact - means)
 
 
 def _said(split: SplitOutcomes) -> Said:

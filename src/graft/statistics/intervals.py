@@ -67,7 +67,7 @@ def mean_interval(values: Sequence[float], images: int | None, bounded: bool = T
     Args:
         values: of the trials.
         images: number of different images on which they were measured; None if unknown.
-        bounded: whether they are in [0, 1], where the interval then stays.
+        bounded: whether they are in [0, 1], where the interval then stays; else they are losses with a minus.
     """
     if len(values) < 2:
         return None
@@ -75,7 +75,7 @@ def mean_interval(values: Sequence[float], images: int | None, bounded: bool = T
     found = []
     if np.ptp(values) > TOLERANCE:
         half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / len(values) ** 0.5
-        low, high = (max(0.0, mean - half), min(1.0, mean + half)) if bounded else (mean - half, mean + half)
+        low, high = (max(0.0, mean - half), min(1.0, mean + half)) if bounded else (mean - half, min(0.0, mean + half))
         found.append(Interval(low, high, "training draws"))
     if images:
         low, high = proportion_interval(mean, images)
@@ -99,7 +99,8 @@ def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, 
         level: probability to miss the mean.
     """
     if not estimate.bounded:
-        return estimate.interval(level)
+        low, high = estimate.interval(level)
+        return low, min(high, 0.0)  # a loss, which has a minus here, ends at 0
     mean = min(max(estimate.mean, 0.0), 1.0)
     wrong = mean * (1 - mean) * estimate.units
     if wrong < TOLERANCE:
