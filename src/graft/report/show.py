@@ -107,17 +107,16 @@ def compare_jobs(
     metric: str | None = None,
 ) -> Report:
     """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
-    records, where = read_records(folders), ", ".join(map(str, folders))
+    records = read_records(folders)
     if not records.finished and not records.failed:
-        raise GraftError(f"there is no {'readable ' if records.damaged else ''}result.json below {where}; try outputs")
+        what = f"{'readable ' if records.damaged else ''}result.json below {', '.join(map(str, folders))}"
+        raise GraftError(f"there is no {what}; try outputs")
     configs = [record.config for record in records.finished]
     asked = baseline or common_baseline(configs)
-    points = common_margin(configs) if margin is None else margin
-    required &= baseline is not None
-    name = common_metric(configs) if metric is None else metric
+    points, name = common_margin(configs) if margin is None else margin, metric or common_metric(configs)
     if name == "loss" and points:
         raise GraftError(f"a margin of {points:g} percent points means nothing for a loss; try a margin of 0")
-    board = rank_jobs(records.finished, asked, required, points / 100, records.rounds, name)
+    board = rank_jobs(records.finished, asked, required and baseline is not None, points / 100, records.rounds, name)
     if metric is not None and name_of(board.metric) != metric:
         raise GraftError(f"{board.lacking}; try --metric accuracy")
     ranked, key = board.records if board.comparison is not None else [], board.metric

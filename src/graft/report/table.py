@@ -29,21 +29,12 @@ def cells(
         short: for the terminal; leaves out the range, standard deviation, p and costs of ranked jobs.
         trials: whether to show the number of trials even so, because jobs differ in it.
     """
-    ranked, validated, name, unit = "rank" in row, split_of(metric) == "val", name_of(metric), unit_of(metric)
-    whole, plain = not ranked or not short, name == "accuracy"
-    mean, low, high, std, first, last = (row.get(column(metric, what)) for what in SPREAD)
-    test = "test" if plain else f"test {METRICS[name]}" if whole or validated else METRICS[name]
+    ranked, unit = "rank" in row, unit_of(metric)
+    whole = not ranked or not short
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, str(row.get("rank"))),
         ("job", True, str(row["job"]).replace("experiment=", "")),
-        ("validation" if plain else f"validation {METRICS[name]}", validated, _number(mean, unit)),
-        (test, not validated, _number(mean, unit)),
-        ("95 % interval", True, _interval(first, last, unit)),
-        ("lowest-highest", whole, _interval(low, high, unit)),
-        ("std", ranked and whole, _number(None if std is None else std / (unit.factor / abs(unit.factor)), unit)),
-        (test, validated, _number(row.get(column(name, "")), unit)),  # after the spread, which is of the validation's
-        ("test accuracy", not plain, _number(row["accuracy"])),
-        ("balanced", row.get("balanced") is not None and name != "balanced_accuracy", _number(row.get("balanced"))),
+        *_metric_columns(row, metric, ranked, whole),
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),
         ("to the best", ranked, _difference(row, "", unit)),
@@ -57,6 +48,24 @@ def cells(
         ("seconds", whole, "" if row["seconds"] is None else f"{row['seconds']:.1f}"),
     ]
     return {header: text for header, shown, text in columns if shown}
+
+
+def _metric_columns(row: Mapping[str, Any], metric: str, ranked: bool, whole: bool) -> list[tuple[str, bool, str]]:
+    """Return the columns of a job's metric, and those of its accuracies beside another metric."""
+    validated, name, unit = split_of(metric) == "val", name_of(metric), unit_of(metric)
+    mean, low, high, std, first, last = (row.get(column(metric, what)) for what in SPREAD)
+    own = "" if name == "accuracy" else METRICS[name]
+    test = f"test {own}".strip() if not own or whole or validated else own
+    return [
+        (f"validation {own}".strip(), validated, _number(mean, unit)),
+        (test, not validated, _number(mean, unit)),
+        ("95 % interval", True, _interval(first, last, unit)),
+        ("lowest-highest", whole, _interval(low, high, unit)),
+        ("std", ranked and whole, "" if std is None else unit.size(std)),
+        (test, validated, _number(row.get(name), unit)),  # after the spread, which is of the validation's
+        ("test accuracy", bool(own), _number(row["accuracy"])),
+        ("balanced", row.get("balanced") is not None and name != "balanced_accuracy", _number(row.get("balanced"))),
+    ]
 
 
 def effects_table(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:

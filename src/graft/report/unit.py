@@ -39,7 +39,7 @@ class Unit:
     most: str
 
     def number(self, value: float) -> str:
-        """Return a value, or the size of a difference, without its sign: 92.3."""
+        """Return a value without its sign: 92.3."""
         return self._plain(self.factor * value)
 
     def value(self, value: float) -> str:
@@ -50,10 +50,13 @@ class Unit:
         """Return a range from the smaller number that is written to the larger: 90.1 to 92.3."""
         return " to ".join(self._plain(each) for each in sorted((self.factor * low, self.factor * high)))
 
+    def size(self, difference: float) -> str:
+        """Return a difference's size, without its sign: 2.4."""
+        return self._plain(abs(self.factor * difference))
+
     def sizes(self, low: float, high: float) -> str:
         """Return the range of a difference's size, without its sign: 2.2 to 2.6, or one number."""
-        ends = sorted(self._plain(abs(self.factor * each)) for each in (low, high))
-        return " to ".join(sorted(set(ends), key=float))
+        return " to ".join(sorted({self.size(low), self.size(high)}, key=float))
 
     def ends(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and the upper ends of ranges as they are written."""
@@ -67,7 +70,7 @@ class Unit:
 
     def gap(self, difference: float) -> str:
         """Return a difference's size and what it means: 2.4 points worse."""
-        size = self._plain(abs(self.factor * difference))
+        size = self.size(difference)
         word = "better" if difference > 0 else "worse"
         if float(size) == 0:
             return f"less than {10**-self.decimals:.{self.decimals}f}{self.points} {word}"

@@ -36,24 +36,25 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
     """
     name, val = name_of(metric), split_of(metric) == "val"
     found, split = accuracies(result, "val_accuracy" if val else "accuracy"), _split(stored, metric)
-    plain = name == "accuracy"
+    folds = 0 if val else (dataset_of(result).get("folds") or 0)
     if stored is None or split is None or list(found) != stored.seeds:
-        if not plain:
+        if name != "accuracy":
             raise ValueError("it has not stored what its trials said of images")
         return found
-    folds = 0 if val else (dataset_of(result).get("folds") or 0)
-    if plain and not (split.shared or folds):
+    if name == "accuracy" and not (split.shared or folds):
         return found
     outcomes = _outcomes(stored, split, share_of_pool(result), folds, isinstance(found, Copies))
-    if not plain:
+    if name != "accuracy":
         outcomes = with_metric(name, outcomes, _said(split))
     if name == "loss":
-        outcomes = _with_exact_means(
-            outcomes, [trial.get(metric) for trial in result["trials"] if trial["seed"] in found]
-        )
+        losses = [trial.get(metric) for trial in result["trials"] if trial["seed"] in found]
+        outcomes = _with_exact_means(outcomes, losses)
+    return Measured(outcomes) if split.shared or folds else _means(outcomes)
+
+
+def _means(outcomes: Outcomes) -> Accuracies:
+    """Return trials' values without their outcomes."""
     means = Measured(outcomes)
-    if split.shared or folds:
-        return means
     return Unbounded(means) if not outcomes.bounded else Copies(means) if outcomes.copies else dict(means)
 
 

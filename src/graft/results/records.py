@@ -65,11 +65,7 @@ class Record:
         return isinstance(head, dict) and str(head.get("_target_")).rpartition(".")[-1] in SOLVED_HEADS
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
-        """Return the finished trials' accuracies, or another metric, by seed; one whose loss became NaN has none.
-
-        Raises:
-            ValueError: a metric other than the accuracy cannot be computed; says why.
-        """
+        """Return the finished trials' accuracies, or another metric, by seed, as `measured` does."""
         if metric not in self.by_metric:  # a report asks several times, and outcomes may be of many images
             self.by_metric[metric] = measured(self.result, self.outcomes, metric)
         return self.by_metric[metric]
