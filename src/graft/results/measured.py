@@ -34,9 +34,9 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
     Raises:
         ValueError: a metric other than the accuracy cannot be computed; says why.
     """
-    name, val = name_of(metric), split_of(metric) == "val"
-    found, split = accuracies(result, "val_accuracy" if val else "accuracy"), _split(stored, metric)
-    folds = 0 if val else (dataset_of(result).get("folds") or 0)
+    name, split = name_of(metric), _split(stored, metric)
+    found = accuracies(result, metric.removesuffix(name) + "accuracy")
+    folds = _num_folds(result, metric)
     if stored is None or split is None or list(found) != stored.seeds:
         if name != "accuracy":
             raise ValueError("it has not stored what its trials said of images")
@@ -45,11 +45,15 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
         return found
     outcomes = _outcomes(stored, split, share_of_pool(result), folds, isinstance(found, Copies))
     if name != "accuracy":
-        outcomes = with_metric(name, outcomes, _said(split))
-    if name == "loss":
         losses = [trial.get(metric) for trial in result["trials"] if trial["seed"] in found]
-        outcomes = _with_exact_means(outcomes, losses)
+        outcomes = with_metric(name, outcomes, _said(split))
+        outcomes = outcomes if outcomes.bounded else _with_exact_means(outcomes, losses)
     return Measured(outcomes) if split.shared or folds else _means(outcomes)
+
+
+def _num_folds(result: Mapping[str, Any], metric: str) -> int:
+    """Return how many folds the trials test; 0 where a metric is of validation images, or all have the same."""
+    return (dataset_of(result).get("folds") or 0) if split_of(metric) == "test" else 0
 
 
 def _means(outcomes: Outcomes) -> Accuracies:
