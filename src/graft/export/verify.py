@@ -144,7 +144,7 @@ def verify(
     if not found.stored.test.shared:  # each trial's training images are test images of others
         return Verification(f"the {equal.images:,} images of all folds", equal, resized, raw, misread=misread)
     right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)
-    own_right = job.right if job.averaged else None
+    own_right = job.counts.right if job.averaged else None
     views = found.stored.views
     return Verification(
         f"the job's {equal.images:,} test images", equal, resized, raw, right, raw_right, own_right, misread, views

@@ -162,7 +162,8 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, weight: np.nd
     """Return the expected calibration error, in [0, 1], over bins of equally many images.
 
     It is the mean distance between a bin's mean confidence and its accuracy (Naeini et al., AAAI 2015); bins of equal
-    numbers, at least `BIN` images each, have less bias where images are few (Nguyen and O'Connor, EMNLP 2015).
+    numbers, at least `BIN` images each, have less bias where images are few (Nguyen and O'Connor, EMNLP 2015). Images
+    of one confidence count alike, so that their order does not matter.
 
     Args:
         confidence: probability of the most probable class, (images,).
@@ -171,8 +172,10 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, weight: np.nd
     """
     weight = np.ones(len(confidence)) if weight is None else weight
     bins = int(np.clip(weight.sum() // BIN, 1, MOST_BINS))
-    gap = weight * (confidence - correct)
-    return sum(abs(gap[part].sum()) for part in np.array_split(np.argsort(confidence), bins)) / weight.sum()
+    values, place = np.unique(confidence, return_inverse=True)
+    right = np.bincount(place, weight * correct) / np.bincount(place, weight)
+    gap = weight * (values - right)[place]
+    return sum(abs(gap[part].sum()) for part in np.array_split(np.argsort(place), bins)) / weight.sum()
 
 
 def _measured(probability: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

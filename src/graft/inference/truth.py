@@ -10,6 +10,7 @@ import pandas
 from graft.content import digests
 from graft.inference.calibration import SMALLEST, calibration_error
 from graft.inference.conformal import parted
+from graft.inference.confusions import Confusions
 from graft.inference.image_list import Item
 from graft.inference.predict import Row
 from graft.job_folder import IMAGES
@@ -38,7 +39,7 @@ class Truth:
 
     classes: list[str]
     trained_on: frozenset[str] = frozenset()
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    counts: Confusions = field(default_factory=Confusions)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     seen: int = 0
@@ -81,7 +82,7 @@ class Truth:
         if not total:
             lines.append("accuracy     of no image: none has a true class that the model knows")
             return [*lines, *self._certainty()]
-        right = sum(count for (truth, said), count in self.counts.items() if truth == said)
+        right = self.counts.right
         low, high = proportion_interval(right / total, total)
         lines.append(
             f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {100 * low:.1f} to {100 * high:.1f} % "
@@ -114,14 +115,8 @@ class Truth:
 
     def _confusions(self) -> list[str]:
         """Return the most frequent confusions, the number of images and the share of the true class."""
-        of_class: Counter[str] = Counter()
-        for (truth, _), count in self.counts.items():
-            of_class[truth] += count
-        wrong = Counter({pair: count for pair, count in self.counts.items() if pair[0] != pair[1]})
-        shown = [
-            f"{truth} taken for {said}: {count:,} of {of_class[truth]:,}"
-            for (truth, said), count in wrong.most_common(MOST)
-        ]
+        wrong = self.counts.wrong()
+        shown = [f"{truth} taken for {said}: {count:,} of {total:,}" for truth, said, count, total in wrong[:MOST]]
         more = f"and {len(wrong) - MOST} other pairs" if len(wrong) > MOST else ""
         return [f"confusions   {line}" for line in [*shown, *([more] if more else [])]] or ["confusions   none"]
 
