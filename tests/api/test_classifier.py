@@ -51,7 +51,7 @@ def test_an_unfitted_classifier_says_so():
 
 
 def test_rows_that_are_no_images_are_refused():
-    with pytest.raises(GraftError, match="rows of 10 values are no square images"):
+    with pytest.raises(GraftError, match="rows of 10 values are no squares"):
         classifier().fit(IMAGES[:5, :10], LABELS[:5])
     with pytest.raises(GraftError, match=r"no images of image_shape=\(5, 5\)"):
         classifier(image_shape=(5, 5)).fit(IMAGES[:5], LABELS[:5])

@@ -91,7 +91,7 @@ def validated(split: Split, trials: int) -> tuple[UnseenImages, np.ndarray, np.n
         both = split.fit(train, np.concatenate([validation, test]))
         said.append((validation, both[: len(validation)]))
         tested.append(both[len(validation) :])
-    return pairs("validation images", said, split.labels), np.stack(tested), split.labels[test]
+    return pairs("validation image", said, split.labels), np.stack(tested), split.labels[test]
 
 
 def folded(split: Split, repeats: int, per_class: int = 100) -> tuple[UnseenImages, np.ndarray, np.ndarray]:
@@ -105,7 +105,7 @@ def folded(split: Split, repeats: int, per_class: int = 100) -> tuple[UnseenImag
             both = split.fit(pool[fold != each], np.concatenate([out, test]))
             said.append((out, both[: len(out)]))
             tested.append(both[len(out) :])
-    return pairs("out-of-fold images", said, split.labels), np.stack(tested), split.labels[test]
+    return pairs("out-of-fold image", said, split.labels), np.stack(tested), split.labels[test]
 
 
 def drawn(split: Split, trials: int) -> tuple[UnseenImages, np.ndarray, np.ndarray]:
@@ -118,7 +118,7 @@ def drawn(split: Split, trials: int) -> tuple[UnseenImages, np.ndarray, np.ndarr
         both = split.fit(train, np.concatenate([validation, test]))
         said.append((validation, both[: len(validation)]))
         tested.append(both[len(validation) :])
-    return pairs("validation images", said, split.labels), np.stack(tested), split.labels[test]
+    return pairs("validation image", said, split.labels), np.stack(tested), split.labels[test]
 
 
 WAYS: dict[str, Callable[[Split], tuple[UnseenImages, np.ndarray, np.ndarray]]] = {

@@ -23,7 +23,7 @@ def unseen(probability: np.ndarray, label: np.ndarray, said: np.ndarray | None =
     said = np.ones(probability.shape[:2], dtype=bool) if said is None else said
     trial, image = np.nonzero(said)
     given = probability[trial, image].astype(np.float16)
-    return UnseenImages("validation images", trial, image, given[np.arange(len(image)), label[image]], given, label)
+    return UnseenImages("validation image", trial, image, given[np.arange(len(image)), label[image]], given, label)
 
 
 def ensemble(trials: int, images: int, noise: float, sharp: float) -> Given:

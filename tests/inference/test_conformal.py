@@ -11,7 +11,7 @@ def unseen(probability: np.ndarray, label: np.ndarray, said: np.ndarray | None =
     """Return what trials, (trials, images, classes), said of images; only where `said`, (trials, images), is true."""
     trial, image = np.nonzero(np.ones(probability.shape[:2]) if said is None else said)
     given = probability[trial, image].astype(np.float16)
-    return UnseenImages("validation images", trial, image, given[np.arange(len(image)), label[image]], given, label)
+    return UnseenImages("validation image", trial, image, given[np.arange(len(image)), label[image]], given, label)
 
 
 def drawn(trials: int, images: int, random: np.random.Generator, noise: float = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from graft.api.overrides import Overrides, as_words
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
 from graft.errors import GraftError
+from graft.nouns import counted
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -148,10 +149,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if shape is None:
             side = math.isqrt(count)
             if side * side != count:
-                raise GraftError(f"rows of {count} values are no square images; try image_shape=(HEIGHT, WIDTH)")
+                raise GraftError(f"rows of {counted(count, 'value')} are no squares; try image_shape=(HEIGHT, WIDTH)")
             shape = (side, side)
         if math.prod(shape) != count:
-            raise GraftError(f"rows of {count} values are no images of image_shape={tuple(shape)}")
+            raise GraftError(f"rows of {counted(count, 'value')} are no images of image_shape={tuple(shape)}")
         return values.reshape(len(values), *shape)
 
     def __sklearn_tags__(self) -> Any:

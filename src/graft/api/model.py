@@ -20,6 +20,7 @@ from graft.inference.novelty import read_novelty
 from graft.inference.predict import Predictor, Row
 from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
+from graft.nouns import counted
 from graft.reading.decode import pixels_or_reason
 
 BATCH = 64  # arrays that pass through the network together
@@ -113,7 +114,8 @@ class Model:
         return target
 
     def __repr__(self) -> str:
-        return f"Model({len(self.classes)} classes, {len(self.seeds)} trials, folder={str(self.trained.folder)!r})"
+        contents = f"{counted(len(self.classes), 'class')}, {counted(len(self.seeds), 'trial')}"
+        return f"Model({contents}, folder={str(self.trained.folder)!r})"
 
 
 def _files(images: Any) -> list[Item] | None:

@@ -17,6 +17,7 @@ from graft.inference.load import load
 from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
+from graft.nouns import counted
 from graft.process import tell
 
 KEPT = {
@@ -49,13 +50,13 @@ def main(words: Mapping[str, Any]) -> int:
     predictor = Predictor(model, device, words["precision"], words["batch_size"], sets=sets, novelty=novelty)
     for line in (*_about(predictor), *_certainty(predictor, words["coverage"]), *_ignored(found)):
         tell(line)
-    counted, failed = _write(predictor, found, words, output, kind)
+    total, failed = _write(predictor, found, words, output, kind)
     if failed:
-        tell(f"{failed:,} of {counted:,} images cannot be read: the column error says why")
+        tell(f"{failed:,} of {counted(total, 'image')} cannot be read: the column error says why")
     if output is not None:
         tell(f"written to {output}")
-    if counted == failed:
-        tell("no image was predicted" if counted else "there was no image on standard input")
+    if total == failed:
+        tell("no image was predicted" if total else "there was no image on standard input")
         return 1
     return 1 if failed and words["strict"] else 0
 
@@ -74,7 +75,7 @@ def _write(
         *["set"] * (predictor.sets is not None),
         *["novelty", "novel"] * (predictor.novelty is not None),
     ]
-    counted = failed = 0
+    total = failed = 0
     hidden = None if words["progress"] else True  # None: shown on terminals only
     warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which have their row
     with (
@@ -83,13 +84,13 @@ def _write(
     ):
         for item, row in predictor.rows(found.items):
             write(row)
-            counted, failed = counted + 1, failed + bool(row.error)
+            total, failed = total + 1, failed + bool(row.error)
             if truth is not None:
                 truth.add(item, row)
             bar.update()
     for line in truth.lines() if truth else ():
         tell(line)
-    return counted, failed
+    return total, failed
 
 
 def _about(predictor: Predictor) -> list[str]:
@@ -121,7 +122,7 @@ def _certainty(predictor: Predictor, coverage: float | None) -> list[str]:
 
 
 def _ignored(found: ImageList) -> list[str]:
-    return [f"{found.ignored:,} files of other formats are left out"] if found.ignored else []
+    return [f"left out: {counted(found.ignored, 'file')} of other formats"] if found.ignored else []
 
 
 def _device(typed: str | None) -> torch.device | None:

@@ -10,6 +10,7 @@ import yaml
 
 from graft.export.account import Account
 from graft.export.provenance import data_license, weights_source
+from graft.nouns import counted
 from graft.results.labels import title
 from graft.statistics.intervals import proportion_interval
 
@@ -94,7 +95,7 @@ class Card:
         count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
         lines = []
         if accuracy.get("mean") is not None:
-            lines.append(f"mean of {count} trials: {_percent(accuracy['mean'])} %")
+            lines.append(f"mean of {counted(count, 'trial')}: {_percent(accuracy['mean'])} %")
             if accuracy.get("ci95"):
                 low, high = accuracy["ci95"]
                 counts = accuracy.get("ci95_counts") or "test images"
@@ -104,7 +105,7 @@ class Card:
             low, high = proportion_interval(right / total, total)
             lines.append(
                 f"this model ({self.trials}): {_percent(right / total)} % "
-                f"({right:,} of {total:,} test images), {_percent(low)} to {_percent(high)} % for other "
+                f"({right:,} of {counted(total, 'test image')}), {_percent(low)} to {_percent(high)} % for other "
                 "images of their kind (95 %, Wilson)"
             )
         lines.append("neither covers images of another kind: other cameras, places, seasons, or classes")
@@ -128,8 +129,8 @@ class Card:
         if error is not None:
             calibration = (
                 f"Expected calibration error {error[0]:.3f} (bins of equally many of the {len(account.labels):,} "
-                f"predictions, as in src/predict.py); so few predictions of a calibrated model would have {error[1]:.3f} "
-                "on average. "
+                "predictions, as in src/predict.py); so few predictions of a calibrated model would have "
+                f"{error[1]:.3f} on average. "
                 + ("No temperature is applied." if self.temperature is None else "That is before the temperature.")
             )
         if self.temperature is not None:

@@ -17,6 +17,7 @@ from graft.export.model_files import as_input
 from graft.export.standalone import load, read
 from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
+from graft.nouns import counted
 from graft.reading.decode import Header, decode, header
 
 TOLERANCE = 1e-4  # of probabilities in 32 bits, and of ties
@@ -43,7 +44,7 @@ class Difference:
     def __str__(self) -> str:
         of_ties = f", {self.ties:,} of them a tie" if self.ties else ""
         return (
-            f"{self.changed:,} of {self.images:,} images with another class{of_ties}; "
+            f"{self.changed:,} of {counted(self.images, 'image')} with another class{of_ties}; "
             f"probabilities differ by at most {self.largest:.1g}"
         )
 
@@ -84,7 +85,9 @@ class Verification:
         if self.raw is not None:
             lines.append(f"the file's own resizing of whole pictures, Pillow's in training: {self.raw}")
         if self.misread:
-            lines.append(f"{self.misread:,} files are not read as in training by the exported predict.py: convert them")
+            lines.append(
+                f"not read as in training by the exported predict.py: {counted(self.misread, 'file')}; convert them"
+            )
         total = self.equal.images
         of_views = f" and {self.views} views of each image" if self.views > 1 else ""
         for right, name in (
@@ -121,11 +124,7 @@ def verify(
     resizes = tuple(model.image_shape[1:]) != _padded_size(reference)
     for pixels in batches:
         said.append(run(as_input(pixels)))
-        with torch.no_grad():
-            features = model.frozen(reference.scaled(pixels.double()))
-            logits = [model.networks[trial](features) for trial in own]
-        mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
-        expected.append(scaled(mean, reference.temperature).numpy())
+        expected.append(_expected(model, reference, own, pixels))
         if resizes:
             mean = model.probabilities(pixels)[own].mean(0)
             alone.append(scaled(mean, reference.temperature).numpy())
@@ -146,9 +145,17 @@ def verify(
     right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)
     own_right = job.counts.right if job.averaged else None
     views = found.stored.views
-    return Verification(
-        f"the job's {equal.images:,} test images", equal, resized, raw, right, raw_right, own_right, misread, views
-    )
+    images = f"the job's {counted(equal.images, 'test image')}"
+    return Verification(images, equal, resized, raw, right, raw_right, own_right, misread, views)
+
+
+@torch.no_grad()
+def _expected(model: TrainedModel, reference: ExportedModel, own: Sequence[int], pixels: torch.Tensor) -> np.ndarray:
+    """Return what a model's own trials say of images that are resized as the file does it."""
+    features = model.frozen(reference.scaled(pixels.double()))
+    logits = [model.networks[trial](features) for trial in own]
+    mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
+    return scaled(mean, reference.temperature).numpy()
 
 
 def _test(found: JobImages, bar: bool) -> Iterator[torch.Tensor]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from graft.errors import GraftError
+from graft.nouns import counted
 from graft.results.unseen import UnseenImages
 
 LEAST_IMAGES = 30  # with predictions of several trials, from which the trials' correlation is found
@@ -67,13 +68,13 @@ class ConformalSets:
             values, weight = _rounded(unseen.mean(unseen.of_label)), np.ones(self.count)
         order = np.argsort(values)
         self._known, self._weight = values[order], np.concatenate([[0], np.cumsum(weight[order])])
-        self.words = f"split-conformal sets from {self.count:,} {unseen.kind}"
+        self.words = f"split-conformal sets from {counted(self.count, unseen.kind)}"
         if self.combined:
             self.correlation = self._correlation(unseen)
             found = "of each image's own" if self.correlation is None else f"{self.correlation:.2f}"
             self.words = (
-                f"conformal sets from {self.count:,} {unseen.kind}; p-values of {trials} trials are combined, with a "
-                f"correlation {found}"
+                f"conformal sets from {counted(self.count, unseen.kind)}; p-values of {trials} trials are combined, "
+                f"with a correlation {found}"
             )
 
     def contains(self, probabilities: np.ndarray) -> np.ndarray:
@@ -162,6 +163,7 @@ def _too_few(unseen: UnseenImages, coverage: float) -> str:
     needed = math.ceil(coverage / (1 - coverage) - 1e-9)
     possible = math.floor(1000 * count / (count + 1)) / 1000
     return (
-        f"coverage={coverage:g} needs at least {needed:,} images that were not trained on, and the job has {count:,} "
-        f"{unseen.kind}; try coverage={possible:g}, or train with a larger dataset.val_per_class, or dataset.folds=5"
+        f"coverage={coverage:g} needs at least {counted(needed, 'image')} that were not trained on, and the job has "
+        f"{counted(count, unseen.kind)}; try coverage={possible:g}, or train with a larger dataset.val_per_class, or "
+        "dataset.folds=5"
     )

@@ -21,6 +21,7 @@ from graft.inference.model_file import MODEL, WEIGHTS, read_model_file
 from graft.inference.trained_model import TrainedModel
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.nouns import counted
 from graft.results.unseen import unseen_images
 
 
@@ -91,7 +92,7 @@ def _fill(network: nn.Module, weights: Weights, path: Path) -> None:
     wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     wrong += [name for name in weights if name not in own]
     if wrong:
-        raise _damaged(path, f"{len(wrong)} weights are not those of {MODEL}, such as {wrong[0]}")
+        raise _damaged(path, f"{counted(len(wrong), 'weight')} not as in {MODEL}, such as {wrong[0]}")
     network.load_state_dict(weights)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graft.nouns import counted
 from graft.report.verdicts import Answer
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
 from graft.statistics.comparison import Comparison, Difference, Spread, spread
@@ -24,7 +25,7 @@ def span(low: float, high: float) -> str:
 
 def count_trials(count: int) -> str:
     """Return a number of trials in words."""
-    return "1 trial" if count == 1 else f"{count} trials"
+    return counted(count, "trial")
 
 
 def join_words(items: Sequence[str]) -> str:
