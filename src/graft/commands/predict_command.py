@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from graft.commands.named_job import named_job
 from graft.errors import GraftError
+from graft.files import check_writable
 from graft.inference.conformal import ConformalSets
 from graft.inference.image_list import ImageList, find_images
 from graft.inference.load import load
@@ -43,7 +44,7 @@ def main(words: Mapping[str, Any]) -> int:
     if not words["calibrate"]:
         model.temperature = None
     sets = ConformalSets(model.calibration.unseen, len(model.seeds), words["coverage"]) if words["coverage"] else None
-    novelty = read_novelty(model.folder) if words["novelty"] else None
+    novelty = read_novelty(model.folder, model.config["frozen_stages"]) if words["novelty"] else None
     found = find_images(words["images"], words["truth"], model.classes, sys.stdin)
     _check_output(output, words["images"])
     device = _device(words["device"])
@@ -98,7 +99,7 @@ def _about(predictor: Predictor) -> list[str]:
     model = predictor.model
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
     chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
-    lines = [f"{model.folder}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
+    lines = [f"{model.named}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")
@@ -133,7 +134,9 @@ def _device(typed: str | None) -> torch.device | None:
 
 
 def _check_output(output: Path | None, images: str) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to write over what is read, or where nothing can be written."""
     read = Path(images).expanduser()
     if output is not None and output.exists() and read.exists() and output.samefile(read):
         raise GraftError(f"output={output} is what images= reads; try another file")
+    if output is not None:
+        check_writable("output", output)

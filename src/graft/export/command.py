@@ -22,6 +22,7 @@ from graft.export.job_images import JobImages, find_images, job_result, stored_o
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
 from graft.export.verify import verify
+from graft.files import check_writable
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
@@ -221,11 +222,12 @@ def _subfolder(kind: str) -> str:
 
 
 def _check_output(output: Path) -> None:
-    """Refuse a place that is a file, or a job's own folder."""
+    """Refuse a place that is a file, a job's own folder, or cannot be written."""
     if output.is_file():
         raise GraftError(f"output={output} is a file; name a folder")
     if (output / MODEL).exists() and (output / "result.json").exists():
         raise GraftError(f"output={output} is a job's folder, whose files would be mixed; try output={output}/export")
+    check_writable("output", output)
 
 
 @contextmanager

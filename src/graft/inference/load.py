@@ -39,7 +39,7 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     """
     if weights is not None and not weights.exists():
         raise GraftError(f"weights={weights} is not there; try another file, or leave out weights=")
-    folder = opened(folder)
+    named, folder = folder, opened(folder)
     model = read_model_file(folder)
     tensors = _read_tensors(folder / WEIGHTS)
     backbone, head = _build(model, modules)
@@ -55,7 +55,7 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     network = nn.Sequential(OrderedDict(stages=stages, head=head))
     networks = _networks(network, trials, len(model["seeds"]), folder)
     calibration = calibrate(unseen_images(folder, model["classes"], model["seeds"]), len(networks))
-    return TrainedModel(front, networks, model, folder, calibration)
+    return TrainedModel(front, networks, model, folder, calibration, named)
 
 
 def _build(model: Mapping[str, Any], modules: Sequence[str]) -> tuple[Backbone, nn.Module]:
