@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from graft.errors import GraftError
 from graft.files import (
+    check_writable,
     fingerprint,
+    new_folder,
     num_bytes,
     read_tensors,
     remove_leftovers,
@@ -37,6 +40,39 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".hydra.config", "result.json"]
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path):
+    with new_folder(tmp_path / "new" / "job") as folder:
+        (folder / "a").write_text("a")
+        assert not (tmp_path / "new" / "job").exists()
+    assert [path.read_text() for path in (tmp_path / "new" / "job").iterdir()] == ["a"]
+    assert (tmp_path / "new" / "job").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(GraftError, match="job exists; try another folder"), new_folder(tmp_path / "new" / "job"):
+        raise AssertionError
+    with pytest.raises(KeyError), new_folder(tmp_path / "new" / "failed"):
+        raise KeyError
+    with pytest.raises(GraftError, match=r"cannot be written \(No such file"), new_folder(Path("/proc/job")):
+        raise AssertionError
+    (tmp_path / "file").touch()
+    with pytest.raises(GraftError, match=r"cannot be written \(.*\); try another folder"):  # noqa: SIM117
+        with new_folder(tmp_path / "file" / "job"):
+            raise AssertionError
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["job"]
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/x/y.csv", "file/x.csv", "file/x/y.csv"])
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, place: str):
+    (tmp_path / "file").touch()
+    with pytest.raises(GraftError, match=r"output=.* cannot be written \(.+\); try another place"):
+        check_writable("output", tmp_path / place)  # an absolute place stays as it is
+
+
+def test_a_place_that_can_be_written_has_nothing_afterwards(tmp_path: Path):
+    check_writable("output", tmp_path / "new" / "x.csv")
+    check_writable("output", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_bytes_are_counted_over_all_tensors():

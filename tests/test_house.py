@@ -28,7 +28,7 @@ BELOW = {
     "report": {"ground", "statistics", "results"},
     "run": {"ground", "config", "data", "model", "training", "inference", "statistics", "results", "report"},
     "commands": {"ground", "reading", "data", "inference", "statistics", "results", "report"},
-    "export": {"ground", "config", "data", "model", "inference", "statistics", "results", "commands", "run"},
+    "export": {"ground", "config", "reading", "data", "model", "inference", "statistics", "results", "commands", "run"},
     "sweeps": {"ground", "config", "reading", "data", "training", "statistics", "results", "report", "run"},
     "api": {"ground", "config", "reading", "data", "training", "inference", "results", "report", "run", "sweeps"},
 }

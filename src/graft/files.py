@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,51 @@ def new_file(path: Path) -> Iterator[Path]:
                 f"no space left for {path}; finished work is kept: free some space and run the same command again"
             ) from None
         raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Write a folder atomically: it appears under its name when the block has filled the one whose path it gets.
+
+    Raises:
+        GraftError: the folder exists, or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise GraftError(f"{path} exists; try another folder, or remove it")
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        yield temporary
+        os.chmod(temporary, 0o755)
+        os.rename(temporary, path)
+    except OSError as error:
+        raise GraftError(f"{path} cannot be written ({_reason(error)}); try another folder") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(key: str, path: Path) -> None:
+    """Refuse a place where no file can be made, before the work that it is for.
+
+    Args:
+        key: that names the place, for messages.
+        path: of the file, or of the folder of files.
+
+    Raises:
+        GraftError: says why.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent):
+            pass
+    except OSError as error:
+        raise GraftError(f"{key}={path} cannot be written ({_reason(error)}); try another place") from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

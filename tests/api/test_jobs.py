@@ -107,7 +107,9 @@ def test_a_failed_job_is_a_warning_and_the_others_are_ranked():
         ({"epochs": -1}, "epochs must be a whole number"),
         (["dataset.small=[1,3"], "unbalanced"),
         ({"dataset.small_per_class": 900, **QUICK}, "at most 250"),
-        ({"dropout": [0, 0.5], "hydra/launcher": "joblib"}, "the command line has the launchers"),
+        ({"dropout": [0, 0.5], "hydra/launcher": "joblib"}, "hydra/launcher=joblib starts jobs from the command line"),
+        ({"hydra/launcher": "ray"}, "Python runs them in this process, one after another: leave it out"),
+        ({"callbacks.first._target_": "mine.First"}, r"did you mean \+callbacks\.first\?"),
     ],
 )
 def test_mistakes_are_the_command_line_s_messages(overrides: dict[str, object], message: str):

@@ -96,3 +96,13 @@ def test_a_saved_model_is_a_job_s_folder(job: graft.JobResult, images: torch.Ten
     assert repr(saved) == f"Model(5 classes, 2 trials, folder={str(tmp_path / 'saved')!r})"
     with pytest.raises(GraftError, match="exists; try another folder"):
         model.save(tmp_path / "saved")
+    with pytest.raises(GraftError, match=r"cannot be written \(.*\); try another folder"):
+        model.save("/proc/saved")
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_novelty_of_a_job_that_froze_nothing_is_refused_with_what_would_have_it(
+    job: graft.JobResult, images: torch.Tensor
+):
+    with pytest.raises(GraftError, match="the job has frozen none; try a job with tune=frozen"):
+        job.model().predict(images[:1], novelty=True)

@@ -44,7 +44,7 @@ def test_words_stay_and_are_made_readable():
         ([3], "3 is no override"),
         ({"head": object()}, "is no value of a configuration"),
         (["head=plain", "head=dense"], "head is typed twice, as plain and dense"),
-        ({"head": ("plain", "dense")}, "head must be one option"),
+        ({"head": ("plain", "dense")}, r"head must be one option, got .*; try head=plain,dense for a sweep"),
     ],
 )
 def test_other_things_are_refused(overrides: list[str], message: str):

@@ -94,7 +94,7 @@ def test_unreadable_files_have_their_row_and_stop_nothing(predict: Predict, tmp_
         assert status == strict
         assert [(Path(row["file"]).name, row["error"]) for row in rows] == [("a.png", ""), ("b.png", "empty file")]
         assert "1 of 2 images cannot be read" in said
-        assert "1 files of other formats are left out" in said
+        assert "left out: 1 file of other formats" in said
     (tmp_path / "a.png").unlink()
     status, rows, said = predict(images=str(tmp_path))
     assert status == 1
@@ -124,8 +124,9 @@ def test_a_folder_of_jobs_predicts_with_its_winner(predict: Predict, folder: Pat
     assert same == rows
     assert str(tmp_path / "sweep" / "job") in again
     shutil.make_archive(str(tmp_path / "sent"), "zip", tmp_path / "sweep")
-    _, same, _ = predict(images="digits/3", run=str(tmp_path / "sent.zip"))
+    _, same, said = predict(images="digits/3", run=str(tmp_path / "sent.zip"))
     assert same == rows
+    assert f"{tmp_path / 'sent.zip'}: the mean of 3 trials" in said
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_a_folder_of_jobs_predicts_with_its_winner(predict: Predict, folder: Pat
         ({"images": "digits", "device": "tpux"}, "device must be auto, cpu"),
         ({"images": "digits", "weights": "nowhere"}, "weights=nowhere is not there; try another file"),
         ({"images": "digits", "format": "parquet"}, "needs a file"),
+        ({"images": "digits", "output": "/proc/x.csv"}, "output=/proc/x.csv cannot be written"),
         ({"images": "digits", "coverage": 0.9}, "coverage=0.9 is not possible: the job has neither validation images"),
         ({"images": "list.csv", "output": "list.csv"}, "is what images= reads"),
     ],
@@ -268,7 +270,7 @@ def check_negatives_are_novel(predict: Predict, words: dict[str, Any], folder: P
     assert sum(row["novel"] == "true" for row in rows) > 14  # of 20
     shutil.copytree(folder / "job", folder / "bare")
     (folder / "bare" / "novelty.safetensors").unlink()
-    with pytest.raises(GraftError, match=r"novelty=true needs .* run its command again with resume=false"):
+    with pytest.raises(GraftError, match=r"novelty=true needs .* run the job's command again with resume=false"):
         predict(**words | {"run": str(folder / "bare")}, novelty=True)
 
 

@@ -236,6 +236,7 @@ def test_a_folder_for_the_hub(job: Path, tmp_path: Path):
         ({"trial": "worst"}, "got worst"),
         ({"output": "{job}/result.json"}, "is a file"),
         ({"output": "{job}"}, "is a job's folder"),
+        ({"output": "/proc/x"}, "output=/proc/x cannot be written .*; try another place"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(job: Path, words: dict[str, str], said: str):

@@ -1,9 +1,13 @@
 """The exported predict.py reads files as Graft does."""
 
 import csv
+import json
+import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,14 +17,12 @@ from pixel_files import write_png, write_tiff
 
 from graft.export import standalone
 from graft.reading.decode import pixels_or_reason
-from graft.reading.depth import White
 
 NOISE = np.random.default_rng(0)
 
 
-def about(channels: int, fit: str = "crop", white: dict[str, float] | None = None) -> dict[str, Any]:
-    how = {"image": [channels, 24, 20], "fit": fit, "white": white}
-    return {"classes": ["cat", "dog"], "preprocessing": how}
+def how(channels: int, fit: str = "crop") -> dict[str, Any]:
+    return {"image": [channels, 24, 20], "fit": fit, "white": None, "network": {}}
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -43,61 +45,93 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "gray_alpha.png": lambda path: Image.fromarray(noise(33, 44, 2)).save(path),
     "one_bit.png": lambda path: Image.fromarray(noise(33, 44)).convert("1").save(path),
     "same.png": lambda path: Image.fromarray(noise(24, 20, 3)).save(path),
+    "tall.png": lambda path: Image.fromarray(noise(300, 41, 3)).save(path),
+    "line.png": lambda path: Image.fromarray(noise(1, 300, 3)).save(path),
+    "few_colors.png": lambda path: Image.fromarray(noise(33, 44) // 64).convert("P").save(path, bits=2),
+    "photo.webp": lambda path: Image.fromarray(noise(33, 44, 3)).save(path),
+    "photo.bmp": lambda path: Image.fromarray(noise(33, 44, 3)).save(path),
+    "photo.ppm": lambda path: Image.fromarray(noise(33, 44, 3)).save(path),
+    "photo.tif": lambda path: write_tiff(path, noise(33, 44, 3), photometric=2, orientation=6),
+    "negative.tif": lambda path: write_tiff(path, noise(33, 44, 1), photometric=0),
+}
+UNUSUAL: dict[str, Callable[[Path], object]] = {
     "deep.png": lambda path: write_png(path, 256 * noise(33, 44, 1).astype(np.uint16)),
     "deep_rgb.png": lambda path: write_png(path, 256 * noise(33, 44, 3).astype(np.uint16)),
+    "deep_alpha.png": lambda path: write_png(path, 256 * noise(33, 44, 4).astype(np.uint16)),
+    "deep_hole.png": lambda path: write_png(path, 257 * noise(33, 44, 3).astype(np.uint16), (257, 257, 257)),
+    "two_bits.png": lambda path: write_png(path, noise(33, 44, 1).astype(np.uint16) // 64, (1,), bits=2),
+    "four_bits.png": lambda path: write_png(path, noise(33, 44, 1).astype(np.uint16) // 16, (7,), bits=4),
     "real.tif": lambda path: write_tiff(path, noise(33, 44, 1).astype("<f4") / 255),
     "whole.tif": lambda path: write_tiff(path, noise(33, 44, 1).astype("<u2"), photometric=0, orientation=6),
+    "signed.tif": lambda path: write_tiff(path, noise(33, 44, 1).astype("i1")),
+    "signed_16.tif": lambda path: write_tiff(path, noise(33, 44, 1).astype("<i2")),
+    "whole_32.tif": lambda path: write_tiff(path, noise(33, 44, 1).astype("<u4")),
+    "no_number.tif": lambda path: write_tiff(path, np.full((9, 9, 1), np.nan, "<f4")),
+    "deep_rgb.tif": lambda path: write_tiff(path, noise(33, 44, 3).astype("<u2"), photometric=2),
+    "planes.tif": lambda path: write_tiff(path, noise(33, 44, 3).astype(">u2"), photometric=2, planes=2),
+    "deep.ppm": lambda path: path.write_bytes(b"P6 9 8 4095\n" + noise(8, 9, 6).tobytes()),
+    "deep.pgm": lambda path: path.write_bytes(b"P5 9 8 65535\n" + noise(8, 9, 2).tobytes()),
+    "deep.sgi": lambda path: Image.fromarray(noise(33, 44, 3)).save(path, bpc=2),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
-def test_a_file_is_read_as_in_training(tmp_path: Path, name: str, channels: int, fit: str):
+def test_an_ordinary_file_is_read_as_in_training(tmp_path: Path, name: str, channels: int, fit: str):
     WRITERS[name](tmp_path / name)
-    whole = {"deep.png": 4095, "whole.tif": 65535, "real.tif": 65535}.get(name)
-    white = {"whole": whole, "real": 1.0} if whole else None
-    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, White(**white) if white else None)
+    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, None)
     assert not isinstance(expected, str)
-    found = standalone.read(tmp_path / name, about(channels, fit, white))
+    found = standalone.read(tmp_path / name, how(channels, fit))
     np.testing.assert_array_equal(found, expected.expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 
-def test_values_that_are_no_shades_are_refused(tmp_path: Path):
-    for values in (np.full((9, 9, 1), -1, "<i4"), np.full((9, 9, 1), np.nan, "<f4")):
-        path = write_tiff(tmp_path / "a.tif", values)
-        assert isinstance(pixels_or_reason(path, (1, 24, 20), "crop", None), str)
-        with pytest.raises(ValueError, match="negative or no finite"):
-            standalone.read(path, about(1))
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_file_of_other_numbers_than_bytes_is_refused_rather_than_read_in_another_way(tmp_path: Path, name: str):
+    UNUSUAL[name](tmp_path / name)
+    with pytest.raises(ValueError, match="it is no picture of 8 bits a channel; convert it"):
+        standalone.read(tmp_path / name, how(1))
 
 
-@pytest.mark.parametrize("name", ["deep.png", "real.tif", "whole.tif"])
-def test_a_gray_file_of_more_bits_than_training_had_is_refused(tmp_path: Path, name: str):
-    WRITERS[name](tmp_path / name)
-    assert "its white is unknown" in str(pixels_or_reason(tmp_path / name, (1, 24, 20), "crop", None))
-    with pytest.raises(ValueError, match="its white is unknown"):
-        standalone.read(tmp_path / name, about(1))
+class Session:
+    """Stands for ONNX Runtime's: all images are dogs."""
+
+    def __init__(self, path: Path, providers: list[str]):
+        assert path.name == "model.onnx"
+
+    def get_modelmeta(self) -> SimpleNamespace:
+        about = {"classes": ["cat", "dog"], "preprocessing": how(3), "temperature": None}
+        return SimpleNamespace(custom_metadata_map={key: json.dumps(value) for key, value in about.items()})
+
+    def run(self, _: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        assert inputs["images"].shape == (1, 24, 20, 3)
+        return [np.array([[0.25, 0.75]])]
 
 
 def test_each_image_gets_a_row_and_unreadable_ones_their_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    shutil.copy(standalone.__file__, tmp_path / "predict.py")
+    (tmp_path / "model.onnx").touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=Session))  # type: ignore[arg-type]
     Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"GIF89a")
-    names = [str(tmp_path / name) for name in ("a.png", "b.png", "none.png")]
-    monkeypatch.setattr(sys, "argv", ["predict.py", *names])
-    monkeypatch.setattr(standalone, "__file__", str(tmp_path / "predict.py"))
-    (tmp_path / "model.onnx").touch()
-    monkeypatch.setattr(standalone, "load", lambda path: (about(3), lambda pixels: np.array([[0.25, 0.75]])))
-    assert standalone.main() == 0
-    header, first, *others = csv.reader(capsys.readouterr().out.splitlines())
+    UNUSUAL["deep.png"](tmp_path / "deep.png")
+
+    def run(*names: object) -> tuple[object, list[list[str]]]:
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, names)])
+        with pytest.raises(SystemExit) as ending:
+            runpy.run_path(str(tmp_path / "predict.py"), run_name="__main__")
+        return ending.value.code, list(csv.reader(capsys.readouterr().out.splitlines()))
+
+    names = [str(tmp_path / name) for name in ("b.png", "a.png", "deep.png", "none.png", ".")]
+    status, (header, broken, first, *others) = run(*names)
+    assert status == 0
     assert header == ["file", "class", "probability", "error"]
-    assert first == [names[0], "dog", "0.750000", ""]
-    assert [row[:3] for row in others] == [[name, "", ""] for name in names[1:]]
-    assert all(row[3] for row in others)
-    monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path)])
-    assert standalone.main() == 1
-    assert "it is a folder; try" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["predict.py"])
-    with pytest.raises(SystemExit, match="no image is named"):
-        standalone.main()
+    assert first == [names[1], "dog", "0.750000", ""]
+    assert [row[:3] for row in (broken, *others)] == [[name, "", ""] for name in (names[0], *names[2:])]
+    assert all(row[3] for row in (broken, *others))
+    assert run(tmp_path)[0] == 1  # no image was predicted
+    status, rows = run()
+    assert "python predict.py IMAGE" in str(status)
+    assert not rows

@@ -23,7 +23,7 @@ def unseen(probability: np.ndarray, label: np.ndarray, said: np.ndarray | None =
     said = np.ones(probability.shape[:2], dtype=bool) if said is None else said
     trial, image = np.nonzero(said)
     given = probability[trial, image].astype(np.float16)
-    return UnseenImages("validation images", trial, image, given[np.arange(len(image)), label[image]], given, label)
+    return UnseenImages("validation image", trial, image, given[np.arange(len(image)), label[image]], given, label)
 
 
 def ensemble(trials: int, images: int, noise: float, sharp: float) -> Given:
@@ -151,3 +151,9 @@ def test_the_calibration_error_is_the_mean_gap_of_bins():
     halves = np.repeat([0.6, 0.9], 20)
     assert calibration_error(halves, np.repeat([True, False], 20)) == pytest.approx((0.4 + 0.9) / 2)
     assert calibration_error(np.array([0.6, 0.9]), np.array([True, False])) == pytest.approx(0.25)  # one bin
+    ordered = np.repeat([True, False], [80, 20])
+    assert calibration_error(np.full(100, 0.8), ordered) == pytest.approx(0)  # the order of equal ones does not matter
+    confidence, random = np.repeat([0.5, 0.9, 1.0], 40), np.random.default_rng(0)
+    correct = random.random(120) < confidence - 0.1
+    orders = [random.permutation(120) for _ in range(5)]
+    assert len({round(calibration_error(confidence[order], correct[order]), 12) for order in orders}) == 1

@@ -75,7 +75,7 @@ def test_the_true_class_is_the_nearest_folder_that_has_a_class_s_name(photos: Pa
     [
         ("nowhere", None, "there is no nowhere"),
         ("photos/*.gif", None, "has no images"),
-        ("empty", None, r"has no images \(1 other files\)"),
+        ("empty", None, r"has no images \(1 other file\)"),
         ("photos", "label", "images=photos is no table; try truth=folder"),
         ("list.csv", "lable", "no column lable; did you mean truth=label"),
         ("other.csv", None, "no column file, path, image or filename; it has a, b"),

@@ -69,17 +69,17 @@ def test_a_job_s_features_are_those_of_its_training_images_in_equal_shares(
 def test_a_job_s_file_is_read_again_and_is_small(tmp_path: Path):
     known = direction(torch.rand(30, 8))
     write_novelty(tmp_path, known.half())
-    torch.testing.assert_close(read_novelty(tmp_path).known, known, atol=1e-3, rtol=0)
+    torch.testing.assert_close(read_novelty(tmp_path, 1).known, known, atol=1e-3, rtol=0)
     assert novelty.MAX_VALUES * 2 + 4096 < 2_000_000
     with pytest.raises(GraftError, match="of another model: 8 features, not 9"):
-        read_novelty(tmp_path).scores(torch.rand(2, 9))
+        read_novelty(tmp_path, 1).scores(torch.rand(2, 9))
     (tmp_path / NOVELTY).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(GraftError, match="damaged"):
-        read_novelty(tmp_path)
+        read_novelty(tmp_path, 1)
     write_novelty(tmp_path, known[:19])
     with pytest.raises(GraftError, match="damaged"):
-        read_novelty(tmp_path)
+        read_novelty(tmp_path, 1)
     write_novelty(tmp_path, None)
     assert not (tmp_path / NOVELTY).exists()
-    with pytest.raises(GraftError, match=r"which a job writes that keeps weights, freezes layers .* resume=false"):
-        read_novelty(tmp_path)
+    with pytest.raises(GraftError, match=r"jobs with fewer than 20 training images did not write; .* resume=false"):
+        read_novelty(tmp_path, 1)

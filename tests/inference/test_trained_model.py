@@ -206,7 +206,7 @@ def test_a_pickle_in_the_place_of_weights_runs_nothing(job: Path, tmp_path: Path
         ({"frozen.cache": "/tmp/../etc"}, "without '..'"),
         ({"frozen.cache": "cache"}, "absolute path"),
         ({"frozen.sha256": "../../x"}, "must be a SHA-256"),
-        ({"backbone.keep": 1, "frozen_stages": 1}, "weights are not those of"),
+        ({"backbone.keep": 1, "frozen_stages": 1}, "not as in model.yaml"),
     ],
 )
 def test_a_model_file_that_names_something_else_is_refused(job: Path, change: dict[str, object], said: str):

@@ -27,7 +27,7 @@ def test_the_accuracy_has_wilson_s_interval_and_the_confusions_their_shares():
 def test_what_is_not_counted_is_said():
     lines = count(Truth(["cat", "dog"]), [("cat", "cat"), ("cat", ""), ("bird", "cat"), (None, "dog")])
     assert lines[:2] == [
-        "not counted  1 images that cannot be read",
+        "not counted  1 image that cannot be read",
         "not counted  2 images of classes that the model does not know (bird 1, without a class 1)",
     ]
     assert "100.0 % (1 of 1)" in lines[2]
@@ -72,5 +72,5 @@ def test_what_predictions_say_of_their_own_worth_is_compared_with_the_truth():
     )
     assert lines[5:7] == [
         "novel        0.0 % of 11 images of the model's classes",
-        "novel        100.0 % of 1 images of other classes",
+        "novel        100.0 % of 1 image of other classes",
     ]

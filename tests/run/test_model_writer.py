@@ -24,7 +24,7 @@ def test_without_frozen_layers_there_is_no_novelty_and_a_trial_run_changes_nothi
 def test_augmented_training_images_are_known_as_they_are(run: Run, tmp_path: Path):
     words = ("augment=digits", "epochs=1", "trials=2", "source.epochs=1", "batch_size=50", "dataset.draw=first")
     result = run(*words)
-    known = read_novelty(tmp_path / "job")
+    known = read_novelty(tmp_path / "job", 1)
     assert len(known.known) == result["images"]["small"]
     assert (tmp_path / "job" / NOVELTY).stat().st_size < 2_000_000
     model = load(tmp_path / "job")

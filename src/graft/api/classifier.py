@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from graft.api.data import Data, store_arrays
 from graft.api.jobs import start
-from graft.api.overrides import Overrides, as_words
+from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
 from graft.errors import GraftError
+from graft.nouns import counted
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -30,7 +32,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         source: an option in conf/source/: where the backbone's weights come from.
         image_shape: (height, width), (height, width, channels) or (channels, height, width) of flat rows; None: rows
             are square images.
-        overrides: of any other key, as `graft.run` takes them.
+        overrides: of any other key, as `graft.run` takes them, one value each.
         random_state: the trial's seed.
 
     Attributes:
@@ -84,8 +86,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"a classifier needs at least two classes, got one class: {self.classes_[0]!r}")
         self.n_features_in_ = math.prod(values.shape[1:])
-        self.unit_ = is_unit(values)
-        pixels = as_bytes(self._images(values), self.unit_)
+        images = self._images(values)
+        self.unit_ = is_unit(images)
+        pixels = as_bytes(images, self.unit_)
         names, firsts = [str(number) for number in numbers], np.unique(numbers, return_index=True)[1]
         with tempfile.TemporaryDirectory() as folder:
             # A job tests something: one image of each class, whose accuracy is not used.
@@ -109,7 +112,19 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "keep_weights": "whole",  # the folder is removed after the fit
             "cache": folder / "cache",
         }
-        return as_words(settings) + as_words(self.overrides or ())
+        typed = as_words(self.overrides or ())
+        own = [word for word in typed if word.lstrip("+").partition("=")[0] in settings]
+        if own:
+            raise GraftError(
+                f"overrides= has {own[0]}, which TransferClassifier sets itself; it has one trial, and its arguments "
+                "are backbone=, head=, source= and random_state=; graft.run takes any key"
+            )
+        if is_sweep(typed):
+            raise GraftError(
+                f"overrides= asks for several jobs ({' '.join(typed)}), and one is fitted; try one value of each key, "
+                'or GridSearchCV(classifier, {"overrides": [{"lr": 0.1}, {"lr": 0.01}]})'
+            )
+        return as_words(settings) + typed
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return each class's probability for images, (images, classes), which sum to 1; `X` as for `fit`."""
@@ -131,7 +146,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X: Any) -> np.ndarray:
         """Return images as a numeric array of two dimensions or more."""
-        given = X if hasattr(X, "__array__") and not hasattr(X, "detach") else None
+        if isinstance(X, list | tuple) and any(isinstance(each, str | Path) for each in X):
+            raise GraftError(
+                "images must be arrays or Pillow's pictures, got names of files; try [PIL.Image.open(name) for name in "
+                'names] with pictures of one size, or graft.compare(graft.image_folder("photos"))'
+            )
+        given = X if issparse(X) or (hasattr(X, "__array__") and not hasattr(X, "detach")) else None
         if given is None and isinstance(X, list | tuple) and len(X) and not hasattr(X[0], "mode"):
             given = X
         return check_array(as_array(X) if given is None else given, allow_nd=True, dtype="numeric", estimator=self)
@@ -148,10 +168,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if shape is None:
             side = math.isqrt(count)
             if side * side != count:
-                raise GraftError(f"rows of {count} values are no square images; try image_shape=(HEIGHT, WIDTH)")
+                raise GraftError(f"rows of {counted(count, 'value')} are no squares; try image_shape=(HEIGHT, WIDTH)")
             shape = (side, side)
         if math.prod(shape) != count:
-            raise GraftError(f"rows of {count} values are no images of image_shape={tuple(shape)}")
+            raise GraftError(f"rows of {counted(count, 'value')} are no images of image_shape={tuple(shape)}")
         return values.reshape(len(values), *shape)
 
     def __sklearn_tags__(self) -> Any:

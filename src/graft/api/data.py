@@ -18,6 +18,7 @@ from graft.api.pixels import PLAIN_MODES, as_bytes
 from graft.data.load import ARRAYS
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_bytes, write_tensors
+from graft.nouns import counted
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # that a PNG file keeps as they are
 
@@ -108,7 +109,9 @@ def _names(images: Any, labels: Any, classes: Sequence[str] | None) -> list[str]
         raise GraftError(f"images and labels must be arrays or lists, one label for each image, got {kinds}")
     values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(values) != len(images):
-        raise GraftError(f"each image needs one label, got {len(images):,} images and {len(values):,} labels")
+        raise GraftError(
+            f"each image needs one label, got {counted(len(images), 'image')} and {counted(len(values), 'label')}"
+        )
     if classes is not None:
         numbers = [value for value in values if type(value) is not int or not 0 <= value < len(classes)]
         if numbers:

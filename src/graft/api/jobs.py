@@ -20,6 +20,8 @@ from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
 from graft.sweeps.launcher import locked_sweep_folder, runs_in_this_process
 
+LAUNCHER = "hydra/launcher=basic"
+
 
 def run(
     overrides: Overrides = (), *, name: str | None = None, folder: str | Path | None = None, verbose: bool = False
@@ -104,6 +106,9 @@ def _values(value: object) -> object:
 
 def start(words: list[str], sweep: bool, folder: str | Path | None = None, verbose: bool = False) -> Answer:
     """Run one job or a sweep, and return its answer; its arguments are those of `run`."""
+    launcher = next((word for word in words if word.startswith("hydra/launcher=")), LAUNCHER)
+    if launcher != LAUNCHER:
+        raise _no_launcher(launcher)
     if folder is not None:
         words = [*words, *as_words({"hydra.sweep.dir" if sweep else "hydra.run.dir": Path(folder)})]
     with session(words, verbose) as hydra, isolate_rng():
@@ -138,7 +143,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
 
     config = _compose(hydra, words, RunMode.MULTIRUN)
     if not runs_in_this_process(config.hydra.launcher):
-        raise GraftError("graft runs jobs in this process, without hydra/launcher=; the command line has the launchers")
+        raise _no_launcher(f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}")
     folder = Path(config.hydra.sweep.dir)
     jobs = check_sweep(config, folder)
     launch_only(jobs)
@@ -157,6 +162,13 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
             raise launcher.refused
         show_report(compare_jobs([folder], config.report.baseline, required=False), folder)
     return folder
+
+
+def _no_launcher(word: str) -> GraftError:
+    return GraftError(
+        f"{word} starts jobs from the command line; Python runs them in this process, one after another: leave it out, "
+        f"or try python src/train.py -m {word}"
+    )
 
 
 def _compose(hydra: Any, words: list[str], mode: RunMode) -> DictConfig:

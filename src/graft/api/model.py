@@ -14,12 +14,14 @@ from PIL import Image
 
 from graft.api.pixels import as_bytes
 from graft.errors import GraftError
+from graft.files import new_folder
 from graft.inference.conformal import ConformalSets
 from graft.inference.image_list import Item, find_images
 from graft.inference.novelty import read_novelty
 from graft.inference.predict import Predictor, Row
 from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
+from graft.nouns import counted
 from graft.reading.decode import pixels_or_reason
 
 BATCH = 64  # arrays that pass through the network together
@@ -61,7 +63,9 @@ class Model:
         if coverage is not None and not (isinstance(coverage, Real) and 0 < coverage < 1):
             raise GraftError(f"coverage must be a number above 0 and below 1, got {coverage!r}; try coverage=0.95")
         sets = ConformalSets(self.trained.calibration.unseen, len(self.seeds), coverage) if coverage else None
-        predictor = Predictor(self.trained, sets=sets, novelty=read_novelty(self.trained.folder) if novelty else None)
+        trained = self.trained
+        known = read_novelty(trained.folder, trained.config["frozen_stages"]) if novelty else None
+        predictor = Predictor(trained, sets=sets, novelty=known)
         files = _files(images)
         more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
         columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
@@ -104,16 +108,16 @@ class Model:
         Large frozen layers stay in the cache, unless the job has `keep_weights=whole`.
 
         Raises:
-            GraftError: the folder exists.
+            GraftError: the folder exists, or cannot be written.
         """
-        target = Path(folder)
-        if target.exists():
-            raise GraftError(f"{target} exists; try another folder, or remove it")
-        shutil.copytree(self.trained.folder, target)
+        target = Path(folder).expanduser()
+        with new_folder(target) as temporary:
+            shutil.copytree(self.trained.folder, temporary, dirs_exist_ok=True)
         return target
 
     def __repr__(self) -> str:
-        return f"Model({len(self.classes)} classes, {len(self.seeds)} trials, folder={str(self.trained.folder)!r})"
+        contents = f"{counted(len(self.classes), 'class')}, {counted(len(self.seeds), 'trial')}"
+        return f"Model({contents}, folder={str(self.trained.named)!r})"
 
 
 def _files(images: Any) -> list[Item] | None:

@@ -32,7 +32,10 @@ def as_words(overrides: Overrides) -> list[str]:
     for word in words:
         if not isinstance(word, str) or word.startswith("-"):
             raise GraftError(f'{word!r} is no override; try "head=dense512", or {{"head": "dense512"}}')
-    check_words(words, [folder.name for folder in CONF.iterdir() if folder.is_dir()])
+    try:
+        check_words(words, [folder.name for folder in CONF.iterdir() if folder.is_dir()])
+    except GraftError as error:
+        raise GraftError(str(error).replace("try -m ", "try ")) from None  # here, a list of values is a sweep by itself
     return readable(words)
 
 

@@ -11,12 +11,14 @@ from tqdm import tqdm
 
 from graft.commands.named_job import named_job
 from graft.errors import GraftError
+from graft.files import check_writable
 from graft.inference.conformal import ConformalSets
 from graft.inference.image_list import ImageList, find_images
 from graft.inference.load import load
 from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
+from graft.nouns import counted
 from graft.process import tell
 
 KEPT = {
@@ -42,20 +44,20 @@ def main(words: Mapping[str, Any]) -> int:
     if not words["calibrate"]:
         model.temperature = None
     sets = ConformalSets(model.calibration.unseen, len(model.seeds), words["coverage"]) if words["coverage"] else None
-    novelty = read_novelty(model.folder) if words["novelty"] else None
+    novelty = read_novelty(model.folder, model.config["frozen_stages"]) if words["novelty"] else None
     found = find_images(words["images"], words["truth"], model.classes, sys.stdin)
     _check_output(output, words["images"])
     device = _device(words["device"])
     predictor = Predictor(model, device, words["precision"], words["batch_size"], sets=sets, novelty=novelty)
     for line in (*_about(predictor), *_certainty(predictor, words["coverage"]), *_ignored(found)):
         tell(line)
-    counted, failed = _write(predictor, found, words, output, kind)
+    total, failed = _write(predictor, found, words, output, kind)
     if failed:
-        tell(f"{failed:,} of {counted:,} images cannot be read: the column error says why")
+        tell(f"{failed:,} of {counted(total, 'image')} cannot be read: the column error says why")
     if output is not None:
         tell(f"written to {output}")
-    if counted == failed:
-        tell("no image was predicted" if counted else "there was no image on standard input")
+    if total == failed:
+        tell("no image was predicted" if total else "there was no image on standard input")
         return 1
     return 1 if failed and words["strict"] else 0
 
@@ -74,7 +76,7 @@ def _write(
         *["set"] * (predictor.sets is not None),
         *["novelty", "novel"] * (predictor.novelty is not None),
     ]
-    counted = failed = 0
+    total = failed = 0
     hidden = None if words["progress"] else True  # None: shown on terminals only
     warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which have their row
     with (
@@ -83,13 +85,13 @@ def _write(
     ):
         for item, row in predictor.rows(found.items):
             write(row)
-            counted, failed = counted + 1, failed + bool(row.error)
+            total, failed = total + 1, failed + bool(row.error)
             if truth is not None:
                 truth.add(item, row)
             bar.update()
     for line in truth.lines() if truth else ():
         tell(line)
-    return counted, failed
+    return total, failed
 
 
 def _about(predictor: Predictor) -> list[str]:
@@ -97,7 +99,7 @@ def _about(predictor: Predictor) -> list[str]:
     model = predictor.model
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
     chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
-    lines = [f"{model.folder}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
+    lines = [f"{model.named}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")
@@ -121,7 +123,7 @@ def _certainty(predictor: Predictor, coverage: float | None) -> list[str]:
 
 
 def _ignored(found: ImageList) -> list[str]:
-    return [f"{found.ignored:,} files of other formats are left out"] if found.ignored else []
+    return [f"left out: {counted(found.ignored, 'file')} of other formats"] if found.ignored else []
 
 
 def _device(typed: str | None) -> torch.device | None:
@@ -132,7 +134,9 @@ def _device(typed: str | None) -> torch.device | None:
 
 
 def _check_output(output: Path | None, images: str) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to write over what is read, or where nothing can be written."""
     read = Path(images).expanduser()
     if output is not None and output.exists() and read.exists() and output.samefile(read):
         raise GraftError(f"output={output} is what images= reads; try another file")
+    if output is not None:
+        check_writable("output", output)

@@ -71,6 +71,8 @@ def no_such_key(key: str, known: Collection[str]) -> str:
     beside = f"{group}." if group else ""
     if near:
         return f"no key {key}; did you mean {beside}{near[0]}?"
+    if group.partition(".")[0] == "callbacks":
+        return f"no key {key}; did you mean +{key}? + adds a callback of your own, or an argument of it"
     listed = f"{group} has {', '.join(sorted(known))}" if group and known else "--help lists the keys"
     return f"no key {key}; {listed}"
 

@@ -1,14 +1,14 @@
 """What a job's outcomes say of the trials in an exported file: recall of each class, confusions, calibration."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from graft.inference.calibration import calibration_error
+from graft.inference.confusions import Confusions
 from graft.results.outcomes import StoredOutcomes, of_label
 
-BINS = 15  # of the calibration error, as Guo et al. (2017) have it
 DRAWS = 500  # of labels, for the error of a calibrated model
 
 
@@ -32,21 +32,10 @@ class Account:
     confidence: np.ndarray | None
 
     @property
-    def right(self) -> int:
-        """Number of right predictions."""
-        return int((self.labels == self.predicted).sum())
-
-    def recalls(self) -> list[tuple[str, int, int]]:
-        """Return each class with its right predictions and all of its predictions."""
-        correct = self.labels == self.predicted
-        counts = [(self.labels == place, name) for place, name in enumerate(self.classes)]
-        return [(name, int(correct[own].sum()), int(own.sum())) for own, name in counts]
-
-    def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """Return the most frequent errors: the true class, the predicted one, their number."""
-        wrong = self.labels != self.predicted
-        pairs = Counter(zip(self.labels[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
-        return [(self.classes[true], self.classes[said], count) for (true, said), count in pairs.most_common(most)]
+    def counts(self) -> Confusions:
+        """The predictions by class."""
+        pairs = zip(self.labels.tolist(), self.predicted.tolist(), strict=True)
+        return Confusions((self.classes[true], self.classes[said]) for true, said in pairs)
 
     def calibration_error(self) -> tuple[float, float] | None:
         """Return the expected calibration error, and its mean for a calibrated model with these confidences.
@@ -57,8 +46,8 @@ class Account:
             return None
         numbers = np.random.default_rng(0)
         drawn = numbers.random((DRAWS, len(self.confidence))) < self.confidence
-        by_chance = [_calibration_error(self.confidence, correct) for correct in drawn]
-        return _calibration_error(self.confidence, self.labels == self.predicted), float(np.mean(by_chance))
+        by_chance = [calibration_error(self.confidence, correct) for correct in drawn]
+        return calibration_error(self.confidence, self.labels == self.predicted), float(np.mean(by_chance))
 
 
 def make_account(stored: StoredOutcomes, seeds: Sequence[int]) -> Account:
@@ -79,10 +68,3 @@ def make_account(stored: StoredOutcomes, seeds: Sequence[int]) -> Account:
     if test.probability is not None:
         confidence = of_label(test.probability[rows].astype(np.float64), test.prediction[rows])[tested]
     return Account(stored.classes, False, labels[tested], test.prediction[rows][tested], confidence)
-
-
-def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the mean distance of confidence and accuracy, over bins of equal width, weighted by their predictions."""
-    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(places, correct.astype(float) - confidence, BINS)
-    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,6 +1,5 @@
 """`python src/export.py`: a finished job's model as a file that needs no Graft, verified before it is kept."""
 
-import math
 import os
 import shlex
 import shutil
@@ -8,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from graft.export.job_images import JobImages, find_images, job_result, stored_o
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
 from graft.export.verify import verify
+from graft.files import check_writable
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
+from graft.job_folder import HISTORY
 from graft.process import tell
+from graft.results.best_trial import best_trial
 from graft.results.job_files import read_history
 
 CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
@@ -186,17 +189,23 @@ def chosen_rows(model: TrainedModel, result: Mapping[str, Any], typed: str) -> l
 
 
 def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
-    """Return the kept trial with the best validation accuracy, or else the lowest training loss; never by the test."""
-    trials = {trial["seed"]: (row, trial) for row, trial in enumerate(result["trials"]) if trial["seed"] in model.seeds}
-    if all("val_accuracy" in trial for _, trial in trials.values()):
-        return max(trials, key=lambda seed: trials[seed][1]["val_accuracy"])
+    """Return the seed of the best kept trial.
+
+    Raises:
+        GraftError: the training losses that are needed are not there.
+    """
+    trials = {place: trial for place, trial in enumerate(result["trials"]) if trial["seed"] in model.seeds}
+    path = model.folder / HISTORY
+
+    @cache
+    def losses() -> Mapping[tuple[int, int], float]:
+        table = read_history(path).query("split == 'train' and metric == 'loss'")
+        return table.set_index(["trial", "epoch"])["value"].to_dict()
+
     try:
-        table = read_history(model.folder / "history.csv")
-    except (ValueError, OSError) as error:
-        raise GraftError(f"trial=best needs {model.folder}/history.csv ({error}); try trial={model.seeds[0]}") from None
-    rows = table[(table["split"] == "train") & (table["metric"] == "loss")]
-    last = dict(zip(rows["trial"].tolist(), rows["value"].tolist(), strict=True))  # of each trial, in file order
-    return min(trials, key=lambda seed: last.get(trials[seed][0], math.inf))
+        return trials[best_trial(trials, lambda place: losses()[place, trials[place]["epoch"]])]["seed"]
+    except (ValueError, OSError, KeyError) as error:
+        raise GraftError(f"trial=best needs {path} ({error}); try trial={model.seeds[0]}") from None
 
 
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | GraftError:
@@ -213,11 +222,12 @@ def _subfolder(kind: str) -> str:
 
 
 def _check_output(output: Path) -> None:
-    """Refuse a place that is a file, or a job's own folder."""
+    """Refuse a place that is a file, a job's own folder, or cannot be written."""
     if output.is_file():
         raise GraftError(f"output={output} is a file; name a folder")
     if (output / MODEL).exists() and (output / "result.json").exists():
         raise GraftError(f"output={output} is a job's folder, whose files would be mixed; try output={output}/export")
+    check_writable("output", output)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from graft.data.listing import hashes
 from graft.errors import GraftError
 from graft.inference.trained_model import TrainedModel
 from graft.job_folder import read_result
+from graft.nouns import counted
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 
 PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
@@ -72,7 +73,7 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
         found, expected = hashes(images, indices.tolist()), stored.images.loc[indices, "hash"].tolist()
         changed = sum(own != other for own, other in zip(found, expected, strict=True))
         if changed:
-            raise GraftError(f"{changed:,} of {len(found):,} images have changed since")
+            raise GraftError(f"{changed:,} of {counted(len(found), 'image')} have changed since")
     places = {name: place for place, name in enumerate(model.classes)}
     labels = np.array([places[name] for name in stored.images.loc[numbers, "class"]])
     return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)

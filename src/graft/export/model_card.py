@@ -10,9 +10,11 @@ import yaml
 
 from graft.export.account import Account
 from graft.export.provenance import data_license, weights_source
+from graft.nouns import counted
 from graft.results.labels import title
 from graft.statistics.intervals import proportion_interval
 
+MOST = 10  # confusions that are listed
 AUTHOR = "*To be filled in by the author.*"
 
 
@@ -93,17 +95,17 @@ class Card:
         count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
         lines = []
         if accuracy.get("mean") is not None:
-            lines.append(f"mean of {count} trials: {_percent(accuracy['mean'])} %")
+            lines.append(f"mean of {counted(count, 'trial')}: {_percent(accuracy['mean'])} %")
             if accuracy.get("ci95"):
                 low, high = accuracy["ci95"]
                 counts = accuracy.get("ci95_counts") or "test images"
                 lines.append(f"95 % interval of this mean: {_percent(low)} to {_percent(high)} %, counting {counts}")
         if self.account and self.account.averaged and len(self.account.labels):
-            total = len(self.account.labels)
-            low, high = proportion_interval(self.account.right / total, total)
+            right, total = self.account.counts.right, len(self.account.labels)
+            low, high = proportion_interval(right / total, total)
             lines.append(
-                f"this model ({self.trials}): {_percent(self.account.right / total)} % "
-                f"({self.account.right:,} of {total:,} test images), {_percent(low)} to {_percent(high)} % for other "
+                f"this model ({self.trials}): {_percent(right / total)} % "
+                f"({right:,} of {counted(total, 'test image')}), {_percent(low)} to {_percent(high)} % for other "
                 "images of their kind (95 %, Wilson)"
             )
         lines.append("neither covers images of another kind: other cameras, places, seasons, or classes")
@@ -117,16 +119,18 @@ class Card:
         note = [] if account.averaged else ["Counted for each trial apart."]
         rows = [
             f"| {_cell(name)} | {_percent(right / total) if total else '-'} | {right:,} of {total:,} |"
-            for name, right, total in account.recalls()
+            for name, right, total in account.counts.recalls(account.classes)
         ]
         table = "\n".join(["| class | recall, % | test images |", "| --- | ---: | ---: |", *rows])
-        wrong = [f"{true} taken for {said}: {count:,}" for true, said, count in account.confusions()]
+        most = account.counts.wrong()[:MOST]
+        wrong = [f"{true} taken for {said}: {count:,} of {total:,}" for true, said, count, total in most]
         error = account.calibration_error()
         calibration = "Not known: the job has not stored the probabilities of all classes."
         if error is not None:
             calibration = (
-                f"Expected calibration error {error[0]:.3f} (15 bins of equal width, {len(account.labels):,} "
-                f"predictions); so few predictions of a calibrated model would have {error[1]:.3f} on average. "
+                f"Expected calibration error {error[0]:.3f} (bins of equally many of the {len(account.labels):,} "
+                "predictions, as in src/predict.py); so few predictions of a calibrated model would have "
+                f"{error[1]:.3f} on average. "
                 + ("No temperature is applied." if self.temperature is None else "That is before the temperature.")
             )
         if self.temperature is not None:

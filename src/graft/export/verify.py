@@ -14,9 +14,11 @@ from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
 from graft.export.job_images import BATCH, JobImages, random_images
 from graft.export.model_files import as_input
-from graft.export.standalone import decode, load, read
+from graft.export.standalone import load, read
 from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
+from graft.nouns import counted
+from graft.reading.decode import Header, decode, header
 
 TOLERANCE = 1e-4  # of probabilities in 32 bits, and of ties
 
@@ -42,7 +44,7 @@ class Difference:
     def __str__(self) -> str:
         of_ties = f", {self.ties:,} of them a tie" if self.ties else ""
         return (
-            f"{self.changed:,} of {self.images:,} images with another class{of_ties}; "
+            f"{self.changed:,} of {counted(self.images, 'image')} with another class{of_ties}; "
             f"probabilities differ by at most {self.largest:.1g}"
         )
 
@@ -61,7 +63,7 @@ class Verification:
             image of some trials.
         raw_right: number that it gets right given whole pictures.
         own_right: number that the job's own test, of the same trials, had right; None if it is not known.
-        misread: image files that the exported predict.py reads in another way than the job.
+        misread: image files that the exported predict.py refuses, or reads in another way than the job.
         views: of each image that the job's test averaged; the file sees each once.
     """
 
@@ -83,7 +85,9 @@ class Verification:
         if self.raw is not None:
             lines.append(f"the file's own resizing of whole pictures, Pillow's in training: {self.raw}")
         if self.misread:
-            lines.append(f"{self.misread:,} files are read in another way by the exported predict.py: convert them")
+            lines.append(
+                f"not read as in training by the exported predict.py: {counted(self.misread, 'file')}; convert them"
+            )
         total = self.equal.images
         of_views = f" and {self.views} views of each image" if self.views > 1 else ""
         for right, name in (
@@ -120,11 +124,7 @@ def verify(
     resizes = tuple(model.image_shape[1:]) != _padded_size(reference)
     for pixels in batches:
         said.append(run(as_input(pixels)))
-        with torch.no_grad():
-            features = model.frozen(reference.scaled(pixels.double()))
-            logits = [model.networks[trial](features) for trial in own]
-        mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
-        expected.append(scaled(mean, reference.temperature).numpy())
+        expected.append(_expected(model, reference, own, pixels))
         if resizes:
             mean = model.probabilities(pixels)[own].mean(0)
             alone.append(scaled(mean, reference.temperature).numpy())
@@ -139,15 +139,23 @@ def verify(
     if isinstance(found, GraftError):
         why = f"{equal.images} random images, because the job's test images cannot be read ({found})"
         return Verification(why, equal, resized)
-    raw, raw_right, misread = _raw(found, about, run, given)
+    raw, raw_right, misread = _raw(found, model, about, run, given)
     if not found.stored.test.shared:  # each trial's training images are test images of others
         return Verification(f"the {equal.images:,} images of all folds", equal, resized, raw, misread=misread)
     right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)
-    own_right = job.right if job.averaged else None
+    own_right = job.counts.right if job.averaged else None
     views = found.stored.views
-    return Verification(
-        f"the job's {equal.images:,} test images", equal, resized, raw, right, raw_right, own_right, misread, views
-    )
+    images = f"the job's {counted(equal.images, 'test image')}"
+    return Verification(images, equal, resized, raw, right, raw_right, own_right, misread, views)
+
+
+@torch.no_grad()
+def _expected(model: TrainedModel, reference: ExportedModel, own: Sequence[int], pixels: torch.Tensor) -> np.ndarray:
+    """Return what a model's own trials say of images that are resized as the file does it."""
+    features = model.frozen(reference.scaled(pixels.double()))
+    logits = [model.networks[trial](features) for trial in own]
+    mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
+    return scaled(mean, reference.temperature).numpy()
 
 
 def _test(found: JobImages, bar: bool) -> Iterator[torch.Tensor]:
@@ -162,17 +170,28 @@ def _padded_size(model: ExportedModel) -> tuple[int, int]:
 
 
 def _raw(
-    found: JobImages, about: dict[str, Any], run: Run, given: np.ndarray
+    found: JobImages, model: TrainedModel, about: dict[str, Any], run: Run, given: np.ndarray
 ) -> tuple[Difference | None, int | None, int]:
     """Give the file whole pictures; return the difference, how many it gets right, and how many it reads otherwise."""
     if found.paths is None:
         return None, None, 0
     said, misread = [], 0
     for path, pixels in zip(found.paths, found.batches(found.test, 1), strict=True):
-        misread += not np.array_equal(read(path, about)[None], as_input(pixels))
-        said.append(run(np.array(decode(path, about, draft=False).convert("RGB"))[None]))
+        misread += not _read_equally(path, about["preprocessing"], as_input(pixels)[0])
+        of_file = header(path, measured=False)
+        assert isinstance(of_file, Header)  # the job has read it
+        whole = (model.image_shape[0], of_file.height, of_file.width)
+        said.append(run(as_input(decode(path, whole, white=model.reading[1])[None])))
     probabilities = np.concatenate(said)
     return _difference(probabilities, given), int((probabilities.argmax(1) == found.labels).sum()), misread
+
+
+def _read_equally(path: Path, how: dict[str, Any], pixels: np.ndarray) -> bool:
+    """Return whether the exported predict.py reads a file as the job has read it."""
+    try:
+        return np.array_equal(read(path, how), pixels)
+    except ValueError:  # it refuses what it does not read so
+        return False
 
 
 def _difference(said: np.ndarray, expected: np.ndarray) -> Difference:

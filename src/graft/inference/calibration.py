@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from graft.job_folder import OUTCOMES
+from graft.nouns import counted
 from graft.results.unseen import UnseenImages
 
 LEAST_IMAGES = 30  # that a temperature is fitted to: with fewer, it often makes probabilities worse (docs/predict.md)
@@ -52,7 +53,7 @@ def calibrate(unseen: UnseenImages | str, trials: int) -> Calibration:
         words = f"{OUTCOMES} has the probabilities of the true classes only, as there are many images"
         return Calibration(None, words, unseen)
     if count < LEAST_IMAGES:
-        words = f"there are only {count} {unseen.kind}, and a temperature needs {LEAST_IMAGES}"
+        words = f"there are only {counted(count, unseen.kind)}, and a temperature needs {LEAST_IMAGES}"
         return Calibration(None, words, unseen)
     if trials > 1 and not unseen.shared:
         return _extrapolated(unseen, trials)
@@ -72,8 +73,8 @@ def calibrate(unseen: UnseenImages | str, trials: int) -> Calibration:
     before, after = (_measured(each, label, weight) for each in (probability, scaled))
     return Calibration(
         temperature,
-        f"temperature {temperature:.3g} from {count:,} {unseen.kind}; on such images that it was not fitted to, the "
-        f"log loss goes from {before[0]:.3f} to {after[0]:.3f}, and the expected calibration error from "
+        f"temperature {temperature:.3g} from {counted(count, unseen.kind)}; on such images that it was not fitted to, "
+        f"the log loss goes from {before[0]:.3f} to {after[0]:.3f}, and the expected calibration error from "
         f"{100 * before[1]:.1f} to {100 * after[1]:.1f} %",
         unseen,
     )
@@ -95,8 +96,8 @@ def _extrapolated(unseen: UnseenImages, trials: int) -> Calibration:
     numbers = [number for number in range(2, times.max() + 1) if (times >= number).sum() >= LEAST_IMAGES]
     if not numbers:
         words = (
-            f"too few of the {len(times):,} {unseen.kind} have predictions of two trials or more, and the mean of "
-            f"{trials} trials has another temperature than one; try more trials, with folds a multiple of them"
+            f"too few of the {counted(len(times), unseen.kind)} have predictions of two trials or more, and the mean "
+            f"of {trials} trials has another temperature than one; try more trials, with folds a multiple of them"
         )
         return Calibration(None, words, unseen)
     number = min(numbers, key=lambda each: (1 + factor(each)) ** 2 / (times >= each).sum())
@@ -112,14 +113,14 @@ def _extrapolated(unseen: UnseenImages, trials: int) -> Calibration:
     if not LOWEST < temperature < HIGHEST:
         return _without(unseen)
     words = (
-        f"temperature {temperature:.3g}, extrapolated to the mean of {trials} trials from {len(several):,} "
-        f"{unseen.kind}: {of_one:.3g} for one trial, {of_several:.3g} for the mean of {number}"
+        f"temperature {temperature:.3g}, extrapolated to the mean of {trials} trials from "
+        f"{counted(len(several), unseen.kind)}: {of_one:.3g} for one trial, {of_several:.3g} for the mean of {number}"
     )
     return Calibration(temperature, words, unseen)
 
 
 def _without(unseen: UnseenImages) -> Calibration:
-    words = f"no temperature from {LOWEST} to {HIGHEST:g} fits the {len(unseen.label):,} {unseen.kind}"
+    words = f"no temperature from {LOWEST} to {HIGHEST:g} fits the {counted(len(unseen.label), unseen.kind)}"
     return Calibration(None, words, unseen)
 
 
@@ -162,7 +163,8 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, weight: np.nd
     """Return the expected calibration error, in [0, 1], over bins of equally many images.
 
     It is the mean distance between a bin's mean confidence and its accuracy (Naeini et al., AAAI 2015); bins of equal
-    numbers, at least `BIN` images each, have less bias where images are few (Nguyen and O'Connor, EMNLP 2015).
+    numbers, at least `BIN` images each, have less bias where images are few (Nguyen and O'Connor, EMNLP 2015). Images
+    of one confidence count alike, so that their order does not matter.
 
     Args:
         confidence: probability of the most probable class, (images,).
@@ -171,8 +173,10 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, weight: np.nd
     """
     weight = np.ones(len(confidence)) if weight is None else weight
     bins = int(np.clip(weight.sum() // BIN, 1, MOST_BINS))
-    gap = weight * (confidence - correct)
-    return sum(abs(gap[part].sum()) for part in np.array_split(np.argsort(confidence), bins)) / weight.sum()
+    values, place = np.unique(confidence, return_inverse=True)
+    right = np.bincount(place, weight * correct) / np.bincount(place, weight)
+    gap = weight * (values - right)[place]
+    return sum(abs(gap[part].sum()) for part in np.array_split(np.argsort(place), bins)) / weight.sum()
 
 
 def _measured(probability: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from graft.errors import GraftError, nearest
+from graft.nouns import counted
 from graft.reading.layout import shown
 from graft.reading.pictures import pictures_below
 
@@ -62,7 +63,7 @@ def find_images(typed: str, truth: str | None, classes: Iterable[str], stdin: Te
         return ImageList((_item(line, Path(line), truth, known) for line in lines if line), None)
     names, ignored = _names(typed, path)
     if not names:
-        other = f" ({ignored:,} other files)" if ignored else ""
+        other = f" ({counted(ignored, 'other file')})" if ignored else ""
         raise GraftError(f"images={shown(typed)} has no images{other}; try another folder or pattern")
     return ImageList([_item(name, place, truth, known) for name, place in names], len(names), ignored)
 

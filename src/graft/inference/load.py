@@ -21,6 +21,7 @@ from graft.inference.model_file import MODEL, WEIGHTS, read_model_file
 from graft.inference.trained_model import TrainedModel
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.nouns import counted
 from graft.results.unseen import unseen_images
 
 
@@ -38,7 +39,7 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     """
     if weights is not None and not weights.exists():
         raise GraftError(f"weights={weights} is not there; try another file, or leave out weights=")
-    folder = opened(folder)
+    named, folder = folder, opened(folder)
     model = read_model_file(folder)
     tensors = _read_tensors(folder / WEIGHTS)
     backbone, head = _build(model, modules)
@@ -54,7 +55,7 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     network = nn.Sequential(OrderedDict(stages=stages, head=head))
     networks = _networks(network, trials, len(model["seeds"]), folder)
     calibration = calibrate(unseen_images(folder, model["classes"], model["seeds"]), len(networks))
-    return TrainedModel(front, networks, model, folder, calibration)
+    return TrainedModel(front, networks, model, folder, calibration, named)
 
 
 def _build(model: Mapping[str, Any], modules: Sequence[str]) -> tuple[Backbone, nn.Module]:
@@ -91,7 +92,7 @@ def _fill(network: nn.Module, weights: Weights, path: Path) -> None:
     wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     wrong += [name for name in weights if name not in own]
     if wrong:
-        raise _damaged(path, f"{len(wrong)} weights are not those of {MODEL}, such as {wrong[0]}")
+        raise _damaged(path, f"{counted(len(wrong), 'weight')} not as in {MODEL}, such as {wrong[0]}")
     network.load_state_dict(weights)
 
 

@@ -96,16 +96,25 @@ def write_novelty(folder: Path, known: torch.Tensor | None) -> None:
         write_tensors(folder / NOVELTY, {"features": known})
 
 
-def read_novelty(folder: Path) -> Novelty:
+def read_novelty(folder: Path, frozen_stages: int) -> Novelty:
     """Return the novelty score of a job's model.
+
+    Args:
+        folder: the job's.
+        frozen_stages: how many of the model's first stages the trials share.
 
     Raises:
         GraftError: the job has no features of training images, or they are damaged.
     """
+    if not (folder / NOVELTY).exists() and not frozen_stages:
+        raise GraftError(
+            "novelty=true compares features of frozen layers, and the job has frozen none; try a job with tune=frozen, "
+            "or leave it out"
+        )
     if not (folder / NOVELTY).exists():
         raise GraftError(
-            f"novelty=true needs {folder / NOVELTY}, which a job writes that keeps weights, freezes layers and has at "
-            f"least {LEAST_IMAGES} training images; run its command again with resume=false"
+            f"novelty=true needs {folder / NOVELTY}, which older versions and jobs with fewer than {LEAST_IMAGES} "
+            "training images did not write; with as many, run the job's command again with resume=false"
         )
     known = (read_tensors(folder / NOVELTY) or {}).get("features")
     if known is None or known.dim() != 2 or len(known) < LEAST_IMAGES or not known.float().isfinite().all():

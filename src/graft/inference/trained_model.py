@@ -21,6 +21,7 @@ class TrainedModel(nn.Module):
         config: the content of `model.yaml`.
         folder: the job's.
         calibration: from what its trials said of images that they did not train on; None: there is none.
+        named: what was typed for the folder, such as a zip file of it; None: the folder.
 
     Attributes:
         preprocess: scales bytes, (images, channels, height, width), as the backbone expects them.
@@ -38,13 +39,14 @@ class TrainedModel(nn.Module):
         config: dict[str, Any],
         folder: Path,
         calibration: Calibration | None = None,
+        named: Path | None = None,
     ):
         super().__init__()
         preprocess, *stages = front
         assert isinstance(preprocess, Preprocess)
         self.preprocess, self.frozen = preprocess, nn.Sequential(*stages)
         self.networks = nn.ModuleList(networks)
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.named = config, folder, named or folder
         self.classes: list[str] = list(config["classes"])
         self.seeds: list[int] = list(config["seeds"])
         self.image_shape: tuple[int, int, int] = tuple(config["image"])

@@ -10,9 +10,11 @@ import pandas
 from graft.content import digests
 from graft.inference.calibration import SMALLEST, calibration_error
 from graft.inference.conformal import parted
+from graft.inference.confusions import Confusions
 from graft.inference.image_list import Item
 from graft.inference.predict import Row
 from graft.job_folder import IMAGES
+from graft.nouns import counted
 from graft.statistics.intervals import proportion_interval
 
 MOST = 10  # confusions that are printed
@@ -38,7 +40,7 @@ class Truth:
 
     classes: list[str]
     trained_on: frozenset[str] = frozenset()
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    counts: Confusions = field(default_factory=Confusions)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     seen: int = 0
@@ -73,15 +75,17 @@ class Truth:
     def lines(self) -> list[str]:
         """Return the accuracy and the confusions in words."""
         total = self.counts.total()
-        left_out = [f"{self.unread:,} images that cannot be read"] if self.unread else []
+        left_out = [f"{counted(self.unread, 'image')} that cannot be read"] if self.unread else []
         if self.others:
             named = ", ".join(f"{name or 'without a class'} {count:,}" for name, count in self.others.most_common(MOST))
-            left_out.append(f"{self.others.total():,} images of classes that the model does not know ({named})")
+            left_out.append(
+                f"{counted(self.others.total(), 'image')} of classes that the model does not know ({named})"
+            )
         lines = [f"not counted  {each}" for each in left_out]
         if not total:
             lines.append("accuracy     of no image: none has a true class that the model knows")
             return [*lines, *self._certainty()]
-        right = sum(count for (truth, said), count in self.counts.items() if truth == said)
+        right = self.counts.right
         low, high = proportion_interval(right / total, total)
         lines.append(
             f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {100 * low:.1f} to {100 * high:.1f} % "
@@ -109,20 +113,14 @@ class Truth:
         for known, counts in self.novel.items():
             if total := counts.total():
                 kind = "the model's classes" if known else "other classes"
-                lines.append(f"novel        {100 * counts[True] / total:.1f} % of {total:,} images of {kind}")
+                lines.append(f"novel        {100 * counts[True] / total:.1f} % of {counted(total, 'image')} of {kind}")
         return lines
 
     def _confusions(self) -> list[str]:
         """Return the most frequent confusions, the number of images and the share of the true class."""
-        of_class: Counter[str] = Counter()
-        for (truth, _), count in self.counts.items():
-            of_class[truth] += count
-        wrong = Counter({pair: count for pair, count in self.counts.items() if pair[0] != pair[1]})
-        shown = [
-            f"{truth} taken for {said}: {count:,} of {of_class[truth]:,}"
-            for (truth, said), count in wrong.most_common(MOST)
-        ]
-        more = f"and {len(wrong) - MOST} other pairs" if len(wrong) > MOST else ""
+        wrong = self.counts.wrong()
+        shown = [f"{truth} taken for {said}: {count:,} of {total:,}" for truth, said, count, total in wrong[:MOST]]
+        more = f"and {counted(len(wrong) - MOST, 'other pair')}" if len(wrong) > MOST else ""
         return [f"confusions   {line}" for line in [*shown, *([more] if more else [])]] or ["confusions   none"]
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from graft.content import digests
 from graft.errors import GraftError
 from graft.files import fingerprint
+from graft.nouns import counted
 from graft.reading.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
 from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
 from graft.reading.peaks import with_peaks
@@ -191,7 +192,7 @@ def _held_words(held: Sequence[str]) -> str:
 
 
 def _ignored_words(ignored: Sequence[str]) -> str:
-    files = "1 file" if len(ignored) == 1 else f"{len(ignored):,} files"
+    files = counted(len(ignored), "file")
     return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
 
 
@@ -199,7 +200,7 @@ def _classes_words(counts: Counter[str]) -> str:
     """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
-    classes = "1 class" if len(counts) == 1 else f"{len(counts):,} classes"
+    classes = counted(len(counts), "class")
     return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
 
 

@@ -4,6 +4,7 @@ import logging
 import unicodedata
 
 from graft.errors import GraftError
+from graft.nouns import counted
 from graft.reading.class_folders import Folder
 from graft.reading.decode import Reading
 from graft.reading.depth import SIXTEEN_BITS, Deep, White
@@ -71,10 +72,11 @@ def _warn_of_similar_names(folder: Folder) -> None:
 def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:
     coarse = [file.path for file in folder.files if file.header.deep and file.header.deep.kind == "coarse"]
     if coarse and white.whole < SIXTEEN_BITS.whole:
+        files = counted(len(coarse), "file")
         raise GraftError(
-            f"{len(coarse)} files under dataset.root={folder.root} have 16 bits in each of several channels, of which "
-            f"only the upper 8 can be read, but {_number(white.whole)} is white: {named(folder.root, coarse)}; "
-            "convert them to 8 bits, or try dataset.bits=16"
+            f"{files} under dataset.root={folder.root} with 16 bits in each of several channels, of which only the "
+            f"upper 8 can be read, but {_number(white.whole)} is white: {named(folder.root, coarse)}; convert them to "
+            "8 bits, or try dataset.bits=16"
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scipy import stats
 
+from graft.nouns import counted
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies
@@ -157,8 +158,7 @@ def method(shared: AsNeeded, also_fixed: str) -> str:
         shared: how the jobs share the level.
         also_fixed: what in the report does not count that results have decided the numbers of trials, in words.
     """
-    rounds = "1 round" if shared.num_looks == 1 else f"{shared.num_looks} rounds"
-    pairs = "1 pair" if shared.pairs == 1 else f"{shared.pairs} pairs"
+    rounds, pairs = counted(shared.num_looks, "round"), counted(shared.pairs, "pair")
     return (
         "Differences, with trials=auto: verdicts, p and repeated 95 % intervals are those of the rounds, and hold "
         f"whenever a job's trials ended (alpha spending: 5 % over {rounds} and {pairs}). "
@@ -170,6 +170,6 @@ def ended_otherwise(jobs: Mapping[str, EndedLabel]) -> list[str]:
     """Say which jobs have the verdict of their sweep, by a comparison with another job or among fewer jobs."""
     words = {Verdict.WORSE: "worse than", Verdict.EQUAL: "equal within the margin to"}
     return [
-        f"{name} was ended by its sweep after {job.trials} trials: {words[job.verdict]} {job.than}."
+        f"{name} was ended by its sweep after {counted(job.trials, 'trial')}: {words[job.verdict]} {job.than}."
         for name, job in jobs.items()
     ]

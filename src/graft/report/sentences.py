@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graft.nouns import counted
 from graft.report.unit import PERCENT, Unit
 from graft.report.verdicts import Answer
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
@@ -15,7 +16,7 @@ MAX_NAMES = 2  # configurations that a sentence names; it counts the others
 
 def count_trials(count: int) -> str:
     """Return a number of trials in words."""
-    return "1 trial" if count == 1 else f"{count} trials"
+    return counted(count, "trial")
 
 
 def join_words(items: Sequence[str]) -> str:

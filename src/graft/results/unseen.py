@@ -22,7 +22,7 @@ class UnseenImages:
     """What trials said of images that they did not train on, as pairs of a trial and an image.
 
     Attributes:
-        kind: of images, in words.
+        kind: of an image, in words.
         trial: place of the trial among the kept ones, or if one is kept, among all, (pairs,).
         image: place of the image in `label`, (pairs,).
         of_label: probability of the image's true class, (pairs,), float16.
@@ -74,10 +74,10 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
         return f"{OUTCOMES} is of other classes or trials than the model"
     rows = [stored.seeds.index(seed) for seed in (seeds if len(seeds) > 1 else stored.seeds)]
     if not folds:
-        return NO_IMAGES if stored.val is None else _pairs("validation images", stored.val, rows)
+        return NO_IMAGES if stored.val is None else _pairs("validation image", stored.val, rows)
     if stored.views > 1:
         return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
-    return _pairs("out-of-fold images", stored.test, rows)
+    return _pairs("out-of-fold image", stored.test, rows)
 
 
 def _num_folds(folder: Path) -> int | None:

@@ -17,6 +17,7 @@ from graft.inference.novelty import known_features, write_novelty
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.ranks import rank
+from graft.results.best_trial import best_by, best_trial
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 from graft.training.features import FeatureStore
@@ -29,7 +30,7 @@ def kept_trials(keep: str, results: Sequence[Mapping[str, Any]], history: JobHis
     """Return the trials whose weights are kept.
 
     Args:
-        keep: `none`, `all`, or `best` or `whole`: the best, as `best_by` says.
+        keep: `none`, `all`, or `best` or `whole`: the best, as `graft.results.best_trial` says.
         results: each trial's final metrics; one with an error has no weights to keep.
         history: the job's.
     """
@@ -38,14 +39,8 @@ def kept_trials(keep: str, results: Sequence[Mapping[str, Any]], history: JobHis
         return []
     if keep == "all":
         return finished
-    if best_by(results) == "val_accuracy":
-        return [max(finished, key=lambda trial: results[trial]["val_accuracy"])]
-    return [min(finished, key=lambda trial: history.train_loss(trial, results[trial]["epoch"]))]
-
-
-def best_by(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a job's best trial is chosen by, never the test images: `val_accuracy`, or else `train_loss`."""
-    return "val_accuracy" if any("val_accuracy" in result for result in results) else "train_loss"
+    own = {trial: results[trial] for trial in finished}
+    return [best_trial(own, lambda trial: history.train_loss(trial, results[trial]["epoch"]))]
 
 
 def write_model(

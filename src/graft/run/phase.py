@@ -11,6 +11,7 @@ from torch import nn
 from graft.data.datamodule import SmallDataModule
 from graft.data.folds import NO_IMAGE
 from graft.model.stages import Weights
+from graft.nouns import counted
 from graft.run.outcome_writer import keeps_all_classes
 from graft.run.plan import Plan, PlannedPhase
 from graft.training.checkpoint import Checkpoint
@@ -53,7 +54,7 @@ class Fit:
                 name = loader.split.replace("val", "final validation").replace("_views", " of views")
                 most = int(missed.argmax())
                 total = int(planned.expand_as(missed)[most])
-                found.append(f"the {name} saw {total - int(missed[most]):,} of {total:,} images")
+                found.append(f"the {name} saw {total - int(missed[most]):,} of {counted(total, 'image')}")
         return found
 
 

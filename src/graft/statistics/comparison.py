@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from graft.nouns import counted
 from graft.statistics.accuracies import Accuracies, Measured, is_bounded
 from graft.statistics.crossed import Estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE, estimate_interval, mean_interval
@@ -213,8 +214,7 @@ def describe_method(num_tested: int, pairs: str, least: int = MIN_TRIALS) -> str
     """
     if not num_tested:
         return f"No differences were tested: two configurations need {least} common trials (seeds)."
-    count = "1 comparison" if num_tested == 1 else f"{num_tested} comparisons"
     return (
         "Differences: paired tests over common trials (seeds), p and simultaneous 95 % intervals corrected for "
-        f"{count} ({pairs})."
+        f"{counted(num_tested, 'comparison')} ({pairs})."
     )

@@ -14,6 +14,7 @@ from graft.data.views import Views
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.model.stages import fast_batch_size
+from graft.nouns import counted
 from graft.process import hidden_bars
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
@@ -94,8 +95,8 @@ class FeatureStore:
         faulty = int((~features.isfinite().flatten(1).all(1)).sum())
         if faulty:
             raise GraftError(
-                f"{faulty:,} of {len(features):,} images have features that are NaN or infinite ({self.origin}); "
-                "they are not stored; try other weights, or another dataset.pixels="
+                f"{faulty:,} of {counted(len(features), 'image')} have features that are NaN or infinite "
+                f"({self.origin}); they are not stored; try other weights, or another dataset.pixels="
             )
 
     def _extract(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from graft.data.folds import NO_IMAGE
+from graft.nouns import counted
 from graft.ranks import all_gather
 
 
@@ -201,7 +202,7 @@ class TrialRecord:
             return ""
         num_epochs = int(planned[most]) // images
         of_epochs = f" ({images:,} in each of {num_epochs} epochs)" if num_epochs > 1 else ""
-        return f"saw {int(seen[most]):,} of {int(planned[most]):,} images{of_epochs}"
+        return f"saw {int(seen[most]):,} of {counted(int(planned[most]), 'image')}{of_epochs}"
 
 
 def class_balanced_metrics(
