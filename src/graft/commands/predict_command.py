@@ -18,6 +18,7 @@ from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
 from graft.process import tell
+from graft.results.refit import in_words, refit_of
 
 KEPT = {
     "all": "the mean of {count} trials",
@@ -98,6 +99,9 @@ def _about(predictor: Predictor) -> list[str]:
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
     chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
     lines = [f"{model.folder}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
+    refit = refit_of(model.folder)
+    if refit is not None:
+        lines += in_words(refit)
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")

@@ -137,9 +137,12 @@ def verify(
             "the command and the job's model.yaml, and predict with src/predict.py meanwhile"
         )
     if isinstance(found, GraftError):
-        why = f"{equal.images} random images, because the job's test images cannot be read ({found})"
+        why = f"{equal.images} random images, because the job's images cannot be read ({found})"
         return Verification(why, equal, resized)
     raw, raw_right, misread = _raw(found, about, run, given)
+    if found.stored is None:  # what it gets right of these says nothing of other images
+        why = f"the {equal.images:,} images that the refit was trained on, which measure no accuracy"
+        return Verification(why, equal, resized, raw, misread=misread)
     if not found.stored.test.shared:  # each trial's training images are test images of others
         return Verification(f"the {equal.images:,} images of all folds", equal, resized, raw, misread=misread)
     right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)

@@ -1,4 +1,4 @@
-"""The job that a folder stands for, the winner where it has several, and how accurate it was: for predictions, refits."""
+"""The job that a folder stands for, the winner where it has several, and how accurate it was."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -32,8 +32,8 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
     count = sum(trial.get("error") is None for trial in result.get("trials") or [])
     each = f"{count} networks, each" if count != 1 else "one network,"
     lines = [
-        f"a refit of {refit.get('job')}: {each} trained on all {images.get('small', 0):,} labelled images, test images "
-        "included; no image is left that could measure its own accuracy"
+        f"a refit of {refit.get('job')}: {each} trained on all {images.get('small', 0):,} labelled images of its "
+        "classes, test images included; none is left that could measure its own accuracy"
     ]
     if known.get("mean") is None:
         return lines

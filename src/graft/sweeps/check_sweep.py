@@ -155,7 +155,7 @@ def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
 
 
 def check_run(config: DictConfig) -> None:
-    """Check a job that runs alone, and make the folders that it writes into; a refit's gets the configuration of its job.
+    """Check a job that runs alone, a refit with the configuration of its job, and make the folders that it writes into.
 
     Raises:
         GraftError: it cannot run, or not there.

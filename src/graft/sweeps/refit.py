@@ -64,14 +64,14 @@ def compose_refit(config: DictConfig) -> None:
         tell(chosen.why)
     new = _configuration(result, config, typed)
     new["refit"] = {
-        "job": str(job),
+        "job": str(_shown(job, folder)),
         "contents": result.get("contents") or {},
         "lr": result.get("lr"),
         "estimate": estimate(folder, chosen),
     }
     with flag_override(config, ["struct", "readonly"], False):
         for key, value in new.items():
-            config[key] = value
+            OmegaConf.update(config, key, value, merge=key == "stop")  # whose type is a dataclass
         for group, option in (result.get("choices") or {}).items():
             config.hydra.runtime.choices[group] = option
         if "name" not in typed:
@@ -110,7 +110,7 @@ def _check_folder(folder: Path) -> None:
 def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str]) -> dict[str, Any]:
     """Return a job's configuration as its refit has it, by top-level key."""
     stored = changed(result["config"], lambda _, value: _number(value))
-    new = {key: value for key, value in stored.items() if key in KEYS and key not in OWN}
+    new = {key: value for key, value in stored.items() if key in KEYS and key not in (*OWN, "report")}
     finished = [trial for trial in result["trials"] if trial.get("error") is None]
     if "logger" not in typed and not any(key.startswith("logger.") for key in typed):
         new["logger"] = stored.get("logger", {})
@@ -146,8 +146,8 @@ def _without_validation(stored: Mapping[str, Any], finished: Sequence[Mapping[st
         return {}
     if Values(OmegaConf.create({"tune": stored["tune"]})).staged():
         raise GraftError(
-            "the job ends each phase of tune=thaw by its validation images (stop.patience, weights=best), which a refit "
-            "does not have, and has noted when the last phase ended only; try a job without these keys"
+            "the job ends each phase of tune=thaw by its validation images (stop.patience, weights=best), which a "
+            "refit does not have, and has noted when the last phase ended only; try a job without these keys"
         )
     ends = [trial["epoch"] for trial in finished]
     epochs = max(1, round(fmean(ends)))
@@ -161,6 +161,12 @@ def _without_validation(stored: Mapping[str, Any], finished: Sequence[Mapping[st
 def _number(value: Any) -> Any:
     """Return the number that a result has as text because JSON has no such number: inf."""
     return float(value) if value in ("inf", "-inf", "nan") and not math.isfinite(float(value)) else value
+
+
+def _shown(job: Path, folder: Path) -> Path:
+    """Return a job's folder as it was typed, or below the sweep's that was typed."""
+    root = folder.resolve()
+    return folder / job.relative_to(root) if job.is_relative_to(root) else job
 
 
 def _place(folder: Path) -> Sequence[str]:
