@@ -67,9 +67,9 @@ def _write(
     """Write the table; return how many images it has, and how many of them cannot be read."""
     truth = None
     if words["truth"]:
-        from graft.inference.truth import Truth, trained_on  # SciPy takes half a second
+        from graft.inference.truth import Truth, pixel_hash, trained_on  # SciPy takes half a second
 
-        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder))
+        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder), pixel_hash(predictor.model))
     columns = [
         *COLUMNS,
         *["set"] * (predictor.sets is not None),

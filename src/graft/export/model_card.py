@@ -115,11 +115,7 @@ class Card:
     def _details(self) -> dict[str, list[str]]:
         """Return the sections on classes, calibration and confusions."""
         if is_refit(self.result):
-            return {
-                "Classes, calibration, confusions": [
-                    "Not known: it has seen every labelled image. Its job's card says."
-                ]
-            }
+            return {"Classes, calibration, confusions": ["Not known: it was trained on every labelled image."]}
         if self.account is None:
             return {"Classes, calibration, confusions": ["Not known: the job's outcomes are not stored or damaged."]}
         account = self.account

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
 
 REFIT = (
-    "a refit was trained on every labelled image, and temperatures of models with fewer training images are others; "
-    "predict with the job that it was made from for calibrated probabilities or sets, if it has images for them"
+    "a refit was trained on every labelled image, so that none is left for it, and what holds for models of fewer "
+    "training images does not hold for this one; for such predictions take the job that it was made from"
 )
 
 

@@ -85,7 +85,7 @@ def _check_typed(config: DictConfig, typed: set[str]) -> None:
         raise GraftError(f"run={run} needs refit=all, which trains that job again on every labelled image; try both")
     if refit != "all":
         raise ConfigError([Fault("refit", refit, "all", "refit=all")])
-    if not isinstance(run, str):
+    if not isinstance(run, str) or not run:
         example = "python src/train.py run=outputs/NAME refit=all"
         raise GraftError(f"refit=all needs run=, the folder of a finished job or sweep; try {example}")
     others = sorted(typed - {*OWN, *PLACES, *MACHINE})
