@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from graft.api.data import Data, arrays, image_folder
     from graft.api.jobs import compare, run
     from graft.api.model import Model
+    from graft.api.refit import refit
     from graft.data.datamodule import SmallDataModule
     from graft.errors import GraftError
     from graft.training.transfer import TransferModule
@@ -52,6 +53,7 @@ NAMES = {
     "compare": "graft.api.jobs",
     "image_folder": "graft.api.data",
     "read": "graft.api.answer",
+    "refit": "graft.api.refit",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "compare",
     "image_folder",
     "read",
+    "refit",
     "run",
 ]
 

@@ -29,7 +29,7 @@ class Truth:
     Attributes:
         classes: the model's.
         trained_on: hashes of the images that any trial was trained on.
-        pixel_hash: returns a file's hash in `trained_on` if the job's images were no files; None: they were.
+        pixel_hash: returns another hash of a file, of its pixels, for images that were no files; None: they were.
         counts: images by true and predicted class.
         others: images of other true classes than the model's, by class.
         unread: images that cannot be read.
@@ -62,13 +62,14 @@ class Truth:
             self.others[truth] += 1
         else:
             self.counts[truth, row.class_name] += 1
-            self.seen += bool(self.trained_on) and self._hash(item.path) in self.trained_on
+            self.seen += bool(self.trained_on) and self._was_trained_on(item.path)
             self._add_certainty(truth, row)
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
 
-    def _hash(self, path: Path) -> str:
-        return digests([path])[0] if self.pixel_hash is None else self.pixel_hash(path)
+    def _was_trained_on(self, path: Path) -> bool:
+        by_pixels = self.pixel_hash
+        return digests([path])[0] in self.trained_on or (by_pixels is not None and by_pixels(path) in self.trained_on)
 
     def _add_certainty(self, truth: str, row: Row) -> None:
         """Count what a prediction says of its own worth."""
