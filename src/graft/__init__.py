@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from graft.api.answer import Answer, JobResult, read
     from graft.api.classifier import TransferClassifier
     from graft.api.data import Data, arrays, image_folder
+    from graft.api.final import refit
     from graft.api.jobs import compare, run
     from graft.api.model import Model
-    from graft.api.refit import refit
     from graft.data.datamodule import SmallDataModule
     from graft.errors import GraftError
     from graft.training.transfer import TransferModule
@@ -53,7 +53,7 @@ NAMES = {
     "compare": "graft.api.jobs",
     "image_folder": "graft.api.data",
     "read": "graft.api.answer",
-    "refit": "graft.api.refit",
+    "refit": "graft.api.final",
 }
 
 __all__ = [

@@ -27,7 +27,7 @@ from graft.errors import GraftError, OtherResult
 from graft.inference.load import load
 from graft.model.head import STRENGTHS
 from graft.report.show import compare_jobs
-from graft.results.refit import in_words
+from graft.results.refits import in_words
 from graft.run.job import run as run_job
 from graft.sweeps.check_sweep import check_run, check_sweep
 
@@ -217,6 +217,7 @@ def test_trials_that_ended_by_validation_images_give_the_number_of_epochs(job: J
     assert [trial["epoch"] for trial in refit["trials"]] == [mean] * 2
     assert f"it trains for {mean} epochs, the mean of theirs" in capsys.readouterr().err
     assert refit["config"]["weights"] == "last"
+    assert job("run=outputs/one", "refit=all", "epochs=4", "name=four")["config"]["epochs"] == 4
     path = Path("outputs/one/result.json")
     result = json.loads(path.read_text())
     result["config"]["tune"]["_target_"] = "graft.tune.Thaw"

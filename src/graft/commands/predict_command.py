@@ -18,7 +18,7 @@ from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
 from graft.process import tell
-from graft.results.refit import in_words, refit_of
+from graft.results.refits import in_words, refit_of
 
 KEPT = {
     "all": "the mean of {count} trials",

@@ -27,7 +27,7 @@ from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
 from graft.process import tell
 from graft.results.job_files import read_history
-from graft.results.refit import is_refit
+from graft.results.refits import is_refit
 
 CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
 USE = """    pip install {packages}

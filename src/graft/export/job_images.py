@@ -17,7 +17,7 @@ from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.results.outcome_files import read_images
 from graft.results.outcomes import StoredOutcomes, read_outcomes
-from graft.results.refit import is_refit
+from graft.results.refits import is_refit
 
 PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
 BATCH = 32

@@ -11,7 +11,7 @@ import yaml
 from graft.export.account import Account
 from graft.export.provenance import data_license, weights_source
 from graft.results.labels import title
-from graft.results.refit import in_words, is_refit
+from graft.results.refits import in_words, is_refit
 from graft.statistics.intervals import proportion_interval
 
 AUTHOR = "*To be filled in by the author.*"

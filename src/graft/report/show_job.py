@@ -19,7 +19,7 @@ from graft.results.job_files import read_history
 from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import read_outcomes
-from graft.results.refit import in_words, is_refit
+from graft.results.refits import in_words, is_refit
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
 from graft.statistics.comparison import BOTH, summary
 

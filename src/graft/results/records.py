@@ -11,7 +11,7 @@ from graft.results.job_files import check_pruning, check_result, check_trial_run
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
-from graft.results.refit import in_words, is_refit
+from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.statistics.accuracies import Accuracies

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.job_folder import OUTCOMES, read_result
-from graft.results.refit import refit_of
+from graft.results.refits import refit_of
 
 if TYPE_CHECKING:
     from graft.results.outcomes import (

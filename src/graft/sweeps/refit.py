@@ -18,11 +18,12 @@ from graft.config.resolvers import folder_name
 from graft.config.values import Values
 from graft.errors import ConfigError, Fault, GraftError
 from graft.job_folder import RESULT, read_result
-from graft.process import tell
-from graft.results.refit import is_refit
+from graft.process import is_quiet, tell
+from graft.results.refits import is_refit
 
 # Keys that may be typed: they leave the configuration whose accuracy is known as it is.
 OWN = ("run", "refit", "name", "cache", "keep_weights", "trials", "trials_at_once", "resume", "logger")
+EPOCHS = "epochs"  # of more images they are more steps, so that neither number is quite the job's
 PLACES = ("dataset.root", "dataset.download")
 MACHINE = ("trainer", *(f"trainer.{key}" for key in NOT_COMPARED_TRAINER))
 
@@ -60,7 +61,7 @@ def compose_refit(config: DictConfig) -> None:
     result, job = chosen.record.result, chosen.record.folder
     if not isinstance(result.get("config"), dict) or not result["config"].get("head"):
         raise GraftError(f"{job} has no configuration in its {RESULT}; try a job of a newer version of Graft")
-    if chosen.why:
+    if chosen.why and not is_quiet():
         tell(chosen.why)
     new = _configuration(result, config, typed)
     new["refit"] = {
@@ -88,9 +89,9 @@ def _check_typed(config: DictConfig, typed: set[str]) -> None:
     if not isinstance(run, str) or not run:
         example = "python src/train.py run=outputs/NAME refit=all"
         raise GraftError(f"refit=all needs run=, the folder of a finished job or sweep; try {example}")
-    others = sorted(typed - {*OWN, *PLACES, *MACHINE})
+    others = sorted(typed - {*OWN, *PLACES, *MACHINE, EPOCHS})
     if others:
-        allowed = ", ".join(f"{key}=" for key in (*OWN[2:], *PLACES[:1], *MACHINE[:1]))
+        allowed = ", ".join(f"{key}=" for key in (*OWN[2:], *PLACES[:1], *MACHINE[:1], EPOCHS))
         raise GraftError(
             f"refit=all keeps the configuration of run={run}, because the accuracy that is known is of that one: "
             f"{', '.join(others)} cannot be typed; try without, or a sweep with it first ({allowed} are allowed)"
@@ -132,11 +133,19 @@ def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str
     elif head and config.trials > 1:
         expected = f"1 with head={head}, whose trials are all the same on the same images"
         raise ConfigError([Fault("trials", config.trials, expected, "trials=1, or leave it out")])
-    return new | _without_validation(stored, finished)
+    new |= _without_validation(stored, finished, EPOCHS in typed)
+    return new | ({EPOCHS: config.epochs} if EPOCHS in typed else {})
 
 
-def _without_validation(stored: Mapping[str, Any], finished: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _without_validation(
+    stored: Mapping[str, Any], finished: Sequence[Mapping[str, Any]], typed: bool
+) -> dict[str, Any]:
     """Return the keys that replace an end by validation images, of which there are none: the mean epoch of the trials.
+
+    Args:
+        stored: the job's configuration.
+        finished: its trials.
+        typed: whether the number of epochs is typed.
 
     Raises:
         GraftError: the trials end several phases, and have noted the last end only.
@@ -151,10 +160,11 @@ def _without_validation(stored: Mapping[str, Any], finished: Sequence[Mapping[st
         )
     ends = [trial["epoch"] for trial in finished]
     epochs = max(1, round(fmean(ends)))
-    tell(
-        f"the job's trials end by validation images, and a refit has none: it trains for {epochs} epochs, the mean of "
-        f"theirs ({min(ends)} to {max(ends)})"
-    )
+    if not typed:
+        tell(
+            f"the job's trials end by validation images, and a refit has none: it trains for {epochs} epochs, the mean "
+            f"of theirs ({min(ends)} to {max(ends)})"
+        )
     return {"epochs": epochs, "stop": {**stop, "patience": None}, "weights": "last"}
 
 
