@@ -63,10 +63,13 @@ def compose_refit(config: DictConfig) -> None:
         raise GraftError(f"{job} has no configuration in its {RESULT}; try a job of a newer version of Graft")
     if chosen.why and not is_quiet():
         tell(chosen.why)
+    contents = result.get("contents") or {}
+    if not contents.get("images"):
+        tell(f"{job} has not noted which images it had, so that those of dataset.root= are not compared with them")
     new = _configuration(result, config, typed)
     new["refit"] = {
         "job": str(_shown(job, folder)),
-        "contents": result.get("contents") or {},
+        "contents": contents,
         "lr": result.get("lr"),
         "estimate": estimate(folder, chosen),
     }
