@@ -151,17 +151,20 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "callbacks": not config.get("callbacks"),
     }
     compared = {
-        key: value
+        key: _compared(key, value)
         for key, value in config.items()
         if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
-    if compared.get("refit"):  # its job's configuration is this one, and its estimate no part of the model
-        compared["refit"] = "all"
-    if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
-        compared["dataset"] = {
-            key: value for key, value in config["dataset"].items() if (key, value) != ("folds", None)
-        }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
+
+
+def _compared(key: str, value: Any) -> Any:
+    """Return a top-level value as it affects results."""
+    if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
+        return "all"
+    if key == "dataset" and isinstance(value, Mapping):  # without folds it is what it was before there were any
+        return {name: each for name, each in value.items() if (name, each) != ("folds", None)}
+    return value
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

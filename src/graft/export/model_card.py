@@ -84,7 +84,7 @@ class Card:
         lines += [f"left out: {left_out}"] if left_out else []
         for key in ("small", "test"):
             counts = (images.get("by_class") or {}).get(key)
-            if any((counts or {}).values()):
+            if counts and any(counts.values()):
                 which = "training images of each class" if key == "small" else "test images of each class"
                 lines.append(f"{which}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
         return _bullets(lines)

@@ -53,7 +53,7 @@ def compose_refit(config: DictConfig) -> None:
         return
     typed = {word.partition("=")[0].lstrip("+~") for word in config.hydra.overrides.task}
     _check_typed(config, typed)
-    folder = Path(run).expanduser()
+    folder = Path(str(run)).expanduser()
     from graft.report.chosen_job import choose_job, estimate
 
     _check_folder(folder)
