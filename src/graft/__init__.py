@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from graft.api.answer import Answer, JobResult, read
     from graft.api.classifier import TransferClassifier
     from graft.api.data import Data, arrays, image_folder
+    from graft.api.final import refit
     from graft.api.jobs import compare, run
     from graft.api.model import Model
     from graft.data.datamodule import SmallDataModule
@@ -52,6 +53,7 @@ NAMES = {
     "compare": "graft.api.jobs",
     "image_folder": "graft.api.data",
     "read": "graft.api.answer",
+    "refit": "graft.api.final",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "compare",
     "image_folder",
     "read",
+    "refit",
     "run",
 ]
 

@@ -138,3 +138,19 @@ def test_the_fingerprint_knows_pixels_labels_and_test_images(digits: MNIST5k):
         others.append(replace(images, **{field: changed}).fingerprint)
     assert len({images.fingerprint, *others}) == 5
     assert re.fullmatch("[0-9a-f]{64}", images.fingerprint)
+
+
+@pytest.mark.parametrize("given", [{"test_per_class": 40}, {"folds": 5}, {"val_per_class": 9}, {"draw": "first"}])
+def test_a_refit_trains_on_all_images_of_the_small_classes(given: dict[str, Any]):
+    data = MNIST5k(**SPLIT, **given)
+    big = data.big.clone()
+    data.train_on_all()
+    for seed in range(2):
+        train, val = data.sample(seed)
+        assert labels(data, train) == [0, 500] * 5
+        assert len(train.unique()) == 2500
+        assert len(val) == len(data.tested(seed)) == 0
+    assert torch.equal(data.big, big)
+    account = data.account()
+    assert (account["pool"], account["draws_vary"]) == (2500, False)
+    assert set(account["by_class"]["test"].values()) == {0}

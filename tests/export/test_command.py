@@ -14,8 +14,10 @@ import torch
 import yaml
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
 from PIL import Image
 
+from graft.config.identity import without_hydra
 from graft.errors import GraftError
 from graft.export import command, model_files, verify
 from graft.export.exported_model import ExportedModel
@@ -26,6 +28,7 @@ from graft.inference.image_list import Item
 from graft.inference.load import load
 from graft.inference.predict import Predictor
 from graft.run.job import run as train
+from graft.sweeps.refit import compose_refit
 
 DEFAULTS: dict[str, Any] = {
     **{"format": "torch", "precision": "fp32", "trial": "ensemble", "output": None},
@@ -269,3 +272,32 @@ def test_help_and_a_mistyped_key_need_no_torch():
     assert "did you mean format?" in done[1].stderr
     assert not any("torch" in line for each in done for line in each.stderr.splitlines() if "import time" in line)
     assert set(model_files.FILES) < {"onnx", "torch", "hub"}
+
+
+def test_a_refit_is_verified_on_its_training_images_and_claims_no_accuracy(
+    folder: Path, tmp_path: Path, fast: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", [f"run={folder}/job", "refit=all", f"cache={folder}/cache"], return_hydra_config=True)
+        with open_dict(config):
+            config.hydra.overrides.task = ["run=job", "refit=all", "cache=cache"]
+        compose_refit(config)
+    job = tmp_path / "refit"
+    job.mkdir()
+    train(without_hydra(config), job)
+    found = find_images(load(job), job_result(job))
+    assert len(found.test) == len(found.labels) == 40
+    assert export(job) == 0
+    said = capsys.readouterr().err
+    assert "the 40 images that the refit was trained on, which measure no accuracy: 0 of 40" in said
+    assert "accuracy of the file" not in said
+    card = (job / "export" / "MODEL_CARD.md").read_text()
+    accuracy = card.partition("## Accuracy")[2].partition("##")[0]
+    estimate = job_result(folder / "job")["accuracy"]["mean"]
+    assert f"its accuracy is the estimate of {folder}/job: {100 * estimate:.1f} %" in accuracy
+    assert "trained on 5 images a class" in accuracy
+    assert "trained on all 40 labelled images" in accuracy
+    assert "test images of each class" not in card
+    assert "recall" not in card
+    assert json.loads((job / "export" / "model.pt2").read_text())["job"]["accuracy"] is None

@@ -39,7 +39,7 @@ def test_the_model_itself_says_the_same(size: int | None, monkeypatch: pytest.Mo
     assert found.equal.largest < 1e-6
     assert (found.resized is None) == (size is None)
     assert found.right is None
-    assert "64 random images, because the job's test images cannot be read (the folder is gone)" in found.lines()[0]
+    assert "64 random images, because the job's images cannot be read (the folder is gone)" in found.lines()[0]
     assert any("own resizing" in line for line in found.lines()) == (size is not None)
 
 

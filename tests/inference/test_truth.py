@@ -1,14 +1,19 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas
 import pytest
+import torch
 from folders import write_picture
+from PIL import Image
 
 from graft.content import digests
+from graft.data.dataset import MNIST5k
 from graft.inference.image_list import Item
+from graft.inference.load import load
 from graft.inference.predict import Row
-from graft.inference.truth import Truth, trained_on
+from graft.inference.truth import Truth, pixel_hash, trained_on
 
 
 def count(truth: Truth, pairs: Sequence[tuple[str | None, str]]) -> list[str]:
@@ -74,3 +79,18 @@ def test_what_predictions_say_of_their_own_worth_is_compared_with_the_truth():
         "novel        0.0 % of 11 images of the model's classes",
         "novel        100.0 % of 1 image of other classes",
     ]
+
+
+def test_images_of_a_data_set_in_memory_are_told_by_their_pixels(run: Callable[..., dict], tmp_path: Path):
+    run("source=scratch", "trials=1", "epochs=1", "dataset.test_per_class=5", "dataset.small_per_class=3")
+    model, images = load(tmp_path / "job"), MNIST5k(big=[0], small=[1, 3, 5, 7, 9], test_per_class=5).images
+    table = pandas.read_csv(tmp_path / "job" / "images.csv")
+    truth = Truth(model.classes, trained_on(tmp_path / "job"), pixel_hash(model))
+    for number, name in zip(table["number"], table["class"], strict=True):
+        pixels = images.read(torch.tensor([number]))
+        assert isinstance(pixels, torch.Tensor)
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(pixels[0, 0].numpy()).save(path)
+        truth.add(Item("x", path, str(name)), Row("x", str(name)))
+    assert truth.seen == (table["draws"] > 0).sum() == 15
+    assert truth.counts.total() == 40

@@ -41,9 +41,14 @@ def answer_of(folders: Sequence[Path]) -> "Answer":
     """
     report = compare_jobs(folders, required=False)
     if not report.board.records:
+        if report.records.refits:
+            words = "; ".join(report.records.refits.values())
+            raise GraftError(
+                f"there is nothing to compare: {words}; graft.refit returns its model, and trains none again"
+            )
         reasons = "; ".join(f"{name}: {reason}" for name, reason in report.records.failed.items())
         raise GraftError(f"no job finished: {reasons}")
-    return Answer(report)
+    return Answer(report, folders)
 
 
 class JobResult:
@@ -128,10 +133,14 @@ class Answer:
 
     Args:
         report: the comparison.
+        folders: that it was read from.
+
+    Attributes:
+        folders: the same.
     """
 
-    def __init__(self, report: Report):
-        self._report = report
+    def __init__(self, report: Report, folders: Sequence[Path] = ()):
+        self._report, self.folders = report, list(folders)
         self._html = ""
 
     @property

@@ -106,6 +106,14 @@ def _values(value: object) -> object:
 
 def start(words: list[str], sweep: bool, folder: str | Path | None = None, verbose: bool = False) -> Answer:
     """Run one job or a sweep, and return its answer; its arguments are those of `run`."""
+    answer = answer_of([execute(words, sweep, folder, verbose)])
+    for name, reason in answer.failed.items():
+        warnings.warn(f"{name}: {reason}", stacklevel=3)
+    return answer
+
+
+def execute(words: list[str], sweep: bool, folder: str | Path | None, verbose: bool) -> Path:
+    """Run one job or a sweep, and return its folder; its arguments are those of `run`."""
     launcher = next((word for word in words if word.startswith("hydra/launcher=")), LAUNCHER)
     if launcher != LAUNCHER:
         raise _no_launcher(launcher)
@@ -113,11 +121,7 @@ def start(words: list[str], sweep: bool, folder: str | Path | None = None, verbo
         words = [*words, *as_words({"hydra.sweep.dir" if sweep else "hydra.run.dir": Path(folder)})]
     with session(words, verbose) as hydra, isolate_rng():
         _forget_folders()
-        written = _run_sweep(hydra, words) if sweep else _run_job(hydra, words)
-    answer = answer_of([written])
-    for name, reason in answer.failed.items():
-        warnings.warn(f"{name}: {reason}", stacklevel=3)
-    return answer
+        return _run_sweep(hydra, words) if sweep else _run_job(hydra, words)
 
 
 def _forget_folders() -> None:

@@ -20,6 +20,7 @@ from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
 from graft.nouns import counted
 from graft.process import tell
+from graft.results.refits import in_words, refit_of
 
 KEPT = {
     "all": "the mean of {count} trials",
@@ -68,9 +69,9 @@ def _write(
     """Write the table; return how many images it has, and how many of them cannot be read."""
     truth = None
     if words["truth"]:
-        from graft.inference.truth import Truth, trained_on  # SciPy takes half a second
+        from graft.inference.truth import Truth, pixel_hash, trained_on  # SciPy takes half a second
 
-        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder))
+        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder), pixel_hash(predictor.model))
     columns = [
         *COLUMNS,
         *["set"] * (predictor.sets is not None),
@@ -100,6 +101,9 @@ def _about(predictor: Predictor) -> list[str]:
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
     chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
     lines = [f"{model.named}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
+    refit = refit_of(model.folder)
+    if refit is not None:
+        lines += in_words(refit)
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")

@@ -27,7 +27,7 @@ from graft.own_code import own_code
 RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
-NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
+NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -66,6 +66,34 @@ def job_identity(
     compared = changed(compared, lambda key, value: digests_by_key.get(key, value))
     own = [json.dumps(code, sort_keys=True)] if code else []
     return fingerprint(json.dumps(compared, sort_keys=True), images, RESULTS_VERSION, *own)[:24]
+
+
+def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
+    """Refuse to train a job again on other images, or from other files, than it was measured with.
+
+    Args:
+        refit: what `refit=all` has become; None: the job is no refit.
+        contents: what the refit would be made from.
+
+    Raises:
+        GraftError: says what is another one.
+    """
+    if refit is None:
+        return
+    job, known = refit["job"], refit["contents"]
+    if known.get("images") not in (None, contents.images):
+        raise GraftError(
+            f"the data set has other images than {job} was trained and tested on, so that its accuracy says nothing of "
+            "these: files were added, removed or changed, or another version of Graft reads them in another way; try "
+            "dataset.root=DIR of a copy as it was, or run the sweep again"
+        )
+    files = known.get("files", contents.files)  # results of older versions have none
+    changed = [key for key in {**files, **contents.files} if files.get(key) != contents.files.get(key)]
+    if changed:
+        raise GraftError(
+            f"{', '.join(changed)}: the content has changed since {job} was run, so that its accuracy is another "
+            "network's; try a copy as it was, or run the sweep again"
+        )
 
 
 def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
@@ -123,15 +151,20 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "callbacks": not config.get("callbacks"),
     }
     compared = {
-        key: value
+        key: _compared(key, value)
         for key, value in config.items()
         if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
-    if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
-        compared["dataset"] = {
-            key: value for key, value in config["dataset"].items() if (key, value) != ("folds", None)
-        }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
+
+
+def _compared(key: str, value: Any) -> Any:
+    """Return a top-level value as it affects results."""
+    if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
+        return "all"
+    if key == "dataset" and isinstance(value, Mapping):  # without folds it is what it was before there were any
+        return {name: each for name, each in value.items() if (name, each) != ("folds", None)}
+    return value
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

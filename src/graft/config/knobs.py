@@ -45,6 +45,8 @@ class Knobs:
     trainer: Any = MISSING
     logger: Any = MISSING
     sweep: Any = None  # a search's settings; None: Hydra's grid
+    run: Any = None
+    refit: Any = None  # once its job is known, what a refit keeps of it
     name: str = MISSING
     seed: int = MISSING
     trials: Any = MISSING

@@ -20,6 +20,7 @@ NEWER: dict[str, Any] = {
     "stop.patience": None,
     "stop.min_delta": 0.0,
     "weights": "last",
+    "refit": None,
 }
 
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value

@@ -24,6 +24,11 @@ def _is_reference(value: Any) -> bool:
     return UNIT.allows(value["low"]) and UNIT.allows(value["high"]) and value["low"] <= value["high"]
 
 
+def _is_refit(value: Any) -> bool:
+    """Return whether a value is what `refit=all` becomes once its job is known."""
+    return isinstance(value, dict) and {"job", "contents", "lr", "estimate"} <= value.keys()
+
+
 def _are_options(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, dict) and "_target_" in each for each in value.values())
 
@@ -68,6 +73,8 @@ RULES: dict[str, Rule] = {
     "name": Rule(
         "the name of a folder inside outputs/", _is_inside, "first, or hydra.run.dir=DIR for any other folder"
     ),
+    "run": one_of(None, text("the folder of a finished job or sweep", "outputs/NAME")),
+    "refit": Rule("all, or null", lambda value: value in (None, "all") or _is_refit(value), "all"),
     "seed": whole(0, 0),
     "trials": one_of("auto", whole(1, 15)),
     **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),

@@ -97,6 +97,7 @@ class TrialDataModule(pl.LightningDataModule):
         self.data, self.seeds, self.batch_size, self.augment = data, list(seeds), batch_size, augment
         self.streams = list(seeds if streams is None else streams)
         plain = torch.cat([rows[split].flatten() for split in rows if augment is None or split != "train"])
+        plain = plain if len(plain) else rows["train"].flatten()  # of a refit there is nothing to evaluate
         self.images = plain[plain != NO_IMAGE].unique()
         self.train_images = self.images if augment is None else rows["train"].unique()
         position = torch.full([len(data.images.classes)], -1)

@@ -83,7 +83,8 @@ class Dataset(ABC):
         self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
         self.drops_duplicates = duplicates == "drop"
-        kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
+        self.kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
+        kept = self.kept
         self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
         self.val = torch.nonzero(small_images & kept & images.val).flatten()
         if len(self.val) and val_per_class:
@@ -98,6 +99,13 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, where: Where) -> Images:
         """Return the images; each data set is a subclass with its own `load`."""
+
+    def train_on_all(self) -> None:
+        """Let each trial train on all images of the small classes that count: validation and test images, too."""
+        none, labels = torch.empty(0, dtype=torch.long), self.images.labels
+        self.pool = [torch.nonzero((labels == label) & self.kept).flatten() for label in self.small_classes.tolist()]
+        self.test, self.val, self.val_per_class, self.folds = none, none, 0, None
+        self.available = self.counts = [len(pool) for pool in self.pool]
 
     @property
     def class_names(self) -> list[str]:

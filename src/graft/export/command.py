@@ -30,6 +30,7 @@ from graft.job_folder import HISTORY
 from graft.process import tell
 from graft.results.best_trial import best_trial
 from graft.results.job_files import read_history
+from graft.results.refits import is_refit
 
 CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
 USE = """    pip install {packages}
@@ -139,7 +140,7 @@ class Export:
 
     def card(self, verified: Sequence[str], use: str, temperature: float | None = None) -> str:
         """Return the model card."""
-        stored = stored_outcomes(self.model.folder)
+        stored = "a refit has none" if is_refit(self.result) else stored_outcomes(self.model.folder)
         account = None if isinstance(stored, str) else make_account(stored, self.seeds)
         usual = {"precision": "fp32", "trial": "ensemble"}
         shown = ("run", "format", "output", *usual)
@@ -213,7 +214,7 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | Graft
         return find_images(model, result)
     except (GraftError, OSError, ValueError) as error:
         reason = GraftError(" ".join(str(error).split()))
-        tell(f"the job's test images cannot be read: {reason}; the file is verified on random images")
+        tell(f"the job's images cannot be read: {reason}; the file is verified on random images")
         return reason
 
 

@@ -14,9 +14,11 @@ from graft.data.images import ImageFiles, Images
 from graft.data.listing import hashes
 from graft.errors import GraftError
 from graft.inference.trained_model import TrainedModel
-from graft.job_folder import read_result
+from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
+from graft.results.outcome_files import read_images
 from graft.results.outcomes import StoredOutcomes, read_outcomes
+from graft.results.refits import is_refit
 
 PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
 BATCH = 32
@@ -30,17 +32,18 @@ class JobImages:
 
     Attributes:
         images: the data set.
-        test: indices of the test images, in the order of their numbers.
+        test: indices of the test images, in the order of their numbers; of a refit, which has none, of all that it was
+            trained on.
         labels: places of their classes, (images,).
         train: indices of some training images.
-        stored: what the job's trials said of them.
+        stored: what the job's trials said of them; None: it is a refit.
     """
 
     images: Images
     test: torch.Tensor
     labels: np.ndarray
     train: torch.Tensor
-    stored: StoredOutcomes
+    stored: StoredOutcomes | None
 
     def batches(self, indices: torch.Tensor, size: int = BATCH) -> Iterator[torch.Tensor]:
         """Yield bytes, (images, channels, height, width)."""
@@ -60,22 +63,26 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
     Raises:
         GraftError: says why they cannot be read, or are no longer those of the job.
     """
-    stored = stored_outcomes(model.folder)
-    if isinstance(stored, str):
-        raise GraftError(stored)
+    if is_refit(result):
+        stored, listed = None, read_images(model.folder / IMAGES)
+    else:
+        stored = stored_outcomes(model.folder)
+        if isinstance(stored, str):
+            raise GraftError(stored)
+        listed = stored.images
     images = _images(model, result)
-    numbers = np.unique(stored.test.image[stored.test.tested])
-    trained = np.asarray(stored.images.index.to_numpy()[stored.images["draws"].to_numpy() > 0])
+    trained = np.asarray(listed.index.to_numpy()[listed["draws"].to_numpy() > 0])
+    numbers = trained if stored is None else np.unique(stored.test.image[stored.test.tested])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
     if max(numbers.max(), some.max(initial=0)) >= len(images.labels):
         raise GraftError("the data set has fewer images than it had")
     for indices in (numbers, some):
-        found, expected = hashes(images, indices.tolist()), stored.images.loc[indices, "hash"].tolist()
+        found, expected = hashes(images, indices.tolist()), listed.loc[indices, "hash"].tolist()
         changed = sum(own != other for own, other in zip(found, expected, strict=True))
         if changed:
             raise GraftError(f"{changed:,} of {counted(len(found), 'image')} have changed since")
     places = {name: place for place, name in enumerate(model.classes)}
-    labels = np.array([places[name] for name in stored.images.loc[numbers, "class"]])
+    labels = np.array([places[name] for name in listed.loc[numbers, "class"]])
     return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)
 
 

@@ -12,6 +12,7 @@ from graft.export.account import Account
 from graft.export.provenance import data_license, weights_source
 from graft.nouns import counted
 from graft.results.labels import title
+from graft.results.refits import in_words, is_refit
 from graft.statistics.intervals import proportion_interval
 
 MOST = 10  # confusions that are listed
@@ -85,12 +86,15 @@ class Card:
         lines += [f"left out: {left_out}"] if left_out else []
         for key in ("small", "test"):
             counts = (images.get("by_class") or {}).get(key)
-            if counts:
+            if counts and any(counts.values()):
                 which = "training images of each class" if key == "small" else "test images of each class"
                 lines.append(f"{which}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
         return _bullets(lines)
 
     def _accuracy(self) -> list[str]:
+        other = "neither covers images of another kind: other cameras, places, seasons, or classes"
+        if is_refit(self.result):
+            return _bullets([*in_words(self.result), other.replace("neither covers", "that does not cover")])
         accuracy = self.result.get("accuracy") or {}
         count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
         lines = []
@@ -108,11 +112,12 @@ class Card:
                 f"({right:,} of {counted(total, 'test image')}), {_percent(low)} to {_percent(high)} % for other "
                 "images of their kind (95 %, Wilson)"
             )
-        lines.append("neither covers images of another kind: other cameras, places, seasons, or classes")
-        return _bullets(lines)
+        return _bullets([*lines, other])
 
     def _details(self) -> dict[str, list[str]]:
         """Return the sections on classes, calibration and confusions."""
+        if is_refit(self.result):
+            return {"Classes, calibration, confusions": ["Not known: it was trained on every labelled image."]}
         if self.account is None:
             return {"Classes, calibration, confusions": ["Not known: the job's outcomes are not stored or damaged."]}
         account = self.account

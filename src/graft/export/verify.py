@@ -1,7 +1,7 @@
 """Whether an exported file says what its job's model says, with the runtime that will run it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +137,44 @@ def verify(
             "the command and the job's model.yaml, and predict with src/predict.py meanwhile"
         )
     if isinstance(found, GraftError):
-        why = f"{equal.images} random images, because the job's test images cannot be read ({found})"
+        why = f"{equal.images} random images, because the job's images cannot be read ({found})"
         return Verification(why, equal, resized)
-    raw, raw_right, misread = _raw(found, model, about, run, given)
+    raw = _raw(found, model, about, run, given)
+    return _of_images(found, seeds, given, raw, Verification("", equal, resized, raw[0], misread=raw[2]))
+
+
+def _of_images(
+    found: JobImages,
+    seeds: Sequence[int],
+    given: np.ndarray,
+    raw: tuple[Difference | None, int | None, int],
+    compared: Verification,
+) -> Verification:
+    """Say of which images a comparison is, and how many are right where these measure an accuracy.
+
+    Args:
+        found: the job's images.
+        seeds: of the trials that the file has.
+        given: what the file says of them, given equal pixels.
+        raw: what it says of whole pictures, as `_raw` returns it.
+        compared: the comparison.
+    """
+    total = compared.equal.images
+    if found.stored is None:  # what it gets right of these says nothing of other images
+        return replace(
+            compared, images=f"the {total:,} images that the refit was trained on, which measure no accuracy"
+        )
     if not found.stored.test.shared:  # each trial's training images are test images of others
-        return Verification(f"the {equal.images:,} images of all folds", equal, resized, raw, misread=misread)
-    right, job = int((given.argmax(1) == found.labels).sum()), make_account(found.stored, seeds)
-    own_right = job.counts.right if job.averaged else None
-    views = found.stored.views
-    images = f"the job's {counted(equal.images, 'test image')}"
-    return Verification(images, equal, resized, raw, right, raw_right, own_right, misread, views)
+        return replace(compared, images=f"the {total:,} images of all folds")
+    job = make_account(found.stored, seeds)
+    return replace(
+        compared,
+        images=f"the job's {counted(total, 'test image')}",
+        right=int((given.argmax(1) == found.labels).sum()),
+        raw_right=raw[1],
+        own_right=job.counts.right if job.averaged else None,
+        views=found.stored.views,
+    )
 
 
 @torch.no_grad()

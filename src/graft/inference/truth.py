@@ -1,6 +1,8 @@
 """What predictions are worth where the true classes are known: the accuracy with its interval, and the confusions."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from graft.inference.conformal import parted
 from graft.inference.confusions import Confusions
 from graft.inference.image_list import Item
 from graft.inference.predict import Row
-from graft.job_folder import IMAGES
+from graft.inference.trained_model import TrainedModel
+from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
+from graft.reading.decode import pixels_or_reason
 from graft.statistics.intervals import proportion_interval
 
 MOST = 10  # confusions that are printed
@@ -27,6 +31,7 @@ class Truth:
     Attributes:
         classes: the model's.
         trained_on: hashes of the images that any trial was trained on.
+        pixel_hash: returns another hash of a file, of its pixels, for images that were no files; None: they were.
         counts: images by true and predicted class.
         others: images of other true classes than the model's, by class.
         unread: images that cannot be read.
@@ -40,6 +45,7 @@ class Truth:
 
     classes: list[str]
     trained_on: frozenset[str] = frozenset()
+    pixel_hash: Callable[[Path], str] | None = None
     counts: Confusions = field(default_factory=Confusions)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
@@ -58,10 +64,14 @@ class Truth:
             self.others[truth] += 1
         else:
             self.counts[truth, row.class_name] += 1
-            self.seen += bool(self.trained_on) and digests([item.path])[0] in self.trained_on
+            self.seen += bool(self.trained_on) and self._was_trained_on(item.path)
             self._add_certainty(truth, row)
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
+
+    def _was_trained_on(self, path: Path) -> bool:
+        by_pixels = self.pixel_hash
+        return digests([path])[0] in self.trained_on or (by_pixels is not None and by_pixels(path) in self.trained_on)
 
     def _add_certainty(self, truth: str, row: Row) -> None:
         """Count what a prediction says of its own worth."""
@@ -131,3 +141,16 @@ def trained_on(folder: Path) -> frozenset[str]:
         return frozenset(table.loc[table["draws"] != "0", "hash"])
     except (OSError, ValueError, KeyError):
         return frozenset()
+
+
+def pixel_hash(model: TrainedModel) -> Callable[[Path], str] | None:
+    """Return what gives files the hashes that a job of images in memory has stored; None: its images were files."""
+    dataset = ((read_result(model.folder) or {}).get("config") or {}).get("dataset") or {}
+    if str(dataset.get("_target_")).endswith(".ImageFolder"):
+        return None
+
+    def hashed(path: Path) -> str:
+        pixels = pixels_or_reason(path, model.image_shape, *model.reading)
+        return pixels if isinstance(pixels, str) else hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:32]
+
+    return hashed

@@ -108,7 +108,7 @@ def compare_jobs(
 ) -> Report:
     """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
     records = read_records(folders)
-    if not records.finished and not records.failed:
+    if not (records.finished or records.failed or records.refits):
         what = f"{'readable ' if records.damaged else ''}result.json below {', '.join(map(str, folders))}"
         raise GraftError(f"there is no {what}; try outputs")
     configs = [record.config for record in records.finished]
@@ -141,7 +141,8 @@ def show_report(report: Report, output: Path) -> None:
         missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
         _write(board, report.effects, report.sentences + missing, output)
     _print_unfinished(records, console)
-    console.print(f"written to {output}", soft_wrap=True)
+    if board.records or not records.refits:
+        console.print(f"written to {output}", soft_wrap=True)
 
 
 def print_table(board: Leaderboard, console: Console) -> None:
@@ -163,6 +164,8 @@ def _print_unfinished(records: Records, console: Console) -> None:
         console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
     for name, note in records.pruned.items():
         console.print(f"pruned {name} {note}", soft_wrap=True)
+    for name, words in records.refits.items():
+        console.print(f"not ranked {name}: {words}", soft_wrap=True)
 
 
 def _sentences(board: Leaderboard, effects: Effects) -> list[str]:

@@ -22,6 +22,7 @@ from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
 from graft.results.metrics import METRICS
 from graft.results.outcomes import read_outcomes
+from graft.results.refits import in_words, is_refit
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
 from graft.statistics.comparison import BOTH, spread, summary
 
@@ -30,10 +31,26 @@ IMAGES = ("big", "small", "val", "test")
 
 
 def show_job(result: dict, folder: Path) -> None:
-    """Print one job's summary: accuracy over the trials, images, parameters and seconds by part."""
+    """Print one job's summary: accuracy over the trials, or a refit's words, images, parameters, seconds by part."""
     images, parameters = result["images"], result["parameters"]
-    values, accuracy = accuracies(result), _summary(result, folder)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    if is_refit(result):
+        for words in in_words(result):
+            terminal().print(words, soft_wrap=True)
+    else:
+        _add_accuracy(table, result, folder)
+    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
+    if images.get("ignored"):
+        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
+    table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
+    table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
+    terminal().print(table)
+    terminal().print(f"written to {folder}", soft_wrap=True)
+
+
+def _add_accuracy(table: Table, result: dict, folder: Path) -> None:
+    """Add the rows about the accuracy of a job's trials."""
+    values, accuracy = accuracies(result), _summary(result, folder)
     table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {count_trials(len(values))}", style="bold")
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
@@ -48,13 +65,6 @@ def show_job(result: dict, folder: Path) -> None:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
         compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
         table.add_row("published range", compared)
-    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
-    if images.get("ignored"):
-        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
-    table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
-    table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
-    terminal().print(table)
-    terminal().print(f"written to {folder}", soft_wrap=True)
 
 
 def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:

@@ -77,12 +77,12 @@ def _check_about(about: object) -> None:
             raise ValueError(f"its metadata have no {name}")
 
 
-def read_images(path: Path, checksum: str) -> pandas.DataFrame:
+def read_images(path: Path, checksum: str | None = None) -> pandas.DataFrame:
     """Return the table of images by number.
 
     Args:
         path: of `images.csv`.
-        checksum: the SHA-256 of its bytes.
+        checksum: the SHA-256 of its bytes; None: of a refit, which has no outcomes, it is not stored.
 
     Raises:
         ValueError: it is damaged, or not the one that the outcomes were written with.
@@ -95,7 +95,7 @@ def read_images(path: Path, checksum: str) -> pandas.DataFrame:
         table = _images(content)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"its {path.name} is damaged: {error}") from None
-    if hashlib.sha256(content).hexdigest() != checksum:
+    if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f"its {path.name} is that of another run, or was changed")
     return table
 

@@ -12,6 +12,7 @@ from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
 from graft.results.metrics import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
+from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
 from graft.statistics.accuracies import Accuracies
@@ -77,35 +78,31 @@ class Record:
 
 
 @dataclass
-class FailedJob:
+class Unranked:
+    """What a job has left that is no result, and in words why."""
+
+    name: str
+    reason: str
+
+
+class FailedJob(Unranked):
     """A job of which no trial finished."""
 
-    name: str
-    reason: str
 
-
-@dataclass
-class TrialRun:
+class TrialRun(Unranked):
     """A job that a trainer flag has cut short."""
 
-    name: str
-    reason: str
 
-
-@dataclass
-class PrunedJob:
+class PrunedJob(Unranked):
     """A job that a search's pruner ended."""
 
-    name: str
-    note: str
+
+class Refit(Unranked):
+    """A job that was trained again on every labelled image, so that it has no accuracy of its own."""
 
 
-@dataclass
-class DamagedFile:
+class DamagedFile(Unranked):
     """A file that cannot be read, or whose content is no result."""
-
-    name: str
-    reason: str
 
 
 @dataclass
@@ -118,6 +115,7 @@ class Records:
         damaged: reasons by file, and by job that is the same as another.
         pruned: epoch and accuracy at which jobs were pruned, by name.
         rounds: what the rounds of sweeps with trials=auto have found, by folder.
+        refits: what jobs that were trained on every labelled image say of themselves, by name.
     """
 
     finished: list[Record]
@@ -125,6 +123,7 @@ class Records:
     damaged: dict[str, str]
     pruned: dict[str, str]
     rounds: dict[Path, SweepRounds] = field(default_factory=dict)
+    refits: dict[str, str] = field(default_factory=dict)
 
 
 def read_records(folders: Sequence[Path]) -> Records:
@@ -157,8 +156,9 @@ def read_records(folders: Sequence[Path]) -> Records:
         | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
         | {str(path.relative_to(root)): reason for path, reason in unread.items()}
         | again,
-        {job.name: job.note for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
+        {job.name: job.reason for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
         rounds,
+        {job.name: job.reason for job in jobs if isinstance(job, Refit)},
     )
 
 
@@ -181,7 +181,7 @@ def _links_last(path: Path) -> tuple[bool, Path]:
     return path.parent.is_symlink(), path
 
 
-def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob | DamagedFile:
+def _read(path: Path, root: Path) -> Record | Unranked:
     """Read one file that a job has left; `read_result` would not say why a file is left out."""
     folder = path.parent
     name = folder.name if folder == root else str(folder.relative_to(root))
@@ -196,6 +196,8 @@ def _read(path: Path, root: Path) -> Record | FailedJob | TrialRun | PrunedJob |
             check_pruning(content)
             accuracy = f"{100 * content['val_accuracy']:.1f}"
             return PrunedJob(name, f"at epoch {content['epoch']}, validation accuracy {accuracy} %")
+        if is_refit(content):
+            return Refit(name, "; ".join(in_words(content)))
         check_result(content)
     except KeyError as error:
         return DamagedFile(f"{name}/{path.name}", f"it has no {error.args[0]}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.job_folder import OUTCOMES, read_result
+from graft.results.refits import refit_of
 
 if TYPE_CHECKING:
     from graft.results.outcomes import (
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     )  # pandas takes half a second, which is often not needed
 
 NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
+
+REFIT = (
+    "a refit was trained on every labelled image, so that none is left for it, and what holds for models of fewer "
+    "training images does not hold for this one; for such predictions take the job that it was made from"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +95,8 @@ def _num_folds(folder: Path) -> int | None:
 
 def _stored(folder: Path, folds: bool) -> "StoredOutcomes | str":
     """Return a job's outcomes; or, in words, why they cannot be used."""
+    if refit_of(folder) is not None:
+        return REFIT
     if not (folder / OUTCOMES).exists():
         return f"the job has no {OUTCOMES}, which says what its trials said of images"
     if not folds and not _has_validation(folder):

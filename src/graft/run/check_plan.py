@@ -105,7 +105,7 @@ def _limited(plan: Plan) -> Iterator[Fault]:
     batch_size = getattr(plan.source, "batch_size", 1) if plan.source.pretrains else 1
     lengths = {
         "limit_train_batches": min(training, math.ceil(len(plan.data.big) / batch_size) or training),
-        "limit_test_batches": min(map(len, datamodule.test_dataloader())),
+        "limit_test_batches": min(map(len, datamodule.test_dataloader()), default=1),
     }
     for flag, length in lengths.items():
         limit = getattr(trainer, flag)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from graft.config.build import to_plain
-from graft.config.identity import Contents, check_existing_result, choices
+from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
 from graft.model.backbone import Backbone
@@ -31,7 +31,7 @@ from graft.run.make_plan import make_plan
 from graft.run.model_writer import write_reference
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, versions, write_files
+from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, single_trial, versions, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -92,6 +92,7 @@ def _run(cfg: DictConfig, folder: Path, resume: bool, count: int) -> dict[str, A
     plan = make_plan(cfg, range(num_kept(folder, count, resume and rounds), count))
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
+    check_refit(config["refit"], contents)
     finished, earlier = find_finished(folder, identity, rounds) if resume else (None, None)
     if finished is not None and len(finished["trials"]) >= count:
         keep_result(folder)
@@ -163,7 +164,9 @@ class Job:
         self.unseen += self.plan.source.unseen
         origin = self.plan.origin(backbone.label, self.config)
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
-        example = self._example(backbone)
+        example = single_trial(self.plan, backbone)
+        if runs_alone():  # a sweep's table would get lost among its jobs' layers
+            log.info("%s", ModelSummary(example, max_depth=2))
         if rank() == 0:
             clear_folder(self.folder, curves=self.earlier is None)
         for planned in self.plan.phases:
@@ -175,15 +178,6 @@ class Job:
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return content
 
-    def _example(self, backbone: Backbone) -> SingleTrial:
-        """Return the first trial's model of the last phase, and print its layers."""
-        phase = self.plan.phases[-1].phase
-        frozen, stages = backbone.split(phase.frozen_stages)
-        example = SingleTrial(frozen, self.plan.network(self.plan.streams[0], phase, stages))
-        if runs_alone():  # a sweep's table would get lost among its jobs' layers
-            log.info("%s", ModelSummary(example, max_depth=2))
-        return example
-
     def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> None:
         """Train all trials in one phase."""
         num_frozen, last = planned.phase.frozen_stages, planned.index == len(self.plan.phases) - 1
@@ -193,8 +187,9 @@ class Job:
         with self.clock("features"):
             inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last)
         run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
-        if planned.phase.lr == "auto" and self.earlier is not None:
-            run = run.with_settings(lr=self.earlier.result["lr"][planned.index])
+        found = (self.config["refit"] or {}) if self.earlier is None else self.earlier.result
+        if planned.phase.lr == "auto" and found:
+            run = run.with_settings(lr=found["lr"][planned.index])
         elif planned.phase.lr == "auto":
             with self.clock("train"):
                 path = self.folder / "checkpoints" / f"{self.identity}_phase_{planned.index + 1}_lr.json"

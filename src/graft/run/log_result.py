@@ -20,7 +20,7 @@ def fill_hparams(plan: Plan, folder: Path, content: dict[str, Any]) -> None:
         folder: the job's.
         content: of its `result.json`.
     """
-    if "tensorboard" in plan.loggers:
+    if "tensorboard" in plan.loggers and content["accuracy"]:  # a refit has none
         log_final(folder, _settings(content), content["accuracy"])
 
 

@@ -53,6 +53,8 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
     data, input_spec = _data(cfg, source)
+    if cfg.refit is not None:
+        data.train_on_all()
     preprocess = input_spec.preprocess(data.images.shape)
     backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
     example = backbone()

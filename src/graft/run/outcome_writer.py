@@ -1,6 +1,7 @@
 """What every trial of a finished job said of every test and validation image: outcomes.safetensors and images.csv.
 
-Both are written before `result.json`, which is last; a trial run writes neither. `graft.results.outcomes.read_outcomes`
+Both are written before `result.json`, which is last; a trial run writes neither, and a refit, which is not tested,
+`images.csv` alone. `graft.results.outcomes.read_outcomes`
 reads and checks them.
 
 `images.csv` has a row for each image that the job tested, validated or trained on, sorted by number:
@@ -114,6 +115,19 @@ def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> Non
     write_bytes(folder / OUTCOMES, save(tensors, {"graft": json.dumps(about, sort_keys=True)}))
 
 
+def write_trained_on(folder: Path, plan: Plan, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write a refit's `images.csv`: the images that its trials were trained on, all of them; it has no outcomes.
+
+    Args:
+        folder: the job's.
+        plan: the job's.
+        results: each trial's final metrics; one with an error has failed.
+    """
+    finished = [trial for trial, result in enumerate(results) if "error" not in result]
+    (folder / OUTCOMES).unlink(missing_ok=True)
+    write_bytes(folder / IMAGES, _csv(_images(plan, finished, None, None)))
+
+
 def within_limit(trials: int, images: int, classes: int) -> bool:
     """Return whether the probabilities of all classes are stored."""
     return trials * images * classes * np.dtype(np.float16).itemsize <= LIMIT
@@ -144,11 +158,13 @@ def _of_split(plan: Plan, fits: Sequence[tuple[range, Outcomes]], finished: Sequ
     )
 
 
-def _images(plan: Plan, finished: Sequence[int], test: SplitOutcomes, val: SplitOutcomes | None) -> pandas.DataFrame:
+def _images(
+    plan: Plan, finished: Sequence[int], test: SplitOutcomes | None, val: SplitOutcomes | None
+) -> pandas.DataFrame:
     """Return the images of the finished trials, by number."""
     images, datamodule = plan.data.images, plan.datamodule
     trained = datamodule.train_images[datamodule.rows["train"][finished]].numpy().ravel()
-    used = [trained, test.image.ravel(), *([] if val is None else [val.image.ravel()])]
+    used = [trained, *(split.image.ravel() for split in (test, val) if split is not None)]
     numbers = np.setdiff1d(np.concatenate(used), [NO_IMAGE])
     draws = np.bincount(trained, minlength=numbers[-1] + 1)[numbers]
     columns = {
@@ -162,7 +178,9 @@ def _images(plan: Plan, finished: Sequence[int], test: SplitOutcomes, val: Split
     return pandas.DataFrame(columns, index=pandas.Index(numbers, name="number"))
 
 
-def split_names(numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes, val: SplitOutcomes | None) -> np.ndarray:
+def split_names(
+    numbers: np.ndarray, draws: np.ndarray, test: SplitOutcomes | None, val: SplitOutcomes | None
+) -> np.ndarray:
     """Return the split of each image, (images,), from their numbers and draws."""
     tested, validated = (np.isin(numbers, [] if split is None else split.image) for split in (test, val))
     return np.select([tested, validated & (draws > 0), validated], ["test", "train+val", "val"], "train")

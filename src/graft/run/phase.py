@@ -37,8 +37,9 @@ class Fit:
         self.checkpoint.fit(self.trainer, self.transfer, self.datamodule)
 
     def test(self) -> None:
-        """Test the trained networks."""
-        self.trainer.test(self.transfer, datamodule=self.datamodule, verbose=False)
+        """Test the trained networks; those of a refit have no test images."""
+        if self.datamodule.rows["test"].numel():
+            self.trainer.test(self.transfer, datamodule=self.datamodule, verbose=False)
 
     def unseen(self, tested: bool) -> list[str]:
         """Return in words what a trainer flag has left out of the training, and of the test if there was one."""

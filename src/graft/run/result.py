@@ -16,6 +16,7 @@ from torch import nn
 import graft
 from graft.files import remove_leftovers, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
+from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
@@ -23,7 +24,7 @@ from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
 from graft.run.log_result import fill_hparams, log_result
 from graft.run.model_writer import kept_trials, write_model
-from graft.run.outcome_writer import collect, write_outcomes
+from graft.run.outcome_writer import collect, write_outcomes, write_trained_on
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS
@@ -105,13 +106,15 @@ def write_files(
         The content of the result, of all trials.
     """
     if "trial_run" in content:
-        content = _with_accuracy(content, None)
+        content = _with_accuracy(_with_refit(content), None)
         write_text(folder / TRIAL_RUN, _text(content))
         _bring_back_curves(folder)
         return content
-    outcomes = collect(plan, history, content["trials"])
+    content = _with_refit(content)
+    outcomes = None if "refit" in content else collect(plan, history, content["trials"])
     weights = {plan.seeds[trial]: found for trial, found in learned.items()}
     if earlier is not None:
+        assert outcomes is not None  # a refit has a number of trials
         content, outcomes = earlier.with_content(content), earlier.with_outcomes(outcomes)
         history, weights = earlier.with_history(history), earlier.weights | weights
         if "tensorboard" in plan.loggers:
@@ -121,7 +124,10 @@ def write_files(
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
         write_model(folder, plan, content, frozen, {seed: weights[seed] for seed in seeds})
-    write_outcomes(folder, outcomes, content["identity"])
+    if outcomes is None:
+        write_trained_on(folder, plan, content["trials"])
+    else:
+        write_outcomes(folder, outcomes, content["identity"])
     fill_hparams(plan, folder, content)
     write_result(folder, history, content)
     log_result(plan, folder, history, content)
@@ -129,9 +135,19 @@ def write_files(
 
 
 def _with_accuracy(content: dict[str, Any], outcomes: StoredOutcomes | None) -> dict[str, Any]:
-    """Return the content of a result with the mean accuracy of its trials."""
+    """Return the content of a result with the mean accuracy of its trials; a refit has none."""
+    if "refit" in content:
+        return content
     accuracy = summary(measured(content, outcomes), distinct_images(content, outcomes))
     return content | {"accuracy": accuracy}
+
+
+def _with_refit(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a refit's result with what it keeps of its job beside the configuration, not inside it."""
+    config = content["config"]
+    if config.get("refit") is None:
+        return content
+    return content | {"config": config | {"refit": "all"}, "refit": config["refit"], "reference": None}
 
 
 def _text(content: dict[str, Any]) -> str:
@@ -175,3 +191,10 @@ class SingleTrial(pl.LightningModule):
         total = sum(parameter.numel() for parameter in self.parameters())
         trainable = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
         return {"total": total, "trainable": trainable, "frozen": total - trainable}
+
+
+def single_trial(plan: Plan, backbone: Backbone) -> SingleTrial:
+    """Return the first trial's model of the last phase, before it is trained."""
+    phase = plan.phases[-1].phase
+    frozen, stages = backbone.split(phase.frozen_stages)
+    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages))

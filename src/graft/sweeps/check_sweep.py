@@ -25,6 +25,7 @@ from graft.results.settings import swept_settings
 from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.launcher import check_devices
+from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
 
@@ -51,6 +52,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     if any((folder / name).exists() for name in (RESULT, TRIAL_RUN)):
         raise GraftError(f"{folder} has a single job, which the sweep's table would include; try another name=")
     jobs = _compose_jobs(config)
+    refuse_refit(jobs)
     _check_common(config, jobs, folder)
     _check_report(config)
     if config.sweep is not None:
@@ -173,7 +175,7 @@ def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
 
 
 def check_run(config: DictConfig) -> None:
-    """Check a job that runs alone, and make the folders that it writes into.
+    """Check a job that runs alone, a refit with the configuration of its job, and make the folders that it writes into.
 
     Raises:
         GraftError: it cannot run, or not there.
@@ -181,6 +183,7 @@ def check_run(config: DictConfig) -> None:
     if config.sweep is not None:
         option = config.hydra.runtime.choices.get("sweep")
         raise GraftError(f"sweep={option} needs -m; try python src/train.py -m sweep={option}")
+    compose_refit(config)
     folder = Path(config.hydra.run.dir)
     if (folder / "multirun.yaml").exists():
         raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")

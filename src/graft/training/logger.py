@@ -73,15 +73,16 @@ def log_job(
         logger: gets the job as one run.
         settings: knobs and choices.
         points: of the curves, by name, of each epoch.
-        accuracy: as in `result.json`: mean, min and max of the trials, and the interval of the mean.
+        accuracy: as in `result.json`: mean, min and max of the trials, and the interval of the mean; of a refit empty.
     """
     logger.log_hyperparams(dict(settings))
     for epoch in sorted(points):
         logger.log_metrics(dict(points[epoch]), step=epoch)
-    final = zip(LINES, (accuracy["mean"], accuracy["max"], accuracy["min"]), strict=True)
-    interval = zip(("interval_low", "interval_high"), accuracy["ci95"] or (), strict=False)
-    answer = {f"test_accuracy/{name}": value for name, value in (*final, *interval)}
-    logger.log_metrics(answer, step=max(points, default=0))
+    if accuracy:
+        final = zip(LINES, (accuracy["mean"], accuracy["max"], accuracy["min"]), strict=True)
+        interval = zip(("interval_low", "interval_high"), accuracy["ci95"] or (), strict=False)
+        answer = {f"test_accuracy/{name}": value for name, value in (*final, *interval)}
+        logger.log_metrics(answer, step=max(points, default=0))
     logger.finalize("success")
 
 

@@ -196,7 +196,8 @@ class TransferModule(pl.LightningModule):
     @property
     def epoch(self) -> int:
         """The current epoch or, after the fit, the last one; counted from 1, over all phases of the job."""
-        return self.first_epoch + self.current_epoch + (self.trainer.state.fn == "fit")
+        state = self.trainer.state
+        return self.first_epoch + self.current_epoch + (state.fn == "fit" and not state.finished)
 
     def _finish_passes(self, leave_out: str | None = None) -> None:
         """Compute the finished splits' metrics, add them to the record and log them.

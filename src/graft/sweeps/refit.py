@@ -1,0 +1,189 @@
+"""`refit=all`: the configuration of a finished job, or of a sweep's winner, to be trained on every labelled image.
+
+Do not import torch or pandas at the top of this module: a mistyped key must be answered without them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from graft.config.check import KEYS
+from graft.config.identity import NOT_COMPARED_TRAINER
+from graft.config.one_form import changed
+from graft.config.resolvers import folder_name
+from graft.config.values import Values
+from graft.errors import ConfigError, Fault, GraftError
+from graft.job_folder import RESULT, read_result
+from graft.process import is_quiet, tell
+from graft.results.refits import is_refit
+
+# Keys that may be typed: they leave the configuration whose accuracy is known as it is.
+OWN = ("run", "refit", "name", "cache", "keep_weights", "trials", "trials_at_once", "resume", "logger")
+EPOCHS = "epochs"  # of more images they are more steps, so that neither number is quite the job's
+PLACES = ("dataset.root", "dataset.download")
+MACHINE = ("trainer", *(f"trainer.{key}" for key in NOT_COMPARED_TRAINER))
+
+
+def refuse_refit(jobs: Sequence[DictConfig]) -> None:
+    """Refuse a sweep of refits.
+
+    Raises:
+        GraftError: a job of the sweep is one.
+    """
+    if any(job.get("run") is not None or job.get("refit") is not None for job in jobs):
+        raise GraftError("refit=all trains one job, the one that run= names, got -m; try the same command without -m")
+
+
+def compose_refit(config: DictConfig) -> None:
+    """Turn a configuration with `run=` and `refit=all` into that of the job which is meant, in place; leave others.
+
+    Args:
+        config: the composed configuration, with `hydra`.
+
+    Raises:
+        GraftError: something else is typed than a refit takes, there is no such job, or it cannot be trained without
+            validation images.
+    """
+    run, refit = config.get("run"), config.get("refit")
+    if run is None and refit is None:
+        return
+    typed = {word.partition("=")[0].lstrip("+~") for word in config.hydra.overrides.task}
+    _check_typed(config, typed)
+    folder = Path(str(run)).expanduser()
+    from graft.report.chosen_job import choose_job, estimate
+
+    _check_folder(folder)
+    chosen = choose_job(folder)
+    result, job = chosen.record.result, chosen.record.folder
+    if not isinstance(result.get("config"), dict) or not result["config"].get("head"):
+        raise GraftError(f"{job} has no configuration in its {RESULT}; try a job of a newer version of Graft")
+    if chosen.why and not is_quiet():
+        tell(chosen.why)
+    contents = result.get("contents") or {}
+    if not contents.get("images"):
+        tell(f"{job} has not noted which images it had, so that those of dataset.root= are not compared with them")
+    new = _configuration(result, config, typed)
+    new["refit"] = {
+        "job": str(_shown(job, folder)),
+        "contents": contents,
+        "lr": result.get("lr"),
+        "estimate": estimate(folder, chosen),
+    }
+    with flag_override(config, ["struct", "readonly"], False):
+        for key, value in new.items():
+            OmegaConf.update(config, key, value, merge=key == "stop")  # whose type is a dataclass
+        for group, option in (result.get("choices") or {}).items():
+            config.hydra.runtime.choices[group] = option
+        if "name" not in typed:
+            config.name = folder_name(*_place(folder), length=94) + "-refit"
+
+
+def _check_typed(config: DictConfig, typed: set[str]) -> None:
+    """Refuse words beside `run=` and `refit=all` that would train another configuration."""
+    run, refit = config.get("run"), config.get("refit")
+    if refit is None:
+        raise GraftError(f"run={run} needs refit=all, which trains that job again on every labelled image; try both")
+    if refit != "all":
+        raise ConfigError([Fault("refit", refit, "all", "refit=all")])
+    if not isinstance(run, str) or not run:
+        example = "python src/train.py run=outputs/NAME refit=all"
+        raise GraftError(f"refit=all needs run=, the folder of a finished job or sweep; try {example}")
+    others = sorted(typed - {*OWN, *PLACES, *MACHINE, EPOCHS})
+    if others:
+        allowed = ", ".join(f"{key}=" for key in (*OWN[2:], *PLACES[:1], *MACHINE[:1], EPOCHS))
+        raise GraftError(
+            f"refit=all keeps the configuration of run={run}, because the accuracy that is known is of that one: "
+            f"{', '.join(others)} cannot be typed; try without, or a sweep with it first ({allowed} are allowed)"
+        )
+    if config.trials == "auto":
+        raise GraftError("trials=auto needs test images, and a refit has none; try trials=5, or leave it out")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "is not there"
+        raise GraftError(f"run={folder} {what}; refit=all needs the folder of a finished job or sweep, outputs/NAME")
+    if is_refit(read_result(folder) or {}):
+        raise GraftError(f"run={folder} is a refit already; try the folder of the job or sweep that it was made from")
+
+
+def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str]) -> dict[str, Any]:
+    """Return a job's configuration as its refit has it, by top-level key."""
+    stored = changed(result["config"], lambda _, value: _number(value))
+    new = {key: value for key, value in stored.items() if key in KEYS and key not in (*OWN, "report")}
+    finished = [trial for trial in result["trials"] if trial.get("error") is None]
+    if "logger" not in typed and not any(key.startswith("logger.") for key in typed):
+        new["logger"] = stored.get("logger", {})
+    places = {key.partition(".")[2] for key in PLACES if key in typed}
+    new["dataset"] = stored["dataset"] | {key: config.dataset[key] for key in places}
+    if not typed.isdisjoint(MACHINE):
+        own = {key: config.trainer[key] for key in NOT_COMPARED_TRAINER if key in config.trainer}
+        new["trainer"] = {k: v for k, v in stored["trainer"].items() if k not in NOT_COMPARED_TRAINER} | own
+    # Nothing is validated or tested, and all trials draw the same images, so that they differ in the rest.
+    new |= {"sweep": None, "test_curve": False}
+    new["trials_vary"] = "init" if new.get("trials_vary") == "init" else "all"
+    if "test_views" in (stored.get("augment") or {}):
+        new["augment"] = stored["augment"] | {"test_views": None}
+    if "keep_weights" not in typed:
+        new["keep_weights"] = "all"
+    head = Values(OmegaConf.create({"head": stored["head"]})).sklearn_head()
+    if "trials" not in typed:
+        new["trials"] = 1 if head else len(finished)
+    elif head and config.trials > 1:
+        expected = f"1 with head={head}, whose trials are all the same on the same images"
+        raise ConfigError([Fault("trials", config.trials, expected, "trials=1, or leave it out")])
+    new |= _without_validation(stored, finished, EPOCHS in typed)
+    return new | ({EPOCHS: config.epochs} if EPOCHS in typed else {})
+
+
+def _without_validation(
+    stored: Mapping[str, Any], finished: Sequence[Mapping[str, Any]], typed: bool
+) -> dict[str, Any]:
+    """Return the keys that replace an end by validation images, of which there are none: the mean epoch of the trials.
+
+    Args:
+        stored: the job's configuration.
+        finished: its trials.
+        typed: whether the number of epochs is typed.
+
+    Raises:
+        GraftError: the trials end several phases, and have noted the last end only.
+    """
+    stop = dict(stored.get("stop") or {})
+    if stop.get("patience") is None and stored.get("weights", "last") == "last":
+        return {}
+    if Values(OmegaConf.create({"tune": stored["tune"]})).staged():
+        raise GraftError(
+            "the job ends each phase of tune=thaw by its validation images (stop.patience, weights=best), which a "
+            "refit does not have, and has noted when the last phase ended only; try a job without these keys"
+        )
+    ends = [trial["epoch"] for trial in finished]
+    epochs = max(1, round(fmean(ends)))
+    if not typed:
+        tell(
+            f"the job's trials end by validation images, and a refit has none: it trains for {epochs} epochs, the mean "
+            f"of theirs ({min(ends)} to {max(ends)})"
+        )
+    return {"epochs": epochs, "stop": {**stop, "patience": None}, "weights": "last"}
+
+
+def _number(value: Any) -> Any:
+    """Return the number that a result has as text because JSON has no such number: inf."""
+    return float(value) if value in ("inf", "-inf", "nan") and not math.isfinite(float(value)) else value
+
+
+def _shown(job: Path, folder: Path) -> Path:
+    """Return a job's folder as it was typed, or below the sweep's that was typed."""
+    root = folder.resolve()
+    return folder / job.relative_to(root) if job.is_relative_to(root) else job
+
+
+def _place(folder: Path) -> Sequence[str]:
+    """Return the names of a folder inside `outputs/`; of another folder its own name."""
+    found = folder.resolve()
+    root = Path("outputs").resolve()
+    return found.relative_to(root).parts if found.is_relative_to(root) and found != root else [found.name]
