@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.differences import differences
-from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
+from graft.config.one_form import NEWER, PLACES, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
 from graft.config.target import targets
 from graft.content import digests
@@ -28,6 +28,7 @@ RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
+PLACED = {f"dataset.{key}" for key in PLACES}
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -127,9 +128,11 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
-    if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
+    if isinstance(config.get("dataset"), Mapping):  # without folds or groups a job is what it was before they came
         compared["dataset"] = {
-            key: value for key, value in config["dataset"].items() if (key, value) != ("folds", None)
+            key: value
+            for key, value in config["dataset"].items()
+            if (key, value) not in (("folds", None), ("group_pattern", None))
         }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 
@@ -176,7 +179,7 @@ def check_existing_result(
     if not files.keys().isdisjoint(found):
         now = content_digests(config)
         found = [key for key in found if key not in files or files[key] != now.get(key)]
-    if found == ["dataset.root"] and "images" in contents and contents["images"] == images():
+    if found and PLACED.issuperset(found) and "images" in contents and contents["images"] == images():
         return
     if found:
         raise OtherResult(

@@ -3,6 +3,7 @@
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from graft.data.draw_sizes import DrawSizes
 from graft.data.folds import Folds
 from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
+from graft.reading.columns import AUTO
 from graft.reading.decode import Reading
+from graft.reading.table_rows import listing_of
 from graft.seed import generator
 
 log = logging.getLogger("graft")
@@ -49,6 +52,13 @@ class Dataset(ABC):
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
         cache: folder in which the digests of files are remembered; None: every file is read.
+        file: table or tables of images, as `Listing` says; None: other data.
+        image: their column of paths; `auto`: as its name or its files say.
+        label: their column of classes.
+        split: their column of parts; None: all images are one part.
+        group: their column of groups; None: there are none.
+        suffix: of files that tables name without one.
+        group_pattern: finds the group of a file in its path, as `groups_of` says; None: folders have no groups.
 
     Raises:
         ConfigError: the data lack a class, or have fewer images than asked for.
@@ -74,10 +84,20 @@ class Dataset(ABC):
         duplicates: str = "drop",
         short: str = "refuse",
         cache: str | None = None,
+        file: str | Sequence[str] | None = None,
+        image: str = AUTO,
+        label: str = AUTO,
+        split: str | None = AUTO,
+        group: str | None = AUTO,
+        suffix: str | None = None,
+        group_pattern: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels)
-        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache))
+        columns = {"image": image, "label": label, "split": split, "group": group}
+        listing = listing_of({"file": file, "root": root, "suffix": suffix, "group_pattern": group_pattern, **columns})
+        place = Where(where, download, skip_unreadable, size, reading, cache, listing, group_pattern)
+        self.images = images = self.load(place)
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
         self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
@@ -207,7 +227,16 @@ class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
     def load(self, where: Where) -> Images:
-        return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading, where.cache)
+        return load.image_folder(
+            str(where.root), where.skip_unreadable, where.size, where.reading, where.cache, where.group_pattern
+        )
+
+
+class Table(Dataset):
+    """Image files that one or several tables name, with a column of labels and, if there are, of parts and groups."""
+
+    def load(self, where: Where) -> Images:
+        return load.table(where.listing, where.skip_unreadable, where.size, where.reading, where.cache)
 
 
 class Arrays(Dataset):

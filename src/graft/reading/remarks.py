@@ -62,8 +62,8 @@ def _warn_of_similar_names(folder: Folder) -> None:
     if similar:
         more = [f"{len(similar) - MAX_NAMED} more"] if len(similar) > MAX_NAMED else []
         log.warning(
-            "class folders whose names differ only in case, spaces or signs are different classes: %s; "
-            "if they are one, move their images into one folder",
+            "classes whose names differ only in case, spaces or signs are different classes: %s; if they are one, give "
+            "them one name",
             "; ".join(similar[:MAX_NAMED] + more),
         )
 
@@ -72,7 +72,7 @@ def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:
     coarse = [file.path for file in folder.files if file.header.deep and file.header.deep.kind == "coarse"]
     if coarse and white.whole < SIXTEEN_BITS.whole:
         raise GraftError(
-            f"{len(coarse)} files under dataset.root={folder.root} have 16 bits in each of several channels, of which "
+            f"{len(coarse)} files under {folder.words} have 16 bits in each of several channels, of which "
             f"only the upper 8 can be read, but {_number(white.whole)} is white: {named(folder.root, coarse)}; "
             "convert them to 8 bits, or try dataset.bits=16"
         )
