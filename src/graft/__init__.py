@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 ROOMS = {
     "augment": "data",
     "dataset": "data",
+    "dataset_table": "data",
     "preprocess": "data",
     "backbone": "model",
     "backbone_timm": "model",

@@ -179,9 +179,9 @@ def check_existing_result(
     if not files.keys().isdisjoint(found):
         now = content_digests(config)
         found = [key for key in found if key not in files or files[key] != now.get(key)]
-    if found and PLACED.issuperset(found) and "images" in contents and contents["images"] == images():
-        return
     if found:
+        if PLACED.issuperset(found) and "images" in contents and contents["images"] == images():
+            return
         raise OtherResult(
             f"{folder} has the result of another configuration ({', '.join(found)} differ); "
             "try another name=, or remove that folder"

@@ -3,21 +3,20 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
-from graft.data.division import Division, account, keep_images, shortage
-from graft.data.draw_sizes import DrawSizes
+from graft.data.division import Division, shortage
+from graft.data.draw_sizes import DrawSizes, validation
+from graft.data.duplicates import account, keep_images
 from graft.data.folds import Folds
+from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
 from graft.data.load import Where
-from graft.reading.columns import AUTO
 from graft.reading.decode import Reading
-from graft.reading.table_rows import listing_of
 from graft.seed import generator
 
 log = logging.getLogger("graft")
@@ -52,12 +51,6 @@ class Dataset(ABC):
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
         cache: folder in which the digests of files are remembered; None: every file is read.
-        file: table or tables of images, as `Listing` says; None: other data.
-        image: their column of paths; `auto`: as its name or its files say.
-        label: their column of classes.
-        split: their column of parts; None: all images are one part.
-        group: their column of groups; None: there are none.
-        suffix: of files that tables name without one.
         group_pattern: finds the group of a file in its path, as `groups_of` says; None: folders have no groups.
 
     Raises:
@@ -84,34 +77,23 @@ class Dataset(ABC):
         duplicates: str = "drop",
         short: str = "refuse",
         cache: str | None = None,
-        file: str | Sequence[str] | None = None,
-        image: str = AUTO,
-        label: str = AUTO,
-        split: str | None = AUTO,
-        group: str | None = AUTO,
-        suffix: str | None = None,
         group_pattern: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels)
-        columns = {"image": image, "label": label, "split": split, "group": group}
-        listing = listing_of({"file": file, "root": root, "suffix": suffix, "group_pattern": group_pattern, **columns})
-        place = Where(where, download, skip_unreadable, size, reading, cache, listing, group_pattern)
-        self.images = images = self.load(place)
+        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
-        self.random, self.val_per_class = draw == "stratified", val_per_class
+        self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
+        self.val_per_class = val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
-        self.drops_duplicates = duplicates == "drop"
         kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
-        self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
+        self.groups = division_groups(images, kept)
         self.val = torch.nonzero(small_images & kept & images.val).flatten()
-        if len(self.val) and val_per_class:
-            expected = f"0 for data with validation images of their own, here {len(self.val):,}"
-            raise shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
-        division = Division(images, kept, test_per_class, short == "use", folds is not None)
+        division = Division(images, kept, test_per_class, short == "use", folds is not None, self.groups)
         self.pool, self.test = division.divide(self.small_classes.tolist())
-        self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds)
+        self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
+        self.big = self._pretrained(torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten())
         self.counts = self._counts(small_per_class, small_total, short == "use")
 
     @abstractmethod
@@ -130,16 +112,22 @@ class Dataset(ABC):
             Indices of the training images and of the validation images.
         """
         random = generator(seed, "draw")
-        train, val = [], []
+        train, val, wanted = [], [], self._validated()
         pools = self.pool if self.folds is None else self.folds.others(seed)
-        for pool, count in zip(pools, self.counts, strict=True):
+        apart = None if self.groups is None else validation(self.groups, seed * self.random, pools, self.counts, wanted)
+        for pool, count, validated in zip(pools, self.counts, wanted, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
-            train.append(pool[:count])
-            val.append(pool[count : count + self.val_per_class])
+            first, rest = (pool, pool[count:]) if apart is None else (pool[~apart[pool]], pool[apart[pool]])
+            train.append(first[:count])
+            val.append(rest[:validated])
         if len(self.val):
             return torch.cat(train), self.val
         return torch.cat(train), torch.cat(val)
+
+    def _validated(self) -> list[int]:
+        """Return how many validation images of each class a trial draws."""
+        return [min(self.val_per_class, most - count) for most, count in zip(self.available, self.counts, strict=True)]
 
     def tested(self, seed: int) -> torch.Tensor:
         """Return the sorted indices of one trial's test images: the same for all trials, unless they test folds."""
@@ -149,7 +137,8 @@ class Dataset(ABC):
         """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
 
         `pool` is the number of images that a draw chooses from; `draws_vary` says whether different seeds may choose
-        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set.
+        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set; `groups`
+        says how many the pool and the test set have.
         Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
         they are used.
         """
@@ -161,22 +150,31 @@ class Dataset(ABC):
         }
         vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
+        if self.groups is not None:
+            drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
         if not isinstance(self.images, ImageFiles):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
         return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
 
+    def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
+        """Return the images to pre-train on, none of a group that trials test or validate on."""
+        drawn = self.pool if self.folds is not None or self.val_per_class else []
+        return big if self.groups is None else self.groups.without(big, [self.test, self.val, *drawn])
+
     def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
+        if len(self.val) and self.val_per_class:
+            expected = f"0 for data with validation images of their own, here {len(self.val):,}"
+            raise shortage("val_per_class", self.val_per_class, expected, "dataset.val_per_class=0")
         sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
         asked = sizes.asked(per_class, total)
         if not short:
             return sizes.checked(asked, per_class, total)
         tested = set(self.images.labels[self.test].tolist())
-        return sizes.reduced(
-            asked, [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
-        )
+        untested = [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
+        return sizes.reduced(asked, untested)
 
 
 class MNIST5k(Dataset):
@@ -230,13 +228,6 @@ class ImageFolder(Dataset):
         return load.image_folder(
             str(where.root), where.skip_unreadable, where.size, where.reading, where.cache, where.group_pattern
         )
-
-
-class Table(Dataset):
-    """Image files that one or several tables name, with a column of labels and, if there are, of parts and groups."""
-
-    def load(self, where: Where) -> Images:
-        return load.table(where.listing, where.skip_unreadable, where.size, where.reading, where.cache)
 
 
 class Arrays(Dataset):

@@ -24,7 +24,6 @@ from graft.reading.table_files import list_table
 from graft.reading.table_rows import Listing
 
 DIGITS = tuple("0123456789")
-NO_TABLE = Listing(())
 ARRAYS = "images.safetensors"  # the file of dataset=arrays
 
 
@@ -38,7 +37,6 @@ class Where:
     size: int | None
     reading: Reading
     cache: str | None = None
-    listing: Listing = NO_TABLE
     group_pattern: str | None = None
 
 
