@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graft.api.answer import Answer, JobResult, read
     from graft.api.classifier import TransferClassifier
-    from graft.api.data import Data, arrays, image_folder
+    from graft.api.data import Data, arrays, image_folder, table
     from graft.api.jobs import compare, run
     from graft.api.model import Model
     from graft.data.datamodule import SmallDataModule
@@ -53,6 +53,7 @@ NAMES = {
     "compare": "graft.api.jobs",
     "image_folder": "graft.api.data",
     "read": "graft.api.answer",
+    "table": "graft.api.data",
 }
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "image_folder",
     "read",
     "run",
+    "table",
 ]
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from folders import write_classes, write_picture
 
-from graft.data.dataset import ImageFolder, Table
+from graft.data.dataset import ImageFolder
+from graft.data.dataset_table import Table
 from graft.errors import GraftError
 from graft.reading.class_folders import Folder, list_folder
 from graft.reading.columns import Columns

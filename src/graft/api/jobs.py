@@ -62,7 +62,7 @@ def compare(
     """Compare configurations: a sweep over all combinations of the listed values, ranked by all their trials.
 
     Args:
-        data: what `image_folder` or `arrays` returns; None: the bundled digits.
+        data: what `image_folder`, `table` or `arrays` returns; None: the bundled digits.
         backbone: names of options in conf/backbone/. Their published weights are used, unless overrides have a source.
         heads: names of options in conf/head/.
         trials: number of trials; `auto`: as many as the answer needs.
@@ -84,7 +84,7 @@ def compare(
         raise TypeError(f"compare() has no argument {min(unknown)}; other keys are overrides={{{min(unknown)!r}: ...}}")
     if not isinstance(data, Data | None):
         raise GraftError(
-            f"data must be what graft.image_folder or graft.arrays returns, got {type(data).__name__}; try "
+            f"data must be what graft.image_folder, table or arrays returns, got {type(data).__name__}; try "
             'graft.image_folder("photos"), or graft.arrays(images, labels)'
         )
     typed = as_words(overrides)

@@ -111,7 +111,7 @@ def arrays(root: str) -> Images:
     path = Path(root) / ARRAYS
     try:
         with safe_open(path, "pt") as file:
-            classes = json.loads(file.metadata()["classes"])
+            classes, groups = json.loads(file.metadata()["classes"]), json.loads(file.metadata().get("groups", "[]"))
         tensors = read_tensors(path)
         assert tensors is not None
         pixels, labels, test = (tensors[name] for name in ("pixels", "labels", "test"))
@@ -119,7 +119,7 @@ def arrays(root: str) -> Images:
         raise GraftError(
             f"dataset.root={root} has no {ARRAYS}, or a damaged one; try graft.arrays(X, y) again, which stores it"
         ) from None
-    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels)
+    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels, groups=tuple(groups))
 
 
 @functools.lru_cache(maxsize=2)
