@@ -21,7 +21,7 @@ NEWER: dict[str, Any] = {
 }
 
 # Keys of a data set that say where its images, labels and groups are found, not which ones these are.
-PLACES = ("root", "file", "image", "label", "split", "group", "group_pattern", "suffix")
+PLACES = ("root", "file", "image", "label", "split", "group", "group_pattern", "suffix", "path", "config")
 
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value
 

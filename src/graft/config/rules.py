@@ -123,6 +123,8 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(("dataset.image", "dataset.label"), text("a column's name, or auto", "COLUMN")),
     **dict.fromkeys(("dataset.split", "dataset.group"), one_of(None, text("a column's name, or auto", "COLUMN"))),
+    "dataset.path": text("a name on the hub, or the path of a folder or a Parquet file", "beans"),
+    "dataset.config": one_of(None, text("the name of a configuration", "default")),
     "dataset.suffix": one_of(None, text("a suffix with its dot", ".jpg", r"\.\w+")),
     "dataset.group_pattern": one_of(None, text("a regular expression", "'(patient[0-9]+)'")),
     "dataset.duplicates": one_of("drop", "keep"),

@@ -11,10 +11,10 @@ from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
 from graft.data.division import Division, shortage
 from graft.data.draw_sizes import DrawSizes, validation
-from graft.data.duplicates import account, keep_images
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
+from graft.data.listing import account, keep_images
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator

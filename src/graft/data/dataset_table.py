@@ -1,14 +1,16 @@
-"""Data sets whose images are listed in tables."""
+"""Data sets whose images are rows of tables, or of data sets of Hugging Face."""
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from graft.data import load
 from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.load import Where
-from graft.reading.columns import AUTO
+from graft.reading.columns import AUTO, Columns
+from graft.reading.huggingface import hugging_face
 from graft.reading.table_rows import listing_of
 
 
@@ -44,6 +46,38 @@ class Table(Dataset):
         return load.table(self.listing, where.skip_unreadable, where.size, where.reading, where.cache)
 
 
+class HuggingFace(Dataset):
+    """A data set of Hugging Face, by its name on the hub or on disk.
+
+    Args:
+        path: the name, or a folder or file, as `hugging_face` takes it.
+        config: the configuration of a data set that has several.
+        image: column of images; `auto`: the only one.
+        label: column of classes; `auto`: the only one of class labels.
+        split: `auto`: the data's own splits; None: all are one part.
+        group: column of groups; None: there are none.
+        settings: what `Dataset` takes.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        config: str | None = None,
+        image: str = AUTO,
+        label: str = AUTO,
+        split: str | None = AUTO,
+        group: str | None = AUTO,
+        **settings: Any,
+    ):
+        self.named, self.columns = (path, config), Columns(image, label, split, group)
+        super().__init__(**settings)
+
+    def load(self, where: Where) -> Images:
+        cache = Path(where.cache or "outputs/cache") / "huggingface"
+        listing = hugging_face(*self.named, self.columns, where.group_pattern, cache)
+        return load.table(listing, where.skip_unreadable, where.size, where.reading, where.cache)
+
+
 def joined(own: type[Dataset]) -> inspect.Signature:
     """Return the parameters of a data set with those of `Dataset` in place of its `settings`."""
     first = inspect.signature(own.__init__).parameters.values()
@@ -52,4 +86,5 @@ def joined(own: type[Dataset]) -> inspect.Signature:
     return inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*named, *second)])
 
 
-Table.__signature__ = joined(Table)  # type: ignore[attr-defined]  # so that a key that is none is refused as one
+for each in (Table, HuggingFace):  # so that a key that is none is refused as one
+    each.__signature__ = joined(each)  # type: ignore[attr-defined]

@@ -85,7 +85,7 @@ def in_words(found: Found) -> str:
 def _image(table: Table, typed: str, free: Sequence[str], exists: Callable[[str], bool]) -> str:
     if typed != AUTO:
         return typed
-    candidates = _matching("image", free)
+    candidates = matching("image", free)
     if len(candidates) != 1:
         candidates = [name for name in candidates or free if any(map(exists, table.column(name)[:LOOKED_AT]))]
     if len(candidates) != 1:
@@ -96,7 +96,7 @@ def _image(table: Table, typed: str, free: Sequence[str], exists: Callable[[str]
 def _label(table: Table, typed: str, free: Sequence[str]) -> str:
     if typed != AUTO:
         return typed
-    candidates = _matching("label", free) or (list(free) if len(free) == 1 else [])
+    candidates = matching("label", free) or (list(free) if len(free) == 1 else [])
     if len(candidates) != 1:
         raise _unclear(table, "label", "labels", candidates)
     return candidates[0]
@@ -105,13 +105,14 @@ def _label(table: Table, typed: str, free: Sequence[str]) -> str:
 def _optional(table: Table, key: str, typed: str | None, free: Sequence[str]) -> str | None:
     if typed != AUTO:
         return typed
-    candidates = _matching(key, free)
+    candidates = matching(key, free)
     if len(candidates) > 1:
         raise _unclear(table, key, f"{key}s", candidates, f", or dataset.{key}=null")
     return candidates[0] if candidates else None
 
 
-def _matching(key: str, names: Sequence[str]) -> list[str]:
+def matching(key: str, names: Sequence[str]) -> list[str]:
+    """Return the names by which a key's column is known."""
     known = NAMES[key].split()
     return [name for name in names if "".join(each for each in name.casefold() if each.isalnum()) in known]
 

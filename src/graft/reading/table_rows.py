@@ -26,6 +26,7 @@ class Listing:
         columns: the columns.
         suffix: of the files, where the tables name them without one; None: the only one that there is.
         group_pattern: finds the group in a path; None: a column has it, or there are no groups.
+        origin: what was typed in place of tables; None: the tables.
     """
 
     files: tuple[str, ...]
@@ -33,11 +34,14 @@ class Listing:
     columns: Columns = GUESSED
     suffix: str | None = None
     group_pattern: str | None = None
+    origin: str | None = None
 
     @property
     def words(self) -> str:
-        """The tables as they are typed."""
-        return f"dataset.file={self.files[0] if len(self.files) == 1 else '[' + ','.join(self.files) + ']'}"
+        """The tables, or their origin, as they are typed."""
+        return (
+            self.origin or f"dataset.file={self.files[0] if len(self.files) == 1 else '[' + ','.join(self.files) + ']'}"
+        )
 
 
 def listing_of(settings: Mapping[str, Any]) -> Listing:

@@ -137,6 +137,8 @@ def _has_validation(job: DictConfig) -> bool:
     from graft.reading.table_files import table_parts
     from graft.reading.table_rows import listing_of
 
+    if job.dataset._target_.endswith(".HuggingFace"):
+        return True  # it may have some, and loading it takes long
     if job.dataset._target_.endswith(".Table"):
         return "val" in table_parts(listing_of(to_plain(job.dataset)))
     root = Path(job.dataset.root or ".").expanduser()
