@@ -24,6 +24,7 @@ PACKAGES = {  # that add formats to Pillow
     **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
     ".jxl": "pillow-jxl-plugin",
 }
+AT_ONCE = 64  # files of a thread's task
 MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 Result = TypeVar("Result")
@@ -215,5 +216,8 @@ def classes_words(counts: Counter[str]) -> str:
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
+    parts = [
+        paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)
+    ]  # a task costs as much as a header
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(function, paths))
+        return [each for found in threads.map(lambda part: list(map(function, part)), parts) for each in found]
