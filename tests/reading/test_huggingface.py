@@ -94,10 +94,12 @@ def test_what_is_no_data_set(tmp_path: Path):
         with pytest.raises(GraftError, match=f"dataset.path={path} cannot be loaded as a data set of Hugging Face"):
             loaded(path)
     made(4, other=list("abcd")).save_to_disk(str(tmp_path / "a"))
-    with pytest.raises(GraftError, match="dataset.label must be a column of .*: image, label, other, got species"):
+    with pytest.raises(GraftError, match=r"dataset.label must be a column of .*: image, label, other, got species"):
         loaded(tmp_path / "a", label="species")
-    with pytest.raises(GraftError, match="dataset.image must be a column of images: image, got other"):
+    with pytest.raises(GraftError, match=r"dataset.image must be a column of images: image, got other"):
         loaded(tmp_path / "a", image="other")
+    with pytest.raises(GraftError, match=r"dataset.split must be auto, .* got fold"):
+        loaded(tmp_path / "a", split="fold")
     made(4).rename_column("label", "x").cast_column("x", datasets.Value("int64")).save_to_disk(str(tmp_path / "b"))
     with pytest.raises(GraftError, match="no column that surely is it"):
         loaded(tmp_path / "b")

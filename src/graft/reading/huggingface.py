@@ -91,6 +91,9 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
         if key != "split" and name not in (None, AUTO, *features):
             expected = f"a column of {path}: {', '.join(features)}"
             raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={next(iter(features))}")])
+    if typed.split not in (None, AUTO):
+        expected = "auto, which takes the data's own splits, or null, which joins them"
+        raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     image = _one(path, "image", typed.image, images, features)
@@ -132,20 +135,23 @@ def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[
     """Yield the rows of a split, whose images are written into files unless they are in some; one after the other."""
     import datasets  # pyright: ignore[reportMissingImports]
 
-    label = split.features[found.label]
-    values = split.select_columns(list(dict.fromkeys(each for each in (found.image, found.label, found.group) if each)))
-    values = values.cast_column(found.image, datasets.Image(decode=False))
+    used = [each for each in (found.image, found.label, found.group) if each is not None]
+    values = split.select_columns(used).cast_column(found.image, datasets.Image(decode=False))
     if all(value is None or value == UNLABELED for value in split[found.label]):
         log.warning("left out the split %s of %s rows: it has no labels", name or "train", f"{len(split):,}")
         return
+    names = getattr(split.features[found.label], "names", None)  # of a ClassLabel's numbers
     for number, row in enumerate(values):
         held = row[found.image] or {}
         file = _file(folder / (name or "all") / f"{number:08}", held.get("bytes"), held.get("path"))
-        text = row[found.label]
-        if hasattr(label, "int2str") and text is not None:
-            text = "" if text == UNLABELED else label.int2str(text)
-        group = "" if found.group is None or row[found.group] is None else row[found.group]
-        yield [file, "" if text is None else str(text), name, str(group)]
+        label = _text(row[found.label])
+        if names is not None and label:
+            label = "" if label == str(UNLABELED) else names[int(label)]
+        yield [file, label, name, "" if found.group is None else _text(row[found.group])]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _file(place: Path, content: bytes | None, path: str | None) -> str:
