@@ -2,7 +2,7 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +113,14 @@ def test_other_words_are_accepted():
         "~head",
     ]
     check_words([*fine, "--config-dir", "x", "experiment=glob(lecture*)", "dataset.small=[1,3]", "seed=null"], GROUPS)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(?P<group>patient\d+)", "(a,b)", "p{2}", "(it's|x)", r"\d/(\w+)_", "null", "'(x)'"]
+)
+def test_a_pattern_is_read_as_it_is_typed(pattern: str):
+    (word,) = readable([f"dataset.group_pattern={pattern}"])
+    (parsed,) = OverridesParser.create().parse_overrides([word])
+    expected = {"null": None, "'(x)'": "(x)"}.get(pattern, pattern)
+    found = parsed.value()
+    assert (found.text if isinstance(found, QuotedString) else found) == expected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graft.api.answer import Answer, JobResult, read
     from graft.api.classifier import TransferClassifier
-    from graft.api.data import Data, arrays, image_folder
+    from graft.api.data import Data, arrays, image_folder, table
     from graft.api.final import refit
     from graft.api.jobs import compare, run
     from graft.api.model import Model
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 ROOMS = {
     "augment": "data",
     "dataset": "data",
+    "dataset_table": "data",
     "preprocess": "data",
     "backbone": "model",
     "backbone_timm": "model",
@@ -54,6 +55,7 @@ NAMES = {
     "image_folder": "graft.api.data",
     "read": "graft.api.answer",
     "refit": "graft.api.final",
+    "table": "graft.api.data",
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "read",
     "refit",
     "run",
+    "table",
 ]
 
 

@@ -21,6 +21,7 @@ ELEMENT = re.compile(
 )
 ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 NAME = re.compile(r"[^'\"\[{~./,$][^,$]*['\"()][^,$]*")  # a name with quotes or brackets: Anna's photos (1)
+PATTERN = "dataset.group_pattern"  # a regular expression, whose signs mean nothing to Hydra
 # What Hydra's grammar has in a text without quotes.
 READABLE = re.compile(rf"(?:{ESCAPED.pattern}|[\w\s/\-\\+.$%*@?|:])*", re.ASCII)
 
@@ -31,7 +32,16 @@ def readable(words: Sequence[str]) -> list[str]:
     Hydra's grammar lacks `~`, umlauts and most signs, and reads `a=b=c` and `~key` in other ways than a shell's user
     means them: `source.path=outputs/dropout=0/weights.safetensors`.
     """
-    return sorted(map(_readable, words), key=lambda word: word not in ("-m", "--multirun"))
+    quoted = [_quoted_pattern(word) if word.startswith(f"{PATTERN}=") else _readable(word) for word in words]
+    return sorted(quoted, key=lambda word: word not in ("-m", "--multirun"))
+
+
+def _quoted_pattern(word: str) -> str:
+    """Return a pattern between quotes, in which a backslash stays one."""
+    key, _, value = word.partition("=")
+    if value == "null" or re.fullmatch(r"(['\"]).*\1", value):
+        return word
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def _readable(word: str) -> str:

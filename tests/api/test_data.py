@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -9,6 +10,7 @@ import graft
 from graft.api.data import Data
 from graft.data import load
 from graft.data.dataset import Arrays
+from graft.data.dataset_table import Table
 from graft.errors import GraftError
 
 X = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
@@ -118,3 +120,74 @@ def test_a_damaged_file_is_refused(here: Path):
         load.arrays(str(root))
     graft.arrays(X, Y)
     load.arrays(str(root))  # the file is whole again; the order of its metadata, and so its bytes, may differ
+
+
+GROUPS = [f"patient{number // 2}" for number in range(12)]
+
+
+def test_groups_of_arrays_are_never_parted():
+    data = graft.arrays(X, Y, groups=GROUPS)
+    assert data.settings["root"] != graft.arrays(X, Y).settings["root"]
+    found = dataset(data)
+    assert found.images.groups == tuple(GROUPS)
+    tested = {GROUPS[index] for index in found.test.tolist()}
+    assert tested
+    assert not tested & {GROUPS[index] for pool in found.pool for index in pool.tolist()}
+    given = dataset(graft.arrays(X[:9], Y[:9], groups=[1] * 9, test=(X[9:], Y[9:], [2] * 3)))
+    assert given.images.groups == ("1",) * 9 + ("2",) * 3
+
+
+def test_groups_of_pictures_of_several_sizes():
+    pictures = [Image.fromarray(image[: 4 + number % 2]) for number, image in enumerate(X)]
+    data = graft.arrays(pictures, Y, groups=np.array(GROUPS), small_per_class=2)
+    assert data.option == "table"
+    found = Table(
+        str(data.settings["file"]), root=str(data.settings["root"]), big=[], small="all", size=4, small_per_class=1
+    )
+    order = sorted(range(12), key=lambda number: (Y[number], number))
+    assert found.images.groups == tuple(GROUPS[number] for number in order)
+
+
+@pytest.mark.parametrize(
+    ("groups", "test", "message"),
+    [
+        (GROUPS[:5], None, "one group, got 12 images and 5 groups"),
+        ([0.5] * 12, None, "texts or whole numbers, one for each image, got 0.5"),
+        (GROUPS, (X, Y), r"test must be \(images, labels, groups\)"),
+        (None, (X, Y, GROUPS), r"test must be \(images, labels\), got tuple"),
+    ],
+)
+def test_groups_without_a_meaning(groups, test, message: str):
+    with pytest.raises(GraftError, match=message):
+        graft.arrays(X, Y, groups=groups, test=test)
+
+
+def test_a_data_frame_is_stored_as_a_table(here: Path):
+    for number, image in enumerate(X):
+        Image.fromarray(image).save(here / f"{number}.png")
+    frame = pandas.DataFrame({
+        "path": [f"{number}.png" for number in range(12)],
+        "species": pandas.Categorical(Y),
+        "patient": pandas.array([number // 2 for number in range(12)], dtype="Int64"),
+    })  # fmt: skip
+    data = graft.table(frame, label="species", small_per_class=2)
+    assert data.settings["file"].parent == Path("outputs/cache/tables")
+    assert graft.table(frame.copy(), label="species", small_per_class=2) == data
+    settings = {**data.settings, "file": str(data.settings["file"]), "root": str(data.settings["root"])}
+    found = Table(**settings, big=[], small="all")
+    assert found.class_names == ["cat", "dog", "owl"]
+    assert sorted(found.images.groups) == sorted(str(number // 2) for number in range(12))
+    frame.to_csv("labels.csv", index=False)
+    assert graft.table("labels.csv") == Data("table", {"file": Path("labels.csv")})
+    assert graft.table(["labels.csv", Path("labels.csv")]).words()[1] == "dataset.file=[labels.csv,labels.csv]"
+    words = graft.table(frame, label="species", small_per_class=1, pad=3).words()
+    answer = graft.run([*words, "source=scratch", "trials=2", "epochs=1"])
+    assert answer.best.result["images"]["groups"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"), [("no.csv", "there is no file no.csv"), (3, "or a DataFrame, got int"), ([], "got list")]
+)
+def test_what_is_no_table(table, message: str):
+    with pytest.raises(GraftError, match=message):
+        graft.table(table)

@@ -64,7 +64,7 @@ def compare(
     """Compare configurations: a sweep over all combinations of the listed values, ranked by all their trials.
 
     Args:
-        data: what `image_folder` or `arrays` returns; None: the bundled digits.
+        data: what `image_folder`, `table` or `arrays` returns; None: the bundled digits.
         backbone: names of options in conf/backbone/. Their published weights are used, unless overrides have a source.
         heads: names of options in conf/head/.
         trials: number of trials; `auto`: as many as the answer needs.
@@ -86,7 +86,7 @@ def compare(
         raise TypeError(f"compare() has no argument {min(unknown)}; other keys are overrides={{{min(unknown)!r}: ...}}")
     if not isinstance(data, Data | None):
         raise GraftError(
-            f"data must be what graft.image_folder or graft.arrays returns, got {type(data).__name__}; try "
+            f"data must be what graft.image_folder, table or arrays returns, got {type(data).__name__}; try "
             'graft.image_folder("photos"), or graft.arrays(images, labels)'
         )
     typed = as_words(overrides)
@@ -128,8 +128,9 @@ def _forget_folders() -> None:
     """Let folders be listed again: images may have been added since this process listed them."""
     from graft.data import load  # imports torch
     from graft.reading.class_folders import list_folder
+    from graft.reading.table_files import list_table
 
-    for listing in (load.image_folder, load.torchvision, list_folder):
+    for listing in (load.image_folder, load.table, load.torchvision, list_folder, list_table):
         listing.cache_clear()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.differences import differences
-from graft.config.one_form import NEWER, changed, in_one_form, leaves, without_places
+from graft.config.one_form import NEWER, PLACES, changed, in_one_form, leaves, without_places
 from graft.config.rules import RULES
 from graft.config.target import targets
 from graft.content import digests
@@ -28,6 +28,8 @@ RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
+PLACED = {f"dataset.{key}" for key in PLACES}
+UNUSED = (("folds", None), ("group_pattern", None))  # keys of a data set, and values at which they change nothing
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -162,8 +164,8 @@ def _compared(key: str, value: Any) -> Any:
     """Return a top-level value as it affects results."""
     if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
         return "all"
-    if key == "dataset" and isinstance(value, Mapping):  # without folds it is what it was before there were any
-        return {name: each for name, each in value.items() if (name, each) != ("folds", None)}
+    if key == "dataset" and isinstance(value, Mapping):  # without folds or groups it is what it was before they came
+        return {name: each for name, each in value.items() if (name, each) not in UNUSED}
     return value
 
 
@@ -209,9 +211,9 @@ def check_existing_result(
     if not files.keys().isdisjoint(found):
         now = content_digests(config)
         found = [key for key in found if key not in files or files[key] != now.get(key)]
-    if found == ["dataset.root"] and "images" in contents and contents["images"] == images():
-        return
     if found:
+        if PLACED.issuperset(found) and "images" in contents and contents["images"] == images():
+            return
         raise OtherResult(
             f"{folder} has the result of another configuration ({', '.join(found)} differ); "
             "try another name=, or remove that folder"

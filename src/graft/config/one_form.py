@@ -23,6 +23,9 @@ NEWER: dict[str, Any] = {
     "refit": None,
 }
 
+# Keys of a data set that say where its images, labels and groups are found, not which ones these are.
+PLACES = ("root", "file", "image", "label", "split", "group", "group_pattern", "suffix", "path", "config")
+
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value
 
 
@@ -100,10 +103,10 @@ def _number(value: Any, kind: type) -> Any:
 
 
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration that does not say where the data set's files are, because its images identify it."""
+    """Return a configuration that does not say where the data set's images and labels are: these identify it."""
     dataset = dict(config.get("dataset") or {})
     if "download" in dataset:
         dataset |= {"root": DEFAULT_ROOT, "download": True}
-    elif "root" in dataset:
-        dataset["root"] = None
+    else:
+        dataset |= {key: None for key in PLACES if key in dataset}
     return {**config, "dataset": dataset} if "dataset" in config else dict(config)

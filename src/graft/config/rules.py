@@ -131,6 +131,16 @@ RULES: dict[str, Rule] = {
         "auto", Rule("a whole number from 1 to 32", lambda bits: type(bits) is int and 0 < bits <= 32, "12")
     ),
     "dataset.max_pixels": one_of(None, whole(1, 400_000_000)),
+    "dataset.file": one_of(
+        text("the path of a table", "labels.csv"),
+        list_of("a list of different ones", "[train.csv,test.csv]", text("a path", "train.csv"), distinct=True),
+    ),
+    **dict.fromkeys(("dataset.image", "dataset.label"), text("a column's name, or auto", "COLUMN")),
+    **dict.fromkeys(("dataset.split", "dataset.group"), one_of(None, text("a column's name, or auto", "COLUMN"))),
+    "dataset.path": text("a name on the hub, or the path of a folder or a Parquet file", "beans"),
+    "dataset.config": one_of(None, text("the name of a configuration", "default")),
+    "dataset.suffix": one_of(None, text("a suffix with its dot", ".jpg", r"\.\w+")),
+    "dataset.group_pattern": one_of(None, text("a regular expression", "'(patient[0-9]+)'")),
     "dataset.duplicates": one_of("drop", "keep"),
     "dataset.short": one_of("refuse", "use"),
     "backbone.keep": one_of(None, whole(0, 2)),

@@ -9,10 +9,12 @@ import torch
 
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
-from graft.data.division import Division, account, keep_images, shortage
-from graft.data.draw_sizes import DrawSizes, PerClass
+from graft.data.division import Division, shortage
+from graft.data.draw_sizes import DrawSizes, PerClass, validation
 from graft.data.folds import Folds
+from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
+from graft.data.listing import account, keep_images
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -50,6 +52,7 @@ class Dataset(ABC):
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
         cache: folder in which the digests of files are remembered; None: every file is read.
+        group_pattern: finds the group of a file in its path, as `groups_of` says; None: folders have no groups.
 
     Raises:
         ConfigError: the data lack a class, or have fewer images than asked for.
@@ -75,25 +78,24 @@ class Dataset(ABC):
         duplicates: str = "drop",
         short: str = "refuse",
         cache: str | None = None,
+        group_pattern: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels)
-        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache))
+        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
-        self.random, self.val_per_class = draw == "stratified", val_per_class
+        self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
+        self.val_per_class = val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
-        self.drops_duplicates = duplicates == "drop"
         self.kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
         kept = self.kept
-        self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
+        self.groups = division_groups(images, kept)
         self.val = torch.nonzero(small_images & kept & images.val).flatten()
-        if len(self.val) and val_per_class:
-            expected = f"0 for data with validation images of their own, here {len(self.val):,}"
-            raise shortage("val_per_class", val_per_class, expected, "dataset.val_per_class=0")
-        division = Division(images, kept, test_per_class, short == "use", folds is not None)
+        division = Division(images, kept, test_per_class, short == "use", folds is not None, self.groups)
         self.pool, self.test = division.divide(self.small_classes.tolist())
-        self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds)
+        self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
+        self.big = self._pretrained(torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten())
         self.counts = self._counts(small_per_class, small_total, short == "use")
 
     @abstractmethod
@@ -119,16 +121,22 @@ class Dataset(ABC):
             Indices of the training images and of the validation images.
         """
         random = generator(seed, "draw")
-        train, val = [], []
+        train, val, wanted = [], [], self._validated()
         pools = self.pool if self.folds is None else self.folds.others(seed)
-        for pool, count in zip(pools, self.counts, strict=True):
+        apart = None if self.groups is None else validation(self.groups, seed * self.random, pools, self.counts, wanted)
+        for pool, count, validated in zip(pools, self.counts, wanted, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
-            train.append(pool[:count])
-            val.append(pool[count : count + self.val_per_class])
+            first, rest = (pool, pool[count:]) if apart is None else (pool[~apart[pool]], pool[apart[pool]])
+            train.append(first[:count])
+            val.append(rest[:validated])
         if len(self.val):
             return torch.cat(train), self.val
         return torch.cat(train), torch.cat(val)
+
+    def _validated(self) -> list[int]:
+        """Return how many validation images of each class a trial draws."""
+        return [min(self.val_per_class, most - count) for most, count in zip(self.available, self.counts, strict=True)]
 
     def tested(self, seed: int) -> torch.Tensor:
         """Return the sorted indices of one trial's test images: the same for all trials, unless they test folds."""
@@ -138,7 +146,8 @@ class Dataset(ABC):
         """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
 
         `pool` is the number of images that a draw chooses from; `draws_vary` says whether different seeds may choose
-        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set.
+        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set; `groups`
+        says how many the pool and the test set have.
         Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
         they are used.
         """
@@ -150,22 +159,31 @@ class Dataset(ABC):
         }
         vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
+        if self.groups is not None:
+            drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
         if not isinstance(self.images, ImageFiles):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
         return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
 
+    def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
+        """Return the images to pre-train on, none of a group that trials test or validate on."""
+        drawn = self.pool if self.folds is not None or self.val_per_class else []
+        return big if self.groups is None else self.groups.without(big, [self.test, self.val, *drawn])
+
     def _counts(self, per_class: PerClass, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
+        if len(self.val) and self.val_per_class:
+            expected = f"0 for data with validation images of their own, here {len(self.val):,}"
+            raise shortage("val_per_class", self.val_per_class, expected, "dataset.val_per_class=0")
         sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
         asked = sizes.asked(per_class, total)
         if not short:
             return sizes.checked(asked, per_class, total)
         tested = set(self.images.labels[self.test].tolist())
-        return sizes.reduced(
-            asked, [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
-        )
+        untested = [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
+        return sizes.reduced(asked, untested)
 
 
 class MNIST5k(Dataset):
@@ -216,7 +234,9 @@ class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
     def load(self, where: Where) -> Images:
-        return load.image_folder(str(where.root), where.skip_unreadable, where.size, where.reading, where.cache)
+        return load.image_folder(
+            str(where.root), where.skip_unreadable, where.size, where.reading, where.cache, where.group_pattern
+        )
 
 
 class Arrays(Dataset):

@@ -1,110 +1,20 @@
-"""The division of class folders' images by their contents: equal files, and the images that are held out to test."""
+"""The division of images by their contents or groups: those that are held out to test."""
 
 import hashlib
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from graft.data.groups import HELD_OUT, Groups
 from graft.data.images import ImageFiles, Images
-from graft.errors import ConfigError, Fault
-from graft.reading.class_folders import Folder
-from graft.reading.layout import named
+from graft.errors import ConfigError, Fault, GraftError
 from graft.seed import generator
 
 log = logging.getLogger("graft")
 
-HELD_OUT = 0.2  # share of the images that are held out to test
 SALT = "held out to test"  # another one would hold out other images
-MAX_PAIRS = 5  # equal files that a message names
-KINDS = {  # of files with equal bytes, in words
-    "other_part": "equal to one of the same class in an earlier part",
-    "same_part": "equal to another one of the same class and part",
-    "two_classes": "equal to one of another class, so that a label must be wrong",
-}
-
-
-def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dict[str, torch.Tensor]:
-    """Find files with equal bytes, name them in warnings, and return a mask for each kind, (images,).
-
-    Of equal files in one class the first is no duplicate: parts come in the order training, validation, test.
-
-    Args:
-        images: the data set.
-        chosen: mask of the images in the big and the small split.
-        drop: whether they will be left out, which the warnings say.
-    """
-    groups = defaultdict(list)
-    for index in torch.nonzero(chosen).flatten().tolist():
-        groups[images.folder.digests[index]].append(index)
-    masks = {kind: torch.zeros_like(chosen) for kind in KINDS}
-    pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
-    for first, *others in (group for group in groups.values() if len(group) > 1):
-        two_classes = len({int(images.labels[index]) for index in (first, *others)}) > 1
-        masks["two_classes"][first] = two_classes
-        for other in others:
-            same_part = images.folder.files[other].part == images.folder.files[first].part
-            kind = "two_classes" if two_classes else "same_part" if same_part else "other_part"
-            masks[kind][other] = True
-            pairs[kind].append((first, other))
-    fate = "left out; dataset.duplicates=keep uses them" if drop else "used, because of dataset.duplicates=keep"
-    for kind, mask in masks.items():
-        if pairs[kind]:
-            equations = _equations(images.folder, pairs[kind])
-            log.warning("files %s: %d (%s): %s", KINDS[kind], int(mask.sum()), equations, fate)
-    return masks
-
-
-def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch.Tensor, dict[str, int]]:
-    """Return a mask of the chosen images that are used, and the number of equal files of each kind.
-
-    Args:
-        images: the data set.
-        chosen: mask of the images in the big and the small split.
-        drop: whether equal files are left out.
-    """
-    if not isinstance(images, ImageFiles):
-        return chosen, {}
-    masks = find_duplicates(images, chosen, drop)
-    kept = chosen & ~torch.stack(list(masks.values())).any(0) if drop else chosen
-    return kept, {kind: int(mask.sum()) for kind, mask in masks.items()}
-
-
-def account(
-    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0
-) -> dict[str, Any]:
-    """Return how many files were found, used, and ignored for which reason; `used + sum(ignored) = found`.
-
-    Args:
-        images: the data set.
-        duplicates: number of equal files of each kind, which are counted even if they are used.
-        drop: whether they are left out.
-        used: number of the files in a split.
-        not_tested: number of test images that are in none, because trials test folds of the others.
-    """
-    ignored, num_images = images.folder.ignored, len(images.labels)
-    dropped = duplicates if drop else dict.fromkeys(duplicates, 0)
-    further = {
-        "equal to another file": dropped["other_part"] + dropped["same_part"],
-        "under two classes": dropped["two_classes"],
-        "test images, which dataset.folds does not use": not_tested,
-        "not chosen": num_images - used - not_tested - sum(dropped.values()),
-    }
-    return {
-        "found": num_images + sum(ignored.values()),
-        "used": used,
-        "ignored": ignored | {reason: count for reason, count in further.items() if count},
-        "duplicates": duplicates,
-    }
-
-
-def _equations(folder: Folder, pairs: Sequence[tuple[int, int]]) -> str:
-    """Return the names of some equal files: test/cat/3.png = train/cat/1.png, and 7 more."""
-    few = [" = ".join(named(folder.root, [folder.paths[index]]) for index in pair[::-1]) for pair in pairs[:MAX_PAIRS]]
-    return ", ".join(few) + (f" and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else "")
 
 
 @dataclass(frozen=True)
@@ -117,7 +27,8 @@ class Division:
     Only a class with all files on one side exchanges one: the file with the lowest place tests, or that with the
     highest trains. A number of test images takes the lowest places, so that a new file may replace another one.
 
-    Images in memory, which do not change, are divided by a shuffle with a fixed seed, a fifth exactly.
+    Images in memory, which do not change, are divided by a shuffle with a fixed seed, a fifth exactly. Images of groups
+    are held out by groups, at least a fifth, as `Groups` says.
 
     Attributes:
         images: the data set.
@@ -126,6 +37,7 @@ class Division:
         short: whether a class may have fewer images than asked for.
         folds: whether trials test folds of the images to draw from: none are held out, and the data set's own test
             images are not used.
+        groups: which are on one side only; None: there are none.
     """
 
     images: Images
@@ -133,6 +45,7 @@ class Division:
     per_class: int | None
     short: bool
     folds: bool = False
+    groups: Groups | None = None
 
     def divide(self, labels: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return indices of the images to draw from, for each class, and of all test images, sorted.
@@ -146,15 +59,37 @@ class Division:
             self._say_unused(labels)
             return pool, torch.cat(pool).sort().values
         self._check(labels)
+        inside = self._held_out_groups(labels)
         for label in labels:
             train, given = self._of_class(label)
-            if self.images.test.any():
+            if inside is not None:
+                held_out, train = train[inside[train]], train[~inside[train]]
+                held_out = held_out if self.per_class is None else self._lowest(held_out, self.per_class)[0]
+            elif self.images.test.any():
                 held_out = given if self.per_class is None else self._lowest(given, self._given_count(label, given))[0]
             else:
                 held_out, train = self._lowest(train, self._held_out_count(label, train))
             pool.append(train)
             test.append(held_out)
         return pool, torch.cat(test).sort().values
+
+    def _held_out_groups(self, labels: Sequence[int]) -> torch.Tensor | None:
+        """Return a mask of the images whose groups are held out, (images,); None without groups, or with own tests."""
+        if self.groups is None or self.images.test.any():
+            return None
+        pools = [self._of_class(label)[0] for label in labels]
+        few = [label for label, pool in zip(labels, pools, strict=True) if self.groups.number(pool) < 2]
+        if few and (not self.short or len(few) == len(labels)):
+            raise self._lack(labels, few, "images in two groups or more, one to train and one to test on", "")
+        inside = self.groups.held_out(pools, self.per_class, self.short)
+        if inside is None:
+            test = "some" if self.per_class is None else self.per_class
+            raise GraftError(
+                f"no groups can be held out so that they have {test} images of each class to test on and others are "
+                "left to train on; try a smaller dataset.test_per_class, fewer classes in dataset.small, or groups "
+                "with fewer images"
+            )
+        return inside
 
     def _say_unused(self, labels: Sequence[int]) -> None:
         unused = sum(len(self._of_class(label)[1]) for label in labels)

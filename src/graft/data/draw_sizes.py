@@ -1,4 +1,4 @@
-"""How many images of each class a draw has: as many as asked for, or as there are."""
+"""How many images of each class a draw has, and which groups it validates on."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from graft.data.division import shortage
+from graft.data.groups import Groups
 
 PerClass = int | float | str | None  # images, a fraction of them, `all`, or None where a total counts
 
@@ -109,3 +110,27 @@ class DrawSizes:
         if words:
             log.warning("dataset.short=use: %s", ", ".join(words))
         return counts
+
+
+def validation(
+    groups: Groups, seed: int, pools: Sequence[torch.Tensor], counts: Sequence[int], validated: Sequence[int]
+) -> torch.Tensor:
+    """Return a mask of the images whose groups a trial validates on, and does not train on, (images,).
+
+    Args:
+        groups: of the data set.
+        seed: the trial's.
+        pools: indices of each class's images that the trial does not test.
+        counts: training images of each class.
+        validated: validation images of each class.
+
+    Raises:
+        ConfigError: the groups have too few images for that.
+    """
+    found = groups.validated(seed, pools, validated, counts)
+    if found is not None:
+        return found
+    key, most = ("val", max(validated)) if any(validated) else ("small", max(counts))
+    beside = f" apart from those of {max(counts)} training images of each class" if any(validated) else ""
+    expected = f"fewer, because the trial of seed {seed} finds no groups with as many images of each class{beside}"
+    raise shortage(f"{key}_per_class", most, expected, f"dataset.{key}_per_class={max(1, most // 2)}")

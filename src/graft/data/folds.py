@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from graft.data.groups import Groups
 from graft.data.images import ImageFiles, Images
 from graft.errors import ConfigError, Fault
 from graft.seed import generator
 
+MOST_REPEATS, QUICK = 30, 20_000  # repeats with groups that are looked at; divisions of groups that are quick
 NO_IMAGE = -1  # in rows of folds of different sizes: the place after a smaller fold's last image
 
 
@@ -30,18 +32,27 @@ class Folds:
         names: of the classes.
         classes: indices of each class's images, (images,).
         num_folds: how many folds; at least 2.
+        groups: which are in one fold each, so that the sizes differ by more; None: there are none.
 
     Raises:
-        ConfigError: a class has fewer images than folds.
+        ConfigError: a class has fewer images, or groups, than folds.
     """
 
-    def __init__(self, images: Images, names: Sequence[str], classes: Sequence[torch.Tensor], num_folds: int):
-        self.images, self.classes, self.num_folds = images, classes, num_folds
-        few = {name: len(indices) for name, indices in zip(names, classes, strict=True) if len(indices) < num_folds}
+    def __init__(
+        self,
+        images: Images,
+        names: Sequence[str],
+        classes: Sequence[torch.Tensor],
+        num_folds: int,
+        groups: Groups | None = None,
+    ):
+        self.images, self.classes, self.num_folds, self.groups = images, classes, num_folds, groups
+        units = [len(indices) if groups is None else groups.number(indices) for indices in classes]
+        few = {name: count for name, count in zip(names, units, strict=True) if count < num_folds}
         if few:
             listed = ", ".join(f"{name} has {count}" for name, count in few.items())
-            least = min(few.values())
-            expected = f"at most the images of each class, because each fold tests some of each: {listed}"
+            least, what = min(few.values()), "images" if groups is None else "groups"
+            expected = f"at most the {what} of each class, because each fold tests some of each: {listed}"
             fewer = f"dataset.folds={least}, or " if least > 1 else ""
             raise ConfigError([Fault("dataset.folds", num_folds, expected, f"{fewer}leaving out {', '.join(few)}")])
 
@@ -59,12 +70,25 @@ class Folds:
 
     @property
     def available(self) -> list[int]:
-        """The number of each class's images that every trial can train on: without the class's largest fold."""
-        return [len(indices) + -len(indices) // self.num_folds for indices in self.classes]
+        """The number of each class's images that every trial can train on: without the class's largest fold.
+
+        Groups make larger folds in some repeats than in others; the first ones are looked at, as many as are quick.
+        """
+        if self.groups is None:
+            return [len(indices) + -len(indices) // self.num_folds for indices in self.classes]
+        repeats = range(min(MOST_REPEATS, 1 + QUICK // len(self.groups.names)))
+        divided = [self._divided(repeat) for repeat in repeats]
+        return [
+            min(int((folds[place] != fold).sum()) for folds in divided for fold in range(self.num_folds))
+            for place in range(len(self.classes))
+        ]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (trials come repeat by repeat, and a job has one of these)
     def _divided(self, repeat: int) -> list[torch.Tensor]:
         """Return the fold of each class's images, (images,), in one repeat."""
+        if self.groups is not None:
+            of_images = self.groups.folds(self.classes, repeat, self.num_folds)
+            return [of_images[indices] for indices in self.classes]
         divide = self._by_contents if isinstance(self.images, ImageFiles) else self._by_shuffle
         return [divide(indices, repeat, first) for first, indices in enumerate(self.classes)]
 

@@ -4,7 +4,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -47,16 +47,22 @@ class Images(ImageSource):
         test: mask of the data set's own test images, (images,).
         val: mask of its own validation images, (images,).
         classes: names of the classes.
+        groups: the name of each image's group, such as its patient; none: each image stands for itself.
     """
 
     labels: torch.Tensor
     test: torch.Tensor
     val: torch.Tensor
     classes: tuple[str, ...]
+    groups: tuple[str, ...] = field(default=(), kw_only=True)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self._contents(), self.labels, self.test, self.val, self.classes)
+        return fingerprint(self._contents(), *self._described())
+
+    def _described(self) -> list[object]:
+        """Return what is known of the images besides their pixels; data without groups are what they always were."""
+        return [self.labels, self.test, self.val, self.classes, *([self.groups] if self.groups else [])]
 
     @functools.cached_property
     def originals(self) -> str:
@@ -135,7 +141,7 @@ class ImageFiles(Images):
         if self.size is None and len(shapes) > 1:
             smallest, *_, largest = sorted(shapes, key=math.prod)
             raise GraftError(
-                f"the images under dataset.root={self.folder.root} have {len(shapes)} shapes, from "
+                f"the images under {self.folder.words} have {len(shapes)} shapes, from "
                 f"{smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]} pixels; try dataset.size=64"
             )
 
@@ -157,7 +163,7 @@ class ImageFiles(Images):
 
     @functools.cached_property
     def originals(self) -> str:
-        return fingerprint(self.folder.identity, self.labels, self.test, self.val, self.classes)
+        return fingerprint(self.folder.identity, *self._described())
 
     @functools.cached_property
     def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:

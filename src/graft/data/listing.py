@@ -1,14 +1,28 @@
-"""The names by which a person finds a data set's images, and hashes of their contents."""
+"""The images of a data set by name and by content: hashes, equal files, and the account of all files found."""
 
 import functools
 import hashlib
+import logging
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
-from graft.reading.layout import PARTS
+from graft.reading.class_folders import Folder
+from graft.reading.layout import PARTS, named
 from graft.reading.pictures import shown
+
+log = logging.getLogger("graft")
+
+MAX_PAIRS = 5  # equal files that a message names
+KINDS = {  # of files with equal bytes, in words
+    "other_part": "equal to one of the same class in an earlier part",
+    "same_part": "equal to another one of the same class and part",
+    "two_classes": "equal to one of another class, so that a label must be wrong",
+}
 
 
 def names(images: Images, indices: Sequence[int]) -> list[str]:
@@ -45,3 +59,83 @@ def hashes(images: Images, indices: Sequence[int]) -> list[str]:
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
 def _known_hashes(images: InMemoryImages) -> dict[int, str]:
     return {}
+
+
+def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dict[str, torch.Tensor]:
+    """Find files with equal bytes, name them in warnings, and return a mask for each kind, (images,).
+
+    Of equal files in one class the first is no duplicate: parts come in the order training, validation, test.
+
+    Args:
+        images: the data set.
+        chosen: mask of the images in the big and the small split.
+        drop: whether they will be left out, which the warnings say.
+    """
+    groups = defaultdict(list)
+    for index in torch.nonzero(chosen).flatten().tolist():
+        groups[images.folder.digests[index]].append(index)
+    masks = {kind: torch.zeros_like(chosen) for kind in KINDS}
+    pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
+    for first, *others in (group for group in groups.values() if len(group) > 1):
+        two_classes = len({int(images.labels[index]) for index in (first, *others)}) > 1
+        masks["two_classes"][first] = two_classes
+        for other in others:
+            same_part = images.folder.files[other].part == images.folder.files[first].part
+            kind = "two_classes" if two_classes else "same_part" if same_part else "other_part"
+            masks[kind][other] = True
+            pairs[kind].append((first, other))
+    fate = "left out; dataset.duplicates=keep uses them" if drop else "used, because of dataset.duplicates=keep"
+    for kind, mask in masks.items():
+        if pairs[kind]:
+            equations = _equations(images.folder, pairs[kind])
+            log.warning("files %s: %d (%s): %s", KINDS[kind], int(mask.sum()), equations, fate)
+    return masks
+
+
+def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch.Tensor, dict[str, int]]:
+    """Return a mask of the chosen images that are used, and the number of equal files of each kind.
+
+    Args:
+        images: the data set.
+        chosen: mask of the images in the big and the small split.
+        drop: whether equal files are left out.
+    """
+    if not isinstance(images, ImageFiles):
+        return chosen, {}
+    masks = find_duplicates(images, chosen, drop)
+    kept = chosen & ~torch.stack(list(masks.values())).any(0) if drop else chosen
+    return kept, {kind: int(mask.sum()) for kind, mask in masks.items()}
+
+
+def account(
+    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0
+) -> dict[str, Any]:
+    """Return how many files were found, used, and ignored for which reason; `used + sum(ignored) = found`.
+
+    Args:
+        images: the data set.
+        duplicates: number of equal files of each kind, which are counted even if they are used.
+        drop: whether they are left out.
+        used: number of the files in a split.
+        not_tested: number of test images that are in none, because trials test folds of the others.
+    """
+    ignored, num_images = images.folder.ignored, len(images.labels)
+    dropped = duplicates if drop else dict.fromkeys(duplicates, 0)
+    further = {
+        "equal to another file": dropped["other_part"] + dropped["same_part"],
+        "under two classes": dropped["two_classes"],
+        "test images, which dataset.folds does not use": not_tested,
+        "not chosen": num_images - used - not_tested - sum(dropped.values()),
+    }
+    return {
+        "found": num_images + sum(ignored.values()),
+        "used": used,
+        "ignored": ignored | {reason: count for reason, count in further.items() if count},
+        "duplicates": duplicates,
+    }
+
+
+def _equations(folder: Folder, pairs: Sequence[tuple[int, int]]) -> str:
+    """Return the names of some equal files: test/cat/3.png = train/cat/1.png, and 7 more."""
+    few = [" = ".join(named(folder.root, [folder.paths[index]]) for index in pair[::-1]) for pair in pairs[:MAX_PAIRS]]
+    return ", ".join(few) + (f" and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else "")

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from torchvision import datasets
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.reading.class_folders import list_folder
+from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
+from graft.reading.groups import groups_of
 from graft.reading.remarks import remark
+from graft.reading.table_files import list_table
+from graft.reading.table_rows import Listing
 
 DIGITS = tuple("0123456789")
 ARRAYS = "images.safetensors"  # the file of dataset=arrays
@@ -33,6 +37,7 @@ class Where:
     size: int | None
     reading: Reading
     cache: str | None = None
+    group_pattern: str | None = None
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
@@ -106,7 +111,7 @@ def arrays(root: str) -> Images:
     path = Path(root) / ARRAYS
     try:
         with safe_open(path, "pt") as file:
-            classes = json.loads(file.metadata()["classes"])
+            classes, groups = json.loads(file.metadata()["classes"]), json.loads(file.metadata().get("groups", "[]"))
         tensors = read_tensors(path)
         assert tensors is not None
         pixels, labels, test = (tensors[name] for name in ("pixels", "labels", "test"))
@@ -114,20 +119,24 @@ def arrays(root: str) -> Images:
         raise GraftError(
             f"dataset.root={root} has no {ARRAYS}, or a damaged one; try graft.arrays(X, y) again, which stores it"
         ) from None
-    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels)
+    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels, groups=tuple(groups))
 
 
 @functools.lru_cache(maxsize=2)
 def image_folder(
-    root: str, skip_unreadable: bool, size: int | None, reading: Reading, cache: str | None = None
+    root: str,
+    skip_unreadable: bool,
+    size: int | None,
+    reading: Reading,
+    cache: str | None = None,
+    group_pattern: str | None = None,
 ) -> Images:
     """Return the images in class folders; the classes are the folders' names, in alphabetical order.
 
     Raises:
-        GraftError: there is one class only, or as `list_folder` says.
+        GraftError: there is one class only, as `list_folder` says, or some names have no group.
     """
-    memo = None if cache is None else Path(cache) / "digests.json"
-    folder = list_folder(root, skip_unreadable, reading.max_pixels, memo)
+    folder = list_folder(root, skip_unreadable, reading.max_pixels, _memo(cache))
     classes = sorted({file.class_name for file in folder.files})
     if len(classes) == 1:
         deeper = folder.root / classes[0]
@@ -136,9 +145,34 @@ def image_folder(
         raise GraftError(
             f"dataset.root={root} has one class only, {classes[0]}; add a folder of images for each other class{hint}"
         )
+    names = [path.relative_to(folder.root).as_posix() for path in folder.paths]
+    return _files(folder, size, reading, [] if group_pattern is None else groups_of(names, group_pattern))
+
+
+@functools.lru_cache(maxsize=2)
+def table(
+    listing: Listing, skip_unreadable: bool, size: int | None, reading: Reading, cache: str | None = None
+) -> Images:
+    """Return the images that tables name; the classes are their labels, in alphabetical order.
+
+    Raises:
+        GraftError: as `list_table` says.
+    """
+    folder = list_table(listing, skip_unreadable, reading.max_pixels, _memo(cache))
+    groups = [file.group for file in folder.files]
+    return _files(folder, size, reading, groups if any(groups) else [])
+
+
+def _memo(cache: str | None) -> Path | None:
+    return None if cache is None else Path(cache) / "digests.json"
+
+
+def _files(folder: Folder, size: int | None, reading: Reading, groups: Sequence[str]) -> Images:
+    """Return files as images, and say what reading them loses."""
+    classes = sorted({file.class_name for file in folder.files})
     label = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([label[file.class_name] for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
-    files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading)
+    files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups))
     remark(folder, size, reading, files.white)
     return files

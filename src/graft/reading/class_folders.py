@@ -25,35 +25,39 @@ PACKAGES = {  # that add formats to Pillow
     **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
     ".jxl": "pillow-jxl-plugin",
 }
+AT_ONCE = 64  # files of a thread's task
 MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 Result = TypeVar("Result")
 
 
 class ImageFile(NamedTuple):
-    """An image file: its class is the name of its folder, its part is `train`, `val` or `test`."""
+    """An image file: its class, its part, `train`, `val` or `test`, and its group, empty without groups."""
 
     path: Path
     class_name: str
     part: str
     header: Header
+    group: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """Image files in class folders.
+    """Image files of classes: in class folders, or named by tables.
 
     Attributes:
-        root: the folder.
+        root: the folder from which files are named.
         files: its image files by part, class and name. Without folders for the parts all of them are `train`.
         digests: of their contents, in the same order.
         ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
+        words: where the files come from, as it is typed.
     """
 
     root: Path
     files: tuple[ImageFile, ...]
     digests: tuple[str, ...]
     ignored: dict[str, int]
+    words: str
 
     @functools.cached_property
     def paths(self) -> list[Path]:
@@ -79,7 +83,9 @@ class Folder:
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
         failures = zip(self.paths, _on_threads(failure, self.paths), strict=True)
-        return unreadable_error(self.root, len(self.paths), {path: reason for path, reason in failures if reason})
+        return unreadable_error(
+            self.words, self.root, len(self.paths), {path: reason for path, reason in failures if reason}
+        )
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
@@ -105,33 +111,38 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
     ignored = [file.reason for file in layout.files if file.reason]
     if not found:
         raise GraftError(
-            f"dataset.root={root} has no folders with images{_ignored_words(ignored)}; expected DIR/<class>/<image>, "
+            f"dataset.root={root} has no folders with images{ignored_words(ignored)}; expected DIR/<class>/<image>, "
             "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
     with pixel_limit(max_pixels):
-        files = _readable(where, found, skip_unreadable, memo)
+        files = readable(where, found, skip_unreadable, memo, f"dataset.root={root}")
     _check_classes(where, files, layout)
     _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
-    log.info("%s images of %s%s", f"{len(files):,}", _classes_words(counts), _ignored_words(ignored))
-    return Folder(where, files, tuple(digests([file.path for file in files], memo)), dict(Counter(ignored)))
+    log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
+    contents = tuple(digests([file.path for file in files], memo))
+    return Folder(where, files, contents, dict(Counter(ignored)), f"dataset.root={root}")
 
 
-def _readable(
-    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memo: Path | None
+def readable(
+    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memo: Path | None, words: str
 ) -> tuple[ImageFile, ...]:
-    """Return the files with their headers, without those that cannot be read and are to be skipped."""
+    """Return the files with their headers, without those that cannot be read and are to be skipped.
+
+    Raises:
+        GraftError: some cannot be read, and are not to be skipped, or none can; `words` say where they come from.
+    """
     paths = [file.path for file in found]
     read_header = functools.partial(header_if_decodable if skip_unreadable else header, measured=False)
     headers = with_peaks(paths, _on_threads(read_header, paths), memo)
     unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
     if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
-        raise unreadable_error(root, len(paths), unreadable)
+        raise unreadable_error(words, root, len(paths), unreadable)
     if unreadable:
         log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
     return tuple(
-        ImageFile(file.path, file.class_name, file.part, read)
+        ImageFile(file.path, file.class_name, file.part, read, file.group)
         for file, read in zip(found, headers, strict=True)
         if isinstance(read, Header)
     )
@@ -191,12 +202,13 @@ def _held_words(held: Sequence[str]) -> str:
     return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
 
 
-def _ignored_words(ignored: Sequence[str]) -> str:
+def ignored_words(ignored: Sequence[str]) -> str:
+    """Return in words how many files are ignored, and why; empty if none are."""
     files = counted(len(ignored), "file")
     return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
 
 
-def _classes_words(counts: Counter[str]) -> str:
+def classes_words(counts: Counter[str]) -> str:
     """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
@@ -205,5 +217,8 @@ def _classes_words(counts: Counter[str]) -> str:
 
 
 def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
+    parts = [
+        paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)
+    ]  # a task costs as much as a header
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(function, paths))
+        return [each for found in threads.map(lambda part: list(map(function, part)), parts) for each in found]

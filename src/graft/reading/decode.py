@@ -124,11 +124,11 @@ def failure(path: Path) -> str | None:
     return None
 
 
-def unreadable_error(root: Path, num_files: int, reasons: Mapping[Path, str]) -> GraftError:
-    """Return the error that names unreadable files, with their reasons."""
+def unreadable_error(words: str, root: Path, num_files: int, reasons: Mapping[Path, str]) -> GraftError:
+    """Return the error that names unreadable files, with their reasons; `words` say where files come from."""
     skip = ", or skip them with dataset.skip_unreadable=true" if len(reasons) < num_files else ""
     return GraftError(
-        f"{len(reasons)} of the {num_files:,} files under dataset.root={root} cannot be read as images: "
+        f"{len(reasons)} of the {num_files:,} files under {words} cannot be read as images: "
         f"{named(root, reasons)}; repair or remove them{skip}"
     )
 

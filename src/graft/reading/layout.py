@@ -23,12 +23,13 @@ MAX_NAMES = 10  # files or folders that a message names
 
 
 class FoundFile(NamedTuple):
-    """A file below the root: its class and part, empty if it belongs to none, and why it is ignored, empty if not."""
+    """A file: its class, part and group, empty if it belongs to none, and why it is ignored, empty if not."""
 
     path: Path
     class_name: str
     part: str
     reason: str
+    group: str = ""
 
 
 class Layout(NamedTuple):

@@ -63,8 +63,8 @@ def _warn_of_similar_names(folder: Folder) -> None:
     if similar:
         more = [f"{len(similar) - MAX_NAMED} more"] if len(similar) > MAX_NAMED else []
         log.warning(
-            "class folders whose names differ only in case, spaces or signs are different classes: %s; "
-            "if they are one, move their images into one folder",
+            "classes whose names differ only in case, spaces or signs are different classes: %s; if they are one, give "
+            "them one name",
             "; ".join(similar[:MAX_NAMED] + more),
         )
 
@@ -74,7 +74,7 @@ def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:
     if coarse and white.whole < SIXTEEN_BITS.whole:
         files = counted(len(coarse), "file")
         raise GraftError(
-            f"{files} under dataset.root={folder.root} with 16 bits in each of several channels, of which only the "
+            f"{files} under {folder.words} with 16 bits in each of several channels, of which only the "
             f"upper 8 can be read, but {_number(white.whole)} is white: {named(folder.root, coarse)}; convert them to "
             "8 bits, or try dataset.bits=16"
         )

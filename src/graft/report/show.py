@@ -174,10 +174,10 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
-    spread, num_small = best.spread(board.metric), (best.result.get("images") or {}).get("small")
+    spread, images = best.spread(board.metric), best.result.get("images") or {}
     values = configurations[best.label]
     measured, folds = isinstance(values, Measured), isinstance(values, Measured) and values.outcomes.folds > 0
-    claimed = claim(measured, folds, spread.counts, best.config, num_small)
+    claimed = claim(measured, folds, spread.counts, best.config, images)
     sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, spread, claimed, found, len(configurations), unit))
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]

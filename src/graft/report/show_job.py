@@ -40,6 +40,8 @@ def show_job(result: dict, folder: Path) -> None:
     else:
         _add_accuracy(table, result, folder)
     table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
+    if images.get("groups"):
+        table.add_row("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items()))
     if images.get("ignored"):
         table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
@@ -98,7 +100,7 @@ def _interval(result: dict, folder: Path, accuracy: dict[str, Any]) -> str:
         return "needs two trials"
     counts, config = accuracy["ci95_counts"], result.get("config") or {}
     known = counts == BOTH or (folder / OUTCOMES).exists()
-    holds = claim(known, bool(dataset_of(result).get("folds")), counts, config, result["images"].get("small"))
+    holds = claim(known, bool(dataset_of(result).get("folds")), counts, config, result["images"])
     return f"{span(*accuracy['ci95'])} %, {holds}"
 
 

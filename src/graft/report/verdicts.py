@@ -127,26 +127,30 @@ def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     return spread(best).mean - (max(float(np.nanmean(row)) for row in rows) - corrected(common, found[0].groups))
 
 
-def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, num_small: int | None) -> str:
+def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, images: Mapping) -> str:
     """Say for what an interval of a mean holds: for other images and other draws of 20 images a class.
+
+    Where images belong to groups, other images are those of other groups, and other draws are from the same groups.
 
     Args:
         measured: whether it is of the outcomes of images.
         folds: whether trials test folds.
         counts: what the interval counts, as `Spread` has it.
         config: its plain configuration.
-        num_small: number of each trial's training images.
+        images: the numbers of its images, as a result has them.
     """
+    other = "images of other groups" if images.get("groups") else "other images"
+    same = " of these groups" if images.get("groups") else ""
     if not measured:
         only_images = counts == "test images"
-        return "for other images" if only_images else "for other training draws and these test images only"
-    drawn = f"{num_small:,} training images" if num_small else "training images"
+        return f"for {other}" if only_images else "for other training draws and these test images only"
+    drawn = f"{images['small']:,} training images" if images.get("small") else "training images"
     if folds:
-        return "for other data sets of as many images"
+        return f"for other data sets of as many {'groups' if same else 'images'}"
     if counts == "test images":
-        return f"for other images, with these {drawn}"
+        return f"for {other}, with these {drawn}"
     dataset = config.get("dataset") or {}
     per_class = dataset.get("small_per_class") if not dataset.get("small_total") else None
     if isinstance(per_class, int):
-        return f"for other images and other draws of {per_class} a class"
-    return f"for other images and other draws of {drawn}"
+        return f"for {other} and other draws of {per_class} a class{same}"
+    return f"for {other} and other draws of {drawn}{same}"

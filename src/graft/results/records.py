@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graft.config.one_form import PLACES
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
@@ -235,14 +236,17 @@ def _set_labels(records: Sequence[Record]) -> None:
 
 
 def _told_apart_by_root(records: Sequence[Record]) -> list[dict]:
-    """Return the configurations, with the data set's folder only if the jobs were tested on different images.
+    """Return the configurations, with the data set's folder or table only if jobs were tested on different images.
 
     The same images may be elsewhere on another machine. Results of older versions do not tell their images.
     """
     if len({record.tested_on for record in records if record.tested_on}) > 1:
         return [record.config for record in records]
     return [
-        {**record.config, "dataset": {key: value for key, value in record.config["dataset"].items() if key != "root"}}
+        {
+            **record.config,
+            "dataset": {key: value for key, value in record.config["dataset"].items() if key not in PLACES},
+        }
         if isinstance(record.config.get("dataset"), dict)
         else record.config
         for record in records

@@ -9,7 +9,7 @@ reads and checks them.
     path     of its file, relative to `dataset.root`, or the place in its part of an in-memory data set: test/17, or 17
     hash     of the file's bytes (BLAKE2b), or of an in-memory image's pixels (SHA-256), 32 hexadecimal digits
     class    its name
-    group    empty
+    group    the name of the image's group; empty in data without groups
     split    `test`, `train` or `val`; `train+val` if some trials trained and others validated on it
     draws    number of the trials below that trained on it
 
@@ -171,7 +171,7 @@ def _images(
         "path": names(images, numbers.tolist()),
         "hash": hashes(images, numbers.tolist()),
         "class": [images.classes[label] for label in images.labels[torch.from_numpy(numbers)].tolist()],
-        "group": "",
+        "group": [images.groups[number] for number in numbers] if images.groups else "",
         "split": split_names(numbers, draws, test, val),
         "draws": draws,
     }

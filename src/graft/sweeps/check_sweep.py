@@ -148,15 +148,21 @@ def _check_search(jobs: Sequence[DictConfig]) -> None:
 
 
 def _has_validation(job: DictConfig) -> bool:
-    """Return whether a job draws validation images, or has a folder of them beside one of test images.
+    """Return whether a job draws validation images, or has some of its own beside test images.
 
     Raises:
-        GraftError: the data set's folder has no clear meaning.
+        GraftError: the data set's folder, or its table, has no clear meaning.
     """
-    from graft.reading.layout import find_parts  # other sweeps need no Pillow
-
     if job.dataset.val_per_class:
         return True
+    from graft.reading.layout import find_parts  # other sweeps need no Pillow
+    from graft.reading.table_files import table_parts
+    from graft.reading.table_rows import listing_of
+
+    if job.dataset._target_.endswith(".HuggingFace"):
+        return True  # it may have some, and loading it takes long
+    if job.dataset._target_.endswith(".Table"):
+        return "val" in table_parts(listing_of(to_plain(job.dataset)))
     root = Path(job.dataset.root or ".").expanduser()
     return job.dataset._target_.endswith(".ImageFolder") and root.is_dir() and "val" in find_parts(root)
 

@@ -1,0 +1,137 @@
+"""The columns of a table of images: which one has the paths, the labels, the parts and the groups."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from graft.errors import ConfigError, Fault, GraftError, as_typed
+from graft.reading.table import Table
+
+log = logging.getLogger("graft")
+
+AUTO = "auto"  # a column that is looked for
+NAMES = {  # by which a column is known, in lower case and without signs
+    "image": "path file filename filepath image imagename imagefile imagefilename imagepath imageid "
+    "img imgpath imgname photo picture",
+    "label": "label labels class classname classlabel category target diagnosis dx species breed",
+    "split": "split set subset partition part phase dataset",
+    "group": "group groupid patient patientid subject subjectid participant participantid",
+}
+KEYS = tuple(NAMES)
+LOOKED_AT = 20  # rows in which a column of paths is looked for
+
+
+class Columns(NamedTuple):
+    """The columns' names, as they are typed: `auto` looks for one, None does without."""
+
+    image: str = AUTO
+    label: str = AUTO
+    split: str | None = AUTO
+    group: str | None = AUTO
+
+
+GUESSED = Columns()
+
+
+GUESSED = Columns()
+
+
+class Found(NamedTuple):
+    """The names of the columns that a table has; None if it has no parts, or no groups."""
+
+    image: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) -> Found:
+    """Return a table's columns: those that are typed, and others if their names, or their files, leave no doubt.
+
+    Args:
+        table: the table.
+        typed: the keys.
+        exists: whether a cell is the path of a file.
+
+    Raises:
+        GraftError: a column is missing, stands twice, or there are several that may be meant.
+    """
+    for key, name in zip(KEYS, typed, strict=True):
+        if name not in (None, AUTO, *table.columns):
+            expected = f"a column of {table.path}: {_listed(table.columns)}"
+            raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={_example(table.columns)}")])
+    taken = [name for name in typed if name not in (None, AUTO)]
+    free = [name for name in table.columns if name not in taken]
+    image = _image(table, typed.image, free, exists)
+    free = [name for name in free if name != image]
+    split, group = (_optional(table, key, getattr(typed, key), free) for key in ("split", "group"))
+    label = _label(table, typed.label, [name for name in free if name not in (split, group)])
+    found = Found(image, label, split, group)
+    twice = [name for name in found if name is not None and table.columns.count(name) > 1]
+    if twice:
+        raise GraftError(f"{table.path} has several columns {twice[0]}; rename them in its header")
+    if image == label or label in (split, group):
+        raise GraftError(f"{table.path}: the column {label} cannot be dataset.label and another key; name another one")
+    return found
+
+
+def in_words(found: Found) -> str:
+    """Return which columns are used, and how a group or a part is left out: image=path, label=diagnosis."""
+    named = [f"{key}={name}" for key, name in zip(KEYS, found, strict=True) if name is not None]
+    optional = [f"dataset.{key}=null" for key in ("split", "group") if getattr(found, key) is not None]
+    return f"columns {', '.join(named)}" + (f" ({' or '.join(optional)} leaves one unused)" if optional else "")
+
+
+def _image(table: Table, typed: str, free: Sequence[str], exists: Callable[[str], bool]) -> str:
+    if typed != AUTO:
+        return typed
+    candidates = matching("image", free)
+    if len(candidates) != 1:
+        candidates = [name for name in candidates or free if any(map(exists, table.column(name)[:LOOKED_AT]))]
+    if len(candidates) != 1:
+        raise _unclear(table, "image", "paths of images", candidates)
+    return candidates[0]
+
+
+def _label(table: Table, typed: str, free: Sequence[str]) -> str:
+    if typed != AUTO:
+        return typed
+    candidates = matching("label", free) or (list(free) if len(free) == 1 else [])
+    if len(candidates) != 1:
+        raise _unclear(table, "label", "labels", candidates)
+    return candidates[0]
+
+
+def _optional(table: Table, key: str, typed: str | None, free: Sequence[str]) -> str | None:
+    if typed != AUTO:
+        return typed
+    candidates = matching(key, free)
+    if len(candidates) > 1:
+        raise _unclear(table, key, f"{key}s", candidates, f", or dataset.{key}=null")
+    return candidates[0] if candidates else None
+
+
+def matching(key: str, names: Sequence[str]) -> list[str]:
+    """Return the names by which a key's column is known."""
+    known = NAMES[key].split()
+    return [name for name in names if "".join(each for each in name.casefold() if each.isalnum()) in known]
+
+
+def _unclear(table: Table, key: str, what: str, candidates: Sequence[str], more: str = "") -> GraftError:
+    if candidates:
+        return GraftError(
+            f"{table.path} has several columns that may be {what}: {_listed(candidates)}; "
+            f"try dataset.{key}={as_typed(candidates[0])}{more}"
+        )
+    return GraftError(
+        f"{table.path} has no column that is surely one of {what}; its columns are {_listed(table.columns)}: "
+        f"try dataset.{key}=COLUMN, or add a header if these are values"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name or "(without a name)" for name in names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+def _example(names: Sequence[str]) -> str:
+    return next(name for name in [*names, "COLUMN"] if name)

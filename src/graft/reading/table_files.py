@@ -1,0 +1,173 @@
+"""Image files that tables name: each row's file, class, part and group, with all faulty rows in one message."""
+
+import functools
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from graft.content import digests
+from graft.errors import GraftError
+from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
+from graft.reading.decode import pixel_limit
+from graft.reading.groups import groups_of
+from graft.reading.layout import PARTS, FoundFile
+from graft.reading.located import Located
+from graft.reading.pictures import shown
+from graft.reading.table_labels import class_names
+from graft.reading.table_rows import Listing, Row, few, meaning_of_parts, read_rows
+
+log = logging.getLogger("graft")
+
+
+def table_parts(listing: Listing) -> set[str]:
+    """Return the parts that tables name; no image is read.
+
+    Raises:
+        GraftError: a table cannot be read, or has no clear meaning.
+    """
+    splits = [row.split for row in read_rows(listing, Located(listing.suffix))]
+    return set(meaning_of_parts(splits, listing.words).values())
+
+
+@functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
+def list_table(
+    listing: Listing, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None
+) -> Folder:
+    """List the image files that tables name, by part, class and path, whatever the order of the rows.
+
+    Args:
+        listing: the tables.
+        skip_unreadable: whether to leave out files that are missing or cannot be decoded.
+        max_pixels: the most pixels of a file; None: Pillow's limit.
+        memo: as `list_folder` has it.
+
+    Raises:
+        GraftError: a table cannot be read, or names all faulty rows, or there are unreadable files that are not to be
+            skipped.
+    """
+    located = Located(listing.suffix)
+    rows = read_rows(listing, located)
+    parts = meaning_of_parts([row.split for row in rows], listing.words)
+    paths = [located(row.folder, row.image) for row in rows]
+    faults = [*_empty_cells(rows, parts), *_twice(rows, paths)]
+    missing = [place for place, path in enumerate(paths) if path is None and rows[place].image.strip()]
+    if missing and not (skip_unreadable and len(missing) < len(rows)):
+        faults.append(_missing(rows, missing))
+    if faults:
+        raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
+    if missing:
+        log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing)))
+    found = _found(listing, rows, paths, parts)
+    root = _root(listing, rows, [file.path for file in found])
+    found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
+    with pixel_limit(max_pixels):
+        files = readable(root, found, skip_unreadable, memo, listing.words)
+    _check_training(listing, found, [(file.part, file.class_name) for file in files])
+    located.say()
+    ignored = ["missing"] * len(missing) + ["unreadable"] * (len(found) - len(files))
+    counts = Counter(file.class_name for file in files)
+    log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
+    contents = tuple(digests([file.path for file in files], memo))
+    return Folder(root, files, contents, dict(Counter(ignored)), listing.words)
+
+
+def _found(
+    listing: Listing, rows: Sequence[Row], paths: Sequence[Path | None], parts: Mapping[str, str]
+) -> list[FoundFile]:
+    names = class_names([row.label for row in rows], listing.words)
+    return [
+        FoundFile(path, name, parts.get(row.split, "train"), "", row.group)
+        for row, path, name in zip(rows, paths, names, strict=True)
+        if path is not None
+    ]
+
+
+def _grouped(listing: Listing, root: Path, found: Sequence[FoundFile]) -> list[FoundFile]:
+    """Return the files with the groups that a pattern finds, if one is given."""
+    if listing.group_pattern is None:
+        return list(found)
+    groups = groups_of([file.path.relative_to(root).as_posix() for file in found], listing.group_pattern)
+    return [file._replace(group=group) for file, group in zip(found, groups, strict=True)]
+
+
+def _order(root: Path, file: FoundFile) -> tuple[int, str, bytes]:
+    return PARTS.index(file.part), file.class_name, os.fsencode(file.path.relative_to(root))
+
+
+def _root(listing: Listing, rows: Sequence[Row], paths: Sequence[Path]) -> Path:
+    """Return the folder from which files are named: the one of relative paths or, with files elsewhere, a common one.
+
+    So a table names the same files by relative and by absolute paths.
+    """
+    folders = {Path(os.path.normpath(row.folder)) for row in rows}
+    folder = folders.pop()
+    if not folders and all(path.is_relative_to(folder) for path in paths):
+        return folder
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _empty_cells(rows: Sequence[Row], parts: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with rows that lack a value, or have one that means nothing."""
+    grouped = any(row.group for row in rows)
+    kinds = {
+        "without a path": [row.where for row in rows if not row.image.strip()],
+        "without a label": [row.where for row in rows if not row.label],
+        "without a group (dataset.group=null does without groups)": [
+            row.where for row in rows if grouped and not row.group
+        ],
+        "of no part: train, val and test are, and names like them (dataset.split=null does without parts)": [
+            f"{row.where} ({row.split or 'empty'})" for row in rows if parts and row.split not in parts
+        ],
+    }
+    for kind, places in kinds.items():
+        if places:
+            yield f"{len(places):,} {kind}: {few(places)}"
+
+
+def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
+    """Yield what is wrong with files that several rows name, and say different things of."""
+    by_path = defaultdict(list)
+    for place, path in enumerate(paths):
+        if path is not None:
+            by_path[path].append(place)
+    for key in ("label", "split", "group"):
+        pairs = []
+        for path, places in by_path.items():
+            different = {getattr(rows[place], key): place for place in reversed(places)}
+            if len(different) > 1:
+                said = [f"{value or 'empty'} in {rows[place].where}" for value, place in reversed(different.items())]
+                pairs.append(f"{shown(path.name)} ({' and '.join(said)})")
+        if pairs:
+            yield f"{len(pairs):,} files with two {key}s: {few(pairs)}"
+
+
+def _missing(rows: Sequence[Row], missing: Sequence[int]) -> str:
+    folders = ", ".join(sorted({shown(rows[place].folder) for place in missing}))
+    skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
+    return (
+        f"{len(missing):,} whose file does not exist, seen from {folders}: {few(_named(rows, missing))}; "
+        f"try dataset.root=DIR{skip}"
+    )
+
+
+def _named(rows: Sequence[Row], places: Sequence[int]) -> list[str]:
+    return [f"{shown(rows[place].image.strip())} ({rows[place].where})" for place in places]
+
+
+def _check_training(listing: Listing, found: Sequence[FoundFile], read: Sequence[tuple[str, str]]) -> None:
+    """Refuse parts and classes without a readable image, and classes without one to train on."""
+    for place, what in ((0, "parts"), (1, "classes")):
+        lost = sorted({(file.part, file.class_name)[place] for file in found} - {each[place] for each in read})
+        if lost:
+            raise GraftError(
+                f"{listing.words} has {what} without a readable image: {', '.join(lost)}; repair the files"
+            )
+    trained = {name for part, name in read if part == "train"}
+    untrained = sorted({name for _, name in read} - trained)
+    if untrained:
+        raise GraftError(
+            f"{listing.words} has classes without training images: {', '.join(untrained)}; training images' classes "
+            f"are {', '.join(sorted(trained))}: rename labels that differ, or remove these rows"
+        )

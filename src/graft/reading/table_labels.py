@@ -1,0 +1,73 @@
+"""The labels of tables: texts that name classes, and why some columns do not."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from graft.errors import GraftError
+
+log = logging.getLogger("graft")
+
+MOST_CLASSES = 10  # more classes than these, of which most have one image, are no classes
+MISSING_WORDS = ("na", "n/a", "nan", "null", "none", "-", "?")  # that some programs write for a missing value
+
+
+def class_names(labels: Sequence[str], words: str) -> list[str]:
+    """Return the name of each row's class: its label, and of numbers such as 1.0, which all are whole, 1.
+
+    Args:
+        labels: no empty ones.
+        words: the tables, for messages.
+
+    Raises:
+        GraftError: the labels are measurements, or one for each row, or all the same.
+    """
+    counts = Counter(labels)
+    if len(counts) == 1:
+        raise GraftError(f"{words} has one class only, {labels[0]}; add rows of another class")
+    numbers = {label: _number(label) for label in counts}
+    if all(number is not None for number in numbers.values()):
+        labels = _numbered(labels, numbers, words)
+    elif len(counts) > MOST_CLASSES and 2 * len(counts) > len(labels):
+        raise GraftError(
+            f"{words} has {len(counts):,} different labels in {len(labels):,} rows, such as {_some(counts)}: these are "
+            "no classes; try dataset.label=COLUMN with the column that has them"
+        )
+    written = [f"{label} ({counts[label]:,})" for label in counts if label.casefold() in MISSING_WORDS]
+    if written:
+        log.warning("%s is a class's name; if labels are missing, leave these cells empty", ", ".join(written))
+    return list(labels)
+
+
+def _numbered(labels: Sequence[str], numbers: dict[str, float | None], words: str) -> list[str]:
+    """Return the names of classes that are numbers."""
+    distinct = set(numbers.values())
+    fractions = [label for label, number in numbers.items() if number is not None and not number.is_integer()]
+    many = len(distinct) > MOST_CLASSES and 2 * len(distinct) > len(labels)
+    if fractions or many:
+        reason = f"such as {_some(fractions)}" if fractions else f"{len(distinct):,} in {len(labels):,} rows"
+        raise GraftError(
+            f"{words} has labels that are measured or counted numbers, {reason}: Graft tells classes apart; try "
+            "dataset.label=COLUMN with classes, or make some of the numbers, such as low and high"
+        )
+    names = {label: re.sub(r"\.0*$", "", label) for label in numbers}
+    by_number: dict[float | None, set[str]] = {}
+    for label, name in names.items():
+        by_number.setdefault(numbers[label], set()).add(name)
+    spelled = [sorted(each) for each in by_number.values() if len(each) > 1]
+    if spelled:
+        raise GraftError(
+            f"{words} has one number spelled in several ways, {' and '.join(spelled[0])}; write one of them"
+        )
+    return [names[label] for label in labels]
+
+
+def _number(label: str) -> float | None:
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", label) or not label.isascii():
+        return None
+    return float(label)
+
+
+def _some(labels: Counter[str] | Sequence[str]) -> str:
+    return ", ".join(list(labels)[:3])

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.reading.columns import GUESSED, Columns, Found, find_columns, in_words
+from graft.reading.table import Table
+
+
+def found(header: str, typed: Columns = GUESSED, cells: str = "1.jpg a b c d e f g") -> Found:
+    columns = header.split()
+    table = Table(Path("labels.csv"), columns, [cells.split()[: len(columns)]], [2])
+    return find_columns(table, typed, lambda cell: cell.endswith(".jpg"))
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("path label", Found("path", "label", None, None)),
+        ("File_Name Class", Found("File_Name", "Class", None, None)),
+        ("image dx patient_id split", Found("image", "dx", "split", "patient_id")),
+        ("where diagnosis", Found("where", "diagnosis", None, None)),  # its cells are files
+        ("image_id finding", Found("image_id", "finding", None, None)),  # the only other column
+        ("image path species", Found("image", "species", None, None)),  # both are names of paths, one has files
+        ("id_code label age sex", Found("id_code", "label", None, None)),
+        ("path label fold", Found("path", "label", None, None)),
+    ],
+)
+def test_columns_that_are_obvious(header: str, expected: Found):
+    assert found(header) == expected
+
+
+def test_typed_columns_count():
+    typed = Columns("where", "age", "set", "ward")
+    assert found("where age set ward label patient split", typed) == typed
+    assert found("path label patient split", Columns(split=None, group=None)) == Found("path", "label", None, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "typed", "message"),
+    [
+        ("path label class", Columns(), "several columns that may be labels: label, class; try dataset.label=label"),
+        ("path age sex", Columns(), "no column that is surely one of labels; its columns are path, age, sex"),
+        ("x y z", Columns(image="y"), "surely one of labels"),
+        ("path label patient subject", Columns(), "may be groups: patient, subject; .*patient, or dataset.group=null"),
+        ("path label", Columns(group="patient"), "dataset.group must be a column of labels.csv: path, label, got pat"),
+        ("path label", Columns("path", "path"), "column path cannot be dataset.label and another key"),
+        ("path label label", Columns(), "several columns that may be labels"),
+        ("path path label", Columns(image="path"), "several columns path"),
+        ("path label split", Columns(label="split", split="split"), "cannot be dataset.label"),
+    ],
+)
+def test_columns_without_a_clear_meaning(header: str, typed: Columns, message: str):
+    with pytest.raises(GraftError, match=message):
+        found(header, typed)
+
+
+def test_values_in_place_of_a_header():
+    with pytest.raises(GraftError, match="add a header if these are values"):
+        found("photos/1.jpg cat", cells="photos/2.png dog")
+
+
+def test_what_is_used_is_said():
+    assert in_words(Found("path", "dx", None, "patient")) == (
+        "columns image=path, label=dx, group=patient (dataset.group=null leaves one unused)"
+    )

@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from graft.data.dataset_table import HuggingFace
+from graft.errors import GraftError
+
+datasets = pytest.importorskip("datasets")
+
+
+def pictures(count: int, first: int = 0) -> list[Image.Image]:
+    return [Image.fromarray(np.full((6, 6, 3), first + number, np.uint8)) for number in range(count)]
+
+
+def made(count: int, first: int = 0, **columns):
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["dog", "cat"])}
+        | {name: datasets.Value("string") for name in columns}
+    )
+    labels = [number % 2 for number in range(count)]
+    return datasets.Dataset.from_dict({"image": pictures(count, first), "label": labels, **columns}, features)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded(path: Path | str, **settings) -> HuggingFace:
+    given = {"big": [], "small": "all", "small_per_class": 2, "cache": "cache"} | settings
+    return HuggingFace(str(path), **given)
+
+
+def test_a_stored_data_set_with_its_splits(tmp_path: Path):
+    splits = {"train": made(12), "validation": made(4, 20), "test": made(6, 30)}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "stored"))
+    data = loaded(tmp_path / "stored")
+    assert data.class_names == ["cat", "dog"]
+    assert [len(data.images.labels), len(data.val), len(data.test)] == [22, 4, 6]
+    gray = data.images.read(data.test)[:, 0, 0, 0].tolist()  # type: ignore[index]
+    assert sorted(gray) == list(range(30, 36))
+    labels = dict(zip(gray, data.images.labels[data.test].tolist(), strict=True))
+    assert all(labels[value] == 1 - value % 2 for value in gray)  # dog, the even ones, comes second
+    together = loaded(tmp_path / "stored", split=None)
+    assert not together.images.test.any()
+
+
+def test_images_are_stored_once_and_the_place_does_not_count(tmp_path: Path):
+    made(12).save_to_disk(str(tmp_path / "a"))
+    made(12).save_to_disk(str(tmp_path / "b"))
+    first = loaded(tmp_path / "a")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "huggingface").rglob("*.png")}
+    assert len(written) == 12
+    assert loaded(tmp_path / "a").images.fingerprint == first.images.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert loaded(tmp_path / "b").images.fingerprint == first.images.fingerprint
+
+
+def test_groups_and_parquet_files(tmp_path: Path):
+    patients = [f"p{number // 3}" for number in range(12)]
+    made(12, patient=patients).to_parquet(str(tmp_path / "data" / "train-00000.parquet"))
+    data = loaded(tmp_path / "data")
+    assert sorted(data.images.groups) == sorted(patients)
+    assert loaded(tmp_path / "data", group=None).groups is None
+    assert loaded(tmp_path / "data" / "train-00000.parquet").images.fingerprint == data.images.fingerprint
+
+
+def test_a_folder_of_images_with_metadata(tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    rows = [{"file_name": f"{number}.png", "species": "ab"[number % 2]} for number in range(10)]
+    for row, picture in zip(rows, pictures(10), strict=True):
+        picture.save(tmp_path / "photos" / row["file_name"])
+    pandas.DataFrame(rows).to_csv(tmp_path / "photos" / "metadata.csv", index=False)
+    data = loaded(tmp_path / "photos", label="species")
+    assert data.class_names == ["a", "b"]
+    assert data.images.folder.root == tmp_path / "photos"  # type: ignore[attr-defined]
+
+
+def test_a_split_without_labels_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    hidden = made(4, 40).map(lambda row: {"label": -1})
+    datasets.DatasetDict({"train": made(12), "test": hidden}).save_to_disk(str(tmp_path / "stored"))
+    data = loaded(tmp_path / "stored")
+    assert len(data.images.labels) == 12
+    assert "left out the split test of 4 rows: it has no labels" in caplog.text
+
+
+def test_what_is_no_data_set(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    for path in ("empty", "nobody/nothing"):
+        with pytest.raises(GraftError, match=f"dataset.path={path} cannot be loaded as a data set of Hugging Face"):
+            loaded(path)
+    made(4, other=list("abcd")).save_to_disk(str(tmp_path / "a"))
+    with pytest.raises(GraftError, match=r"dataset.label must be a column of .*: image, label, other, got species"):
+        loaded(tmp_path / "a", label="species")
+    with pytest.raises(GraftError, match=r"dataset.image must be a column of images: image, got other"):
+        loaded(tmp_path / "a", image="other")
+    with pytest.raises(GraftError, match=r"dataset.split must be auto, .* got fold"):
+        loaded(tmp_path / "a", split="fold")
+    made(4).rename_column("label", "x").cast_column("x", datasets.Value("int64")).save_to_disk(str(tmp_path / "b"))
+    with pytest.raises(GraftError, match="no column that surely is it"):
+        loaded(tmp_path / "b")
+    datasets.DatasetDict({"train": made(4), "odd": made(4, 9)}).save_to_disk(str(tmp_path / "c"))
+    with pytest.raises(GraftError, match=r"dataset.path=.*c has rows that cannot be used:\n4 of no part"):
+        loaded(tmp_path / "c")
