@@ -15,7 +15,8 @@ from graft.config.build import to_plain
 from graft.config.identity import without_hydra
 from graft.errors import ConfigError, GraftError, OtherResult
 from graft.run.make_plan import planned_images
-from graft.sweeps.check_sweep import check_sweep, check_writable
+from graft.sweeps.check_sweep import check_sweep
+from graft.sweeps.job_folders import make_writable
 
 Sweep = Callable[..., list[DictConfig]]
 
@@ -173,7 +174,24 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_working_directory(
     (tmp_path / "file").touch()
     expected = rf"cannot write to file/run \(Not a directory\), seen from {tmp_path}; try another working directory"
     with pytest.raises(GraftError, match=expected):
-        check_writable(Path("file/run"))
+        make_writable(Path("file/run"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["report.metric=loss", "report.margin=1"],
+            "margin=1.0 is in percent points, which report.metric=loss is not",
+        ),
+        (["report.metric=loss,accuracy"], r"report.\* cannot be swept"),
+        (["report.margin=0,1"], r"report.\* cannot be swept"),
+        (["report.metric=f1"], "report.metric must be accuracy, balanced_accuracy, macro_f1"),
+    ],
+)
+def test_a_report_s_metric_must_mean_something(sweep: Sweep, words: list[str], message: str):
+    with pytest.raises(GraftError, match=message):
+        sweep("dropout=0,0.5", "name=s", *words)
 
 
 def test_all_working_directories_may_share_a_cache(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas
 
+from graft.errors import GraftError
 from graft.report.as_needed import AsNeeded, as_needed, compare_as_needed
 from graft.report.rows import SPREAD, column, costs, difference_columns, results_row
 from graft.report.unit import Measure, measure_of
@@ -94,9 +95,11 @@ def rank_jobs(
             why.
 
     Raises:
-        GraftError: no job matches a required baseline.
+        GraftError: no job matches a required baseline, or a margin is given for a loss.
     """
     metric, lacking = ranked_by(records, metric)
+    if name_of(metric) == "loss" and margin:
+        raise GraftError(f"a margin of {100 * margin:g} percent points means nothing for a loss; try a margin of 0")
     order = f"ranked by {in_words(metric)}{', the lowest first' if name_of(metric) == 'loss' else ''}"
     order += f" ({lacking})" if lacking else ""
     reason = not_comparable(records)

@@ -31,7 +31,7 @@ from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.verdicts import claim
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.labels import BUDGETS
-from graft.results.metrics import name_of, split_of
+from graft.results.metrics import split_of
 from graft.results.records import Records, read_records
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method
@@ -114,10 +114,8 @@ def compare_jobs(
     configs = [record.config for record in records.finished]
     asked = baseline or common_baseline(configs)
     points, name = common_margin(configs) if margin is None else margin, metric or common_metric(configs)
-    if name == "loss" and points:
-        raise GraftError(f"a margin of {points:g} percent points means nothing for a loss; try a margin of 0")
     board = rank_jobs(records.finished, asked, required and baseline is not None, points / 100, records.rounds, name)
-    if metric is not None and name_of(board.metric) != metric:
+    if metric is not None and board.lacking:
         raise GraftError(f"{board.lacking}; try --metric accuracy")
     ranked, key = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]

@@ -5,7 +5,6 @@ Hydra calls this before anything heavy is imported: do not import torch or panda
 
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
 from graft.config.check import check, unused
-from graft.config.identity import check_existing_result, choices, without_hydra
+from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
@@ -24,6 +23,7 @@ from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
 from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.grid import grid
+from graft.sweeps.job_folders import check_folder, make_writable
 from graft.sweeps.launcher import check_devices
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
@@ -54,7 +54,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     jobs = _compose_jobs(config)
     refuse_refit(jobs)
     _check_common(config, jobs, folder)
-    _check_report(config)
+    _check_report(jobs)
     if config.sweep is not None:
         _check_search(jobs)
     check_devices(config, jobs)
@@ -64,9 +64,9 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
     for job, cfg, words in zip(jobs, configs, typed, strict=True):
-        _check_folder(cfg, words, folder / job.hydra.sweep.subdir)
+        check_folder(cfg, words, folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
-    check_writable(folder, *{Path(job.cache) for job in jobs})
+    make_writable(folder, *{Path(job.cache) for job in jobs})
     return distinct
 
 
@@ -109,22 +109,24 @@ def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) 
         )
 
 
-def _check_report(config: DictConfig) -> None:
-    """Refuse a metric with which a margin, or a search, means something else.
+def _check_report(jobs: Sequence[DictConfig]) -> None:
+    """Refuse a report that differs between jobs, and a metric with which a margin, or a search, means nothing.
 
     Raises:
         GraftError: names the keys.
     """
-    metric, margin = (OmegaConf.select(config, f"report.{key}") for key in ("metric", "margin"))
-    if metric == "loss" and margin:
+    report = jobs[0].report
+    if any(job.report != report for job in jobs):
+        raise GraftError("report.* cannot be swept: one report compares all jobs; try one value, and src/report.py")
+    if report.metric == "loss" and report.margin:
         raise GraftError(
-            f"report.margin={margin} is in percent points, and report.metric=loss is no percentage; try report.margin=0"
+            f"report.margin={report.margin} is in percent points, which report.metric=loss is not; try report.margin=0"
         )
-    if metric != "accuracy" and config.sweep is not None:
-        option = config.hydra.runtime.choices.get("sweep")
+    if report.metric != "accuracy" and jobs[0].sweep is not None:
+        option = jobs[0].hydra.runtime.choices.get("sweep")
         raise GraftError(
             f"report.metric must be accuracy with sweep={option}, which chooses jobs by validation accuracy; try "
-            f"python src/report.py {config.hydra.sweep.dir} --metric {metric} afterwards"
+            f"python src/report.py {jobs[0].hydra.sweep.dir} --metric {report.metric} afterwards"
         )
 
 
@@ -195,7 +197,7 @@ def check_run(config: DictConfig) -> None:
         raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
     check_job(config, folder)
     _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
-    check_writable(folder, Path(config.cache))
+    make_writable(folder, Path(config.cache))
 
 
 def check_job(config: DictConfig, folder: Path) -> None:
@@ -206,7 +208,7 @@ def check_job(config: DictConfig, folder: Path) -> None:
     """
     cfg = without_hydra(config)
     check(cfg)
-    _check_folder(cfg, config.hydra.overrides.task, folder)
+    check_folder(cfg, config.hydra.overrides.task, folder)
 
 
 def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
@@ -217,38 +219,3 @@ def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
         without_effect |= dict.fromkeys(by_key[key] for key in unused(cfg, list(by_key)))
     for override in without_effect:
         tell(f"{override} has no effect: none of the chosen options uses it")
-
-
-def _check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
-    """Refuse to overwrite another configuration's result.
-
-    Raises:
-        GraftError: names the keys in which the results differ.
-    """
-    typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
-    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), typed)
-
-
-def _images(cfg: DictConfig) -> str:
-    """Return the fingerprint of a job's images."""
-    from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
-
-    return planned_images(cfg).fingerprint
-
-
-def check_writable(*folders: Path) -> None:
-    """Make the folders that a run writes into, and write a temporary file into each.
-
-    Raises:
-        GraftError: one of them cannot be made or written into.
-    """
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise GraftError(
-                f"cannot write to {folder} ({error.strerror}), seen from {Path.cwd()}; try another working directory, "
-                "or hydra.run.dir=DIR and cache=DIR"
-            ) from None

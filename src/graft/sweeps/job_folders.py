@@ -1,0 +1,49 @@
+"""The folders that jobs write into: they can be written, and have no other job's result.
+
+Hydra calls this before anything heavy is imported: do not import torch or pandas here.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from graft.config.build import to_plain
+from graft.config.identity import check_existing_result
+from graft.errors import GraftError
+
+
+def check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
+    """Refuse to overwrite another configuration's result.
+
+    Raises:
+        GraftError: names the keys in which the results differ.
+    """
+    typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    check_existing_result(to_plain(cfg), folder, lambda: _images(cfg), typed)
+
+
+def _images(cfg: DictConfig) -> str:
+    """Return the fingerprint of a job's images."""
+    from graft.run.make_plan import planned_images  # torch takes seconds: only if a result has another dataset.root
+
+    return planned_images(cfg).fingerprint
+
+
+def make_writable(*folders: Path) -> None:
+    """Make the folders that a run writes into, and write a temporary file into each.
+
+    Raises:
+        GraftError: one of them cannot be made or written into.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise GraftError(
+                f"cannot write to {folder} ({error.strerror}), seen from {Path.cwd()}; try another working directory, "
+                "or hydra.run.dir=DIR and cache=DIR"
+            ) from None
