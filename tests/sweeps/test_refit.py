@@ -282,12 +282,18 @@ def test_moved_images_are_the_same_ones_and_changed_ones_are_refused(job: Job):
         (["run=outputs/one", "refit=all", "dataset.size=8"], r"dataset\.size cannot be typed"),
         (["run=outputs/one", "refit=all", "trials=auto"], "^trials=auto needs test images"),
         (["run=outputs/one", "refit=all", "trials=0"], "^trials must be"),
+        (["run=outputs/one", "refit=all", "trials=x"], "^trials must be"),
+        (["run=outputs/one", "refit=all", "epochs=0"], "^epochs must be"),
+        (["run=outputs/old", "refit=all"], "old has no whole configuration in its result.json"),
         (["run=outputs/damaged", "refit=all"], "has no finished job; left out damaged/result.json: .*; try"),
     ],
 )
 def test_what_a_refit_cannot_be_is_said_before_training(job: Job, words: list[str], message: str):
     job(*QUICK, "name=one")
     job("run=outputs/one", "refit=all", "name=final")
+    Path("outputs/old").mkdir()
+    old = {"trials": [{"seed": 0, "accuracy": 0.5}], "config": {"trials": 1}}
+    Path("outputs/old/result.json").write_text(json.dumps(old))
     Path("outputs/damaged").mkdir()
     Path("outputs/damaged/result.json").write_text("{")
     before = sorted(Path("outputs").iterdir())

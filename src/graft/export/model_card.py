@@ -85,8 +85,8 @@ class Card:
         left_out = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in ignored.items() if count)
         lines += [f"left out: {left_out}"] if left_out else []
         for key in ("small", "test"):
-            counts = (images.get("by_class") or {}).get(key)
-            if counts and any(counts.values()):
+            counts = (images.get("by_class") or {}).get(key, {})
+            if any(counts.values()):  # a refit has no test images
                 which = "training images of each class" if key == "small" else "test images of each class"
                 lines.append(f"{which}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
         return _bullets(lines)

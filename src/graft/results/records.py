@@ -16,6 +16,7 @@ from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
+from graft.results.unranked import DamagedFile, FailedJob, PrunedJob, Refit, TrialRun, Unranked, reasons
 from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
 
@@ -79,34 +80,6 @@ class Record:
 
 
 @dataclass
-class Unranked:
-    """What a job has left that is no result, and in words why."""
-
-    name: str
-    reason: str
-
-
-class FailedJob(Unranked):
-    """A job of which no trial finished."""
-
-
-class TrialRun(Unranked):
-    """A job that a trainer flag has cut short."""
-
-
-class PrunedJob(Unranked):
-    """A job that a search's pruner ended."""
-
-
-class Refit(Unranked):
-    """A job that was trained again on every labelled image, so that it has no accuracy of its own."""
-
-
-class DamagedFile(Unranked):
-    """A file that cannot be read, or whose content is no result."""
-
-
-@dataclass
 class Records:
     """All jobs below some folders.
 
@@ -140,26 +113,26 @@ def read_records(folders: Sequence[Path]) -> Records:
         paths.setdefault(path.parent.resolve() / path.name, path)
     root = Path(os.path.commonpath(roots))
     jobs = [_read(path, root) for path in paths.values()]
-    failed = {job.name: job.reason for job in jobs if isinstance(job, FailedJob)}
+    failed = reasons(jobs, FailedJob)
     # A job that ran twice may have left two files: a failure counts more than a result, a result more than a
     # trial run or a pruning.
     finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
     names, again = {record.name for record in finished}, same_jobs({job.name: job.result for job in finished})
     finished = [job for job in finished if job.name not in again]
-    failed = {job.name: job.reason for job in jobs if isinstance(job, TrialRun) and job.name not in names} | failed
+    failed = reasons(jobs, TrialRun, names) | failed
     _set_labels(finished)
     auto = [job.folder for job in finished if job.config.get("trials") == "auto"]
     rounds, unread = find_rounds(roots, auto)
     return Records(
         finished,
         failed | _failed_trials(finished),
-        {job.name: job.reason for job in jobs if isinstance(job, DamagedFile)}
+        reasons(jobs, DamagedFile)
         | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
         | {str(path.relative_to(root)): reason for path, reason in unread.items()}
         | again,
-        {job.name: job.reason for job in jobs if isinstance(job, PrunedJob) and job.name not in names},
+        reasons(jobs, PrunedJob, names),
         rounds,
-        {job.name: job.reason for job in jobs if isinstance(job, Refit)},
+        reasons(jobs, Refit),
     )
 
 

@@ -53,8 +53,6 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
     data, input_spec = _data(cfg, source)
-    if cfg.refit is not None:
-        data.train_on_all()
     preprocess = input_spec.preprocess(data.images.shape)
     backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
     example = backbone()
@@ -142,7 +140,10 @@ def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
     input_spec = InputSpec(**given, trained=source.trained_on(published))
     known = {"size": input_spec.scaled.size, "cache": cfg.cache}
-    return build(cfg, "dataset", leave_out=PREPROCESSING, **known), input_spec
+    data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
+    if cfg.refit is not None:
+        data.train_on_all()
+    return data, input_spec
 
 
 def _backbone_class(cfg: DictConfig) -> type[Backbone]:

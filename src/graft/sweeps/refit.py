@@ -59,8 +59,8 @@ def compose_refit(config: DictConfig) -> None:
     _check_folder(folder)
     chosen = choose_job(folder)
     result, job = chosen.record.result, chosen.record.folder
-    if not isinstance(result.get("config"), dict) or not result["config"].get("head"):
-        raise GraftError(f"{job} has no configuration in its {RESULT}; try a job of a newer version of Graft")
+    if not {"dataset", "head", "tune", "trainer"} <= (result.get("config") or {}).keys():
+        raise GraftError(f"{job} has no whole configuration in its {RESULT}; try a job of a newer version of Graft")
     if chosen.why and not is_quiet():
         tell(chosen.why)
     contents = result.get("contents") or {}
@@ -116,13 +116,9 @@ def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str
     stored = changed(result["config"], lambda _, value: _number(value))
     new = {key: value for key, value in stored.items() if key in KEYS and key not in (*OWN, "report")}
     finished = [trial for trial in result["trials"] if trial.get("error") is None]
-    if "logger" not in typed and not any(key.startswith("logger.") for key in typed):
+    if not any(key.partition(".")[0] == "logger" for key in typed):
         new["logger"] = stored.get("logger", {})
-    places = {key.partition(".")[2] for key in PLACES if key in typed}
-    new["dataset"] = stored["dataset"] | {key: config.dataset[key] for key in places}
-    if not typed.isdisjoint(MACHINE):
-        own = {key: config.trainer[key] for key in NOT_COMPARED_TRAINER if key in config.trainer}
-        new["trainer"] = {k: v for k, v in stored["trainer"].items() if k not in NOT_COMPARED_TRAINER} | own
+    new |= _in_place(stored, config, typed)
     # Nothing is validated or tested, and all trials draw the same images, so that they differ in the rest.
     new |= {"sweep": None, "test_curve": False}
     new["trials_vary"] = "init" if new.get("trials_vary") == "init" else "all"
@@ -130,14 +126,31 @@ def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str
         new["augment"] = stored["augment"] | {"test_views": None}
     if "keep_weights" not in typed:
         new["keep_weights"] = "all"
-    head = Values(OmegaConf.create({"head": stored["head"]})).sklearn_head()
-    if "trials" not in typed:
-        new["trials"] = 1 if head else len(finished)
-    elif head and config.trials > 1:
-        expected = f"1 with head={head}, whose trials are all the same on the same images"
-        raise ConfigError([Fault("trials", config.trials, expected, "trials=1, or leave it out")])
+    new |= _number_of_trials(stored, len(finished), config.trials if "trials" in typed else None)
     new |= _without_validation(stored, finished, EPOCHS in typed)
     return new | ({EPOCHS: config.epochs} if EPOCHS in typed else {})
+
+
+def _in_place(stored: Mapping[str, Any], config: DictConfig, typed: set[str]) -> dict[str, Any]:
+    """Return where a job's images are and which devices train it: as typed, or else as it was."""
+    places = {key.partition(".")[2] for key in PLACES if key in typed}
+    dataset = stored["dataset"] | {key: config.dataset[key] for key in places}
+    if typed.isdisjoint(MACHINE):
+        return {"dataset": dataset}
+    own = {key: config.trainer[key] for key in NOT_COMPARED_TRAINER if key in config.trainer}
+    others = {key: value for key, value in stored["trainer"].items() if key not in NOT_COMPARED_TRAINER}
+    return {"dataset": dataset, "trainer": others | own}
+
+
+def _number_of_trials(stored: Mapping[str, Any], finished: int, typed: object) -> dict[str, Any]:
+    """Return the number of trials: as typed, or as the job has finished; one of a head that scikit-learn fits."""
+    head = Values(OmegaConf.create({"head": stored["head"]})).sklearn_head()
+    if typed is None:
+        return {"trials": 1 if head else finished}
+    if head and typed != 1:
+        expected = f"1 with head={head}, whose trials are all the same on the same images"
+        raise ConfigError([Fault("trials", typed, expected, "trials=1, or leave it out")])
+    return {"trials": typed}
 
 
 def _without_validation(
