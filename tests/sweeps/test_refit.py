@@ -97,7 +97,7 @@ def test_every_labelled_image_is_trained_on_once_and_nothing_is_tested(job: Job)
     assert refit["refit"]["job"] == "outputs/one"
     history = pandas.read_csv("outputs/one-refit/history.csv")
     assert set(history["split"]) == {"train"}
-    assert set(history["epoch"]) == {1, 2}
+    assert set(history["epoch"]) == {1}  # as many steps as 2 epochs of 6 images
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_the_configuration_is_the_job_s(job: Job):
     after = to_plain(without_hydra(config))
     assert after["head"] == before["head"]
     differing = {key for key in after if after[key] != before[key]}
-    assert differing == {"run", "refit", "name", "trials", "trainer", "test_curve"}
+    assert differing == {"run", "refit", "name", "trials", "trainer", "test_curve", "epochs"}
     assert configured("run=outputs/a/b", "refit=all")["keep_weights"] == "all"
     assert after["trainer"] == before["trainer"] | {"accelerator": "cpu"}
     assert after["name"] == "a_b-refit"
@@ -210,12 +210,25 @@ def test_a_learning_rate_that_was_found_is_taken(job: Job, monkeypatch: pytest.M
     assert job("run=outputs/one", "refit=all")["lr"] == found
 
 
+def test_a_refit_trains_for_the_steps_of_its_job_unless_epochs_are_typed(job: Job, capsys: pytest.CaptureFixture[str]):
+    small = job(*QUICK, "epochs=30", "name=one")["images"]["small"]
+    refit = job("run=outputs/one", "refit=all")
+    total = refit["images"]["small"]
+    assert total > 2 * small
+    assert refit["config"]["epochs"] == round(30 * small / total)
+    said = capsys.readouterr().err
+    assert f"epochs of all {total:,} images are as many steps as 30 of {small}, the job's" in said
+    assert job("run=outputs/one", "refit=all", "epochs=30", "name=long")["config"]["epochs"] == 30
+    assert "as many steps" not in capsys.readouterr().err
+
+
 def test_trials_that_ended_by_validation_images_give_the_number_of_epochs(job: Job, capsys: pytest.CaptureFixture[str]):
     before = job(*QUICK, "epochs=9", "stop.patience=1", "weights=best", "lr=0.1", "name=one")
     mean = max(1, round(np.mean([trial["epoch"] for trial in before["trials"]])))
     refit = job("run=outputs/one", "refit=all")
-    assert [trial["epoch"] for trial in refit["trials"]] == [mean] * 2
-    assert f"it trains for {mean} epochs, the mean of theirs" in capsys.readouterr().err
+    same_steps = max(1, round(mean * before["images"]["small"] / refit["images"]["small"]))
+    assert [trial["epoch"] for trial in refit["trials"]] == [same_steps] * 2
+    assert f"it ends where they did on average, after {mean} epoch" in capsys.readouterr().err
     assert refit["config"]["weights"] == "last"
     assert job("run=outputs/one", "refit=all", "epochs=4", "name=four")["config"]["epochs"] == 4
     path = Path("outputs/one/result.json")

@@ -106,7 +106,7 @@ class Dataset(ABC):
         """Let each trial train on all images of the small classes that count: validation and test images, too."""
         none, labels = torch.empty(0, dtype=torch.long), self.images.labels
         self.pool = [torch.nonzero((labels == label) & self.kept).flatten() for label in self.small_classes.tolist()]
-        self.test, self.val, self.val_per_class, self.folds = none, none, 0, None
+        self.test, self.val, self.val_per_class, self.folds, self.groups = none, none, 0, None, None
         self.available = self.counts = [len(pool) for pool in self.pool]
 
     @property

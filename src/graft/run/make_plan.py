@@ -92,7 +92,12 @@ def planned_images(cfg: DictConfig) -> Images:
     Raises:
         GraftError: they cannot be read.
     """
-    return _data(cfg, build(cfg, "source"))[0].images
+    return planned_data(cfg).images
+
+
+def planned_data(cfg: DictConfig) -> Dataset:
+    """Return the data set of a configuration's plan; the errors are those of `planned_images`."""
+    return _data(cfg, build(cfg, "source"))[0]
 
 
 def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:

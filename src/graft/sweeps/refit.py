@@ -12,18 +12,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from graft.config.check import KEYS
-from graft.config.identity import NOT_COMPARED_TRAINER
+from graft.config.identity import NOT_COMPARED_TRAINER, without_hydra
 from graft.config.one_form import changed
 from graft.config.resolvers import folder_name
 from graft.config.values import Values
 from graft.errors import ConfigError, Fault, GraftError
 from graft.job_folder import RESULT, read_result
+from graft.nouns import counted
 from graft.process import is_quiet, tell
 from graft.results.refits import is_refit
 
 # Keys that may be typed: they leave the configuration whose accuracy is known as it is.
 OWN = ("run", "refit", "name", "cache", "keep_weights", "trials", "trials_at_once", "resume", "logger")
-EPOCHS = "epochs"  # of more images they are more steps, so that neither number is quite the job's
+EPOCHS = "epochs"
 PLACES = ("dataset.root", "dataset.download")
 MACHINE = ("trainer", *(f"trainer.{key}" for key in NOT_COMPARED_TRAINER))
 
@@ -80,6 +81,33 @@ def compose_refit(config: DictConfig) -> None:
             config.hydra.runtime.choices[group] = option
         if "name" not in typed:
             config.name = folder_name(*_place(folder), length=94) + "-refit"
+        if EPOCHS not in typed:
+            _keep_steps(config, (result.get("images") or {}).get("small"))
+
+
+def _keep_steps(config: DictConfig, drawn: int | None) -> None:
+    """Let a refit train for as many steps as a trial of its job: of more images these are fewer epochs.
+
+    With as many epochs it would take more steps, whose probabilities were measured to be worse (docs/predict.md).
+
+    Args:
+        config: of the refit, whose epochs are the job's, which it replaces.
+        drawn: number of the images that a trial of the job trained on; None where an older version has not said it.
+
+    Raises:
+        GraftError: the images cannot be read.
+    """
+    from graft.run.make_plan import planned_data  # torch takes seconds
+
+    total = sum(planned_data(without_hydra(config)).counts)
+    if not drawn or total == drawn or Values(config).sklearn_head():
+        return
+    places = [place for place in (config, config.tune) if place.get(EPOCHS)]
+    before = config.epochs
+    for place in places:
+        place.epochs = max(1, round(place.epochs * drawn / total))
+    words = f"{counted(config.epochs, 'epoch')} of all {total:,} images are as many steps as {before} of {drawn:,}"
+    tell(f"{words}, the job's; epochs= trains for others")
 
 
 def _check_typed(config: DictConfig, typed: set[str]) -> None:
@@ -178,8 +206,8 @@ def _without_validation(
     epochs = max(1, round(fmean(ends)))
     if not typed:
         tell(
-            f"the job's trials end by validation images, and a refit has none: it trains for {epochs} epochs, the mean "
-            f"of theirs ({min(ends)} to {max(ends)})"
+            "the job's trials end by validation images, and a refit has none: it ends where they did on average, "
+            f"after {counted(epochs, 'epoch')} ({min(ends)} to {max(ends)})"
         )
     return {"epochs": epochs, "stop": {**stop, "patience": None}, "weights": "last"}
 
