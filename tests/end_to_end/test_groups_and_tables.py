@@ -105,6 +105,12 @@ def test_the_interval_is_of_groups_and_says_so(tmp_path: Path, train: Train):
     alone = train(*words, "name=b", "dataset.group=null")
     assert "for images of other groups and other draws of 8 a class of these groups" in grouped.stdout
     assert "for other images and other draws of 8 a class" in alone.stdout
+    sweep = train("-m", *words, "name=c", "dropout=0,0.5")
+    assert "for images of other groups and other draws of 8 a class of these groups (95 %)" in " ".join(
+        sweep.stdout.split()
+    )
+    assert "test groups" in sweep.stdout
+    assert "test images" not in sweep.stdout.partition("Its doubt comes from")[2].partition("Main effects")[0]
     stored = read_outcomes(tmp_path / "outputs" / "a")
     assert stored is not None
     result = json.loads((tmp_path / "outputs" / "a" / "result.json").read_text())

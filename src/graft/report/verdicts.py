@@ -15,6 +15,8 @@ from graft.statistics.outcomes import aligned
 from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS
 from graft.statistics.winner import corrected
 
+IMAGES = "test images"  # a cause of doubt
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -66,7 +68,7 @@ def judge(
     return Answer(
         margin,
         verdicts,
-        _deciding(comparison.differences, verdicts, margin),
+        _deciding(comparison.differences, verdicts, margin, _units(configurations[comparison.best])),
         _doubt(configurations[comparison.best], vary),
         _corrected(configurations[comparison.best], [configurations[name] for name in chosen]) if verdicts else None,
         MIN_CROSSED if measured and shared is None else MIN_TRIALS,
@@ -96,11 +98,11 @@ def _equal(difference: Difference, margin: float) -> bool:
 
 
 def _deciding(
-    differences: Mapping[str, Difference], verdicts: Mapping[str, Verdict | None], margin: float
+    differences: Mapping[str, Difference], verdicts: Mapping[str, Verdict | None], margin: float, units: str
 ) -> dict[str, str]:
     """Return what would decide each undecided configuration, in words."""
     return {
-        name: in_words(needed(it.estimate, it.quantile, margin))
+        name: in_words(needed(it.estimate, it.quantile, margin), units)
         for name, it in differences.items()
         if verdicts[name] is Verdict.UNDECIDED and it.design == "crossed" and it.estimate and it.quantile
     }
@@ -111,7 +113,14 @@ def _doubt(best: Accuracies, vary: str) -> str:
     estimate = spread(best).estimate
     if estimate is None or estimate.num_trials < 2 or not estimate.variance:
         return ""
-    return shares_in_words(shares(estimate, vary))
+    return shares_in_words(
+        {_units(best) if key == IMAGES else key: each for key, each in shares(estimate, vary).items()}
+    )
+
+
+def _units(accuracies: Accuracies) -> str:
+    """Return what a test set is counted in: images, or groups of them."""
+    return "test groups" if isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None else IMAGES
 
 
 def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
