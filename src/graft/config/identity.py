@@ -18,6 +18,7 @@ from graft.config.rules import RULES
 from graft.config.target import targets
 from graft.content import digests
 from graft.errors import GraftError, OtherResult
+from graft.excluded import marks_digest
 from graft.files import fingerprint
 from graft.job_folder import read_result
 from graft.own_code import own_code
@@ -83,7 +84,9 @@ def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
         found = digests(list(paths.values()), Path(config["cache"]) / "files.json")
     except OSError as error:
         raise GraftError(f"{error.filename} cannot be read ({error.strerror}); try a copy that you may read") from None
-    return dict(zip(paths, found, strict=True)) | dict(_code_digests(config))
+    exclude = (config.get("dataset") or {}).get("exclude")
+    marks = {"dataset.exclude": marks_digest(exclude)} if exclude else {}
+    return dict(zip(paths, found, strict=True)) | marks | dict(_code_digests(config))
 
 
 def _code_digests(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -128,8 +131,9 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
     if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
+        newer = ("folds", "exclude")
         compared["dataset"] = {
-            key: value for key, value in config["dataset"].items() if (key, value) != ("folds", None)
+            key: value for key, value in config["dataset"].items() if value is not None or key not in newer
         }
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
 

@@ -13,6 +13,7 @@ from graft.data.division import Division, account, keep_images, shortage
 from graft.data.draw_sizes import DrawSizes
 from graft.data.folds import Folds
 from graft.data.images import ImageFiles, Images
+from graft.data.listing import excluded
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -48,6 +49,7 @@ class Dataset(ABC):
         duplicates: `drop`, of files with equal bytes only the first counts, training before validation before test, and
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
+        exclude: an audit's table, whose marked images are left out; None: none.
         cache: folder in which the digests of files are remembered; None: every file is read.
 
     Raises:
@@ -73,6 +75,7 @@ class Dataset(ABC):
         max_pixels: int | None = None,
         duplicates: str = "drop",
         short: str = "refuse",
+        exclude: str | None = None,
         cache: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
@@ -81,8 +84,11 @@ class Dataset(ABC):
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
         self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
+        left_out = excluded(images, exclude)
+        self.num_excluded = None if exclude is None else int((left_out & (small_images | big_images)).sum())
         self.drops_duplicates = duplicates == "drop"
-        kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
+        self.chosen = (small_images | big_images) & ~left_out
+        kept, self.duplicates = keep_images(images, self.chosen, self.drops_duplicates)
         self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
         self.val = torch.nonzero(small_images & kept & images.val).flatten()
         if len(self.val) and val_per_class:
@@ -141,11 +147,13 @@ class Dataset(ABC):
         }
         vary = self.random and any(count < most for count, most in zip(self.counts, pool, strict=True))
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
+        if self.num_excluded is not None:
+            drawn["excluded"] = self.num_excluded
         if not isinstance(self.images, ImageFiles):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
-        return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
+        return account(self.images, self.duplicates, self.drops_duplicates, used, unused, self.num_excluded or 0) | drawn
 
     def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""

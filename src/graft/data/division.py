@@ -74,7 +74,7 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
 
 
 def account(
-    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0
+    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0, excluded: int = 0
 ) -> dict[str, Any]:
     """Return how many files were found, used, and ignored for which reason; `used + sum(ignored) = found`.
 
@@ -84,6 +84,7 @@ def account(
         drop: whether they are left out.
         used: number of the files in a split.
         not_tested: number of test images that are in none, because trials test folds of the others.
+        excluded: number of chosen images that `dataset.exclude` leaves out.
     """
     ignored, num_images = images.folder.ignored, len(images.labels)
     dropped = duplicates if drop else dict.fromkeys(duplicates, 0)
@@ -91,7 +92,8 @@ def account(
         "equal to another file": dropped["other_part"] + dropped["same_part"],
         "under two classes": dropped["two_classes"],
         "test images, which dataset.folds does not use": not_tested,
-        "not chosen": num_images - used - not_tested - sum(dropped.values()),
+        "left out by dataset.exclude": excluded,
+        "not chosen": num_images - used - not_tested - excluded - sum(dropped.values()),
     }
     return {
         "found": num_images + sum(ignored.values()),

@@ -1,14 +1,23 @@
-"""The names by which a person finds a data set's images, and hashes of their contents."""
+"""The names by which a person finds a data set's images, hashes of their contents, and images left out by name."""
 
 import functools
 import hashlib
+import logging
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
+from graft.errors import GraftError
+from graft.excluded import marked
 from graft.reading.layout import PARTS
 from graft.reading.pictures import shown
+
+
+log = logging.getLogger("graft")
+
+MAX_NAMED = 5  # images that an error names
 
 
 def names(images: Images, indices: Sequence[int]) -> list[str]:
@@ -40,6 +49,37 @@ def hashes(images: Images, indices: Sequence[int]) -> list[str]:
         if index not in known:
             known[index] = hashlib.sha256(pixels[index].tobytes()).hexdigest()[:32]
     return [known[index] for index in indices]
+
+
+def excluded(images: Images, table: str | None) -> torch.Tensor:
+    """Return a mask of the images that a table of `dataset.exclude` leaves out, (images,).
+
+    Raises:
+        GraftError: the table names no image of the data set, or one that has another content than it had.
+    """
+    mask = torch.zeros_like(images.test)
+    if table is None:
+        return mask
+    marks = marked(table)
+    everything = list(range(len(images.labels)))
+    places = dict(zip(names(images, everything), everything, strict=True))
+    unknown = [name for name in marks if name not in places]
+    if unknown:
+        raise GraftError(
+            f"dataset.exclude={table} marks {len(unknown):,} of {len(marks):,} names that the data set does not have: "
+            f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
+        )
+    indices = [places[name] for name in marks]
+    known = zip(marks.items(), hashes(images, indices), strict=True)
+    changed = [name for (name, digest), found in known if digest not in ("", found)]
+    if changed:
+        raise GraftError(
+            f"dataset.exclude={table} marks {len(changed):,} images whose contents are others than in the audit: "
+            f"{', '.join(changed[:MAX_NAMED])}; run the audit again, or empty its column hash if they are meant"
+        )
+    mask[indices] = True
+    log.info("%s images left out by dataset.exclude=%s", f"{len(indices):,}", table)
+    return mask
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images

@@ -17,7 +17,8 @@ from graft.inference.trained_model import TrainedModel
 from graft.job_folder import read_result
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 
-PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
+# Keys of a data set's option that its class does not take, and one whose file may be gone: it changes no image.
+PREPARING = ("pixels", "pad", "exclude")
 BATCH = 32
 RANDOM = 64  # random images where those of the job cannot be read
 CALIBRATION = 32  # training images that int8 is scaled by; ONNX Runtime keeps all their activations in memory
