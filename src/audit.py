@@ -17,16 +17,18 @@ from graft.config.check import check_audit  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
 from graft.errors import GraftError  # noqa: E402
 
+CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "backbone", "source")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="audit")
 def main(cfg: DictConfig) -> None:
     """Audit one data set."""
-    check_audit(cfg)
-    from graft.audit.run_audit import main as run  # imports torch: only after the configuration is checked
+    with stop_on_error(explain):
+        check_audit(cfg)
+        from graft.audit.run_audit import main as run  # imports torch: only after the configuration is checked
 
-    run(cfg, Path(cfg.output))
+        run(cfg, Path(cfg.output))
 
 
 if __name__ == "__main__":
@@ -35,6 +37,13 @@ if __name__ == "__main__":
         if {"-m", "--multirun"} & set(sys.argv):
             raise GraftError("an audit is of one data set; try it without -m")
         check_words(sys.argv[1:], GROUPS)
+        training = {word.partition("=")[0] for word in sys.argv[1:]} & {each.name for each in CONF.iterdir()} - {
+            *GROUPS
+        }
+        if training:
+            raise GraftError(
+                f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without"
+            )
         sys.argv[1:] = readable(sys.argv[1:])
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         main()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,12 +32,12 @@ def control(images: Images, indices: torch.Tensor, colors: np.ndarray, labels: n
         facts = cheap_facts([images.folder.files[index] for index in indices.tolist()])
     together = {"mean color": colors}
     if len(facts) > 1:
-        together["facts about the file together"] = np.stack(list(facts.values()), 1)
+        together["combination of these facts"] = np.stack(list(facts.values()), 1)
     number = len(facts) + len(together)
     told = [told_by(name, values, own, num_classes, number) for name, values in facts.items()]
     told += [judged(name, _by_tree(values, own), own, num_classes, number) for name, values in together.items()]
     known = np.unique(labels)
-    named = [Telling(**(vars(each) | {"shortcut": _label(each, known)})) for each in told]
+    named = [replace(each, shortcut=_label(each, known)) for each in told]
     return sorted(named, key=lambda each: (each.shortcut is None, -each.accuracy))
 
 
@@ -54,4 +55,5 @@ def _by_tree(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than folds
-        return cross_val_predict(tree, values, labels, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
+        return np.asarray(cross_val_predict(tree, values, labels, cv=splitter))

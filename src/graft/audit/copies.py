@@ -80,13 +80,21 @@ def near_copies(small: Thumbnails, kinds: Sequence[Hashable], compared: np.ndarr
     return [Pair(*places, similarity) for places, similarity in pairs.items()]
 
 
-def nearest(vectors: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the distances to the nearest other vectors of length 1, and their places, both (vectors, count)."""
-    chunks = torch.arange(len(vectors)).split(max(1, VALUES // len(vectors)))
+def nearest(vectors: torch.Tensor, count: int, among: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the distances to the nearest other vectors, and their places among these, both (vectors, count).
+
+    Args:
+        vectors: of length 1, (vectors, values).
+        count: how many.
+        among: places of the others, (others,); None: all.
+    """
+    others = torch.arange(len(vectors)) if among is None else among
+    known = vectors[others]
+    chunks = torch.arange(len(vectors)).split(max(1, VALUES // len(others)))
     distances, places = [], []
     for rows in tqdm(chunks, "neighbors", unit="part", disable=hidden_bars() or len(chunks) < 5 or None, leave=False):
-        cosine = vectors[rows] @ vectors.T
-        cosine[torch.arange(len(rows)), rows] = -2
+        cosine = vectors[rows] @ known.T
+        cosine[rows[:, None] == others] = -2
         found = cosine.topk(count)
         distances.append((2 - 2 * found.values).clamp(min=0).sqrt())
         places.append(found.indices)
@@ -107,6 +115,4 @@ def _beyond_gap(distances: torch.Tensor) -> list[float]:
 def _equal(pixels: torch.Tensor, compared: np.ndarray) -> dict[tuple[int, int], float]:
     """Return pairs whose thumbnails are equal, although their contents are not: each image with the first of these."""
     groups = exact_copies([pixels[place].numpy().tobytes() for place in compared.tolist()])
-    return {
-        (int(compared[group[0]]), int(compared[other])): 1.0 for group in groups for other in group[1:]
-    }
+    return {(int(compared[group[0]]), int(compared[other])): 1.0 for group in groups for other in group[1:]}

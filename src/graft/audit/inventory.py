@@ -1,4 +1,4 @@
-"""The inventory of a data set: its images' classes, splits, sizes, formats and modes, and the files that are ignored."""
+"""The inventory of a data set: its images' classes, splits, sizes, formats and modes, and files that are ignored."""
 
 import os
 from collections import Counter
@@ -16,6 +16,7 @@ from graft.data.listing import hashes, names
 from graft.reading.class_folders import reasons
 from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
+from graft.reading.pictures import is_picture
 
 MOST = 4  # kinds that a line names
 BITS = {"1": "1 bit", "I;16": "16 bits", "I;16B": "16 bits", "I": "32 bits", "F": "32 bits, floating-point"}
@@ -83,7 +84,9 @@ class Inventory:
         if self._left_out():
             said["images"] += f" ({self._left_out()})"
         if ignored:
-            said["ignored"] = reasons([file.reason if file.class_name or file.reason else "" for file in ignored])
+            said["ignored"] = reasons(
+                ["unreadable" if is_picture(file.path) and file.class_name else file.reason for file in ignored]
+            )
         return said | self._pictures()
 
     def _left_out(self) -> str:

@@ -12,7 +12,7 @@ from graft.audit.copies import blank, exact_copies, near_copies
 from graft.audit.finding import write_findings
 from graft.audit.inventory import Inventory, mean_colors
 from graft.audit.outliers import outliers
-from graft.audit.report import Account
+from graft.audit.summary import Account
 from graft.audit.suspects import out_of_fold, suspects
 from graft.audit.thumbnails import Thumbnails, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels

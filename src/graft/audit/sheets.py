@@ -22,12 +22,12 @@ LINES = 0.16  # inches of a line
 class Tile(NamedTuple):
     """A picture and the lines below it."""
 
-    index: int
+    image: int
     lines: tuple[str, ...]
 
 
 @plain_text
-def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], columns: int = COLUMNS) -> None:
+def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], paired: bool = False) -> None:
     """Write pictures of a data set, in rows, as a PNG file.
 
     Args:
@@ -35,8 +35,9 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], co
         title: above them.
         images: the data set.
         tiles: its images; they can be read.
-        columns: pictures in a row.
+        paired: whether each two belong together.
     """
+    columns = COLUMNS - paired  # even
     texts = [[line for part in tile.lines for line in _lines(part)] for tile in tiles]
     rows, most = -(-len(tiles) // columns), max(map(len, texts))
     height, head = INCHES + LINES * most, 0.4
@@ -45,11 +46,14 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], co
     for place, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
         row, column = divmod(place, columns)
         bottom = 1 - (head + row * height + INCHES) / (rows * height + head)
+        shift = 0.04 + paired * (-0.03 if column % 2 else 0.07)  # two of a pair are near each other
         axes = figure.add_axes(
-            ((column + 0.04) / columns, bottom, 0.92 / columns, 0.92 * INCHES / (rows * height + head))
+            ((column + shift) / columns, bottom, 0.9 / columns, 0.9 * INCHES / (rows * height + head))
         )
-        axes.imshow(picture(images, tile.index), interpolation="nearest", vmin=0, vmax=255, cmap="gray")
-        axes.set_axis_off()
+        axes.imshow(picture(images, tile.image), interpolation="nearest", vmin=0, vmax=255, cmap="gray")
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(color="lightgray", linewidth=0.5)  # or a white picture would not be seen
         axes.text(0, -0.04, "\n".join(text), va="top", fontsize=7, transform=axes.transAxes, linespacing=1.15)
     save(figure, path)
 

@@ -2,7 +2,8 @@
 
 Each image's classes have probabilities from a logistic regression on the other folds' images ("out of fold"); copies
 are in one fold, or else a copy would confirm its own wrong label. cleanlab (Northcutt et al., Confident Learning,
-J. Artif. Intell. Res. 70, 2021) judges the labels by them.
+J. Artif. Intell. Res. 70, 2021) judges the labels by them; of the labels that two of its criteria doubt, a suspect one
+is much less likely than the likeliest class.
 """
 
 import importlib.util
@@ -15,14 +16,13 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from graft.audit.vectors import Vectors
 from graft.process import hidden_bars
 
 LANDMARKS = 500  # of the kernel that judges pixels
-STRENGTH = 5.0  # of the labels against the penalty on large weights; docs/audit.md compares others
+UNLIKELY = 10  # times less likely than the likeliest class is a suspect label, at least
 INSTALL = 'pip install -e ".[audit]"'
 
 
@@ -57,7 +57,9 @@ class Judged:
         shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
         np.fill_diagonal(shares, 0)
         order = [divmod(int(code), num_classes) for code in np.argsort(-shares, axis=None, kind="stable")]
-        return [(one, two, int(counts[one, two]), float(shares[one, two])) for one, two in order if shares[one, two] > 0]
+        return [
+            (one, two, int(counts[one, two]), float(shares[one, two])) for one, two in order if shares[one, two] > 0
+        ]
 
 
 def out_of_fold(vectors: Vectors, labels: np.ndarray, same: np.ndarray, num_folds: int) -> Judged | None:
@@ -114,7 +116,7 @@ def suspects(judged: Judged) -> tuple[np.ndarray, np.ndarray] | None:
     probabilities = judged.probabilities[:, classes]
     issues = np.asarray(find_label_issues(labels, probabilities, filter_by="both", n_jobs=1))
     scores = np.asarray(get_label_quality_scores(labels, probabilities, method="self_confidence"))
-    found = np.flatnonzero(issues)
+    found = np.flatnonzero(issues & (UNLIKELY * scores < probabilities.max(1)))
     found = found[scores[found].argsort(kind="stable")]
     return found, scores[found]
 
@@ -122,6 +124,6 @@ def suspects(judged: Judged) -> tuple[np.ndarray, np.ndarray] | None:
 def _classifier(learned: bool, num_images: int):
     """Return a linear classifier of features, or of a kernel's values for pixels, which are not linear."""
     if learned:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH / num_images, max_iter=300))
+        return make_pipeline(LogisticRegression(max_iter=300))
     kernel = Nystroem(gamma=1.0, n_components=min(LANDMARKS, num_images), random_state=0)
     return make_pipeline(kernel, LogisticRegression(C=10, max_iter=300))

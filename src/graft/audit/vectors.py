@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from torch.nn.functional import normalize
 
 from graft.audit.thumbnails import Thumbnails
 from graft.inference.novelty import MAX_FEATURES
@@ -14,15 +15,17 @@ COMPONENTS = {True: 256, False: 64}  # of features, of pixels
 
 @dataclass(frozen=True)
 class Vectors:
-    """A vector for each image.
+    """Vectors of images.
 
     Attributes:
-        values: principal components, (images, components), with a mean square length of 1.
+        values: principal components, (images, components), with a mean square length of 1, to learn labels from.
+        directions: what they are components of, as vectors of length 1, (images, values): outliers are far in these.
         learned: whether they are of a network's features; else of thumbnails' pixels.
         origin: in words, what they are of.
     """
 
     values: np.ndarray
+    directions: torch.Tensor
     learned: bool
     origin: str
 
@@ -31,13 +34,16 @@ def of_features(features: torch.Tensor, origin: str) -> Vectors:
     """Return the vectors of features, (images, ...); those with a height and width are averaged over these."""
     if features.dim() > 2 and features[0].numel() > MAX_FEATURES:
         features = features.flatten(2).mean(2)
-    return Vectors(_components(features.flatten(1).float().numpy(), COMPONENTS[True]), True, origin)
+    flat = features.flatten(1).float()
+    return Vectors(_components(flat.numpy(), COMPONENTS[True]), normalize(flat), True, origin)
 
 
 def of_pixels(thumbnails: Thumbnails) -> Vectors:
     """Return the vectors of thumbnails that can be read."""
-    pixels = thumbnails.pixels[torch.from_numpy(thumbnails.readable)].flatten(1).float().numpy()
-    return Vectors(_components(pixels, COMPONENTS[False]), False, "the pixels of thumbnails")
+    readable = torch.from_numpy(thumbnails.readable)
+    pixels = thumbnails.pixels[readable].flatten(1).float().numpy()
+    directions = normalize(thumbnails.tiny[readable].flatten(1))
+    return Vectors(_components(pixels, COMPONENTS[False]), directions, False, "the pixels of thumbnails")
 
 
 def _components(values: np.ndarray, count: int) -> np.ndarray:

@@ -153,7 +153,9 @@ class Dataset(ABC):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
-        return account(self.images, self.duplicates, self.drops_duplicates, used, unused, self.num_excluded or 0) | drawn
+        return (
+            account(self.images, self.duplicates, self.drops_duplicates, used, unused, self.num_excluded or 0) | drawn
+        )
 
     def _counts(self, per_class: int | None, total: int | None, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""

@@ -14,7 +14,6 @@ from graft.excluded import marked
 from graft.reading.layout import PARTS
 from graft.reading.pictures import shown
 
-
 log = logging.getLogger("graft")
 
 MAX_NAMED = 5  # images that an error names

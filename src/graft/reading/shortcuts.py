@@ -4,11 +4,12 @@ A fact's values are put into bins, of equal numbers of files or one for each val
 classes weighing the same. What the bins of one half of each class's files say of the other half, and the reverse, is
 judged for each class c of n files against the m files of the others: of its own a share r is found, of the others a
 share f is mistaken for it. By chance r = f. A fact is a shortcut to c if r - f is at least one half, beyond doubt:
-Newcombe's lower limit (Stat. Med. 17, 1998; method 10), with Bonferroni's correction for all facts and classes.
+Newcombe's lower limit (Stat. Med. 17, 1998; method 10), with Bonferroni's correction for all facts and classes. What
+also follows from what a picture shows, as the size of its file does, has to tell more: r - f of at least 0.8.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -20,6 +21,8 @@ log = logging.getLogger("graft")
 
 BINS = 32
 LEAST = 0.5  # of a shortcut, between the share of a class's files that is found and of others that is mistaken for it
+LEAST_OF_CONTENT = 0.8  # of digits as PNG files, the size tells ones by 0.74, because they have little ink
+OF_CONTENT = ("size of the file", "mean color", "combination of these facts")
 LEVEL = 0.01  # probability of a false alarm about all facts and classes together
 
 
@@ -61,7 +64,8 @@ def judged(fact: str, predictions: np.ndarray, labels: np.ndarray, num_classes: 
     share = taken / sizes.sum()  # independent of the classes, a prediction is right with this probability
     error = float(np.sqrt((share * (1 - share) / np.maximum(1, sizes))[present].sum())) * chance
     above = accuracy - chance > NormalDist().inv_cdf(1 - LEVEL / num_facts) * error
-    shortcut = best if surely[best] >= LEAST else None
+    clear = own[best] - others[best] >= (LEAST_OF_CONTENT if fact in OF_CONTENT else LEAST)
+    shortcut = best if surely[best] >= LEAST and clear else None
     return Telling(fact, accuracy, chance, bool(above), shortcut, float(own[best]), float(others[best]))
 
 
@@ -114,7 +118,9 @@ def warn_of_shortcuts(files: Sequence[ImageFile], command: str) -> None:
     labels = np.array([number[file.class_name] for file in files])
     facts = cheap_facts(files)
     told = [told_by(name, values, labels, len(classes), len(facts)) for name, values in facts.items()]
-    shortcuts = sorted((each for each in told if each.shortcut is not None), key=lambda each: each.mistaken - each.found)
+    shortcuts = sorted(
+        (each for each in told if each.shortcut is not None), key=lambda each: each.mistaken - each.found
+    )
     if shortcuts:
         more = f" and {len(shortcuts) - 1} other facts" if len(shortcuts) > 1 else ""
         log.warning("%s%s: %s says more", in_words(shortcuts[0], classes), more, command)

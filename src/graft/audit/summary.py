@@ -15,13 +15,14 @@ from graft.audit.sheets import Tile, draw_sheet
 from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
 from graft.reading.layout import FoundFile
-from graft.reading.pictures import shown
+from graft.reading.pictures import is_picture, shown
 from graft.reading.shortcuts import Telling, in_words
 
 log = logging.getLogger("graft")
 
 WORST = 3  # findings that a line of the summary names
 CONFUSED = 10  # pairs of classes that are rows of audit.csv
+FEW = 5  # images
 TRUSTED = 0.5  # accuracy, between chance and 1, below which a classifier is a poor judge of labels
 
 
@@ -50,7 +51,7 @@ class Account:
         root = getattr(self.images.images, "folder", None)
         for file in ignored:
             assert root is not None
-            kind = "unreadable" if file.class_name and not file.reason.startswith((".", "in ", "without")) else "ignored"
+            kind = "unreadable" if is_picture(file.path) and file.class_name else "ignored"
             name = shown(file.path.relative_to(root.root).as_posix())
             self.rows.append(Finding(kind, name, file.class_name, file.part, detail=file.reason))
         self.rows += [self._row("unreadable", place, detail=reason) for place, reason in reasons.items()]
@@ -69,15 +70,19 @@ class Account:
         rows = self._add_copies("near copies", rows)
         index = {name: place for place, name in enumerate(self.images.names)}
         tiles = [
-            Tile(int(self.images.indices[index[name]]), (name, f"{self.images.splits[index[name]]}", detail))
+            self._tile(index[name], self.images.splits[index[name]], detail)
             for row in rows[: self.most // 2]
             for name, detail in ((row.file, row.detail), (row.other, f"correlation {row.score:.3f}"))
         ]
-        self._sheet("near_copies.png", f"Near copies, side by side: {len(rows):,} pairs", tiles, columns=4)
+        self._sheet("near_copies.png", f"Near copies, side by side: {len(rows):,} pairs", tiles, paired=True)
 
     def _add_copies(self, what: str, rows: list[Finding]) -> list[Finding]:
         """Take rows of copies, across splits first; return them in this order."""
-        rows = sorted(rows, key=lambda row: ("across" not in row.detail, "two classes" not in row.detail, -(row.score or 0)))
+
+        def weight(row: Finding) -> tuple:
+            return "across" not in row.detail, "two classes" not in row.detail, -(row.score or 0)
+
+        rows = sorted(rows, key=weight)
         self.rows += rows
         across, classes = (sum(word in row.detail for row in rows) for word in ("across", "two classes"))
         self.said[what] = f"{len(rows):,}"
@@ -106,31 +111,23 @@ class Account:
         if judged is None:
             self.said["labels"] = "not judged: that takes two classes with two different images each"
             return
-        classes = self.images.classes
-        by = f"{len(judged.places):,} judged by {vectors.origin}, of which {100 * judged.accuracy:.1f} % have the label"
-        by = by.replace("of which", "from other images:").replace("have the label", "(mean of the classes) get their label")
+        self.said["labels"] = _judged_words(vectors, judged, len(self.images.labels))
         self._confused(judged)
         if found is None:
-            self.said["labels"] = f"{by}; suspects need {INSTALL}"
+            self.said["labels"] = f"suspects need {INSTALL}; {self.said['labels']}"
             return
-        own = [int(places[judged.places[each]]) for each in found[0]]
-        likely = judged.probabilities[found[0]]
-        for place, row, score in zip(own, likely, found[1], strict=True):
-            first, second = (int(label) for label in row.argsort()[::-1][:2])
-            detail = f"{classes[first]} {100 * row[first]:.0f} %, {classes[second]} {100 * row[second]:.0f} %"
-            self.rows.append(self._row("label suspect", place, classes[first], float(score), detail))
-        self.said["labels"] = f"{len(own):,} suspects; {by}"
-        num_classes = len(np.unique(judged.labels))
-        if (judged.accuracy - 1 / num_classes) / (1 - 1 / num_classes) < TRUSTED:
-            self.said["labels"] += ", too few to trust the suspects"
-            self.said["labels"] += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
-        if own:
-            self.said["  worst"] = _listed([f"{row.file} ({row.other}?)" for row in self.rows if row.finding == "label suspect"])
-        tiles = [
-            Tile(int(self.images.indices[place]), (self.images.names[place], f"label {classes[self.images.labels[place]]}", detail))
-            for place, detail in zip(own, [row.detail for row in self.rows if row.finding == "label suspect"], strict=True)
-        ]
-        self._sheet("suspects.png", f"Label suspects, worst first: {len(own):,}", tiles[: self.most])
+        classes, rows, tiles = self.images.classes, [], []
+        for which, score in zip(*found, strict=True):
+            place, likely = int(places[judged.places[which]]), judged.probabilities[which]
+            first, second = (int(label) for label in likely.argsort()[::-1][:2])
+            detail = f"{classes[first]} {100 * likely[first]:.0f} %, {classes[second]} {100 * likely[second]:.0f} %"
+            rows.append(self._row("label suspect", place, classes[first], float(score), detail))
+            tiles.append(self._tile(place, f"label {rows[-1].class_name}", detail))
+        self.rows += rows
+        self.said["labels"] = f"{len(rows):,} suspects; {self.said['labels']}"
+        if rows:
+            self.said["  worst"] = _listed([f"{row.file} ({row.other}?)" for row in rows])
+        self._sheet("suspects.png", f"Label suspects, worst first: {len(rows):,}", tiles[: self.most])
 
     def _confused(self, judged: Judged) -> None:
         classes = self.images.classes
@@ -149,17 +146,15 @@ class Account:
             self.rows.append(self._row("outlier", place, score=score, detail=f"{score:.1f} deviations from the median"))
         places = [place for place, _ in found]
         self.said["outliers"] = f"{len(found):,} by {vectors.origin}" + (f": {self._named(places)}" if places else "")
-        tiles = [
-            Tile(int(self.images.indices[place]), (self.images.names[place], f"{score:.1f} deviations"))
-            for place, score in found[: self.most]
-        ]
+        tiles = [self._tile(place, f"{score:.1f} deviations") for place, score in found[: self.most]]
         self._sheet("outliers.png", f"Outliers, farthest first: {len(found):,}", tiles)
 
     def control(self, told: Sequence[Telling]) -> None:
         """Take how well trivial facts tell the classes apart."""
-        classes, present = self.images.classes, len(np.unique(self.images.labels))
-        several = classes if present > 2 else [classes[label] for label in np.unique(self.images.labels)]
-        words = [in_words(each, several if each.shortcut is None or present > 2 else several) for each in told]
+        classes = self.images.classes
+        if len(np.unique(self.images.labels)) == 2:
+            classes = classes[:2]  # their names are not needed
+        words = [in_words(each, classes) for each in told]
         for each, line in zip(told, words, strict=True):
             if each.above_chance or each.shortcut is not None:
                 kind = "shortcut" if each.shortcut is not None else "above chance, no shortcut"
@@ -207,12 +202,31 @@ class Account:
     def _named(self, places: Sequence[int]) -> str:
         return _listed([self.images.names[place] for place in places])
 
-    def _sheet(self, name: str, title: str, tiles: Sequence[Tile], columns: int = 5) -> None:
+    def _tile(self, place: int, *lines: str) -> Tile:
+        return Tile(int(self.images.indices[place]), (self.images.names[place], *lines))
+
+    def _sheet(self, name: str, title: str, tiles: Sequence[Tile], paired: bool = False) -> None:
         path = self.folder / name
         path.unlink(missing_ok=True)  # an earlier audit's
         if tiles:
-            draw_sheet(path, f"{title}, the first {len(tiles)}", self.images.images, tiles, columns)
+            draw_sheet(path, title, self.images.images, tiles, paired)
             self.sheets.append(name)
+
+
+def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
+    """Return in words how labels were judged, and whether the judge is to be trusted."""
+    words = f"of {len(judged.places):,} labels"
+    words += f", {100 * judged.accuracy:.1f} % are found from other images by {vectors.origin} (mean of the classes)"
+    chance = 1 / len(np.unique(judged.labels))
+    if (judged.accuracy - chance) / (1 - chance) < TRUSTED:
+        words += ": too few to trust the suspects"
+        words += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
+    if len(judged.places) < num_images:
+        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or alone in their class"
+    few = [label for label, count in Counter(judged.labels.tolist()).items() if count < FEW]
+    if few:
+        words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"
+    return words
 
 
 def _listed(words: Sequence[str]) -> str:
