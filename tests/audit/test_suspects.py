@@ -62,7 +62,7 @@ def test_an_image_is_judged_by_the_others():
     for place in range(12):  # its fold is unknown here, but holds one image of each class
         for one in np.flatnonzero(labels == (labels[place] + 1) % 3):
             for two in np.flatnonzero(labels == (labels[place] + 2) % 3):
-                others = np.setdiff1d(np.arange(12), [place, one, two])
+                others = np.setdiff1d(np.arange(12), np.array([place, one, two]))
                 said = classifier.fit(vectors.values[others], labels[others]).predict_proba(vectors.values[[place]])[0]
                 matches += np.allclose(said, judged.probabilities[place], atol=1e-5)
     assert matches == 12

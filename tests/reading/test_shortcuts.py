@@ -47,9 +47,9 @@ def test_what_follows_from_the_picture_has_to_tell_more():
 
 def test_the_limit_is_newcombe_s():
     own, others, n, m = 0.9, 0.2, 40, 60
-    quantile = stats.norm.ppf(1 - 0.01 / (2 * 3 * 2))
-    low = stats.binomtest(36, n).proportion_ci(2 * stats.norm.cdf(quantile) - 1, "wilson").low
-    high = stats.binomtest(12, m).proportion_ci(2 * stats.norm.cdf(quantile) - 1, "wilson").high
+    level = float(1 - 2 * 0.01 / (2 * 3 * 2))
+    low = stats.binomtest(36, n).proportion_ci(level, "wilson").low
+    high = stats.binomtest(12, m).proportion_ci(level, "wilson").high
     limit = own - others - ((own - low) ** 2 + (high - others) ** 2) ** 0.5
     labels = np.repeat([0, 1], [n, m])
     predictions = np.concatenate([np.repeat([0, 1], [36, 4]), np.repeat([0, 1], [12, 48])])
