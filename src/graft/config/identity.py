@@ -130,12 +130,14 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in NOT_COMPARED and not unused.get(key) and (key not in NEWER or value != NEWER[key])
     }
-    if isinstance(config.get("dataset"), Mapping):  # without folds a job is what it was before they could be chosen
-        newer = ("folds", "exclude")
-        compared["dataset"] = {
-            key: value for key, value in config["dataset"].items() if value is not None or key not in newer
-        }
+    if isinstance(config.get("dataset"), Mapping):
+        compared["dataset"] = _without_newer(config["dataset"])
     return compared | {"trainer": trainer} | ({"tune": tune} if tune else {})
+
+
+def _without_newer(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's keys; without folds and marks a job is what it was before these could be chosen."""
+    return {key: value for key, value in dataset.items() if value is not None or key not in ("folds", "exclude")}
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
