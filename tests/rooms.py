@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
     *("ground", "config", "reading", "data", "model", "training"),
-    *("inference", "statistics", "results", "report", "commands", "run", "export", "sweeps", "api"),
+    *("inference", "statistics", "results", "report", "commands", "run", "audit", "export", "sweeps", "api"),
 )
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 

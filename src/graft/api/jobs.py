@@ -128,7 +128,7 @@ def _forget_folders() -> None:
     """Let folders be listed again: images may have been added since this process listed them."""
     from graft.data import load  # imports torch
     from graft.reading.class_folders import list_folder
-    from graft.reading.table_files import list_table
+    from graft.tables.table_files import list_table
 
     for listing in (load.image_folder, load.table, load.torchvision, list_folder, list_table):
         listing.cache_clear()

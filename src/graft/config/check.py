@@ -39,6 +39,20 @@ def check(*configs: DictConfig, world_size: int | None = None) -> None:
         raise ConfigError(faults.values())
 
 
+def check_audit(cfg: DictConfig) -> None:
+    """Refuse impossible values in the configuration of an audit, and a source that it cannot judge labels by.
+
+    Raises:
+        ConfigError: has all faults.
+    """
+    faults = list(_impossible_values(cfg))
+    if cfg.source.get("_target_") == "graft.source.Big":
+        expected = "imagenet, file or scratch, because big learns from the labels that an audit is to judge"
+        faults.append(Fault("source", "big", expected, "source=imagenet"))
+    if faults:
+        raise ConfigError(faults)
+
+
 def _find_faults(cfg: DictConfig, world_size: int | None) -> list[Fault]:
     removed = [key for key in KEYS if key not in cfg or OmegaConf.is_missing(cfg, key)]
     if removed:  # others may refer to these

@@ -24,7 +24,7 @@ def help_keys(config: DictConfig) -> str:
         config: the composed configuration, with `hydra`.
     """
     folders = [Path(source.path) for source in config.hydra.runtime.config_sources if source.schema == "file"]
-    files = {"": "train"}
+    files = {"": str(config.hydra.job.config_name)}
     for group, option in config.hydra.runtime.choices.items():
         name, _, package = str(group).partition("@")
         if option and not name.startswith("hydra/"):

@@ -18,6 +18,7 @@ from graft.config.rules import RULES
 from graft.config.target import targets
 from graft.content import digests
 from graft.errors import GraftError, OtherResult
+from graft.excluded import marks_digest
 from graft.files import fingerprint
 from graft.job_folder import read_result
 from graft.own_code import own_code
@@ -29,7 +30,8 @@ RESULTS_VERSION = "0.2.0"
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
 PLACED = {f"dataset.{key}" for key in PLACES}
-UNUSED = (("folds", None), ("group_pattern", None))  # keys of a data set, and values at which they change nothing
+# Keys of a data set, and values at which they change nothing.
+UNUSED = (("folds", None), ("group_pattern", None), ("exclude", None))
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -113,7 +115,9 @@ def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
         found = digests(list(paths.values()), Path(config["cache"]) / "files.json")
     except OSError as error:
         raise GraftError(f"{error.filename} cannot be read ({error.strerror}); try a copy that you may read") from None
-    return dict(zip(paths, found, strict=True)) | dict(_code_digests(config))
+    exclude = (config.get("dataset") or {}).get("exclude")
+    marks = {"dataset.exclude": marks_digest(exclude)} if exclude else {}
+    return dict(zip(paths, found, strict=True)) | marks | dict(_code_digests(config))
 
 
 def _code_digests(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from graft.data.draw_sizes import DrawSizes, PerClass, validation
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import account, keep_images
+from graft.data.listing import account, excluded, keep_images
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -51,6 +51,7 @@ class Dataset(ABC):
         duplicates: `drop`, of files with equal bytes only the first counts, training before validation before test, and
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
+        exclude: an audit's table, whose marked images are left out; None: none.
         cache: folder in which the digests of files are remembered; None: every file is read.
         group_pattern: finds the group of a file in its path, as `groups_of` says; None: folders have no groups.
 
@@ -77,26 +78,34 @@ class Dataset(ABC):
         max_pixels: int | None = None,
         duplicates: str = "drop",
         short: str = "refuse",
+        exclude: str | None = None,
         cache: str | None = None,
         group_pattern: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels)
         self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
-        self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
         self.val_per_class = val_per_class
-        small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
-        self.kept, self.duplicates = keep_images(images, small_images | big_images, self.drops_duplicates)
-        kept = self.kept
-        self.groups = division_groups(images, kept)
-        self.val = torch.nonzero(small_images & kept & images.val).flatten()
-        division = Division(images, kept, test_per_class, short == "use", folds is not None, self.groups)
+        small_images, big_images = self._choose(small, big, exclude)
+        self.groups = division_groups(images, self.kept)
+        self.val = torch.nonzero(small_images & self.kept & images.val).flatten()
+        division = Division(images, self.kept, test_per_class, short == "use", folds is not None, self.groups)
         self.pool, self.test = division.divide(self.small_classes.tolist())
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
-        self.big = self._pretrained(torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten())
+        self.big = self._pretrained(torch.nonzero(big_images & self.kept & ~images.test & ~images.val).flatten())
         self.counts = self._counts(small_per_class, small_total, short == "use")
+
+    def _choose(self, small: Classes, big: Classes, exclude: str | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Choose the classes, and the images that count; return masks of the small and the big split, (images,)."""
+        self.small_classes, self.big_classes = choose_classes(self.images.classes, small, big)
+        of_small, of_big = (torch.isin(self.images.labels, each) for each in (self.small_classes, self.big_classes))
+        left_out, chosen = excluded(self.images, exclude), of_small | of_big
+        self.num_excluded = None if exclude is None else int((left_out & chosen).sum())
+        self.chosen = chosen & ~left_out
+        self.kept, self.duplicates = keep_images(self.images, self.chosen, self.drops_duplicates)
+        return of_small, of_big
 
     @abstractmethod
     def load(self, where: Where) -> Images:
@@ -130,9 +139,7 @@ class Dataset(ABC):
             first, rest = (pool, pool[count:]) if apart is None else (pool[~apart[pool]], pool[apart[pool]])
             train.append(first[:count])
             val.append(rest[:validated])
-        if len(self.val):
-            return torch.cat(train), self.val
-        return torch.cat(train), torch.cat(val)
+        return torch.cat(train), self.val if len(self.val) else torch.cat(val)
 
     def _validated(self) -> list[int]:
         """Return how many validation images of each class a trial draws."""
@@ -145,11 +152,9 @@ class Dataset(ABC):
     def account(self) -> dict[str, Any]:
         """Return how many images trials draw from, and how many files were found, used, and ignored for which reason.
 
-        `pool` is the number of images that a draw chooses from; `draws_vary` says whether different seeds may choose
-        different ones; `by_class` has each small class's images in a draw, in the pool and in the test set; `groups`
-        says how many the pool and the test set have.
-        Of files, `found` is the sum of `used` and of all that is `ignored`; `duplicates` counts equal files even if
-        they are used.
+        A draw chooses from `pool` images; `draws_vary` says whether different seeds may choose different ones;
+        `by_class` has each small class's images in a draw, in the pool and in the test set. Of files, `found` is the
+        sum of `used` and of all `ignored`; `duplicates` counts equal files even if they are used.
         """
         tested, pool = self.images.labels[self.test], self.available
         by_class = {
@@ -161,11 +166,14 @@ class Dataset(ABC):
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if self.groups is not None:
             drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
+        if self.num_excluded is not None:
+            drawn["excluded"] = self.num_excluded
         if not isinstance(self.images, ImageFiles):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
         unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
-        return account(self.images, self.duplicates, self.drops_duplicates, used, unused) | drawn
+        left_out = self.num_excluded or 0
+        return account(self.images, self.duplicates, self.drops_duplicates, used, unused, left_out) | drawn
 
     def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
         """Return the images to pre-train on, none of a group that trials test or validate on."""
@@ -194,11 +202,7 @@ class MNIST5k(Dataset):
 
 
 class TorchvisionDataset(Dataset):
-    """A data set of torchvision, in torchvision's layout under `root`.
-
-    Attributes:
-        name: its class in `torchvision.datasets`.
-    """
+    """A data set of torchvision, in its layout under `root`; `name` is its class in `torchvision.datasets`."""
 
     name: str
 

@@ -9,9 +9,9 @@ from graft.data import load
 from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.load import Where
-from graft.reading.columns import AUTO, Columns
-from graft.reading.huggingface import hugging_face
-from graft.reading.table_rows import listing_of
+from graft.tables.columns import AUTO, Columns
+from graft.tables.huggingface import hugging_face
+from graft.tables.table_rows import listing_of
 
 
 class Table(Dataset):

@@ -1,4 +1,4 @@
-"""The images of a data set by name and by content: hashes, equal files, and the account of all files found."""
+"""The images of a data set by name and by content: hashes, equal files, images left out, the account of all files."""
 
 import functools
 import hashlib
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
+from graft.errors import GraftError
+from graft.excluded import marked
 from graft.reading.class_folders import Folder
 from graft.reading.layout import PARTS, named
 from graft.reading.pictures import shown
@@ -23,6 +25,7 @@ KINDS = {  # of files with equal bytes, in words
     "same_part": "equal to another one of the same class and part",
     "two_classes": "equal to one of another class, so that a label must be wrong",
 }
+MAX_NAMED = 5  # images that an error names
 
 
 def names(images: Images, indices: Sequence[int]) -> list[str]:
@@ -54,6 +57,37 @@ def hashes(images: Images, indices: Sequence[int]) -> list[str]:
         if index not in known:
             known[index] = hashlib.sha256(pixels[index].tobytes()).hexdigest()[:32]
     return [known[index] for index in indices]
+
+
+def excluded(images: Images, table: str | None) -> torch.Tensor:
+    """Return a mask of the images that a table of `dataset.exclude` leaves out, (images,).
+
+    Raises:
+        GraftError: the table names no image of the data set, or one that has another content than it had.
+    """
+    mask = torch.zeros_like(images.test)
+    if table is None:
+        return mask
+    marks = marked(table)
+    everything = list(range(len(images.labels)))
+    places = dict(zip(names(images, everything), everything, strict=True))
+    unknown = [name for name in marks if name not in places]
+    if unknown:
+        raise GraftError(
+            f"dataset.exclude={table} marks {len(unknown):,} of {len(marks):,} names that the data set does not have: "
+            f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
+        )
+    indices = [places[name] for name in marks]
+    known = zip(marks.items(), hashes(images, indices), strict=True)
+    changed = [name for (name, digest), found in known if digest not in ("", found)]
+    if changed:
+        raise GraftError(
+            f"dataset.exclude={table} marks {len(changed):,} images whose contents are others than in the audit: "
+            f"{', '.join(changed[:MAX_NAMED])}; run the audit again, or empty its column hash if they are meant"
+        )
+    mask[indices] = True
+    log.info("%s images left out by dataset.exclude=%s", f"{len(indices):,}", table)
+    return mask
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
@@ -108,7 +142,7 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
 
 
 def account(
-    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0
+    images: ImageFiles, duplicates: dict[str, int], drop: bool, used: int, not_tested: int = 0, excluded: int = 0
 ) -> dict[str, Any]:
     """Return how many files were found, used, and ignored for which reason; `used + sum(ignored) = found`.
 
@@ -118,6 +152,7 @@ def account(
         drop: whether they are left out.
         used: number of the files in a split.
         not_tested: number of test images that are in none, because trials test folds of the others.
+        excluded: number of chosen images that `dataset.exclude` leaves out.
     """
     ignored, num_images = images.folder.ignored, len(images.labels)
     dropped = duplicates if drop else dict.fromkeys(duplicates, 0)
@@ -125,7 +160,8 @@ def account(
         "equal to another file": dropped["other_part"] + dropped["same_part"],
         "under two classes": dropped["two_classes"],
         "test images, which dataset.folds does not use": not_tested,
-        "not chosen": num_images - used - not_tested - sum(dropped.values()),
+        "left out by dataset.exclude": excluded,
+        "not chosen": num_images - used - not_tested - excluded - sum(dropped.values()),
     }
     return {
         "found": num_images + sum(ignored.values()),

@@ -20,8 +20,8 @@ from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
 from graft.reading.groups import groups_of
 from graft.reading.remarks import remark
-from graft.reading.table_files import list_table
-from graft.reading.table_rows import Listing
+from graft.tables.table_files import list_table
+from graft.tables.table_rows import Listing
 
 DIGITS = tuple("0123456789")
 ARRAYS = "images.safetensors"  # the file of dataset=arrays

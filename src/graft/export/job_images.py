@@ -20,7 +20,8 @@ from graft.results.outcome_files import read_images
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import is_refit
 
-PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
+# Keys of a data set's option that its class does not take, and one whose file may be gone: it changes no image.
+PREPARING = ("pixels", "pad", "exclude")
 BATCH = 32
 RANDOM = 64  # random images where those of the job cannot be read
 CALIBRATION = 32  # training images that int8 is scaled by; ONNX Runtime keeps all their activations in memory

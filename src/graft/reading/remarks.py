@@ -1,6 +1,7 @@
 """Remarks on a folder's files: what reading them assumes, loses, or cannot do."""
 
 import logging
+import shlex
 import unicodedata
 
 from graft.errors import GraftError
@@ -9,6 +10,8 @@ from graft.reading.class_folders import Folder
 from graft.reading.decode import Reading
 from graft.reading.depth import SIXTEEN_BITS, Deep, White
 from graft.reading.layout import named
+from graft.reading.pictures import shown
+from graft.reading.shortcuts import warn_of_shortcuts
 
 log = logging.getLogger("graft")
 
@@ -31,6 +34,8 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
     deep = [file.header.deep for file in folder.files if file.header.deep]
     _refuse_coarse(folder, deep, white)
     _warn_of_similar_names(folder)
+    audit = f"python src/audit.py dataset=image_folder {shlex.quote(f'dataset.root={shown(folder.root)}')}"
+    warn_of_shortcuts(folder.files, audit)
     whole, real = ([found.peak for found in deep if (found.kind == "real") is is_real] for is_real in (False, True))
     if whole:
         bits = max(1, int(max(whole)).bit_length())

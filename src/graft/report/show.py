@@ -67,8 +67,7 @@ def show_jobs(
         baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
             configurations, if all have the same.
         required: whether to refuse a baseline that no job matches.
-        margin: the largest difference that does not matter, in percent points; None: that of their configurations,
-            if all have the same, or else 0.
+        margin: in percent points; None: that of their configurations, if all have the same, or else 0.
         metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
 
     Returns:

@@ -52,7 +52,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
     source: Source = build(cfg, "source")
-    data, input_spec = _data(cfg, source)
+    data, input_spec = planned_data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
     backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
     example = backbone()
@@ -92,12 +92,20 @@ def planned_images(cfg: DictConfig) -> Images:
     Raises:
         GraftError: they cannot be read.
     """
-    return planned_data(cfg).images
+    return planned_data(cfg, build(cfg, "source"))[0].images
 
 
-def planned_data(cfg: DictConfig) -> Dataset:
-    """Return the data set of a configuration's plan; the errors are those of `planned_images`."""
-    return _data(cfg, build(cfg, "source"))[0]
+def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
+    """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
+    model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
+    published = functools.partial(_backbone_class(cfg).published, **model)
+    given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
+    input_spec = InputSpec(**given, trained=source.trained_on(published))
+    known = {"size": input_spec.scaled.size, "cache": cfg.cache}
+    data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
+    if cfg.refit is not None:
+        data.train_on_all()
+    return data, input_spec
 
 
 def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
@@ -136,19 +144,6 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
     world_size = probe.num_devices * probe.num_nodes
     check(cfg, world_size=world_size)  # again: trainer.devices=auto may have found several devices
     return device, world_size
-
-
-def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
-    """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
-    model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
-    published = functools.partial(_backbone_class(cfg).published, **model)
-    given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
-    input_spec = InputSpec(**given, trained=source.trained_on(published))
-    known = {"size": input_spec.scaled.size, "cache": cfg.cache}
-    data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
-    if cfg.refit is not None:
-        data.train_on_all()
-    return data, input_spec
 
 
 def _backbone_class(cfg: DictConfig) -> type[Backbone]:

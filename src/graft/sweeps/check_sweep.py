@@ -158,8 +158,8 @@ def _has_validation(job: DictConfig) -> bool:
     if job.dataset.val_per_class:
         return True
     from graft.reading.layout import find_parts  # other sweeps need no Pillow
-    from graft.reading.table_files import table_parts
-    from graft.reading.table_rows import listing_of
+    from graft.tables.table_files import table_parts
+    from graft.tables.table_rows import listing_of
 
     if job.dataset._target_.endswith(".HuggingFace"):
         return True  # it may have some, and loading it takes long

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from graft.config.build import build
 from graft.config.check import KEYS
 from graft.config.identity import NOT_COMPARED_TRAINER, without_hydra
 from graft.config.one_form import changed
@@ -74,15 +75,20 @@ def compose_refit(config: DictConfig) -> None:
         "lr": result.get("lr"),
         "estimate": estimate(folder, chosen),
     }
+    if "name" not in typed:
+        new["name"] = folder_name(*_place(folder), length=94) + "-refit"
     with flag_override(config, ["struct", "readonly"], False):
-        for key, value in new.items():
-            OmegaConf.update(config, key, value, merge=key == "stop")  # whose type is a dataclass
-        for group, option in (result.get("choices") or {}).items():
-            config.hydra.runtime.choices[group] = option
-        if "name" not in typed:
-            config.name = folder_name(*_place(folder), length=94) + "-refit"
+        _replace(config, new, result.get("choices") or {})
         if EPOCHS not in typed:
             _keep_steps(config, (result.get("images") or {}).get("small"))
+
+
+def _replace(config: DictConfig, new: Mapping[str, Any], choices: Mapping[str, str]) -> None:
+    """Replace top-level keys of a configuration, and its choices of groups."""
+    for key, value in new.items():
+        OmegaConf.update(config, key, value, merge=key == "stop")  # whose type is a dataclass
+    for group, option in choices.items():
+        config.hydra.runtime.choices[group] = option
 
 
 def _keep_steps(config: DictConfig, drawn: int | None) -> None:
@@ -99,7 +105,9 @@ def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     """
     from graft.run.make_plan import planned_data  # torch takes seconds
 
-    total = sum(planned_data(without_hydra(config)).counts)
+    cfg = without_hydra(config)
+    data, _ = planned_data(cfg, build(cfg, "source"))
+    total = sum(data.counts)
     if not drawn or total == drawn or Values(config).sklearn_head():
         return
     places = [place for place in (config, config.tune) if place.get(EPOCHS)]

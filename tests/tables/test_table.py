@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graft.errors import GraftError
-from graft.reading.table import read_table
+from graft.tables.table import read_table
 
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12) | st.sampled_from(
     ["a,b", "c;d", 'say "cat"', "two\nlines", "photos\\cat\\1.jpg", "NA", "None", "007", "Ω日本 ", "x|y", "1\t2"]

@@ -13,10 +13,10 @@ from graft.reading.class_folders import Folder, classes_words, ignored_words, re
 from graft.reading.decode import pixel_limit
 from graft.reading.groups import groups_of
 from graft.reading.layout import PARTS, FoundFile
-from graft.reading.located import Located
 from graft.reading.pictures import shown
-from graft.reading.table_labels import class_names
-from graft.reading.table_rows import Listing, Row, few, meaning_of_parts, read_rows
+from graft.tables.located import Located
+from graft.tables.table_labels import class_names
+from graft.tables.table_rows import Listing, Row, few, meaning_of_parts, read_rows
 
 log = logging.getLogger("graft")
 

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from graft.errors import GraftError
-from graft.reading.table_labels import class_names
+from graft.tables.table_labels import class_names
 
 
 @pytest.mark.parametrize(

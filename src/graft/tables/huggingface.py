@@ -12,8 +12,8 @@ from PIL import Image
 
 from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
-from graft.reading.columns import AUTO, Columns, matching
-from graft.reading.table_rows import Listing
+from graft.tables.columns import AUTO, Columns, matching
+from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
 

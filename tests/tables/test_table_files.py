@@ -8,9 +8,9 @@ from graft.data.dataset import ImageFolder
 from graft.data.dataset_table import Table
 from graft.errors import GraftError
 from graft.reading.class_folders import Folder, list_folder
-from graft.reading.columns import Columns
-from graft.reading.table_files import list_table, table_parts
-from graft.reading.table_rows import Listing
+from graft.tables.columns import Columns
+from graft.tables.table_files import list_table, table_parts
+from graft.tables.table_rows import Listing
 
 HEADER = "path,label,split,patient"
 

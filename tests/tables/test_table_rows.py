@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.reading.columns import GUESSED, Columns
-from graft.reading.located import Located
-from graft.reading.table_rows import Listing, listing_of, meaning_of_parts, read_rows
+from graft.tables.columns import GUESSED, Columns
+from graft.tables.located import Located
+from graft.tables.table_rows import Listing, listing_of, meaning_of_parts, read_rows
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.reading.columns import GUESSED, Columns, Found, find_columns, in_words
-from graft.reading.table import Table
+from graft.tables.columns import GUESSED, Columns, Found, find_columns, in_words
+from graft.tables.table import Table
 
 
 def found(header: str, typed: Columns = GUESSED, cells: str = "1.jpg a b c d e f g") -> Found:

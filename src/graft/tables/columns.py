@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from graft.errors import ConfigError, Fault, GraftError, as_typed
-from graft.reading.table import Table
+from graft.tables.table import Table
 
 log = logging.getLogger("graft")
 

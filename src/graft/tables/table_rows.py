@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.errors import GraftError
-from graft.reading.columns import AUTO, GUESSED, KEYS, Columns, find_columns, in_words
 from graft.reading.layout import MAX_NAMES, PART_NAME, PARTS
-from graft.reading.located import Located
-from graft.reading.table import read_table
+from graft.tables.columns import AUTO, GUESSED, KEYS, Columns, find_columns, in_words
+from graft.tables.located import Located
+from graft.tables.table import read_table
 
 log = logging.getLogger("graft")
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from graft.reading.located import Located
+from graft.tables.located import Located
 
 
 def written(root: Path, *names: str) -> None:

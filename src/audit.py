@@ -1,0 +1,49 @@
+"""Audit a data set before anything trains; python src/audit.py --help lists the keys."""
+
+import os
+import sys
+from pathlib import Path
+
+from graft.ending import default_signals, prepare, stop_on_error
+
+prepare()  # before Hydra is imported, which takes a third of a second
+
+import hydra  # noqa: E402
+from omegaconf import DictConfig  # noqa: E402
+
+import graft.config.knobs  # noqa: E402, F401  registers the resolvers
+from graft.command_line import check_words, readable  # noqa: E402
+from graft.config.check import check_audit  # noqa: E402
+from graft.config.refusals import explain  # noqa: E402
+from graft.errors import GraftError  # noqa: E402
+
+CONF = Path(__file__).parent.parent / "conf"
+GROUPS = ("dataset", "backbone", "source")
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="audit")
+def main(cfg: DictConfig) -> None:
+    """Audit one data set."""
+    with stop_on_error(explain):
+        check_audit(cfg)
+        from graft.audit.run_audit import main as run  # imports torch: only after the configuration is checked
+
+        run(cfg, Path(cfg.output))
+
+
+if __name__ == "__main__":
+    with stop_on_error(explain):
+        default_signals()
+        if {"-m", "--multirun"} & set(sys.argv):
+            raise GraftError("an audit is of one data set; try it without -m")
+        check_words(sys.argv[1:], GROUPS)
+        training = {word.partition("=")[0] for word in sys.argv[1:]} & {each.name for each in CONF.iterdir()} - {
+            *GROUPS
+        }
+        if training:
+            raise GraftError(
+                f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without"
+            )
+        sys.argv[1:] = readable(sys.argv[1:])
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
+        main()

@@ -1,0 +1,140 @@
+"""The inventory of a data set: its images' classes, splits, sizes, formats and modes, and files that are ignored."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from graft.data.dataset import Dataset, ImageFolder
+from graft.data.images import ImageFiles
+from graft.data.listing import hashes, names
+from graft.reading.class_folders import reasons
+from graft.reading.decode import header
+from graft.reading.layout import FoundFile, read_layout
+from graft.reading.pictures import is_picture
+
+MOST = 4  # kinds that a line names
+BITS = {"1": "1 bit", "I;16": "16 bits", "I;16B": "16 bits", "I": "32 bits", "F": "32 bits, floating-point"}
+
+
+class Inventory:
+    """The audited images of a data set: those of the chosen classes that `dataset.exclude` does not leave out.
+
+    Args:
+        data: the data set.
+
+    Attributes:
+        indices: of the images, sorted, (images,).
+        labels: their labels, (images,).
+        names: as images.csv has them.
+        hashes: digests of their contents.
+        splits: `train`, `val`, `test` or `big` of each.
+        classes: the names of the labels.
+    """
+
+    def __init__(self, data: Dataset):
+        images = self.images = data.images
+        self.data = data
+        self.indices = torch.nonzero(data.chosen).flatten()
+        self.labels = images.labels[self.indices].numpy()
+        places = self.indices.tolist()
+        self.names, self.hashes = names(images, places), hashes(images, places)
+        self.classes = images.classes
+        self.splits = self._splits()
+
+    def _splits(self) -> list[str]:
+        data, images = self.data, self.images
+        tested = images.test.clone()
+        if data.folds is None:
+            tested[data.test] = True
+        big = torch.isin(images.labels, data.big_classes)
+        split = torch.where(tested, 2, torch.where(images.val, 1, torch.where(big, 3, 0)))
+        return [("train", "val", "test", "big")[each] for each in split[self.indices].tolist()]
+
+    def kinds(self) -> list[tuple]:
+        """Return each image's suffix, height and width; those of images in memory are equal."""
+        if not isinstance(self.images, ImageFiles):
+            return [self.images.shape] * len(self.indices)
+        files = [self.images.folder.files[index] for index in self.indices.tolist()]
+        return [(each.path.suffix.lower(), each.header.height, each.header.width) for each in files]
+
+    def ignored(self) -> list[FoundFile]:
+        """Return the files of class folders that are no images of the data set, with their reasons."""
+        if not isinstance(self.data, ImageFolder) or not isinstance(self.images, ImageFiles):
+            return []
+        root, used = self.images.folder.root, set(self.images.folder.paths)
+        files = [file for file in read_layout(root).files if file.path not in used]
+        return [file if file.reason else file._replace(reason=_unreadable(file.path)) for file in files]
+
+    def lines(self, ignored: Sequence[FoundFile]) -> dict[str, str]:
+        """Return the inventory in words."""
+        counts = Counter(self.labels.tolist())
+        in_order = [f"{self.classes[label]} {counts[label]:,}" for label in sorted(counts)]
+        splits = Counter(self.splits)
+        said = {
+            "images": f"{len(self.indices):,}" + (f" of {len(self.images.labels):,}" * bool(self._left_out())),
+            "classes": f"{len(counts)}: {_few(in_order, 12)}",
+            "splits": ", ".join(f"{name} {splits[name]:,}" for name in ("train", "val", "test", "big") if splits[name]),
+        }
+        if self._left_out():
+            said["images"] += f" ({self._left_out()})"
+        if ignored:
+            said["ignored"] = reasons(
+                ["unreadable" if is_picture(file.path) and file.class_name else file.reason for file in ignored]
+            )
+        return said | self._pictures()
+
+    def _left_out(self) -> str:
+        excluded = self.data.num_excluded or 0
+        others = len(self.images.labels) - len(self.indices) - excluded
+        parts = [f"{excluded:,} left out by dataset.exclude"] * bool(excluded)
+        return ", ".join([*parts, *[f"{others:,} of classes that are not chosen"] * bool(others)])
+
+    def _pictures(self) -> dict[str, str]:
+        """Return the sizes and formats in words."""
+        if not isinstance(self.images, ImageFiles):
+            channels, height, width = self.images.shape
+            return {"pictures": f"{width}x{height} pixels, {'RGB' if channels == 3 else 'gray'}, in memory"}
+        files = [self.images.folder.files[index] for index in self.indices.tolist()]
+        sizes = Counter((file.header.width, file.header.height) for file in files)
+        shown = [f"{width}x{height} {count:,}" for (width, height), count in sizes.most_common(MOST)]
+        smallest, largest = (pick(sizes, key=lambda size: size[0] * size[1]) for pick in (min, max))
+        if len(sizes) > MOST:
+            shown = [f"{len(sizes):,} sizes, {'x'.join(map(str, smallest))} to {'x'.join(map(str, largest))}", *shown]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            formats = Counter(threads.map(_format, [file.path for file in files]))
+        total = sum(file.path.stat().st_size for file in files)
+        return {
+            "pixels": _few(shown, MOST + 1),
+            "formats": _few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),
+            "bytes": f"{total / 1e6:,.1f} MB",
+        }
+
+
+def mean_colors(pixels: torch.Tensor) -> np.ndarray:
+    """Return the mean colors of thumbnails, (images, 3)."""
+    return pixels.float().mean((2, 3)).numpy()
+
+
+def _few(words: Sequence[str], most: int) -> str:
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
+
+
+def _format(path: Path) -> str:
+    """Return a file's format, mode and bits a channel: JPEG RGB."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            bits = BITS.get(image.mode, "8 bits")
+            return f"{image.format} {image.mode}, {bits}:"
+    except Exception:  # Pillow's exceptions for broken files depend on the format
+        return "unreadable"
+
+
+def _unreadable(path: Path) -> str:
+    found = header(path)
+    return found if isinstance(found, str) else "unreadable"

@@ -1,0 +1,137 @@
+"""`python src/audit.py`: what is in a data set before anything trains."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from graft.audit.control import control
+from graft.audit.copies import blank, exact_copies, near_copies
+from graft.audit.finding import write_findings
+from graft.audit.inventory import Inventory, mean_colors
+from graft.audit.outliers import outliers
+from graft.audit.summary import Account
+from graft.audit.suspects import out_of_fold, suspects
+from graft.audit.thumbnails import Thumbnails, thumbnails
+from graft.audit.vectors import Vectors, of_features, of_pixels
+from graft.config.build import build, builder
+from graft.data.dataset import Dataset
+from graft.data.preprocess import InputSpec
+from graft.errors import ConfigError, GraftError
+from graft.process import prepare_for_training
+from graft.run.make_plan import planned_data
+from graft.training.features import FeatureStore
+from graft.training.source import Source
+
+log = logging.getLogger("graft")
+
+# With these a data set is read whatever it has; `train.py` may ask for more.
+LENIENT = {"small_per_class": 1, "small_total": None, "val_per_class": 0, "test_per_class": None, "folds": None}
+SIZE = 64  # pixels of files of several shapes, which only the vectors of features read at their own size
+
+
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Audit a data set: print a summary, and write `audit.csv` and contact sheets.
+
+    Args:
+        cfg: the composed configuration of conf/audit.yaml.
+        folder: for the files.
+
+    Raises:
+        GraftError: the data set or the network cannot be read.
+    """
+    prepare_for_training()
+    source: Source = build(cfg, "source")
+    data, spec = _data(cfg, source)
+    found = Inventory(data)
+    account = Account(found, folder, cfg.num_shown)
+    small = thumbnails(data.images, found.indices, Path(cfg.cache) / "thumbnails")
+    account.files(found.ignored(), small.reasons)
+    readable = np.flatnonzero(small.readable)
+    if len(readable) == 0:
+        raise GraftError("no image of the data set can be read; python src/train.py names the reasons")
+    same = _copies(account, found, small, readable)
+    vectors = _vectors(cfg, source, data, spec, small, found.indices[readable])
+    if source.trained is False and "activation" not in cfg.backbone:
+        log.warning("backbone=%s has no weights with source=scratch; try source=imagenet", _choice(cfg.backbone))
+    labels = found.labels[readable]
+    judged = out_of_fold(vectors, labels, same, cfg.num_folds)
+    account.labels(vectors, readable, judged, None if judged is None else suspects(judged))
+    first = np.unique(same, return_index=True)[1]
+    account.outliers(vectors, [(int(readable[place]), score) for place, score in outliers(vectors, first)])
+    colors = mean_colors(small.pixels[readable])
+    account.control(control(data.images, found.indices[readable], colors, labels))
+    write_findings(folder / "audit.csv", account.findings())
+    account.show()
+
+
+def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
+    """Return the data set, although training might refuse it: then a line says why.
+
+    Files that cannot be read are left out, and are findings.
+    """
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    if not source.trained and "size" in cfg.dataset and cfg.dataset.size is None:
+        cfg.dataset.size = SIZE
+    try:
+        return planned_data(cfg, source)
+    except ConfigError as error:
+        if not any(fault.key.startswith("dataset.") for fault in error.faults):
+            raise
+        refused: GraftError = error
+    except GraftError as error:
+        if "skip_unreadable" not in cfg.dataset or cfg.dataset.skip_unreadable:
+            raise
+        cfg.dataset.skip_unreadable = True
+        refused = error
+    for key, value in (LENIENT | {"short": "use"}).items():
+        if key in cfg.dataset:
+            cfg.dataset[key] = value
+    found = planned_data(cfg, source)
+    log.warning("train.py would refuse this data set: %s", refused)
+    return found
+
+
+def _copies(account: Account, found: Inventory, small: Thumbnails, readable: np.ndarray) -> np.ndarray:
+    """Find copies; return a number for each readable image, the same for images that are copies."""
+    exact = [group for group in exact_copies(found.hashes) if small.readable[group[0]]]
+    account.exact_copies(exact)
+    empty = blank(small.pixels) & small.readable
+    account.blank(np.flatnonzero(empty))
+    later = {place for group in exact for place in group[1:]}
+    compared = np.array([place for place in readable.tolist() if place not in later and not empty[place]], dtype=int)
+    near = near_copies(small, found.kinds(), compared)
+    account.near_copies(near)
+    same = np.arange(len(found.labels))
+    for first, *others in (*exact, *[pair[:2] for pair in near]):
+        for other in others:
+            same[same == same[other]] = same[first]
+    return same[readable]
+
+
+def _vectors(
+    cfg: DictConfig, source: Source, data: Dataset, spec: InputSpec, small: Thumbnails, indices: torch.Tensor
+) -> Vectors:
+    """Return the vectors of the images that can be read."""
+    if not source.trained:
+        return of_pixels(small)
+    cache, device = Path(cfg.cache), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    make = builder(cfg, "backbone", preprocess=spec.preprocess(data.images.shape))
+    network = make()
+    weights = source.weights(make, data, _no_trainer, cache)
+    assert weights is not None
+    network.load_state_dict(weights)
+    frozen, _ = network.split(network.keep)
+    features = FeatureStore(cache / "features", device, network.label).features(frozen, data.images, indices)
+    return of_features(features, f"the features of {network.label}")
+
+
+def _no_trainer(**_):
+    raise AssertionError("an audit's sources train nothing")
+
+
+def _choice(option: DictConfig) -> str:
+    return str(option.get("model") or option._target_.rpartition(".")[2])

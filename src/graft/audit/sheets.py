@@ -1,0 +1,82 @@
+"""Contact sheets: pictures of findings, with their names, labels and what is said of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from graft.data.images import ImageFiles, Images
+from graft.reading.decode import decode, pixel_limit
+from graft.report.canvas import plain_text, save, wrapped
+
+SIDE = 160  # pixels of a picture
+COLUMNS = 5
+LETTERS = 24  # of a line below a picture
+INCHES = 1.75  # of a picture with its margin
+LINES = 0.16  # inches of a line
+
+
+class Tile(NamedTuple):
+    """A picture and the lines below it."""
+
+    image: int
+    lines: tuple[str, ...]
+
+
+@plain_text
+def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], paired: bool = False) -> None:
+    """Write pictures of a data set, in rows, as a PNG file.
+
+    Args:
+        path: the file.
+        title: above them.
+        images: the data set.
+        tiles: its images; they can be read.
+        paired: whether each two belong together.
+    """
+    columns = COLUMNS - paired  # even
+    texts = [[line for part in tile.lines for line in _lines(part)] for tile in tiles]
+    rows, most = -(-len(tiles) // columns), max(map(len, texts))
+    height, head = INCHES + LINES * most, 0.4
+    figure = Figure((columns * INCHES, rows * height + head))
+    figure.text(0.01, 1 - 0.12 / (rows * height + head), wrapped(title, 30 * columns), va="top", fontsize=10)
+    for place, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+        row, column = divmod(place, columns)
+        bottom = 1 - (head + row * height + INCHES) / (rows * height + head)
+        shift = 0.04 + paired * (-0.03 if column % 2 else 0.07)  # two of a pair are near each other
+        axes = figure.add_axes(
+            ((column + shift) / columns, bottom, 0.9 / columns, 0.9 * INCHES / (rows * height + head))
+        )
+        axes.imshow(picture(images, tile.image), interpolation="nearest", vmin=0, vmax=255, cmap="gray")
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(color="lightgray", linewidth=0.5)  # or a white picture would not be seen
+        axes.text(0, -0.04, "\n".join(text), va="top", fontsize=7, transform=axes.transAxes, linespacing=1.15)
+    save(figure, path)
+
+
+def picture(images: Images, index: int) -> np.ndarray:
+    """Return an image for a person, (height, width, 3) bytes, no larger than it is shown."""
+    if not isinstance(images, ImageFiles):
+        pixels = next(iter(images.batches([torch.tensor([index])])))[0]
+        return pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    file = images.folder.files[index]
+    scale = min(1.0, SIDE / max(file.header.height, file.header.width))
+    shape = (3, max(1, round(scale * file.header.height)), max(1, round(scale * file.header.width)))
+    with pixel_limit(images.reading.max_pixels):
+        return decode(file.path, shape, "squash", images.white).permute(1, 2, 0).numpy()
+
+
+def shortened(name: str, width: int = LETTERS) -> str:
+    """Return a name of at most so many letters: its end, which tells files apart, and what fits of its start."""
+    if len(name) <= width:
+        return name
+    start = width // 3
+    return f"{name[:start]}…{name[-(width - start - 1) :]}"
+
+
+def _lines(text: str) -> list[str]:
+    return wrapped(shortened(text, 2 * LETTERS), LETTERS).split("\n")

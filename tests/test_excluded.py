@@ -1,0 +1,119 @@
+"""dataset.exclude: marks in an audit's table leave images out, and are part of a job's identity."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from folders import write_classes
+from omegaconf import DictConfig
+
+from graft.config.build import to_plain
+from graft.config.identity import content_digests, job_identity
+from graft.data.dataset import ImageFolder, MNIST5k
+from graft.data.listing import hashes, names
+from graft.errors import GraftError
+from graft.excluded import marked, marks_digest
+
+
+def table(path: Path, *rows: str, head: str = "finding,file,hash,exclude") -> Path:
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def folder(root: Path, exclude: Path | None) -> ImageFolder:
+    return ImageFolder("rest", "all", str(root), small_per_class=2, exclude=None if exclude is None else str(exclude))
+
+
+@pytest.mark.parametrize("mark", ["x", "X", "1", "yes", " true "])
+def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
+    path = table(tmp_path / "a.csv", f"copy,cat/1.png,ab,{mark}", "copy,cat/2.png,,", "copy,cat/3.png,,no")
+    assert marked(path) == {"cat/1.png": "ab"}
+    semicolons = table(tmp_path / "b.csv", f"cat/1, a.png;{mark}", head="\ufefffile;exclude")
+    assert marked(semicolons) == {"cat/1, a.png": ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file,exclude\na.png,\n", "marks nothing"),
+        ("file,mark\na.png,x\n", "has no column exclude"),
+        ("file,exclude\na.png,perhaps\n", "'perhaps' in its column exclude, line 2"),
+        ("finding,file,exclude\nshortcut,,x\n", "names no file"),
+        ("", "has no column exclude and file"),
+    ],
+)
+def test_tables_without_a_clear_meaning_are_refused(tmp_path: Path, content: str, words: str):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(GraftError, match=words):
+        marked(tmp_path / "a.csv")
+
+
+def test_a_missing_file_a_folder_and_other_encodings_are_refused(tmp_path: Path):
+    (tmp_path / "latin.csv").write_bytes("file,exclude\nKätzchen.png,x\n".encode("latin-1"))
+    for path, words in (
+        (tmp_path / "none.csv", "No such file"),
+        (tmp_path, "Is a dir"),
+        (tmp_path / "latin.csv", "UTF-8"),
+    ):
+        with pytest.raises(GraftError, match=words):
+            marked(path)
+
+
+def test_marked_files_are_neither_drawn_nor_tested_and_are_counted(tmp_path: Path):
+    write_classes(tmp_path / "root", cat=12, dog=12)
+    every = folder(tmp_path / "root", None)
+    out = [int(every.pool[0][0]), int(every.test[0])]
+    rows = [f"copy,{name},,x" for name in names(every.images, out)]
+    data = folder(tmp_path / "root", table(tmp_path / "audit.csv", *rows))
+    used = {*data.test.tolist(), *[index for pool in data.pool for index in pool.tolist()]}
+    assert used == set(range(24)) - set(out)
+    account = data.account()
+    assert account["excluded"] == 2
+    assert account["ignored"] == {"left out by dataset.exclude": 2}
+    assert account["used"] + sum(account["ignored"].values()) == account["found"] == 24
+    assert "excluded" not in every.account()
+
+
+def test_of_equal_files_the_other_one_stays_if_the_first_is_marked(tmp_path: Path):
+    write_classes(tmp_path / "root", cat=8, dog=8)
+    (tmp_path / "root/dog/copy.bmp").write_bytes((tmp_path / "root/cat/00.bmp").read_bytes())
+    assert folder(tmp_path / "root", None).account()["ignored"] == {"under two classes": 2}
+    data = folder(tmp_path / "root", table(tmp_path / "audit.csv", "copy,dog/copy.bmp,,x"))
+    assert data.account()["ignored"] == {"left out by dataset.exclude": 1}
+
+
+def test_images_in_memory_are_named_by_their_place(tmp_path: Path):
+    path = table(tmp_path / "audit.csv", "outlier,17,,x", "outlier,4000,,x")
+    data = MNIST5k([], "all", exclude=str(path))
+    used = {*data.test.tolist(), *[index for pool in data.pool for index in pool.tolist()]}
+    assert used == set(range(5000)) - {17, 4000}
+    assert data.account()["excluded"] == 2
+
+
+def test_tables_of_another_data_set_are_refused(tmp_path: Path):
+    write_classes(tmp_path / "root", cat=6, dog=6)
+    data = folder(tmp_path / "root", None)
+    with pytest.raises(GraftError, match=r"marks 1 of 1 names that the data set does not have: cow/1\.png"):
+        folder(tmp_path / "root", table(tmp_path / "a.csv", "copy,cow/1.png,,x"))
+    right, wrong = hashes(data.images, [0, 1])
+    folder(tmp_path / "root", table(tmp_path / "b.csv", f"copy,cat/00.bmp,{right},x"))
+    with pytest.raises(GraftError, match=r"contents are others than in the audit: cat/00\.bmp"):
+        folder(tmp_path / "root", table(tmp_path / "c.csv", f"copy,cat/00.bmp,{wrong},x"))
+
+
+def test_a_job_s_identity_has_the_marks_and_not_the_file(tmp_path: Path, configure: Callable[..., DictConfig]):
+    one = table(tmp_path / "one.csv", "copy,17,ab,x", "copy,18,,")
+    same = table(tmp_path / "same.csv", "18,no,more", "17,1,more", head="file,exclude,detail")
+    other = table(tmp_path / "other.csv", "copy,18,,x")
+    assert marks_digest(one) == marks_digest(same) != marks_digest(other)
+
+    def identity(*words: str) -> str:
+        config = to_plain(configure(*words))
+        return job_identity(config, "images", (), content_digests(config))
+
+    found = [identity(f"dataset.exclude={path}") for path in (one, same, other)]
+    assert found[0] == found[1]
+    assert len({*found, identity()}) == 3
+    config = to_plain(configure())
+    del config["dataset"]["exclude"]  # of a result without this key
+    assert job_identity(config, "images") == identity()
