@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
+from graft.data.datamodule import SmallDataModule
+from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.model.head import Dense
 from graft.training.regularize import Mix, Objective, Regularize, clip, weight_decay_groups
@@ -93,6 +95,17 @@ def test_class_weights_are_scikit_learn_s_balanced_ones():
     for trial in range(2):
         expected = cross_entropy(logits[trial], labels[trial], weights[trial])  # torch divides by the sum of weights
         torch.testing.assert_close(losses[trial].mean(), expected)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "effective"])
+def test_class_weights_of_unequal_draws_are_those_of_their_papers(kind: str):
+    data = MNIST5k(big=[], small=[1, 3, 5], test_per_class=100, small_per_class="all", draw="first")
+    data.counts = [300, 30, 3]
+    found = SmallDataModule(data, [0, 1], 4, False).class_weights(kind)
+    counts = np.array([300, 30, 3])
+    expected = 1 / counts if kind == "balanced" else (1 - 0.99) / (1 - 0.99**counts)  # Cui et al. 2019, equation 4
+    expected *= counts.sum() / (expected * counts).sum()
+    np.testing.assert_allclose(found.numpy(), np.stack([expected] * 2), rtol=1e-5)
 
 
 def test_l2_sp_is_the_gradient_of_half_the_squared_distance():

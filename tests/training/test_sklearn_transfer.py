@@ -15,7 +15,7 @@ from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.model.backbone import CNN
-from graft.model.head import STRENGTHS, Logistic, Ridge, SklearnHead
+from graft.model.head import STRENGTHS, ClassWeight, Logistic, Ridge, SklearnHead
 
 Run = Callable[..., dict]
 
@@ -30,13 +30,15 @@ def features(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("balanced", [False, True])
-def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, balanced: bool):
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.2, 2: 1.0}])
+def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, class_weight: ClassWeight):
     x, y = features(classes)
-    weight, bias = Ridge.fit(x, y, balanced)
-    model = make_pipeline(
-        StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight="balanced" if balanced else None)
-    ).fit(x.double().numpy(), y.numpy())
+    if isinstance(class_weight, dict):
+        class_weight = {label: class_weight[label] for label in range(classes)}
+    weight, bias = Ridge.fit(x, y, class_weight)
+    model = make_pipeline(StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight=class_weight)).fit(
+        x.double().numpy(), y.numpy()
+    )
     decision = model.decision_function(x.double().numpy())
     logits = (x @ weight.T + bias).numpy()
     np.testing.assert_allclose(logits if classes > 2 else logits[:, 1], decision, atol=1e-3)
