@@ -13,7 +13,7 @@ from graft.data.division import Division, account, keep_images, shortage
 from graft.data.draw_sizes import DrawSizes
 from graft.data.folds import Folds
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import excluded
+from graft.data.listing import keep_unmarked
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -84,10 +84,8 @@ class Dataset(ABC):
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
         self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
-        left_out = excluded(images, exclude)
-        self.num_excluded = None if exclude is None else int((left_out & (small_images | big_images)).sum())
         self.drops_duplicates = duplicates == "drop"
-        self.chosen = (small_images | big_images) & ~left_out
+        self.chosen, self.num_excluded = keep_unmarked(images, small_images | big_images, exclude)
         kept, self.duplicates = keep_images(images, self.chosen, self.drops_duplicates)
         self.big = torch.nonzero(big_images & kept & ~images.test & ~images.val).flatten()
         self.val = torch.nonzero(small_images & kept & images.val).flatten()
