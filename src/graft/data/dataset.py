@@ -78,9 +78,8 @@ class Dataset(ABC):
         exclude: str | None = None,
         cache: str | None = None,
     ):
-        where = None if root is None else os.path.expanduser(root)
-        reading = Reading(fit, bits, max_pixels)
-        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache))
+        place, reading = None if root is None else os.path.expanduser(root), Reading(fit, bits, max_pixels)
+        self.images = images = self.load(Where(place, download, skip_unreadable, size, reading, cache))
         self.small_classes, self.big_classes = choose_classes(images.classes, small, big)
         self.random, self.val_per_class = draw == "stratified", val_per_class
         small_images, big_images = (torch.isin(images.labels, each) for each in (self.small_classes, self.big_classes))
