@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from graft.api.answer import Answer, answer_of
 from graft.api.data import Data
-from graft.api.launcher import InThisProcess, run_alone
+from graft.api.job_launcher import InThisProcess, run_alone
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.session import session
 from graft.errors import GraftError

@@ -7,7 +7,7 @@ from graft.errors import GraftError
 from graft.inference.model_file import MODEL, WEIGHTS
 from graft.job_folder import RESULT
 from graft.report.chosen_job import choose_job
-from graft.results.metrics import split_of
+from graft.results.metric import split_of
 
 
 class Choice(NamedTuple):

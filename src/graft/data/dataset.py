@@ -14,7 +14,7 @@ from graft.data.draw_sizes import DrawSizes, PerClass, validation
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import account, excluded, keep_images
+from graft.data.listing import account, keep_images, keep_unmarked
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -101,9 +101,7 @@ class Dataset(ABC):
         """Choose the classes, and the images that count; return masks of the small and the big split, (images,)."""
         self.small_classes, self.big_classes = choose_classes(self.images.classes, small, big)
         of_small, of_big = (torch.isin(self.images.labels, each) for each in (self.small_classes, self.big_classes))
-        left_out, chosen = excluded(self.images, exclude), of_small | of_big
-        self.num_excluded = None if exclude is None else int((left_out & chosen).sum())
-        self.chosen = chosen & ~left_out
+        self.chosen, self.num_excluded = keep_unmarked(self.images, of_small | of_big, exclude)
         self.kept, self.duplicates = keep_images(self.images, self.chosen, self.drops_duplicates)
         return of_small, of_big
 

@@ -59,15 +59,19 @@ def hashes(images: Images, indices: Sequence[int]) -> list[str]:
     return [known[index] for index in indices]
 
 
-def excluded(images: Images, table: str | None) -> torch.Tensor:
-    """Return a mask of the images that a table of `dataset.exclude` leaves out, (images,).
+def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tuple[torch.Tensor, int | None]:
+    """Return a mask of the chosen images that a table of `dataset.exclude` does not mark, and how many of them it does.
+
+    Args:
+        images: the data set.
+        chosen: mask of the images in the big and the small split, (images,).
+        table: the table; None: no image is left out, and their number is None.
 
     Raises:
         GraftError: the table names no image of the data set, or one that has another content than it had.
     """
-    mask = torch.zeros_like(images.test)
     if table is None:
-        return mask
+        return chosen, None
     marks = marked(table)
     everything = list(range(len(images.labels)))
     places = dict(zip(names(images, everything), everything, strict=True))
@@ -85,9 +89,10 @@ def excluded(images: Images, table: str | None) -> torch.Tensor:
             f"dataset.exclude={table} marks {len(changed):,} images whose contents are others than in the audit: "
             f"{', '.join(changed[:MAX_NAMED])}; run the audit again, or empty its column hash if they are meant"
         )
-    mask[indices] = True
+    kept = chosen.clone()
+    kept[indices] = False
     log.info("%s images left out by dataset.exclude=%s", f"{len(indices):,}", table)
-    return mask
+    return kept, int((chosen & ~kept).sum())
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images

@@ -18,7 +18,7 @@ from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
-from graft.reading.groups import groups_of
+from graft.reading.group_pattern import groups_of
 from graft.reading.remarks import remark
 from graft.tables.table_files import list_table
 from graft.tables.table_rows import Listing

@@ -12,7 +12,7 @@ from graft.report.rows import SPREAD, column, costs, difference_columns, results
 from graft.report.unit import Measure, measure_of
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
-from graft.results.metrics import METRICS, in_words, name_of
+from graft.results.metric import METRICS, in_words, name_of
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from graft.results.metrics import name_of
+from graft.results.metric import name_of
 from graft.results.records import Record
 from graft.statistics.comparison import Difference
 

@@ -31,7 +31,7 @@ from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.verdicts import claim
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.labels import BUDGETS
-from graft.results.metrics import split_of
+from graft.results.metric import split_of
 from graft.results.records import Records, read_records
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method

@@ -20,7 +20,7 @@ from graft.results.baseline import common_metric
 from graft.results.job_files import read_history
 from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
-from graft.results.metrics import METRICS
+from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies

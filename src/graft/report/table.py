@@ -7,7 +7,7 @@ import pandas
 
 from graft.report.rows import SPREAD, column
 from graft.report.unit import PERCENT, Unit, unit_of
-from graft.results.metrics import METRICS, name_of, split_of
+from graft.results.metric import METRICS, name_of, split_of
 
 
 def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from graft.results.metrics import in_words, name_of
+from graft.results.metric import in_words, name_of
 
 
 def percent(fraction: float) -> str:

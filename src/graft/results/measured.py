@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.results.metrics import Said, name_of, split_of, with_metric
+from graft.results.metric import Said, name_of, split_of, with_metric
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes
 from graft.statistics.accuracies import (
     Accuracies,
@@ -29,7 +29,7 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
     Args:
         result: the content of a `result.json`.
         stored: the outcomes of the same job; None if it has none.
-        metric: accuracy, val_accuracy, or the key of another metric (module metrics); a loss has a minus.
+        metric: accuracy, val_accuracy, or the key of another metric (module metric); a loss has a minus.
 
     Raises:
         ValueError: a metric other than the accuracy cannot be computed; says why.

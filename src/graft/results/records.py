@@ -11,7 +11,7 @@ from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
-from graft.results.metrics import name_of
+from graft.results.metric import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds

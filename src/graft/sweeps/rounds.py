@@ -19,7 +19,7 @@ from graft.job_folder import ROUND
 from graft.report.leaderboard import not_comparable, ranked_by
 from graft.report.sentences import name_first
 from graft.results.baseline import common_metric
-from graft.results.metrics import split_of
+from graft.results.metric import split_of
 from graft.results.records import Record, read_records
 from graft.results.rounds import EndedJob, SweepRounds
 from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks

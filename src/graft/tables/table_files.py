@@ -11,7 +11,7 @@ from graft.content import digests
 from graft.errors import GraftError
 from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
 from graft.reading.decode import pixel_limit
-from graft.reading.groups import groups_of
+from graft.reading.group_pattern import groups_of
 from graft.reading.layout import PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located

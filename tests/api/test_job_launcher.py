@@ -10,8 +10,8 @@ from hydra.core.utils import JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from graft.api.job_launcher import InThisProcess, run_alone
 from graft.api.jobs import _compose
-from graft.api.launcher import InThisProcess, run_alone
 from graft.api.session import session
 from graft.errors import GraftError, OtherResult
 

@@ -1,7 +1,7 @@
 import pytest
 
 from graft.errors import ConfigError
-from graft.reading.groups import groups_of
+from graft.reading.group_pattern import groups_of
 
 NAMES = ["cat/patient12_a.jpg", "cat/patient7_b.jpg", "dog/patient12_c.jpg"]
 

@@ -10,7 +10,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from graft.results.metrics import METRICS, Said, in_words, name_of, split_of, with_metric
+from graft.results.metric import METRICS, Said, in_words, name_of, split_of, with_metric
 from graft.statistics.outcomes import Outcomes
 
 
