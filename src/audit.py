@@ -16,6 +16,7 @@ from graft.command_line import check_words, readable  # noqa: E402
 from graft.config.check import check_audit  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
 from graft.errors import GraftError  # noqa: E402
+from graft.files import check_writable  # noqa: E402
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "backbone", "source")
@@ -44,6 +45,10 @@ if __name__ == "__main__":
             raise GraftError(
                 f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without"
             )
+        for word in sys.argv[1:]:
+            if word.startswith("output="):  # Hydra makes the folder, before it calls main
+                place = Path(word.partition("=")[2].strip("'\""))
+                check_writable("output", place / "audit.csv")
         sys.argv[1:] = readable(sys.argv[1:])
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         main()

@@ -1,6 +1,7 @@
 """A whole audit of small folders: its table, its pictures, its summary, and what it says of odd folders."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import torch
 from conftest import ROOT
 from folders import forget, settle
 from hydra import compose, initialize_config_dir
@@ -138,6 +140,32 @@ def test_odd_folders_are_audited_or_refused_in_words(tmp_path: Path, audit: Audi
         audit(single)
     with pytest.raises(GraftError, match="is not a folder"):
         audit(tmp_path / "none")
+
+
+def test_images_of_a_group_are_judged_together_with_their_copies():
+    same, groups = np.array([0, 1, 2, 1, 4]), ("a", "b", "a", "c", "c")
+    assert run_audit._with_groups(same, groups, torch.arange(5)).tolist() == [0, 1, 0, 1, 1]
+    assert run_audit._with_groups(same[1:], groups, torch.arange(1, 5)).tolist() == [1, 2, 1, 1]
+    assert run_audit._with_groups(same, (), torch.arange(5)).tolist() == same.tolist()
+
+
+def test_labels_that_only_a_patient_s_pictures_tell_are_not_learned_from_the_same_patient(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    random = np.random.default_rng(0)
+    for patient in range(12):
+        base = random.integers(0, 256, (8, 8))
+        for index in range(4):
+            pixels = np.clip(base + random.integers(-40, 40, (8, 8)), 0, 255).astype(np.uint8)
+            path = tmp_path / "photos" / ("well", "ill")[patient % 2] / f"patient{patient:02}_{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((32, 32)).save(path)
+    shares = []
+    for words in ([], [r"dataset.group_pattern='(patient\d+)'"]):
+        audit(tmp_path / "photos", *words)
+        shares.append(float(re.findall(r"([\d.]+) % are found", said(caplog)["labels"])[0]))
+    assert shares[0] > 90
+    assert shares[1] < 75
 
 
 def test_names_in_any_script_are_drawn(tmp_path: Path, audit: Audit):

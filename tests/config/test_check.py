@@ -34,7 +34,10 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["head=dense512", "head.input_dropout=1"], "head.input_dropout must be in [0, 1), got 1"),
         (["head.dropout=2"], "head.dropout must be in [0, 1), got 2"),
         (["dataset.draw=random"], "dataset.draw must be stratified or first, got random"),
-        (["dataset.small_per_class=0"], "dataset.small_per_class must be a whole number of at least 1, got 0"),
+        (
+            ["dataset.small_per_class=0"],
+            "dataset.small_per_class must be a whole number of at least 1, a fraction below 1, or all, got 0",
+        ),
         (["dataset.small_per_class=ten"], "dataset.small_per_class must be"),
         (
             [*FOLDER, "dataset.root=DIR", "dataset.duplicates=merge"],

@@ -70,7 +70,7 @@ def test_any_classes_may_be_big_or_small():
 
 def test_a_draw_has_all_images_of_each_class_or_a_fraction_of_them():
     def sizes(**settings: Any) -> list[int]:
-        data = MNIST5k(**SPLIT, test_per_class=250, **settings)
+        data = MNIST5k(**SPLIT, **{"test_per_class": 250, **settings})
         assert len(data.sample(0)[0]) == sum(data.counts)
         return data.counts
 

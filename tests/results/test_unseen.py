@@ -29,7 +29,7 @@ def test_validation_images_are_those_of_each_trial(run: Run, tmp_path: Path):
     given, stored = found(tmp_path / "job", [2, 0, 1])
     assert stored.val is not None
     assert stored.val.probability is not None
-    assert given.kind == "validation images"
+    assert given.kind == "validation image"
     numbers = np.unique(stored.val.image)
     for pair in range(0, len(given.image), 11):
         row = [2, 0, 1][given.trial[pair]]
@@ -69,7 +69,7 @@ def check_refusals(folder: Path) -> None:
 def test_every_image_of_folds_is_said_of_by_the_trial_that_tested_it(run: Run, tmp_path: Path):
     run(*QUICK, "trials=4", "dataset.folds=2", "dataset.test_per_class=null")
     given, stored = found(tmp_path / "job", [0, 1, 2, 3])
-    assert given.kind == "out-of-fold images"
+    assert given.kind == "out-of-fold image"
     assert (np.bincount(given.image) == 2).all()  # two repeats
     assert len(given.label) == len(np.unique(stored.test.image[stored.test.tested]))
     result = json.loads((tmp_path / "job" / RESULT).read_text())

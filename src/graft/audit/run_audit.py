@@ -1,6 +1,7 @@
 """`python src/audit.py`: what is in a data set before anything trains."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if source.trained is False and "activation" not in cfg.backbone:
         log.warning("backbone=%s has no weights with source=scratch; try source=imagenet", _choice(cfg.backbone))
     labels = found.labels[readable]
-    judged = out_of_fold(vectors, labels, same, cfg.num_folds)
+    together = _with_groups(same, data.images.groups, found.indices[readable])
+    judged = out_of_fold(vectors, labels, together, cfg.num_folds)
     account.labels(vectors, readable, judged, None if judged is None else suspects(judged))
     first = np.unique(same, return_index=True)[1]
     account.outliers(vectors, [(int(readable[place]), score) for place, score in outliers(vectors, first)])
@@ -110,6 +112,18 @@ def _copies(account: Account, found: Inventory, small: Thumbnails, readable: np.
         for other in others:
             same[same == same[other]] = same[first]
     return same[readable]
+
+
+def _with_groups(same: np.ndarray, groups: Sequence[str], indices: torch.Tensor) -> np.ndarray:
+    """Return a number for each image, the same for copies and for images of one group: no fold parts them."""
+    together = same.copy()
+    if not groups:
+        return together
+    names = np.array([groups[index] for index in indices.tolist()], dtype=object)
+    for name in np.unique(names):
+        numbers = np.unique(together[names == name])
+        together[np.isin(together, numbers)] = numbers[0]
+    return together
 
 
 def _vectors(

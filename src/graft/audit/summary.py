@@ -14,6 +14,7 @@ from graft.audit.inventory import Inventory
 from graft.audit.sheets import Tile, draw_sheet
 from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
+from graft.nouns import counted
 from graft.reading.layout import FoundFile
 from graft.reading.pictures import is_picture, shown
 from graft.reading.shortcuts import Telling, in_words
@@ -124,7 +125,7 @@ class Account:
             rows.append(self._row("label suspect", place, classes[first], float(score), detail))
             tiles.append(self._tile(place, f"label {rows[-1].class_name}", detail))
         self.rows += rows
-        self.said["labels"] = f"{len(rows):,} suspects; {self.said['labels']}"
+        self.said["labels"] = f"{counted(len(rows), 'suspect')}; {self.said['labels']}"
         if rows:
             self.said["  worst"] = _listed([f"{row.file} ({row.other}?)" for row in rows])
         self._sheet("suspects.png", f"Label suspects, worst first: {len(rows):,}", tiles[: self.most])

@@ -103,7 +103,7 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     input_spec = InputSpec(**given, trained=source.trained_on(published))
     known = {"size": input_spec.scaled.size, "cache": cfg.cache}
     data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
-    if cfg.refit is not None:
+    if cfg.get("refit") is not None:  # audit.py has no such key
         data.train_on_all()
     return data, input_spec
 
