@@ -50,6 +50,7 @@ def write(tree: Path, block: re.Match[str]) -> None:
     file.write_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_works_as_written(tree: Path, recipe: str):
     blocks, (command,) = list(BLOCK.finditer(RECIPES[recipe])), COMMAND.findall(RECIPES[recipe])

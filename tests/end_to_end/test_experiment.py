@@ -85,6 +85,7 @@ def test_every_row_runs_on_files(configure: Configure, path: Path):
     assert cfg.source.get("weights") == original.source.get("weights")
 
 
+@pytest.mark.slow
 def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(train: Train, tmp_path: Path):
     for name, level in (("dark", 0), ("bright", 150)):
         (tmp_path / "pictures" / name).mkdir(parents=True)

@@ -12,6 +12,7 @@ Train = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ("source=scratch", "backbone.keep=0", "trials=2", "epochs=2", "val_every=1", "dataset.val_per_class=5")
 
 
+@pytest.mark.slow
 def test_a_search_runs_ends_in_the_table_and_resumes(train: Train, tmp_path: Path):
     words = ("-m", "sweep=random", "lr=tag(log,interval(1e-4,1e-1))", "dropout=0,0.5", "sweep.jobs=2", "name=s", *TINY)
     done = train(*words)

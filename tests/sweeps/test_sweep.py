@@ -161,6 +161,7 @@ def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: 
     assert (done.returncode, "has a sweep" in done.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_each_job_is_composed_once_and_checked_as_it_then_runs(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -184,7 +185,8 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize("end", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_command_resumes(
     train: Train, tmp_path: Path, end: signal.Signals
 ):
@@ -196,7 +198,7 @@ def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_comma
         time.sleep(0.1)
     process.send_signal(end)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + end
+    assert process.returncode == 128 + end, said
     assert "Traceback" not in said
     assert "Received SIGTERM" not in said  # Lightning's words
     assert "stopped; the same command resumes with -m or resume=true" in said

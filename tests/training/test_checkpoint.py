@@ -96,6 +96,7 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_other_names_of_weights_is_not_used(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -119,6 +120,7 @@ def steps(folder: Path) -> dict[str, list[int]]:
     return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 def test_another_configuration_s_checkpoint_is_not_taken(run: Run, monkeypatch: pytest.MonkeyPatch):
     expected = run(*TINY, "lr=0.01")
     monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)

@@ -115,6 +115,7 @@ def test_each_trial_ends_as_in_a_plain_loop(run: Run, tmp_path: Path, patience: 
     assert len(lasts) > (patience != "null")
 
 
+@pytest.mark.slow
 def test_where_a_trial_ends_does_not_depend_on_its_neighbors(run: Run, tmp_path: Path):
     words = ("source.epochs=3", "dataset.val_per_class=10", "lr=0.01", "epochs=12", "regularize.ema=0.5")
     words = (*words, "tune=thaw", "tune.lr=0.01", "tune.epochs=12", "stop.patience=2", "weights=best")

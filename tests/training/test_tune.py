@@ -141,6 +141,7 @@ def test_two_phases_equal_a_plain_loop_that_recomputes_the_frozen_stage(run, tmp
     assert last == pytest.approx(accuracy, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", ["train", "frozen"])
 def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phases(
     run, tmp_path: Path, batch_norm: str
