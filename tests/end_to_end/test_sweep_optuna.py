@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas
+import pytest
 from conftest import ROOT
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
