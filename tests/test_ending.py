@@ -41,6 +41,42 @@ print("not ended")
     assert done.stderr == "stopped; jobs run on; the same command resumes with -m or resume=true\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_library_that_swallows_the_exit_does_not_keep_the_program(number: signal.Signals):
+    done = python(f"""
+import os, time
+from graft import ending
+ending.PATIENCE = 0.3
+ending.end_on_signals(lambda: None)
+try:
+    os.kill(os.getpid(), {number})
+    time.sleep(0.1)
+except SystemExit:
+    print("swallowed")
+time.sleep(20)
+print("not ended")
+""")
+    assert done.returncode == 128 + number
+    assert done.stdout == "swallowed\n"
+
+
+def test_an_exit_that_a_library_turned_into_an_error_is_no_error_of_the_job():
+    done = python("""
+import os, signal, time
+from graft.ending import end_on_signals, exit_if_stopped, stop_on_error
+end_on_signals(lambda: None)
+with stop_on_error():
+    exit_if_stopped()  # nothing came yet
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+    except SystemExit:
+        raise ValueError("could not determine the shape of object type") from None
+""")
+    assert done.returncode == 143
+    assert "could not determine" not in done.stderr
+
+
 def test_last_words_that_fail_do_not_keep_the_program():
     done = python("""
 import os, signal

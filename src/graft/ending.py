@@ -13,13 +13,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from graft.errors import GraftError
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what schedulers, `timeout` and `kill` send
 CLOSED_PIPE = 141  # exit status after `| head` has closed the output, as shells have it
+
+PATIENCE = 10  # seconds that the program has to end after a signal
+
+_stopped: int | None = None  # the exit status, once a signal has come
 
 # Causes that lie with the machine.
 MACHINE = {
@@ -68,8 +72,14 @@ def end_on_signals(finish: Callable[[], object], remaining: str = "") -> None:
 def _exit(status: int) -> NoReturn:
     """Exit from a signal's handler.
 
-    It may have interrupted a `__del__` or a callback of a C library, which ignore exceptions: then exit again soon.
+    It may have interrupted a `__del__` or a callback of a C library, which ignore exceptions: then exit again soon. Or
+    a library that turns exceptions into its own: then `exit_if_stopped` ends the program, or else a thread does.
     """
+    global _stopped
+    _stopped = status
+    last = threading.Timer(PATIENCE, _exit_at_once, [status])
+    last.daemon = True
+    last.start()
 
     def exit_again(ignored: Any) -> None:
         if ignored.exc_type is SystemExit:
@@ -80,6 +90,20 @@ def _exit(status: int) -> NoReturn:
     sys.unraisablehook = exit_again
     signal.signal(signal.SIGALRM, lambda *_: sys.exit(status))
     sys.exit(status)
+
+
+def _exit_at_once(status: int) -> None:
+    """Exit whatever the main thread does; files are written whole or not at all."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def exit_if_stopped() -> None:
+    """Exit after Ctrl-C or SIGTERM whose `SystemExit` a library has turned into another exception, or swallowed."""
+    if _stopped is not None:
+        sys.exit(_stopped)
 
 
 def default_signals() -> None:
@@ -104,6 +128,7 @@ def stop_on_error(explain: Callable[[Exception], str | None] = lambda error: Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
         sys.exit(CLOSED_PIPE)
     except Exception as error:
+        exit_if_stopped()
         print(explain(error) or reason(error), file=sys.stderr)
         sys.exit(1)
 

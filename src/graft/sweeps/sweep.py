@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.config.refusals import explain
-from graft.ending import end_on_signals, known_reason, reason, stop_on_error
+from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
 from graft.errors import OtherResult
 from graft.job_folder import FAILURE
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
@@ -83,6 +83,7 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     sweep = hydra.mode is RunMode.MULTIRUN
+    exit_if_stopped()
     try:
         result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
         finished = result is None or not ("trial_run" in result or any("error" in trial for trial in result["trials"]))
@@ -93,6 +94,7 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
         with stop_on_error():
             raise
     except Exception as error:
+        exit_if_stopped()
         log.error(explain(error) or reason(error))
         short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
         if not sweep:
