@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
-    *("ground", "config", "reading", "data", "model", "training"),
+    *("ground", "config", "reading", "tables", "data", "model", "training"),
     *("inference", "statistics", "results", "report", "commands", "run", "audit", "export", "sweeps", "api"),
 )
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)

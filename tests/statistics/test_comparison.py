@@ -302,3 +302,8 @@ def test_intervals_of_differences_stay_within_100_points():
         (difference,) = differences([pair])
         assert difference.interval is not None
         assert -1 <= difference.interval[0] <= difference.interval[1] <= 1
+
+
+def test_a_mean_that_is_no_number_is_not_ranked():
+    with pytest.raises(ValueError, match="no number"):
+        ranks({"a": {0: 0.5}, "b": {0: float("nan")}})

@@ -85,6 +85,10 @@ def test_the_only_image_of_a_class_leaves_the_mean_of_the_others():
         ]
         expected = pseudo_values(np.array([whole]), np.array([without]))
         np.testing.assert_allclose(metric(own, scores).values, expected, atol=1e-12)
+    with pytest.raises(ValueError, match="too few are left of some class"):
+        auroc(replace(own, labels=np.array([0, 0, 0, 0, 1])), scores)
+    with pytest.raises(ValueError, match="too few are left"):
+        macro_f1(replace(own, groups=np.zeros(5)), np.zeros((1, 5), dtype=int))
     with pytest.raises(ValueError, match="images of two classes"):
         auroc(replace(own, labels=np.zeros(5, dtype=int)), scores)
 

@@ -1,6 +1,7 @@
 """`refit=all`: what it makes of a finished job's configuration, what it trains, and what it refuses."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -215,18 +216,28 @@ def test_a_refit_trains_for_the_steps_of_its_job_unless_epochs_are_typed(job: Jo
     refit = job("run=outputs/one", "refit=all")
     total = refit["images"]["small"]
     assert total > 2 * small
-    assert refit["config"]["epochs"] == round(30 * small / total)
+    assert refit["config"]["epochs"] == round(30 * math.ceil(small / 4) / math.ceil(total / 4))  # batches of 4
     said = capsys.readouterr().err
-    assert f"epochs of all {total:,} images are as many steps as 30 of {small}, the job's" in said
+    assert f"epochs of all {total:,} images are about as many steps as 30 of {small}, the job's" in said
     assert job("run=outputs/one", "refit=all", "epochs=30", "name=long")["config"]["epochs"] == 30
-    assert "as many steps" not in capsys.readouterr().err
+    assert "about as many steps" not in capsys.readouterr().err
+
+
+def test_a_schedule_of_steps_shrinks_with_the_epochs_or_is_refused(job: Job):
+    job(*QUICK, "epochs=60", "schedule=step", "schedule.step_size=20", "name=one")
+    refit = job("run=outputs/one", "refit=all")["config"]
+    assert 60 / refit["epochs"] == pytest.approx(20 / refit["schedule"]["step_size"], rel=0.2)
+    job(*QUICK, "epochs=4", "schedule=step", "schedule.step_size=3", "name=short")
+    with pytest.raises(GraftError, match=r"1 epoch of all .* too few for its schedule=step; try epochs=4"):
+        job("run=outputs/short", "refit=all")
 
 
 def test_trials_that_ended_by_validation_images_give_the_number_of_epochs(job: Job, capsys: pytest.CaptureFixture[str]):
     before = job(*QUICK, "epochs=9", "stop.patience=1", "weights=best", "lr=0.1", "name=one")
     mean = max(1, round(np.mean([trial["epoch"] for trial in before["trials"]])))
     refit = job("run=outputs/one", "refit=all")
-    same_steps = max(1, round(mean * before["images"]["small"] / refit["images"]["small"]))
+    steps = [math.ceil(result["images"]["small"] / 4) for result in (before, refit)]  # batches of 4
+    same_steps = max(1, round(mean * steps[0] / steps[1]))
     assert [trial["epoch"] for trial in refit["trials"]] == [same_steps] * 2
     assert f"it ends where they did on average, after {mean} epoch" in capsys.readouterr().err
     assert refit["config"]["weights"] == "last"

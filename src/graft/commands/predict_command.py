@@ -23,7 +23,7 @@ from graft.process import tell
 from graft.results.refits import in_words, refit_of
 
 KEPT = {
-    "all": "the mean of {count} trials",
+    "all": "the mean of {trials}",
     "val_accuracy": "the trial with the best validation accuracy, seed {seed}",
     "train_loss": "the trial with the lowest training loss, seed {seed}",
 }
@@ -99,7 +99,7 @@ def _about(predictor: Predictor) -> list[str]:
     """Return in words which model predicts, and what differs from its test."""
     model = predictor.model
     kept = KEPT.get(str(model.config.get("kept")), KEPT["all"] if len(model.seeds) > 1 else "the kept trial {seed}")
-    chosen = kept.format(count=len(model.seeds), seed=model.seeds[0])
+    chosen = kept.format(trials=counted(len(model.seeds), "trial"), seed=model.seeds[0])
     lines = [f"{model.named}: {chosen}; {len(model.classes)} classes, {predictor.device}, {predictor.precision}"]
     refit = refit_of(model.folder)
     if refit is not None:

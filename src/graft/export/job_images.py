@@ -107,7 +107,7 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
     if (
         not isinstance(option, dict)
         or not isinstance(named, str)
-        or not named.startswith("graft.dataset.")
+        or not named.startswith(("graft.dataset.", "graft.dataset_table."))
         or any(isinstance(value, dict) for value in option.values())
     ):
         raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")

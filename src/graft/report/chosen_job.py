@@ -7,6 +7,7 @@ from graft.errors import GraftError
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.verdicts import claim
 from graft.results.baseline import common_metric
+from graft.results.metric import in_words, split_of
 from graft.results.records import Record, read_records
 from graft.statistics.accuracies import Measured
 
@@ -67,5 +68,6 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
         "jobs": len(board.records),
         "order": board.order,
         # Of jobs that validation images have ranked, the test images have chosen nothing.
+        "chosen_by": in_words(board.metric) if split_of(board.metric) == "test" and len(board.records) > 1 else None,
         "corrected": board.answer.corrected if board.metric == "accuracy" else None,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graft.report.as_needed import AsNeeded, EndedLabel, with_ended
-from graft.statistics.accuracies import Accuracies, Measured
+from graft.statistics.accuracies import Accuracies, Measured, is_bounded
 from graft.statistics.comparison import Comparison, Difference, spread
 from graft.statistics.intervals import TOLERANCE
 from graft.statistics.margin import Verdict, shares, shares_in_words, verdict
@@ -133,7 +133,9 @@ def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
         return None
     rows = [one.values[:1] if all(each.copies for each in found) else one.values for one in found]
     common = {str(place): values for place, values in enumerate(rows)}
-    return spread(best).mean - (max(float(np.nanmean(row)) for row in rows) - corrected(common, found[0].groups))
+    bias = max(float(np.nanmean(row)) for row in rows) - corrected(common, found[0].groups)
+    found_mean = spread(best).mean - bias
+    return max(0.0, found_mean) if is_bounded(best) else found_mean
 
 
 def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, images: Mapping) -> str:

@@ -43,6 +43,15 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
             f"corrected for having been chosen among {known.get('jobs')} by the images that it was measured on: "
             f"{_percent(known['corrected'])} %"
         )
+    elif known.get("chosen_by"):
+        lines.append(
+            f"it was chosen among {known.get('jobs')} by {known['chosen_by']}, on the images that it was measured on, "
+            "and is not corrected for that"
+        )
+    by_class = (images.get("by_class") or {}).get("small") or {}
+    if known.get("small_per_class") and len(set(by_class.values())) > 1:
+        counts = ", ".join(f"{name} {count:,}" for name, count in by_class.items())
+        lines.append(f"its classes have unequal numbers of images ({counts}); the estimate is of equal ones")
     return lines
 
 

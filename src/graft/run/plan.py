@@ -146,7 +146,7 @@ class Plan:
         """Return the job's identity, and what it is made from besides its plain configuration."""
         images, files = self.data.images, content_digests(config)
         folds = () if self.data.folds is None else (self.data.folds.num_folds,)
-        tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes, *folds)[:24]
+        tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes.sort().values, *folds)[:24]
         contents = Contents(images.fingerprint, tested_on, list(images.classes), files)
         return job_identity(config, images.fingerprint, images.classes, files), contents
 

@@ -124,6 +124,8 @@ def summary(accuracies: Accuracies, images: int | None = None) -> dict[str, floa
 def ranks(configurations: Mapping[str, Accuracies]) -> dict[str, int]:
     """Return the configurations' ranks, the highest mean first; equal means have one rank and keep their order."""
     left = {name: float(np.mean(list(accuracies.values()))) for name, accuracies in configurations.items()}
+    if not np.isfinite(list(left.values())).all():
+        raise ValueError("a configuration has a mean that is no number, and cannot be ranked")
     ranked: dict[str, int] = {}
     while left:
         lowest = max(left.values()) - TOLERANCE

@@ -24,7 +24,12 @@ def pseudo_values(whole: np.ndarray, without: np.ndarray) -> np.ndarray:
     Args:
         whole: (trials,), the metric of all images.
         without: (trials, units), that without each image or group.
+
+    Raises:
+        ValueError: without some image or group there is no metric, or there is one only.
     """
+    if without.shape[1] < 2 or not np.isfinite(without).all():
+        raise ValueError("without one of its images, or groups, too few are left of some class to compute it")
     units = without.shape[1]
     return whole[:, None] - (units - 1) * (without - without.mean(1, keepdims=True))
 
@@ -128,7 +133,8 @@ def _one_against_rest(
     def mean(trial: int, chosen: np.ndarray) -> tuple[float, np.ndarray]:
         present = np.unique(labels[chosen])
         found = [of_class(labels[chosen] == each, scores[trial, chosen, each]) for each in present]
-        return float(np.mean([one for one, _ in found])), np.nanmean([without for _, without in found], axis=0)
+        without = np.array([each for _, each in found])
+        return float(np.mean([one for one, _ in found])), _quotient(np.nansum(without, 0), (~np.isnan(without)).sum(0))
 
     if outcomes.groups is not None:
         return jackknifed(outcomes, lambda trial, weights: mean(trial, weights > 0)[0])
@@ -188,10 +194,14 @@ def _left_out(
 
 
 def _mean_of_ratios(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Return the mean over classes, (trials, units), of those that are left."""
+    """Return the mean over classes, (trials, units), of those that are left; NaN where none is."""
     below = np.broadcast_to(below, above.shape)
     ratios = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    return ratios.sum(1) / (below > 0).sum(1)
+    return _quotient(ratios.sum(1), (below > 0).sum(1))
+
+
+def _quotient(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def _summed(values: np.ndarray, classes: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:

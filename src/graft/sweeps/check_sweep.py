@@ -212,10 +212,12 @@ def check_job(config: DictConfig, folder: Path) -> None:
 
 
 def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
-    """Warn, once each, of overrides without effect on a configuration."""
-    without_effect: dict[str, None] = {}
+    """Warn, once each, of overrides without effect on any of the configurations that have them."""
+    without_effect: dict[str, bool] = {}
     for cfg, overrides in typed:
         by_key = {override.partition("=")[0]: override for override in overrides}
-        without_effect |= dict.fromkeys(by_key[key] for key in unused(cfg, list(by_key)))
-    for override in without_effect:
+        idle = set(unused(cfg, list(by_key)))
+        for key, override in by_key.items():
+            without_effect[override] = without_effect.get(override, True) and key in idle
+    for override in (override for override, idle in without_effect.items() if idle):
         tell(f"{override} has no effect: none of the chosen options uses it")

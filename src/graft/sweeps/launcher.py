@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from graft.ending import default_signals
+from graft.ending import default_signals, exit_if_stopped
 from graft.errors import GraftError, OtherResult
 from graft.process import hide_bars
 
@@ -135,8 +135,10 @@ def launching(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except HydraException:
+        exit_if_stopped()
         raise
     except Exception as error:
+        exit_if_stopped()
         log.debug("the launcher failed", exc_info=True)
         show_so_far(config)
         if isinstance(error, OtherResult):

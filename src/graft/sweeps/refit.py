@@ -26,7 +26,7 @@ from graft.results.refits import is_refit
 # Keys that may be typed: they leave the configuration whose accuracy is known as it is.
 OWN = ("run", "refit", "name", "cache", "keep_weights", "trials", "trials_at_once", "resume", "logger")
 EPOCHS = "epochs"
-PLACES = ("dataset.root", "dataset.download")
+PLACES = ("dataset.root", "dataset.download", "dataset.file", "dataset.path")
 MACHINE = ("trainer", *(f"trainer.{key}" for key in NOT_COMPARED_TRAINER))
 
 
@@ -110,12 +110,18 @@ def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     total = sum(data.counts)
     if not drawn or total == drawn or Values(config).sklearn_head():
         return
-    places = [place for place in (config, config.tune) if place.get(EPOCHS)]
-    before = config.epochs
-    for place in places:
-        place.epochs = max(1, round(place.epochs * drawn / total))
-    words = f"{counted(config.epochs, 'epoch')} of all {total:,} images are as many steps as {before} of {drawn:,}"
-    tell(f"{words}, the job's; epochs= trains for others")
+    share = math.ceil(drawn / cfg.batch_size) / math.ceil(total / cfg.batch_size)
+    counts = ((config, EPOCHS), (config.tune, EPOCHS), (config.schedule, "step_size"))
+    for place, key in counts:
+        if place.get(key):
+            place[key] = max(1, round(place[key] * share))
+    if config.schedule.get("step_size", 0) >= config.epochs:
+        raise GraftError(
+            f"{counted(config.epochs, 'epoch')} of all {total:,} images, about the job's steps, are too few for its "
+            f"schedule=step; try epochs={cfg.epochs}, which takes more steps"
+        )
+    words = f"{counted(config.epochs, 'epoch')} of all {total:,} images are about as many steps as {cfg.epochs} of"
+    tell(f"{words} {drawn:,}, the job's; epochs= trains for others")
 
 
 def _check_typed(config: DictConfig, typed: set[str]) -> None:
