@@ -201,3 +201,14 @@ def test_features_judge_labels_and_are_stored(tmp_path: Path, audit: Audit, capl
     audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=32")
     assert "the features of tf_efficientnet_lite0" in said(caplog)["labels"]
     assert list((tmp_path / "cache/features").glob("*/*.safetensors"))
+
+
+def test_patients_with_images_of_both_classes_are_judged(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    for patient in range(12):
+        for number, name in enumerate(("cat", "dog")):
+            for index in range(3):
+                picture(tmp_path / f"root/{name}/p{patient}_{index}.png", 100 * patient + 10 * number + index)
+    audit(tmp_path / "root", r"dataset.group_pattern='(p\d+)_'")
+    assert "of 72 labels" in said(caplog)["labels"]

@@ -110,7 +110,7 @@ class Account:
             found: the suspects among these and their scores, worst first; None: cleanlab is not installed.
         """
         if judged is None:
-            self.said["labels"] = "not judged: that takes two classes with two different images each"
+            self.said["labels"] = "not judged: that takes two classes, with two different images, or groups, of each"
             return
         self.said["labels"] = _judged_words(vectors, judged, len(self.images.labels))
         self._confused(judged)
@@ -223,7 +223,7 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
         words += ": too few to trust the suspects"
         words += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
     if len(judged.places) < num_images:
-        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or alone in their class"
+        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or without another image, or group, of their class"
     few = [label for label, count in Counter(judged.labels.tolist()).items() if count < FEW]
     if few:
         words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"
