@@ -152,10 +152,8 @@ class Account:
 
     def control(self, told: Sequence[Telling]) -> None:
         """Take how well trivial facts tell the classes apart."""
-        classes = self.images.classes
-        if len(np.unique(self.images.labels)) == 2:
-            classes = classes[:2]  # their names are not needed
-        words = [in_words(each, classes) for each in told]
+        number = len(np.unique(self.images.labels))
+        words = [in_words(each, self.images.classes, number) for each in told]
         for each, line in zip(told, words, strict=True):
             if each.above_chance or each.shortcut is not None:
                 kind = "shortcut" if each.shortcut is not None else "above chance, no shortcut"
@@ -223,7 +221,10 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
         words += ": too few to trust the suspects"
         words += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
     if len(judged.places) < num_images:
-        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or without another image, or group, of their class"
+        words += (
+            f"; {num_images - len(judged.places):,} images are not judged: unreadable, or their class has no other "
+        )
+        words += "image, or group"
     few = [label for label, count in Counter(judged.labels.tolist()).items() if count < FEW]
     if few:
         words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"
