@@ -41,13 +41,14 @@ def photos(root: Path, each: int = 20, classes: tuple[str, ...] = ("cat", "dog")
 
 @pytest.fixture
 def audit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Audit:
-    """Audit a folder in this process; return the rows of its table."""
+    """Audit a folder, or a table, in this process; return the rows of its table."""
 
     def audit(root: Path, *words: str) -> pandas.DataFrame:
         forget()
         caplog.clear()
         caplog.set_level(logging.INFO)
-        given = ["dataset=image_folder", f"dataset.root='{root}'", f"cache={tmp_path}/cache", f"output={tmp_path}/out"]
+        option, key = ("table", "file") if root.suffix == ".csv" else ("image_folder", "root")
+        given = [f"dataset={option}", f"dataset.{key}='{root}'", f"cache={tmp_path}/cache", f"output={tmp_path}/out"]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("audit", [*given, *words])
         check_audit(cfg)
@@ -212,3 +213,25 @@ def test_patients_with_images_of_both_classes_are_judged(
                 picture(tmp_path / f"root/{name}/p{patient}_{index}.png", 100 * patient + 10 * number + index)
     audit(tmp_path / "root", r"dataset.group_pattern='(p\d+)_'")
     assert "of 72 labels" in said(caplog)["labels"]
+
+
+def test_rows_without_a_readable_file_are_findings(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    root = photos(tmp_path / "root")
+    (root / "cat/broken.png").write_bytes((root / "cat/07.png").read_bytes()[:100])
+    for path in (root / "dog").glob("*.png"):
+        picture(path, int(path.stem) + 500, side=48)  # a shortcut
+    names = [*(path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))), "dog/gone.png", "../far"]
+    table = root / "photos.csv"
+    table.write_text("\n".join(["path,label", *[f"{name},{'dog' if 'dog' in name else 'cat'}" for name in names]]))
+    rows = audit(table)
+    found = rows.query("finding == 'unreadable'")
+    assert dict(zip(found.file, found["class"], strict=True)) == {
+        "dog/gone.png": "dog",
+        "../far": "cat",
+        "cat/broken.png": "cat",
+    }
+    assert found.detail.tolist()[:2] == ["missing", "missing"]
+    assert "train.py would refuse this data set" in caplog.text
+    assert said(caplog)["ignored"] == "2 missing, 1 unreadable"
+    hint = f"python src/audit.py dataset=table dataset.file={table}, with its other keys, says more"
+    assert hint in caplog.text

@@ -1,6 +1,7 @@
 """The account of an audit: its findings, its sheets, and the summary that is printed."""
 
 import logging
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
 from graft.nouns import counted
 from graft.reading.layout import FoundFile
-from graft.reading.pictures import is_picture, shown
+from graft.reading.pictures import shown
 from graft.reading.shortcuts import Telling, in_words
 
 log = logging.getLogger("graft")
@@ -52,8 +53,8 @@ class Account:
         root = getattr(self.images.images, "folder", None)
         for file in ignored:
             assert root is not None
-            kind = "unreadable" if is_picture(file.path) and file.class_name else "ignored"
-            name = shown(file.path.relative_to(root.root).as_posix())
+            kind = "unreadable" if self.images.is_unreadable(file) else "ignored"
+            name = shown(Path(os.path.relpath(file.path, root.root)).as_posix())  # rows may name any place
             self.rows.append(Finding(kind, name, file.class_name, file.part, detail=file.reason))
         self.rows += [self._row("unreadable", place, detail=reason) for place, reason in reasons.items()]
         if reasons:
