@@ -2,6 +2,7 @@
 
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -235,3 +236,22 @@ def test_rows_without_a_readable_file_are_findings(tmp_path: Path, audit: Audit,
     assert said(caplog)["ignored"] == "2 missing, 1 unreadable"
     hint = f"python src/audit.py dataset=table dataset.file={table}, with its other keys, says more"
     assert hint in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["name=file/x"], "output=outputs/file/x/audit.csv cannot be written"),
+        (["output='outputs/file'"], "output=outputs/file/audit.csv cannot be written"),
+        (["head=linear"], "there is no head"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(tmp_path: Path, words: list[str], reason: str):
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/file").write_text("a file, where a folder should be")
+    command = [sys.executable, str(ROOT / "src/audit.py"), *words]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["outputs", "file"]
