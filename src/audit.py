@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from graft.ending import default_signals, prepare, stop_on_error
@@ -32,23 +33,33 @@ def main(cfg: DictConfig) -> None:
         run(cfg, Path(cfg.output))
 
 
+def check(words: Sequence[str]) -> None:
+    """Refuse words that mean nothing in an audit, and a place that cannot be written.
+
+    Args:
+        words: as they were typed.
+
+    Raises:
+        GraftError: says which.
+    """
+    if {"-m", "--multirun"} & set(words):
+        raise GraftError("an audit is of one data set; try it without -m")
+    check_words(words, GROUPS)
+    typed = {key.lstrip("+"): value for key, _, value in (word.partition("=") for word in words)}
+    training = typed.keys() & {each.name for each in CONF.iterdir()} - {*GROUPS}
+    if training:
+        raise GraftError(f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without")
+    name, output = (typed.get(key, "").strip("'\"") for key in ("name", "output"))
+    place = output or f"outputs/{name or 'audit'}"
+    asks = any(word.startswith("-") for word in words)  # --help writes nothing
+    if not asks and "${" not in place:  # Hydra makes the folder, before it calls main
+        check_writable("output", Path(place).expanduser() / "audit.csv")
+
+
 if __name__ == "__main__":
     with stop_on_error(explain):
         default_signals()
-        if {"-m", "--multirun"} & set(sys.argv):
-            raise GraftError("an audit is of one data set; try it without -m")
-        check_words(sys.argv[1:], GROUPS)
-        training = {word.partition("=")[0] for word in sys.argv[1:]} & {each.name for each in CONF.iterdir()} - {
-            *GROUPS
-        }
-        if training:
-            raise GraftError(
-                f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without"
-            )
-        for word in sys.argv[1:]:
-            if word.startswith("output="):  # Hydra makes the folder, before it calls main
-                place = Path(word.partition("=")[2].strip("'\""))
-                check_writable("output", place / "audit.csv")
+        check(sys.argv[1:])
         sys.argv[1:] = readable(sys.argv[1:])
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         main()

@@ -28,6 +28,8 @@ def folder(root: Path, exclude: Path | None) -> ImageFolder:
 def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
     path = table(tmp_path / "a.csv", f"copy,cat/1.png,ab,{mark}", "copy,cat/2.png,,", "copy,cat/3.png,,no")
     assert marked(path) == {"cat/1.png": "ab"}
+    spaced = table(tmp_path / "c.csv", f"cat/1.png,{mark},", "cat/2.png", "", head="file , exclude ")
+    assert marked(spaced) == {"cat/1.png": ""}
     semicolons = table(tmp_path / "b.csv", f"cat/1, a.png;{mark}", head="\ufefffile;exclude")
     assert marked(semicolons) == {"cat/1, a.png": ""}
 
@@ -39,7 +41,15 @@ def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
         ("file,mark\na.png,x\n", "has no column exclude"),
         ("file,exclude\na.png,perhaps\n", "'perhaps' in its column exclude, line 2"),
         ("finding,file,exclude\nshortcut,,x\n", "names no file"),
+        ("exclude,file\nx\n", "line 2, which names no file"),
         ("", "has no column exclude and file"),
+        ('file,exclude\n"a.png,\nb.png,x\n', "cannot be read .CSV: unexpected end of data"),
+        (f'file,exclude\n"{"a" * 200_000}",x\n', "CSV: field larger than field limit"),
+        ("exclude,file,exclude\nx,a.png,\n", "has several columns exclude; leave one"),
+        ("file,exclude,file\na.png,x,b.png\n", "has several columns file"),
+        ("file,exclude\na\0.png,x\n", "it is not UTF-8"),
+        ("file,class,exclude\na,x.png,,x\n", "more cells than its header in line 2"),
+        ('file,exclude\n"a\nb.png",\nc.png,perhaps\n', "'perhaps' in its column exclude, line 4"),
     ],
 )
 def test_tables_without_a_clear_meaning_are_refused(tmp_path: Path, content: str, words: str):

@@ -23,35 +23,59 @@ def marked(path: str | Path) -> dict[str, str]:
             with semicolons or tabs.
 
     Raises:
-        GraftError: the file cannot be read, lacks a column, has an unclear mark, or marks nothing.
+        GraftError: the file cannot be read, lacks a column or has it twice, has an unclear mark, or marks nothing.
+    """
+    columns, rows = _read(path)
+    found: dict[str, str] = {}
+    for line, cells in rows:
+        row = dict(zip(columns, cells, strict=False))  # programs leave out empty cells at the end
+        mark = row.get("exclude", "").strip().lower()
+        if mark not in MARKS | UNMARKED:
+            raise GraftError(
+                f"dataset.exclude={path} has {row['exclude']!r} in its column exclude, line {line}; "
+                "mark what is left out with x, and leave the others empty"
+            )
+        if mark in MARKS and not row.get("file"):
+            raise GraftError(f"dataset.exclude={path} marks line {line}, which names no file; unmark it")
+        if mark in MARKS:
+            found[row["file"]] = row.get("hash", "")
+    if not found:
+        raise GraftError(f"dataset.exclude={path} marks nothing; {ADVICE}, or try dataset.exclude=null")
+    return found
+
+
+def _read(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return a table's columns, and the line and the cells of each row.
+
+    Raises:
+        GraftError: it cannot be read, or has not each of the columns once.
     """
     where = Path(path).expanduser()
     try:
         text = where.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        if "\0" in text:
+            raise UnicodeError
+        head = text.partition("\n")[0]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
+        columns = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num, cells) for cells in reader]
+    except (OSError, UnicodeError, csv.Error) as error:
+        kinds = {OSError: getattr(error, "strerror", ""), UnicodeError: "it is not UTF-8", csv.Error: f"CSV: {error}"}
+        why = next(words for kind, words in kinds.items() if isinstance(error, kind))
         raise GraftError(f"dataset.exclude={path} cannot be read ({why}); {ADVICE}") from None
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    missing = {"file", "exclude"} - set(rows.fieldnames or ())
+    missing = {"file", "exclude"} - set(columns)
     if missing:
         raise GraftError(f"dataset.exclude={path} has no column {' and '.join(sorted(missing))}; {ADVICE}")
-    found: dict[str, str] = {}
-    for number, row in enumerate(rows, start=2):
-        mark = (row["exclude"] or "").strip().lower()
-        if mark not in MARKS | UNMARKED:
-            raise GraftError(
-                f"dataset.exclude={path} has {row['exclude']!r} in its column exclude, line {number}; "
-                "mark what is left out with x, and leave the others empty"
-            )
-        if mark in MARKS and not row["file"]:
-            raise GraftError(f"dataset.exclude={path} marks line {number}, which names no file; unmark it")
-        if mark in MARKS:
-            found[row["file"]] = row.get("hash") or ""
-    if not found:
-        raise GraftError(f"dataset.exclude={path} marks nothing; {ADVICE}, or try dataset.exclude=null")
-    return found
+    twice = [name for name in ("file", "exclude", "hash") if columns.count(name) > 1]
+    if twice:
+        raise GraftError(f"dataset.exclude={path} has several columns {twice[0]}; leave one of them")
+    long = [line for line, cells in rows if any(cells[len(columns) :])]
+    if long:
+        raise GraftError(
+            f"dataset.exclude={path} has more cells than its header in line {long[0]}; put names that contain the "
+            "delimiter into double quotes"
+        )
+    return columns, rows
 
 
 def marks_digest(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,13 +42,14 @@ def photos(root: Path, each: int = 20, classes: tuple[str, ...] = ("cat", "dog")
 
 @pytest.fixture
 def audit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Audit:
-    """Audit a folder in this process; return the rows of its table."""
+    """Audit a folder, or a table, in this process; return the rows of its table."""
 
     def audit(root: Path, *words: str) -> pandas.DataFrame:
         forget()
         caplog.clear()
         caplog.set_level(logging.INFO)
-        given = ["dataset=image_folder", f"dataset.root='{root}'", f"cache={tmp_path}/cache", f"output={tmp_path}/out"]
+        option, key = ("table", "file") if root.suffix == ".csv" else ("image_folder", "root")
+        given = [f"dataset={option}", f"dataset.{key}='{root}'", f"cache={tmp_path}/cache", f"output={tmp_path}/out"]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("audit", [*given, *words])
         check_audit(cfg)
@@ -201,3 +203,55 @@ def test_features_judge_labels_and_are_stored(tmp_path: Path, audit: Audit, capl
     audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=32")
     assert "the features of tf_efficientnet_lite0" in said(caplog)["labels"]
     assert list((tmp_path / "cache/features").glob("*/*.safetensors"))
+
+
+def test_patients_with_images_of_both_classes_are_judged(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    for patient in range(12):
+        for number, name in enumerate(("cat", "dog")):
+            for index in range(3):
+                picture(tmp_path / f"root/{name}/p{patient}_{index}.png", 100 * patient + 10 * number + index)
+    audit(tmp_path / "root", r"dataset.group_pattern='(p\d+)_'")
+    assert "of 72 labels" in said(caplog)["labels"]
+
+
+def test_rows_without_a_readable_file_are_findings(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    root = photos(tmp_path / "root")
+    (root / "cat/broken.png").write_bytes((root / "cat/07.png").read_bytes()[:100])
+    for path in (root / "dog").glob("*.png"):
+        picture(path, int(path.stem) + 500, side=48)  # a shortcut
+    names = [*(path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))), "dog/gone.png", "../far"]
+    table = root / "photos.csv"
+    table.write_text("\n".join(["path,label", *[f"{name},{'dog' if 'dog' in name else 'cat'}" for name in names]]))
+    rows = audit(table)
+    found = rows.query("finding == 'unreadable'")
+    assert dict(zip(found.file, found["class"], strict=True)) == {
+        "dog/gone.png": "dog",
+        "../far": "cat",
+        "cat/broken.png": "cat",
+    }
+    assert found.detail.tolist()[:2] == ["missing", "missing"]
+    assert "train.py would refuse this data set" in caplog.text
+    assert said(caplog)["ignored"] == "2 missing, 1 unreadable"
+    hint = f"python src/audit.py dataset=table dataset.file={table}, with its other keys, says more"
+    assert hint in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["name=file/x"], "output=outputs/file/x/audit.csv cannot be written"),
+        (["output='outputs/file'"], "output=outputs/file/audit.csv cannot be written"),
+        (["head=linear"], "there is no head"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(tmp_path: Path, words: list[str], reason: str):
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/file").write_text("a file, where a folder should be")
+    command = [sys.executable, str(ROOT / "src/audit.py"), *words]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["outputs", "file"]

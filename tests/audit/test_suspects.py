@@ -80,6 +80,29 @@ def test_classes_of_a_single_image_are_not_judged():
     assert out_of_fold(vectors, np.zeros(30, int), np.arange(30), 5) is None
 
 
+def test_groups_with_several_classes_are_judged_by_other_groups():
+    labels = np.tile([0, 1], 60)
+    patients = np.repeat(np.arange(12), 10)
+    random = np.random.default_rng(0)
+    values = np.zeros((120, 14), np.float32)
+    values[np.arange(120), patients] = 3  # each patient is easily known, and says nothing of the class
+    values[:, 12] = labels + 0.1 * random.standard_normal(120)
+    judged = out_of_fold(Vectors(values, torch.from_numpy(values), True, ""), labels, patients, 5)
+    assert judged is not None
+    assert judged.places.tolist() == list(range(120))
+    assert judged.accuracy > 0.95
+    labels[:5] = 2  # a class of one group is not judged
+    judged = out_of_fold(Vectors(values, torch.from_numpy(values), True, ""), labels, patients, 5)
+    assert judged is not None
+    assert judged.places.tolist() == list(range(5, 120))
+
+
+def test_two_classes_of_one_group_are_not_judged():
+    vectors, labels = clusters(2, 10)
+    assert out_of_fold(vectors, labels, np.zeros(20, int), 5) is None
+    assert out_of_fold(vectors, labels, labels, 5) is None
+
+
 def test_folds_are_fewer_where_no_class_has_as_many_images():
     vectors, labels = clusters(3, 3)
     judged = out_of_fold(vectors, labels, np.arange(9), 5)

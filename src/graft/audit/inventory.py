@@ -18,6 +18,7 @@ from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
 from graft.reading.pictures import is_picture
 
+MISSING = "missing"  # the reason of a table's row whose file does not exist
 MOST = 4  # kinds that a line names
 BITS = {"1": "1 bit", "I;16": "16 bits", "I;16B": "16 bits", "I": "32 bits", "F": "32 bits, floating-point"}
 
@@ -64,12 +65,21 @@ class Inventory:
         return [(each.path.suffix.lower(), each.header.height, each.header.width) for each in files]
 
     def ignored(self) -> list[FoundFile]:
-        """Return the files of class folders that are no images of the data set, with their reasons."""
-        if not isinstance(self.data, ImageFolder) or not isinstance(self.images, ImageFiles):
+        """Return the files of class folders, and of a table's rows, that are no images of the data set, and why."""
+        if not isinstance(self.images, ImageFiles):
             return []
+        if not isinstance(self.data, ImageFolder):
+            skipped = self.images.folder.skipped
+            return [
+                file if file.reason == MISSING else file._replace(reason=_unreadable(file.path)) for file in skipped
+            ]
         root, used = self.images.folder.root, set(self.images.folder.paths)
         files = [file for file in read_layout(root).files if file.path not in used]
         return [file if file.reason else file._replace(reason=_unreadable(file.path)) for file in files]
+
+    def is_unreadable(self, file: FoundFile) -> bool:
+        """Return whether an ignored file should have been an image: each row of a table should."""
+        return bool(file.class_name) and (not isinstance(self.data, ImageFolder) or is_picture(file.path))
 
     def lines(self, ignored: Sequence[FoundFile]) -> dict[str, str]:
         """Return the inventory in words."""
@@ -85,7 +95,10 @@ class Inventory:
             said["images"] += f" ({self._left_out()})"
         if ignored:
             said["ignored"] = reasons(
-                ["unreadable" if is_picture(file.path) and file.class_name else file.reason for file in ignored]
+                [
+                    "unreadable" if self.is_unreadable(file) and file.reason != MISSING else file.reason
+                    for file in ignored
+                ]
             )
         return said | self._pictures()
 

@@ -64,7 +64,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     first = np.unique(same, return_index=True)[1]
     account.outliers(vectors, [(int(readable[place]), score) for place, score in outliers(vectors, first)])
     colors = mean_colors(small.pixels[readable])
-    account.control(control(data.images, found.indices[readable], colors, labels))
+    account.control(control(data.images, found.indices[readable], colors, labels, together))
     write_findings(folder / "audit.csv", account.findings())
     account.show()
 

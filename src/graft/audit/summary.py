@@ -1,6 +1,7 @@
 """The account of an audit: its findings, its sheets, and the summary that is printed."""
 
 import logging
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
 from graft.nouns import counted
 from graft.reading.layout import FoundFile
-from graft.reading.pictures import is_picture, shown
+from graft.reading.pictures import shown
 from graft.reading.shortcuts import Telling, in_words
 
 log = logging.getLogger("graft")
@@ -52,8 +53,8 @@ class Account:
         root = getattr(self.images.images, "folder", None)
         for file in ignored:
             assert root is not None
-            kind = "unreadable" if is_picture(file.path) and file.class_name else "ignored"
-            name = shown(file.path.relative_to(root.root).as_posix())
+            kind = "unreadable" if self.images.is_unreadable(file) else "ignored"
+            name = shown(Path(os.path.relpath(file.path, root.root)).as_posix())  # rows may name any place
             self.rows.append(Finding(kind, name, file.class_name, file.part, detail=file.reason))
         self.rows += [self._row("unreadable", place, detail=reason) for place, reason in reasons.items()]
         if reasons:
@@ -110,7 +111,7 @@ class Account:
             found: the suspects among these and their scores, worst first; None: cleanlab is not installed.
         """
         if judged is None:
-            self.said["labels"] = "not judged: that takes two classes with two different images each"
+            self.said["labels"] = "not judged: that takes two classes, with two different images, or groups, of each"
             return
         self.said["labels"] = _judged_words(vectors, judged, len(self.images.labels))
         self._confused(judged)
@@ -152,10 +153,8 @@ class Account:
 
     def control(self, told: Sequence[Telling]) -> None:
         """Take how well trivial facts tell the classes apart."""
-        classes = self.images.classes
-        if len(np.unique(self.images.labels)) == 2:
-            classes = classes[:2]  # their names are not needed
-        words = [in_words(each, classes) for each in told]
+        number = len(np.unique(self.images.labels))
+        words = [in_words(each, self.images.classes, number) for each in told]
         for each, line in zip(told, words, strict=True):
             if each.above_chance or each.shortcut is not None:
                 kind = "shortcut" if each.shortcut is not None else "above chance, no shortcut"
@@ -223,7 +222,10 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
         words += ": too few to trust the suspects"
         words += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
     if len(judged.places) < num_images:
-        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or alone in their class"
+        words += (
+            f"; {num_images - len(judged.places):,} images are not judged: unreadable, or their class has no other "
+        )
+        words += "image, or group"
     few = [label for label, count in Counter(judged.labels.tolist()).items() if count < FEW]
     if few:
         words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"

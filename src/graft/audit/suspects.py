@@ -14,10 +14,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from tqdm import tqdm
 
+from graft.audit.held_out import folds_of, groups_of_classes
 from graft.audit.vectors import Vectors
 from graft.process import hidden_bars
 
@@ -65,31 +65,26 @@ class Judged:
 def out_of_fold(vectors: Vectors, labels: np.ndarray, same: np.ndarray, num_folds: int) -> Judged | None:
     """Return what classifiers say of images that they have not learned from; None if there is too little to learn.
 
-    Classes with a single image, or with copies of one, are left out.
+    Left out are classes with fewer than two groups, and images whose class no other fold has.
 
     Args:
         vectors: of the images.
         labels: their labels, (images,).
         same: a number for each image, the same for those that must be in one fold, (images,).
-        num_folds: number of folds; fewer if no class has as many images.
+        num_folds: number of folds; fewer if no class has as many groups.
     """
-    _, first, group = np.unique(same, return_index=True, return_inverse=True)
-    counts = np.bincount(labels[first])
-    kept = counts[labels[first]] > 1
-    if len(np.unique(labels[first][kept])) < 2:
+    places = np.flatnonzero(groups_of_classes(labels, same)[labels] > 1)
+    if len(np.unique(labels[places])) < 2:
         return None
-    num_folds = min(num_folds, int(counts.max()))
-    fold = np.full(len(first), -1)
-    splitter = StratifiedKFold(num_folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than folds
-        for number, (_, held_out) in enumerate(splitter.split(first[kept], labels[first][kept])):
-            fold[np.flatnonzero(kept)[held_out]] = number
-    places = np.flatnonzero((fold[group] >= 0) & (counts[np.minimum(labels, len(counts) - 1)] > 1))
+    folds = folds_of(labels[places], same[places], num_folds)
+    taught = groups_of_classes(labels[places], folds)[labels[places]] > 1
+    if len(np.unique(labels[places][taught])) < 2:
+        return None
+    places, folds = places[taught], folds[taught]
     classes, own = np.unique(labels[places], return_inverse=True)
-    values, folds = vectors.values[places], fold[group][places]
+    values = vectors.values[places]
     probabilities = np.zeros((len(places), len(classes)))
-    for number in tqdm(range(num_folds), "labels", unit="fold", disable=hidden_bars(), leave=False):
+    for number in tqdm(np.unique(folds), "labels", unit="fold", disable=hidden_bars(), leave=False):
         held_out = folds == number
         learned = _classifier(vectors.learned, int((~held_out).sum()))
         with warnings.catch_warnings():

@@ -174,5 +174,5 @@ def _files(folder: Folder, size: int | None, reading: Reading, groups: Sequence[
     labels = torch.tensor([label[file.class_name] for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
     files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups))
-    remark(folder, size, reading, files.white)
+    remark(folder, size, reading, files.white, groups)
     return files

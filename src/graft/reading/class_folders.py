@@ -51,6 +51,7 @@ class Folder:
         digests: of their contents, in the same order.
         ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
         words: where the files come from, as it is typed.
+        skipped: the files of a table's rows that are left out, `missing` or `unreadable`.
     """
 
     root: Path
@@ -58,6 +59,7 @@ class Folder:
     digests: tuple[str, ...]
     ignored: dict[str, int]
     words: str
+    skipped: tuple[FoundFile, ...] = ()
 
     @functools.cached_property
     def paths(self) -> list[Path]:

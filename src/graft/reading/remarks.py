@@ -3,6 +3,7 @@
 import logging
 import shlex
 import unicodedata
+from collections.abc import Sequence
 
 from graft.errors import GraftError
 from graft.nouns import counted
@@ -16,10 +17,11 @@ from graft.reading.shortcuts import warn_of_shortcuts
 log = logging.getLogger("graft")
 
 MAX_NAMED = 3  # groups of similar names that a warning gives
+OPTIONS = {"dataset.file": "table", "dataset.path": "huggingface"}  # of data sets that are no class folders
 DARK = 1 / 8  # of what is white: pictures without a value above it look black
 
 
-def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> None:
+def remark(folder: Folder, size: int | None, reading: Reading, white: White, groups: Sequence[str] = ()) -> None:
     """Log what is white in files with more than 8 bits a channel, and warn of pictures that are read in part.
 
     Args:
@@ -27,6 +29,7 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
         size: height and width to which other shapes are brought; None: all files have one shape, which they keep.
         reading: how they are read.
         white: the values that are white in files with more than 8 bits a channel.
+        groups: of the files; empty without groups.
 
     Raises:
         GraftError: some files cannot be scaled as the others are.
@@ -34,8 +37,7 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
     deep = [file.header.deep for file in folder.files if file.header.deep]
     _refuse_coarse(folder, deep, white)
     _warn_of_similar_names(folder)
-    audit = f"python src/audit.py dataset=image_folder {shlex.quote(f'dataset.root={shown(folder.root)}')}"
-    warn_of_shortcuts(folder.files, audit)
+    warn_of_shortcuts(folder.files, _audit(folder), groups)
     whole, real = ([found.peak for found in deep if (found.kind == "real") is is_real] for is_real in (False, True))
     if whole:
         bits = max(1, int(max(whole)).bit_length())
@@ -56,6 +58,14 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White) -> 
             "dataset.fit=crop cuts off more than half of %s of %s pictures: %s; try dataset.fit=pad, or squash",
             f"{len(narrow):,}", f"{len(sides):,}", named(folder.root, narrow),
         )  # fmt: skip
+
+
+def _audit(folder: Folder) -> str:
+    """Return the command that audits a data set."""
+    key = folder.words.partition("=")[0]
+    if key not in OPTIONS:
+        return f"python src/audit.py dataset=image_folder {shlex.quote(f'dataset.root={shown(folder.root)}')}"
+    return f"python src/audit.py dataset={OPTIONS[key]} {shlex.quote(folder.words)}, with its other keys,"
 
 
 def _warn_of_similar_names(folder: Folder) -> None:

@@ -59,28 +59,37 @@ def list_table(
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
         log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing)))
-    found = _found(listing, rows, paths, parts)
+    all_rows = _found(listing, rows, paths, parts)
+    found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     root = _root(listing, rows, [file.path for file in found])
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
     with pixel_limit(max_pixels):
         files = readable(root, found, skip_unreadable, memo, listing.words)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
     located.say()
-    ignored = ["missing"] * len(missing) + ["unreadable"] * (len(found) - len(files))
+    known = {file.path for file in files}
+    skipped += [file._replace(reason="unreadable") for file in found if file.path not in known]
+    ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
     contents = tuple(digests([file.path for file in files], memo))
-    return Folder(root, files, contents, dict(Counter(ignored)), listing.words)
+    return Folder(root, files, contents, dict(Counter(ignored)), listing.words, tuple(skipped))
 
 
 def _found(
     listing: Listing, rows: Sequence[Row], paths: Sequence[Path | None], parts: Mapping[str, str]
 ) -> list[FoundFile]:
+    """Return the file of each row; those that do not exist have a reason."""
     names = class_names([row.label for row in rows], listing.words)
     return [
-        FoundFile(path, name, parts.get(row.split, "train"), "", row.group)
+        FoundFile(
+            path or row.folder / row.image.strip(),
+            name,
+            parts.get(row.split, "train"),
+            "" if path else "missing",
+            row.group,
+        )
         for row, path, name in zip(rows, paths, names, strict=True)
-        if path is not None
     ]
 
 
