@@ -148,7 +148,8 @@ def _state(split: Any) -> list[object]:
     A split in memory has no files, but its fingerprint, a hash of its contents or of what they were made from.
     """
     files = [Path(each["filename"]) for each in split.cache_files]
-    return [len(split), split._fingerprint, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]]
+    states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [len(split), split._fingerprint, states]
 
 
 def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[str]]:
