@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import torch
 from PIL import Image
 
 from graft.data.dataset_table import HuggingFace
@@ -88,6 +89,29 @@ def test_a_split_without_labels_is_left_out_and_named(tmp_path: Path, caplog: py
     assert "left out the split test of 4 rows: it has no labels" in caplog.text
 
 
+@pytest.mark.parametrize(("column", "settings"), [("patient", {}), ("label", {}), ("image", {"group": None})])
+def test_a_split_without_a_column_is_named(tmp_path: Path, column: str, settings: dict):
+    train, test = (made(len(ids), ord(ids[0]), patient=list(ids)) for ids in ("abcdefghijkl", "wxyz"))
+    other = test.remove_columns(column).add_column("other", list("abcd"))
+    datasets.DatasetDict({"train": train, "test": other}).save_to_disk(str(tmp_path / "stored"))
+    with pytest.raises(GraftError, match=f"stored: the split test has no column {column}, which is dataset"):
+        loaded(tmp_path / "stored", **settings)
+    if column == "patient":
+        assert len(loaded(tmp_path / "stored", group=None).test) == 4
+
+
+def test_data_sets_in_memory_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(datasets.config, "IN_MEMORY_MAX_SIZE", 10**9)
+    for place, first in (("a", 0), ("b", 100)):
+        made(12, first).save_to_disk(str(tmp_path / place / "stored"))
+        made(12, first).to_parquet(str(tmp_path / place / "files" / "train.parquet"))
+    for kind in ("stored", "files"):
+        for place, first in (("a", 0), ("b", 100), ("a", 0)):
+            data = loaded(tmp_path / place / kind)
+            gray = data.images.read(torch.arange(12))[:, 0, 0, 0].tolist()  # type: ignore[index]
+            assert sorted(gray) == list(range(first, first + 12))
+
+
 def test_what_is_no_data_set(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for path in ("empty", "nobody/nothing"):
@@ -101,7 +125,7 @@ def test_what_is_no_data_set(tmp_path: Path):
     with pytest.raises(GraftError, match=r"dataset.split must be auto, .* got fold"):
         loaded(tmp_path / "a", split="fold")
     made(4).rename_column("label", "x").cast_column("x", datasets.Value("int64")).save_to_disk(str(tmp_path / "b"))
-    with pytest.raises(GraftError, match="no column that surely is it"):
+    with pytest.raises(GraftError, match=r"surely one of labels \(columns image, x\); try dataset.label=COLUMN"):
         loaded(tmp_path / "b")
     datasets.DatasetDict({"train": made(4), "odd": made(4, 9)}).save_to_disk(str(tmp_path / "c"))
     with pytest.raises(GraftError, match=r"dataset.path=.*c has rows that cannot be used:\n4 of no part"):

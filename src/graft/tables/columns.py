@@ -33,9 +33,6 @@ class Columns(NamedTuple):
 GUESSED = Columns()
 
 
-GUESSED = Columns()
-
-
 class Found(NamedTuple):
     """The names of the columns that a table has; None if it has no parts, or no groups."""
 

@@ -38,6 +38,7 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     splits = _load(path, config, cache)
     first = next(iter(splits.values()))
     found = _columns(path, first.features, columns if group_pattern is None else columns._replace(group=None))
+    _check_splits(path, splits, found)
     log.info("%s: columns image=%s, label=%s%s", path, found.image, found.label, _further(found, list(splits)))
     parted = len(splits) > 1 and found.split is not None
     states = [(name, _state(split), *found) for name, split in splits.items()]
@@ -109,13 +110,29 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     return Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group)
 
 
+def _check_splits(path: str, splits: Mapping[str, Any], found: Columns) -> None:
+    """Refuse a split without one of the columns, which were found in the first split.
+
+    Raises:
+        GraftError: names the split and the column.
+    """
+    for name, split in splits.items():
+        for key, column in (("image", found.image), ("label", found.label), ("group", found.group)):
+            if column is not None and column not in split.features:
+                without = ", or dataset.group=null" if key == "group" else ""
+                raise GraftError(
+                    f"{path}: the split {name} has no column {column}, which is dataset.{key} in the split "
+                    f"{next(iter(splits))} (its columns are {', '.join(split.features)}); try dataset.{key}= with a "
+                    f"column that each split has{without}, or save the data without this split"
+                )
+
+
 def _one(path: str, key: str, typed: str, candidates: list[str], features: Mapping[str, Any]) -> str:
     if typed != AUTO:
         return typed
     if len(candidates) != 1:
-        seen = (
-            f"several columns that may be it, {', '.join(candidates)}" if candidates else "no column that surely is it"
-        )
+        many = f"several columns that may be {key}s: {', '.join(candidates)}"
+        seen = many if candidates else f"no column that is surely one of {key}s"
         raise GraftError(f"{path} has {seen} (columns {', '.join(features)}); try dataset.{key}=COLUMN")
     return candidates[0]
 
@@ -126,9 +143,13 @@ def _further(found: Columns, splits: list[str]) -> str:
 
 
 def _state(split: Any) -> list[object]:
-    """Return what changes with a split's contents: its files' names, sizes and times."""
+    """Return what changes with a split's contents: its files' names, sizes and times.
+
+    A split in memory has no files, but its fingerprint, a hash of its contents or of what they were made from.
+    """
     files = [Path(each["filename"]) for each in split.cache_files]
-    return [len(split), [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]]
+    states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [len(split), split._fingerprint, states]
 
 
 def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[str]]:
