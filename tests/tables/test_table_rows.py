@@ -61,3 +61,11 @@ def test_tables_that_differ_in_what_they_have(tmp_path: Path):
 def test_the_keys_of_a_configuration():
     assert listing_of({"file": "a.csv", "group": None}) == Listing(("a.csv",), columns=Columns(group=None))
     assert listing_of({"file": ["a.csv", "b.csv"], "root": "r"}) == Listing(("a.csv", "b.csv"), "r")
+
+
+def test_a_first_line_that_names_a_file_is_no_header(tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "photos" / name).touch()
+    with pytest.raises(GraftError, match=r"first line of .*a.csv names the file photos/1.jpg, so that it is no header"):
+        rows_of(tmp_path, a="photos/1.jpg,cat\nphotos/2.jpg,dog\n")
