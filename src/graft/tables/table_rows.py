@@ -83,8 +83,8 @@ def read_rows(listing: Listing, located: Located) -> list[Row]:
         found = find_columns(table, columns, lambda cell, folder=folder: located(folder, cell) is not None)
         if located(folder, found.image) is not None:
             raise GraftError(
-                f"the first line of {table.path} names the file {found.image}, so that it is no header; try to add one, "
-                "such as file,label"
+                f"the first line of {table.path} names the file {found.image}, so that it is no header; try to add "
+                "one, such as file,label"
             )
         log.info("%s: %s rows, %s", table.path, f"{len(table.rows):,}", in_words(found))
         part = _part_of_name(table.path) if several and columns.split is not None else ""
