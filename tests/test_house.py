@@ -257,7 +257,10 @@ PUBLIC = {"_target_", "_fields", "_replace", "_exit"}
 
 
 def test_no_private_attribute_of_another_object_is_read():
-    allowed = {"training/prune.py": {"_trial_id"}}  # Optuna has no public way to attach a running trial
+    allowed = {
+        "training/prune.py": {"_trial_id"},  # Optuna has no public way to attach a running trial
+        "tables/huggingface.py": {"_fingerprint"},  # datasets has no public one, and data in memory have no files
+    }
     for path in (SOURCE / "graft").rglob("*.py"):
         tree = ast.parse(path.read_text())
         own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

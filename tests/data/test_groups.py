@@ -1,7 +1,6 @@
 """Groups: no division, draw or fold has images of one on two sides."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +8,13 @@ import numpy as np
 import pytest
 import torch
 from folders import forget, write_classes
+from grouped_images import Given, groups_of, patients
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from graft.data.dataset import Dataset, ImageFolder
-from graft.data.images import InMemoryImages
+from graft.data.dataset import ImageFolder
 from graft.errors import ConfigError, GraftError
-
-
-class Given(Dataset):
-    """Images in memory with a label, a part and a group each."""
-
-    def __init__(self, labels: Sequence[int], groups: Sequence[str], parts: str = "", **settings: Any):
-        self.of_images = (list(labels), list(groups), parts or "t" * len(labels))
-        super().__init__(**{"big": "rest", "small": "all", "small_per_class": 1, **settings})
-
-    def load(self, where) -> InMemoryImages:
-        labels, groups, parts = self.of_images
-        test, val = (torch.tensor([part == each for part in parts]) for each in "ev")
-        pixels = torch.arange(len(labels)).view(-1, 1, 1, 1).byte()
-        names = tuple("abcdef"[: max(labels) + 1])
-        return InMemoryImages(torch.tensor(labels), test, val, names, pixels, groups=tuple(groups))
-
-
-def groups_of(data: Given, indices: torch.Tensor) -> set[str]:
-    return {data.of_images[1][index] for index in indices.tolist()}
 
 
 @st.composite
@@ -55,7 +35,7 @@ SETTINGS = st.fixed_dictionaries(
         "short": st.just("use"),
         "draw": st.just("first"),
         "small": st.just([0, 1]),
-        "small_per_class": st.integers(1, 4),
+        "small_per_class": st.integers(1, 4) | st.sampled_from(["all", 0.5]),
     },
 )
 
@@ -80,12 +60,6 @@ def test_no_group_is_on_two_sides_in_any_configuration(found: tuple[list[int], l
         assert torch.equal(
             torch.cat([data.tested(seed) for seed in range(data.folds.num_folds)]).sort().values, data.test
         )
-
-
-def patients(count: int, size: int = 6, classes: int = 2) -> tuple[list[int], list[str]]:
-    """Return images of patients, each with all classes."""
-    labels = [image % classes for _ in range(count) for image in range(size)]
-    return labels, [f"patient{number}" for number in range(count) for _ in range(size)]
 
 
 def test_at_least_a_fifth_of_each_class_is_held_out_and_not_much_more():
@@ -144,9 +118,12 @@ def test_validation_has_groups_of_its_own_and_varies():
 
 def test_the_data_s_own_parts_that_part_groups_are_refused_with_names():
     labels, groups = [0, 1, 0, 1, 0, 1], ["a", "a", "b", "c", "a", "c"]
-    with pytest.raises(GraftError, match=r"part 2 groups: a \(train and test\), c \(train and test\); .*split=null"):
+    words = r"2 groups of the data with images in several of its parts: a \(train and test\), c \(train and test\); "
+    with pytest.raises(GraftError, match=words + ".*split=null"):
         Given(labels, groups, "ttttee")
-    with pytest.raises(GraftError, match=r"part 1 groups: a \(val and test\)"):
+    with pytest.raises(
+        GraftError, match=r"^1 group of the data with images in several of its parts: a \(val and test\)"
+    ):
         Given([0, 1, 0, 1, 0, 1], ["x", "x", "b", "b", "a", "a"], "ttttve")
     data = Given([0, 1, 0, 1], ["x", "x", "b", "b"], "ttee")
     assert groups_of(data, data.test) == {"b"}
@@ -157,13 +134,13 @@ def test_the_data_s_own_parts_that_part_groups_are_refused_with_names():
     [
         (([0, 0, 1, 1], ["a", "b", "c", "c"]), {}, "two groups or more, one to train and one to test on; b lacks them"),
         (([0, 1, 0, 1], ["a", "a", "b", "b"]), {"folds": 3}, "at most the groups of each class.*: a has 2, b has 2"),
-        (
-            patients(4),
-            {"val_per_class": 9},
-            "dataset.small_per_class must be at most|dataset.val_per_class must be fewer",
-        ),
+        (patients(4), {"val_per_class": 9}, "val_per_class must be below 9, .*; try dataset.val_per_class=4"),
         (patients(2), {"val_per_class": 1}, "val_per_class must be fewer, because the trial of seed 0 finds no groups"),
-        (patients(3), {"test_per_class": 7}, "no groups can be held out so that they have 7 images of each class"),
+        (
+            patients(3),
+            {"test_per_class": 7},
+            "that they have 7 images of each class .*; try dataset.test_per_class=3, fewer",
+        ),
         (([0, 1, 0, 1], ["a", "b", "b", "a"]), {"folds": 2, "small_per_class": 2}, "small_per_class must be at most 1"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas
 import pytest
 import torch
-from folders import write_picture
+from folders import write_classes, write_picture
 from PIL import Image
 
 from graft.content import digests
@@ -94,3 +94,17 @@ def test_images_of_a_data_set_in_memory_are_told_by_their_pixels(run: Callable[.
         truth.add(Item("x", path, str(name)), Row("x", str(name)))
     assert truth.seen == (table["draws"] > 0).sum() == 15
     assert truth.counts.total() == 40
+
+
+def test_images_that_a_table_names_are_told_by_their_bytes(run: Callable[..., dict], tmp_path: Path):
+    write_classes(tmp_path / "data", a=8, b=8)
+    files = sorted((tmp_path / "data").rglob("*.bmp"))
+    pandas.DataFrame({"path": files, "label": [file.parent.name for file in files]}).to_csv(tmp_path / "t.csv")
+    options = [f"dataset.file={tmp_path}/t.csv", "dataset.small_per_class=3", "dataset.size=16", "backbone=cnn"]
+    run("dataset=table", "dataset.big=[]", "dataset.small=all", "source=scratch", "trials=1", "epochs=1", *options)
+    model = load(tmp_path / "job")
+    assert pixel_hash(model) is None  # no image is decoded again
+    truth = Truth(model.classes, trained_on(tmp_path / "job"), pixel_hash(model))
+    for file in files:
+        truth.add(Item("x", file, file.parent.name), Row("x", file.parent.name))
+    assert truth.seen == 6

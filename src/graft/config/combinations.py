@@ -217,7 +217,7 @@ def _nothing_to_vary(values: Values) -> Iterator[Fault]:
 
 
 def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
-    head, folder = values.sklearn_head(), values.target("dataset") in ("ImageFolder", "Table", "HuggingFace")
+    head, folder = values.sklearn_head(), values.in_files()
     for key, off in (("stop.patience", None), ("weights", "last")):
         value, mend = values.get(key), f"{key}={as_typed(off)}"
         if value != off and head is not None:

@@ -41,6 +41,10 @@ class Values:
         """Return the name of the class or function that a group's option builds; it is not imported."""
         return str(self.get(f"{group}._target_")).rpartition(".")[2]
 
+    def in_files(self) -> bool:
+        """Return whether the data set's images are files, which may have validation images of their own."""
+        return self.target("dataset") in ("ImageFolder", "Table", "HuggingFace")
+
     def source_is_trained(self) -> bool:
         """Return whether the source gives the backbone trained weights."""
         if self.target("source") not in ("Scratch", "Big", "ImageNet", "File"):

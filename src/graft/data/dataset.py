@@ -10,7 +10,7 @@ import torch
 from graft.data import load
 from graft.data.class_choice import Classes, choose_classes
 from graft.data.division import Division, shortage
-from graft.data.draw_sizes import DrawSizes, PerClass, validation
+from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
@@ -86,7 +86,7 @@ class Dataset(ABC):
         reading = Reading(fit, bits, max_pixels)
         self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
-        self.val_per_class = val_per_class
+        self.val_per_class, self.typed = val_per_class, (small_per_class, small_total)
         small_images, big_images = self._choose(small, big, exclude)
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(small_images & self.kept & images.val).flatten()
@@ -95,6 +95,7 @@ class Dataset(ABC):
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
         self.big = self._pretrained(torch.nonzero(big_images & self.kept & ~images.test & ~images.val).flatten())
+        self.draws = self.groups and GroupDraws(self.groups, self.pool, self.folds, self.random)
         self.counts = self._counts(small_per_class, small_total, short == "use")
 
     def _choose(self, small: Classes, big: Classes, exclude: str | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,7 +114,7 @@ class Dataset(ABC):
         """Let each trial train on all images of the small classes that count: validation and test images, too."""
         none, labels = torch.empty(0, dtype=torch.long), self.images.labels
         self.pool = [torch.nonzero((labels == label) & self.kept).flatten() for label in self.small_classes.tolist()]
-        self.test, self.val, self.val_per_class, self.folds, self.groups = none, none, 0, None, None
+        self.test, self.val, self.val_per_class, self.folds, self.groups, self.draws = none, none, 0, None, None, None
         self.available = self.counts = [len(pool) for pool in self.pool]
 
     @property
@@ -130,7 +131,7 @@ class Dataset(ABC):
         random = generator(seed, "draw")
         train, val, wanted = [], [], self._validated()
         pools = self.pool if self.folds is None else self.folds.others(seed)
-        apart = None if self.groups is None else validation(self.groups, seed * self.random, pools, self.counts, wanted)
+        apart = self.draws and self.draws.validation(seed, self.counts, wanted, *self.typed)
         for pool, count, validated in zip(pools, self.counts, wanted, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
@@ -183,7 +184,7 @@ class Dataset(ABC):
         if len(self.val) and self.val_per_class:
             expected = f"0 for data with validation images of their own, here {len(self.val):,}"
             raise shortage("val_per_class", self.val_per_class, expected, "dataset.val_per_class=0")
-        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class)
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class, self.draws)
         asked = sizes.asked(per_class, total)
         if not short:
             return sizes.checked(asked, per_class, total)

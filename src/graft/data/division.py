@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from graft.data.groups import HELD_OUT, Groups
+from graft.data.groups import HELD_OUT, Groups, halves
 from graft.data.images import ImageFiles, Images
 from graft.errors import ConfigError, Fault, GraftError
 from graft.seed import generator
@@ -83,13 +83,19 @@ class Division:
             raise self._lack(labels, few, "images in two groups or more, one to train and one to test on", "")
         inside = self.groups.held_out(pools, self.per_class, self.short)
         if inside is None:
-            test = "some" if self.per_class is None else self.per_class
-            raise GraftError(
-                f"no groups can be held out so that they have {test} images of each class to test on and others are "
-                "left to train on; try a smaller dataset.test_per_class, fewer classes in dataset.small, or groups "
-                "with fewer images"
-            )
+            raise self._no_groups(self.groups, pools)
         return inside
+
+    def _no_groups(self, groups: Groups, pools: Sequence[torch.Tensor]) -> GraftError:
+        """Return the error that no groups can be held out, with a number of test images for which some can."""
+        most = self.per_class or min(map(len, pools)) // 5
+        possible = (each for each in halves(most) if each and groups.held_out(pools, each, self.short) is not None)
+        fewer = next((f"dataset.test_per_class={each}, " for each in possible), "")
+        test = "a fifth of the" if self.per_class is None else self.per_class
+        return GraftError(
+            f"no groups can be held out so that they have {test} images of each class to test on and others are "
+            f"left to train on; try {fewer}fewer classes in dataset.small, or groups with fewer images"
+        )
 
     def _say_unused(self, labels: Sequence[int]) -> None:
         unused = sum(len(self._of_class(label)[1]) for label in labels)

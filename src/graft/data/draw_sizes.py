@@ -1,17 +1,104 @@
 """How many images of each class a draw has, and which groups it validates on."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from graft.data.division import shortage
-from graft.data.groups import Groups
+from graft.data.folds import MOST_REPEATS, QUICK, Folds
+from graft.data.groups import Groups, halves
+from graft.errors import ConfigError
 
 PerClass = int | float | str | None  # images, a fraction of them, `all`, or None where a total counts
 
 log = logging.getLogger("graft")
+
+
+@dataclass(frozen=True)
+class GroupDraws:
+    """What trials draw if each validates on groups of its own.
+
+    Attributes:
+        groups: of the data set.
+        pool: indices of each class's images.
+        folds: which trials test; None: they test none of the pool.
+        random: whether draws differ between seeds.
+    """
+
+    groups: Groups
+    pool: Sequence[torch.Tensor]
+    folds: Folds | None
+    random: bool
+
+    def validation(
+        self, seed: int, counts: Sequence[int], validated: Sequence[int], per_class: PerClass, total: int | None
+    ) -> torch.Tensor:
+        """Return a mask of the images whose groups a trial validates on, and does not train on, (images,).
+
+        Args:
+            seed: the trial's.
+            counts: training images of each class.
+            validated: validation images of each class.
+            per_class: `dataset.small_per_class`, which a refusal names unless there is a total.
+            total: `dataset.small_total`.
+
+        Raises:
+            ConfigError: the groups have too few images for that.
+        """
+        found = self.groups.validated(seed * self.random, self._pools(seed), validated, counts)
+        if found is None:
+            raise self._refusal(seed, counts, validated, per_class, total)
+        return found
+
+    def left(self, validated: Sequence[int], seeds: Iterable[int] = ()) -> list[int] | None:
+        """Return how many images of each class the first trials, and those of some seeds, can train on at least.
+
+        As many trials are looked at as are quick.
+
+        Args:
+            validated: validation images of each class, whose groups are taken first.
+            seeds: of further trials.
+
+        Returns:
+            The numbers; None if some trial finds no groups to validate on.
+        """
+        repeats = min(MOST_REPEATS, 1 + QUICK // len(self.groups.names))
+        first = range(repeats * (1 if self.folds is None else self.folds.num_folds))
+        least = np.array([len(indices) for indices in self.pool])
+        for seed in (*first, *seeds):
+            pools = self._pools(seed)
+            apart = self.groups.validated(seed * self.random, pools, validated, [1] * len(pools))
+            if apart is None:
+                return None
+            least = np.minimum(least, [int((~apart[indices]).sum()) for indices in pools])
+        return least.tolist()
+
+    def _pools(self, seed: int) -> Sequence[torch.Tensor]:
+        return self.pool if self.folds is None else self.folds.others(seed)
+
+    def _refusal(
+        self, seed: int, counts: Sequence[int], validated: Sequence[int], per_class: PerClass, total: int | None
+    ) -> ConfigError:
+        """Return the error that a trial cannot draw as much, with numbers that it and the first trials can draw."""
+        for most in halves(max(validated)):
+            left = self.left([min(most, count) for count in validated], [seed])
+            if left is not None:
+                break
+        else:
+            left, most = [1], 0
+        fits = all(count <= each for count, each in zip(counts, left, strict=False))
+        number = f"dataset.small_per_class={min(left)}"
+        fewer = number if total is None else f"{number} with dataset.small_total=null"
+        beside = f" apart from {max(validated)} validation images of each" if any(validated) else ""
+        why = f"because the trial of seed {seed} finds no groups with {max(counts)} training images of each class"
+        if most < max(validated):
+            example = f"dataset.val_per_class={most}" + ("" if fits else f" and {fewer}")
+            return shortage("val_per_class", max(validated), f"fewer, {why}{beside}", example)
+        key, got = ("small_per_class", per_class) if total is None else ("small_total", total)
+        return shortage(key, got, f"fewer, {why}{beside}", fewer)
 
 
 @dataclass(frozen=True)
@@ -24,6 +111,7 @@ class DrawSizes:
         available: the number of each class's images that every trial can draw from.
         random: whether draws are stratified, rather than in file order.
         val_per_class: validation images of each class, which a draw has besides its training images.
+        draws: which validate on groups of their own; None: there are no groups.
     """
 
     names: Sequence[str]
@@ -31,6 +119,7 @@ class DrawSizes:
     available: Sequence[int]
     random: bool
     val_per_class: int
+    draws: GroupDraws | None = None
 
     def asked(self, per_class: PerClass, total: int | None) -> list[int]:
         """Return how many training images of each class a draw should have.
@@ -52,7 +141,7 @@ class DrawSizes:
             if isinstance(per_class, int):
                 return [per_class] * num_classes
             share = 1.0 if per_class == "all" else float(per_class)
-            return [max(1, round(share * (most - self.val_per_class))) for most in self.available]
+            return [max(1, round(share * most)) for most in self._left()]
         if self.random:
             counts = [total // num_classes + (position < total % num_classes) for position in range(num_classes)]
         else:
@@ -62,6 +151,13 @@ class DrawSizes:
             expected = f"enough for an image of class {self.names[counts.index(0)]} with this dataset.draw"
             raise shortage("small_total", total, expected, "dataset.draw=stratified, or dataset.small_per_class=20")
         return counts
+
+    def _left(self) -> list[int]:
+        """Return how many images of each class are left beside validation images, or their groups."""
+        left = None
+        if self.draws is not None and self.val_per_class:  # no more than each class has, which `short` allows
+            left = self.draws.left([min(self.val_per_class, most - 1) for most in self.available])
+        return left or [most - self.val_per_class for most in self.available]
 
     def checked(self, asked: list[int], per_class: PerClass, total: int | None) -> list[int]:
         """Return what `asked` says, if each class has as many images.
@@ -75,10 +171,14 @@ class DrawSizes:
             ConfigError: names the class.
         """
         available = [count - self.val_per_class for count in self.available]
+        if min(available) < 1:
+            name, most = self.names[available.index(min(available))], min(self.available)
+            expected = f"below {most}, the images to draw from class {name}, or none is left to train on"
+            raise shortage("val_per_class", self.val_per_class, expected, f"dataset.val_per_class={most // 2}")
         validated = f" besides dataset.val_per_class={self.val_per_class}" if self.val_per_class else ""
         for count, most, name in zip(asked, available, self.names, strict=True):
             if count > most:
-                least = max(1, min(available))
+                least = min(available)
                 if total is None:
                     expected = f"at most {most}, the images to draw from class {name}{validated}"
                     example = f"dataset.small_per_class={least}, or dataset.short=use"
@@ -110,27 +210,3 @@ class DrawSizes:
         if words:
             log.warning("dataset.short=use: %s", ", ".join(words))
         return counts
-
-
-def validation(
-    groups: Groups, seed: int, pools: Sequence[torch.Tensor], counts: Sequence[int], validated: Sequence[int]
-) -> torch.Tensor:
-    """Return a mask of the images whose groups a trial validates on, and does not train on, (images,).
-
-    Args:
-        groups: of the data set.
-        seed: the trial's.
-        pools: indices of each class's images that the trial does not test.
-        counts: training images of each class.
-        validated: validation images of each class.
-
-    Raises:
-        ConfigError: the groups have too few images for that.
-    """
-    found = groups.validated(seed, pools, validated, counts)
-    if found is not None:
-        return found
-    key, most = ("val", max(validated)) if any(validated) else ("small", max(counts))
-    beside = f" apart from those of {max(counts)} training images of each class" if any(validated) else ""
-    expected = f"fewer, because the trial of seed {seed} finds no groups with as many images of each class{beside}"
-    raise shortage(f"{key}_per_class", most, expected, f"dataset.{key}_per_class={max(1, most // 2)}")

@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from graft.data.images import Images
 from graft.errors import GraftError
+from graft.nouns import counted
 from graft.reading.layout import MAX_NAMES, PARTS
 
 log = logging.getLogger("graft")
@@ -69,9 +70,9 @@ class Groups:
         if pairs:
             more = f" and {len(pairs) - MAX_NAMES:,} more" if len(pairs) > MAX_NAMES else ""
             raise GraftError(
-                f"the data's own parts part {len(pairs):,} groups: {', '.join(pairs[:MAX_NAMES])}{more}; a test on "
-                "images of a group that was trained on looks better than it is: move them, or try dataset.split=null, "
-                "which divides all images by groups"
+                f"{counted(len(pairs), 'group')} of the data with images in several of its parts: "
+                f"{', '.join(pairs[:MAX_NAMES])}{more}; a test on images of a group that was trained on looks better "
+                "than it is: move them, or try dataset.split=null, which divides all images by groups"
             )
 
     def held_out(self, pools: Sequence[torch.Tensor], per_class: int | None, short: bool) -> torch.Tensor | None:
@@ -178,3 +179,11 @@ def division_groups(images: Images, used: torch.Tensor) -> Groups | None:
     groups = Groups(images)
     groups.check_parts(images, used)
     return groups
+
+
+def halves(number: int) -> Iterator[int]:
+    """Yield a number, its half, and so on, to 0."""
+    while number:
+        yield number
+        number //= 2
+    yield 0

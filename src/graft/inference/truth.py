@@ -145,8 +145,8 @@ def trained_on(folder: Path) -> frozenset[str]:
 
 def pixel_hash(model: TrainedModel) -> Callable[[Path], str] | None:
     """Return what gives files the hashes that a job of images in memory has stored; None: its images were files."""
-    dataset = ((read_result(model.folder) or {}).get("config") or {}).get("dataset") or {}
-    if str(dataset.get("_target_")).endswith(".ImageFolder"):
+    images = (read_result(model.folder) or {}).get("images") or {}
+    if "found" in images:  # files, of whichever data set
         return None
 
     def hashed(path: Path) -> str:

@@ -16,6 +16,7 @@ from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
+from graft.config.values import Values
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
 from graft.process import tell
@@ -155,18 +156,19 @@ def _has_validation(job: DictConfig) -> bool:
     Raises:
         GraftError: the data set's folder, or its table, has no clear meaning.
     """
-    if job.dataset.val_per_class:
-        return True
+    values = Values(job)
+    if job.dataset.val_per_class or not values.in_files():
+        return bool(job.dataset.val_per_class)
     from graft.reading.layout import find_parts  # other sweeps need no Pillow
     from graft.tables.table_files import table_parts
     from graft.tables.table_rows import listing_of
 
-    if job.dataset._target_.endswith(".HuggingFace"):
+    if values.target("dataset") == "HuggingFace":
         return True  # it may have some, and loading it takes long
-    if job.dataset._target_.endswith(".Table"):
+    if values.target("dataset") == "Table":
         return "val" in table_parts(listing_of(to_plain(job.dataset)))
     root = Path(job.dataset.root or ".").expanduser()
-    return job.dataset._target_.endswith(".ImageFolder") and root.is_dir() and "val" in find_parts(root)
+    return root.is_dir() and "val" in find_parts(root)
 
 
 def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:
