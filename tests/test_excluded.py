@@ -24,7 +24,7 @@ def folder(root: Path, exclude: Path | None) -> ImageFolder:
     return ImageFolder("rest", "all", str(root), small_per_class=2, exclude=None if exclude is None else str(exclude))
 
 
-@pytest.mark.parametrize("mark", ["x", "X", "1", "yes", " true "])
+@pytest.mark.parametrize("mark", ["x", "X", "1", "1.0", "yes", " true "])
 def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
     path = table(tmp_path / "a.csv", f"copy,cat/1.png,ab,{mark}", "copy,cat/2.png,,", "copy,cat/3.png,,no")
     assert marked(path) == {"cat/1.png": "ab"}
@@ -38,6 +38,7 @@ def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
     ("content", "words"),
     [
         ("file,exclude\na.png,\n", "marks nothing"),
+        ("finding,file,exclude\nunreadable,a.png,x\n", "marks no image, only files that no data set has"),
         ("file,mark\na.png,x\n", "has no column exclude"),
         ("file,exclude\na.png,perhaps\n", "'perhaps' in its column exclude, line 2"),
         ("finding,file,exclude\nshortcut,,x\n", "names no file"),
@@ -127,3 +128,8 @@ def test_a_job_s_identity_has_the_marks_and_not_the_file(tmp_path: Path, configu
     config = to_plain(configure())
     del config["dataset"]["exclude"]  # of a result without this key
     assert job_identity(config, "images") == identity()
+
+
+def test_a_mark_on_a_file_that_is_in_no_data_set_does_no_harm(tmp_path: Path):
+    rows = ("unreadable,cat/bad.png,,x", "ignored,notes.txt,,x", "exact copy,cat/1.png,ab,x")
+    assert marked(table(tmp_path / "a.csv", *rows)) == {"cat/1.png": "ab"}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from graft.errors import GraftError
 
-MARKS = {"x", "1", "yes", "true", "y"}  # in the column `exclude`, in upper or lower case
-UNMARKED = {"", "0", "no", "false", "n"}
+MARKS = {"x", "1", "1.0", "yes", "true", "y"}  # in the column `exclude`, in upper or lower case
+UNMARKED = {"", "0", "0.0", "no", "false", "n"}
+NO_IMAGES = {"unreadable", "ignored"}  # findings about files that are in no data set, marked or not
 ADVICE = "python src/audit.py writes one; mark rows with x in its column exclude"
 
 
@@ -27,6 +28,7 @@ def marked(path: str | Path) -> dict[str, str]:
     """
     columns, rows = _read(path)
     found: dict[str, str] = {}
+    in_none = False
     for line, cells in rows:
         row = dict(zip(columns, cells, strict=False))  # programs leave out empty cells at the end
         mark = row.get("exclude", "").strip().lower()
@@ -37,10 +39,13 @@ def marked(path: str | Path) -> dict[str, str]:
             )
         if mark in MARKS and not row.get("file"):
             raise GraftError(f"dataset.exclude={path} marks line {line}, which names no file; unmark it")
-        if mark in MARKS:
+        if mark in MARKS and row.get("finding") in NO_IMAGES:
+            in_none = True
+        elif mark in MARKS:
             found[row["file"]] = row.get("hash", "")
     if not found:
-        raise GraftError(f"dataset.exclude={path} marks nothing; {ADVICE}, or try dataset.exclude=null")
+        what = "no image, only files that no data set has" if in_none else "nothing"
+        raise GraftError(f"dataset.exclude={path} marks {what}; {ADVICE}, or try dataset.exclude=null")
     return found
 
 

@@ -57,10 +57,10 @@ def _add_accuracy(table: Table, result: dict, folder: Path) -> None:
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         table.add_row("balanced accuracy", f"{percent(balanced)} %, classes of equal weight")
-    for words in _ranking_metric(result, folder):
-        table.add_row(*words)
     table.add_row("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %")
     table.add_row("95 % interval", _interval(result, folder, accuracy))
+    for words in _ranking_metric(result, folder):
+        table.add_row(*words)
     if is_copies(values):
         table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
     if result["reference"]:
