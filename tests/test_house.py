@@ -23,7 +23,7 @@ BELOW = {
     "data": {"ground", "reading", "tables"},
     "model": {"ground", "data"},
     "training": {"ground", "config", "data", "model"},
-    "inference": {"ground", "config", "reading", "data", "model", "training", "statistics", "results"},
+    "inference": {"ground", "config", "reading", "tables", "data", "model", "training", "statistics", "results"},
     "statistics": {"ground"},
     "results": {"ground", "config", "statistics"},
     "report": {"ground", "statistics", "results"},

@@ -85,11 +85,20 @@ def check_writable(key: str, path: Path) -> None:
         GraftError: says why.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent):
-            pass
+        make_folder(path if path.is_dir() else path.parent)
     except OSError as error:
         raise GraftError(f"{key}={path} cannot be written ({_reason(error)}); try another place") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if there is none, and write a temporary file into it.
+
+    Raises:
+        OSError: it cannot be made or written into.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _reason(error: OSError) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
 from graft.data.listing import hashes, names
+from graft.nouns import few
 from graft.reading.class_folders import reasons
 from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
@@ -88,7 +89,7 @@ class Inventory:
         splits = Counter(self.splits)
         said = {
             "images": f"{len(self.indices):,}" + (f" of {len(self.images.labels):,}" * bool(self._left_out())),
-            "classes": f"{len(counts)}: {_few(in_order, 12)}",
+            "classes": f"{len(counts)}: {few(in_order, 12)}",
             "splits": ", ".join(f"{name} {splits[name]:,}" for name in ("train", "val", "test", "big") if splits[name]),
         }
         if self._left_out():
@@ -123,8 +124,8 @@ class Inventory:
             formats = Counter(threads.map(_format, [file.path for file in files]))
         total = sum(file.path.stat().st_size for file in files)
         return {
-            "pixels": _few(shown, MOST + 1),
-            "formats": _few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),
+            "pixels": few(shown, MOST + 1),
+            "formats": few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),
             "bytes": f"{total / 1e6:,.1f} MB",
         }
 
@@ -132,10 +133,6 @@ class Inventory:
 def mean_colors(pixels: torch.Tensor) -> np.ndarray:
     """Return the mean colors of thumbnails, (images, 3)."""
     return pixels.float().mean((2, 3)).numpy()
-
-
-def _few(words: Sequence[str], most: int) -> str:
-    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
 
 def _format(path: Path) -> str:

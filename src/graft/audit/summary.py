@@ -15,7 +15,7 @@ from graft.audit.inventory import Inventory
 from graft.audit.sheets import Tile, draw_sheet
 from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
-from graft.nouns import counted
+from graft.nouns import counted, few
 from graft.reading.layout import FoundFile
 from graft.reading.pictures import shown
 from graft.reading.shortcuts import Telling, in_words
@@ -90,7 +90,7 @@ class Account:
         self.said[what] = f"{len(rows):,}"
         if rows:
             self.said[what] += f", {across:,} of them across splits, {classes:,} of two classes: "
-            self.said[what] += _listed([f"{row.file} = {row.other}" for row in rows])
+            self.said[what] += few([f"{row.file} = {row.other}" for row in rows], WORST)
         return rows
 
     def blank(self, places: np.ndarray) -> None:
@@ -128,7 +128,7 @@ class Account:
         self.rows += rows
         self.said["labels"] = f"{counted(len(rows), 'suspect')}; {self.said['labels']}"
         if rows:
-            self.said["  worst"] = _listed([f"{row.file} ({row.other}?)" for row in rows])
+            self.said["  worst"] = few([f"{row.file} ({row.other}?)" for row in rows], WORST)
         self._sheet("suspects.png", f"Label suspects, worst first: {len(rows):,}", tiles[: self.most])
 
     def _confused(self, judged: Judged) -> None:
@@ -200,7 +200,7 @@ class Account:
         return first, second
 
     def _named(self, places: Sequence[int]) -> str:
-        return _listed([self.images.names[place] for place in places])
+        return few([self.images.names[place] for place in places], WORST)
 
     def _tile(self, place: int, *lines: str) -> Tile:
         return Tile(int(self.images.indices[place]), (self.images.names[place], *lines))
@@ -230,7 +230,3 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
     if few:
         words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"
     return words
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:WORST]) + (f" and {len(words) - WORST:,} more" if len(words) > WORST else "")

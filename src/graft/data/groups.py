@@ -9,7 +9,7 @@ import torch
 
 from graft.data.images import Images
 from graft.errors import GraftError
-from graft.nouns import counted
+from graft.nouns import counted, few
 from graft.reading.layout import MAX_NAMES, PARTS
 
 log = logging.getLogger("graft")
@@ -68,10 +68,9 @@ class Groups:
             if sum(group in each for each in inside.values()) > 1
         ]
         if pairs:
-            more = f" and {len(pairs) - MAX_NAMES:,} more" if len(pairs) > MAX_NAMES else ""
             raise GraftError(
                 f"{counted(len(pairs), 'group')} of the data with images in several of its parts: "
-                f"{', '.join(pairs[:MAX_NAMES])}{more}; a test on images of a group that was trained on looks better "
+                f"{few(pairs, MAX_NAMES)}; a test on images of a group that was trained on looks better "
                 "than it is: move them, or try dataset.split=null, which divides all images by groups"
             )
 

@@ -13,6 +13,7 @@ import torch
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
 from graft.excluded import marked
+from graft.nouns import few
 from graft.reading.class_folders import Folder
 from graft.reading.layout import PARTS, named
 from graft.reading.pictures import shown
@@ -178,5 +179,7 @@ def account(
 
 def _equations(folder: Folder, pairs: Sequence[tuple[int, int]]) -> str:
     """Return the names of some equal files: test/cat/3.png = train/cat/1.png, and 7 more."""
-    few = [" = ".join(named(folder.root, [folder.paths[index]]) for index in pair[::-1]) for pair in pairs[:MAX_PAIRS]]
-    return ", ".join(few) + (f" and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else "")
+    first = [
+        " = ".join(named(folder.root, [folder.paths[index]]) for index in pair[::-1]) for pair in pairs[:MAX_PAIRS]
+    ]
+    return few(first, MAX_PAIRS, len(pairs))

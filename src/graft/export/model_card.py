@@ -10,7 +10,7 @@ import yaml
 
 from graft.export.account import Account
 from graft.export.provenance import data_license, weights_source
-from graft.nouns import counted
+from graft.nouns import counted, percent
 from graft.results.labels import title
 from graft.results.refits import in_words, is_refit
 from graft.statistics.intervals import proportion_interval
@@ -99,17 +99,17 @@ class Card:
         count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
         lines = []
         if accuracy.get("mean") is not None:
-            lines.append(f"mean of {counted(count, 'trial')}: {_percent(accuracy['mean'])} %")
+            lines.append(f"mean of {counted(count, 'trial')}: {percent(accuracy['mean'])} %")
             if accuracy.get("ci95"):
                 low, high = accuracy["ci95"]
                 counts = accuracy.get("ci95_counts") or "test images"
-                lines.append(f"95 % interval of this mean: {_percent(low)} to {_percent(high)} %, counting {counts}")
+                lines.append(f"95 % interval of this mean: {percent(low)} to {percent(high)} %, counting {counts}")
         if self.account and self.account.averaged and len(self.account.labels):
             right, total = self.account.counts.right, len(self.account.labels)
             low, high = proportion_interval(right / total, total)
             lines.append(
-                f"this model ({self.trials}): {_percent(right / total)} % "
-                f"({right:,} of {counted(total, 'test image')}), {_percent(low)} to {_percent(high)} % for other "
+                f"this model ({self.trials}): {percent(right / total)} % "
+                f"({right:,} of {counted(total, 'test image')}), {percent(low)} to {percent(high)} % for other "
                 "images of their kind (95 %, Wilson)"
             )
         return _bullets([*lines, other])
@@ -123,7 +123,7 @@ class Card:
         account = self.account
         note = [] if account.averaged else ["Counted for each trial apart."]
         rows = [
-            f"| {_cell(name)} | {_percent(right / total) if total else '-'} | {right:,} of {total:,} |"
+            f"| {_cell(name)} | {percent(right / total) if total else '-'} | {right:,} of {total:,} |"
             for name, right, total in account.counts.recalls(account.classes)
         ]
         table = "\n".join(["| class | recall, % | test images |", "| --- | ---: | ---: |", *rows])
@@ -178,7 +178,3 @@ def _listed(names: Sequence[str], head: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"

@@ -12,6 +12,7 @@ from graft.errors import GraftError, nearest
 from graft.nouns import counted
 from graft.reading.layout import shown
 from graft.reading.pictures import pictures_below
+from graft.tables.table import read_parquet
 
 COLUMNS = ("file", "path", "image", "filename")  # of a table, the first that it has
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -120,7 +121,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         GraftError: it cannot be read.
     """
     if path.suffix.lower() == ".parquet":
-        yield from _parquet_rows(path)
+        for row in read_parquet(path).to_pylist():
+            yield {name: "" if value is None else str(value) for name, value in row.items()}
         return
     try:
         content = path.read_text("utf-8-sig")
@@ -134,16 +136,3 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
             yield row
     except csv.Error as error:
         raise GraftError(f"the table {path} cannot be read ({error}); save it as CSV in UTF-8") from None
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, str]]:
-    try:
-        from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise GraftError('Parquet needs pyarrow, which is not installed; try pip install -e ".[parquet]"') from None
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise GraftError(f"the table {path} cannot be read as Parquet ({error})") from None
-    for row in table.to_pylist():
-        yield {name: "" if value is None else str(value) for name, value in row.items()}

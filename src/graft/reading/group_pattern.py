@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from graft.errors import ConfigError, Fault
+from graft.nouns import few
 from graft.reading.layout import MAX_NAMES
 from graft.reading.pictures import shown
 
@@ -41,8 +42,7 @@ def groups_of(names: Sequence[str], pattern: str) -> list[str]:
     found = [(match and match[which]) or "" for match in matches]
     without = [shown(name) for name, group in zip(names, found, strict=True) if not group]
     if without:
-        more = f" and {len(without) - MAX_NAMES:,} more" if len(without) > MAX_NAMES else ""
-        listed = ", ".join(without[:MAX_NAMES]) + more
+        listed = few(without, MAX_NAMES)
         raise _refused(
             pattern, f"found in each file's path, but {len(without):,} of {len(names):,} have none: {listed}"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graft.errors import GraftError
+from graft.nouns import few
 from graft.reading.pictures import contents, files_below, is_picture, shown
 
 log = logging.getLogger("graft")
@@ -73,7 +74,7 @@ def named(root: Path, paths: Sequence[Path] | Mapping[Path, str]) -> str:
         f"{shown(path.relative_to(root))}{f' ({paths[path]})' if isinstance(paths, Mapping) else ''}"
         for path in itertools.islice(paths, MAX_NAMES)
     ]
-    return ", ".join(names) + (f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else "")
+    return few(names, MAX_NAMES, len(paths))
 
 
 def find_parts(root: Path) -> dict[str, Path]:

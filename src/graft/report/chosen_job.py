@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 from graft.errors import GraftError
 from graft.report.leaderboard import Leaderboard, rank_jobs
-from graft.report.verdicts import claim
+from graft.report.verdicts import claim_of
 from graft.results.baseline import common_metric
 from graft.results.metric import in_words, split_of
 from graft.results.records import Record, read_records
-from graft.statistics.accuracies import Measured
 
 
 class ChosenJob(NamedTuple):
@@ -52,16 +51,13 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
     """
     record, board = chosen.record, chosen.board
     found, images = record.spread(), record.result.get("images") or {}
-    measured = record.accuracies()
-    known = isinstance(measured, Measured)
-    folds = isinstance(measured, Measured) and measured.outcomes.folds > 0
     by_class = set(((images.get("by_class") or {}).get("small") or {}).values())
     return {
         "of": str(folder),
         "job": record.label,
         "mean": found.mean,
         "ci95": None if found.interval is None else list(found.interval),
-        "ci95_holds": claim(known, folds, found.counts, record.config, images),
+        "ci95_holds": claim_of(record.accuracies(), found.counts, record.config, images),
         "trials": found.num_trials,
         "small": images.get("small"),
         "small_per_class": by_class.pop() if len(by_class) == 1 else None,

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from graft.nouns import counted
 from graft.report.canvas import LINES, plain_text, save, within, wrapped
-from graft.report.sentences import count_trials
 from graft.report.unit import PERCENT
 
 SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
@@ -44,7 +44,7 @@ def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
     curves = [
         _Line(name, history.query(f"split == '{split}'"), color, line) for split, (name, color, line) in SPLITS.items()
     ]
-    _draw_curves(path, curves, f"{title}: mean and range of {count_trials(len(set(history['trial'])))}")
+    _draw_curves(path, curves, f"{title}: mean and range of {counted(len(set(history['trial'])), 'trial')}")
 
 
 def draw_best_curves(

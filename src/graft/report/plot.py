@@ -7,9 +7,9 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
+from graft.nouns import counted
 from graft.report.canvas import LINES, num_lines, plain_text, save, within, wrapped
 from graft.report.effects import Curve, is_ordered
-from graft.report.sentences import count_trials
 from graft.report.unit import PERCENT, TEST_ACCURACY, Measure
 from graft.statistics.comparison import Difference
 
@@ -30,7 +30,7 @@ def draw_ranges(path: Path, table: pandas.DataFrame, order: str, measure: Measur
     axes = figure.subplots()
     places = np.arange(len(table))
     trials = sorted(set(table["trials"]))
-    ranges = f"range of {count_trials(trials[0]) if len(trials) == 1 else 'the trials'}"
+    ranges = f"range of {counted(trials[0], 'trial') if len(trials) == 1 else 'the trials'}"
     unit = measure.unit
     axes.hlines(places, *unit.ends(table["low"], table["high"]), color="#b9b9b9", linewidth=7, label=ranges)
     mean, ends = unit.factor * table["accuracy"].to_numpy(float), unit.ends(table["ci95_low"], table["ci95_high"])
@@ -71,10 +71,8 @@ def draw_differences(path: Path, best: str, differences: Mapping[str, Difference
         dots = {"color": "#8a8a8a", "markersize": 3.5, "label": "one trial" if place == 0 else None}
         axes.plot(points, [place + 0.22] * len(points), "o", **dots)  # below the mean, which would hide them
         if difference.mean is not None and difference.p is not None:
-            mean, (low, high) = (
-                unit.factor * difference.mean,
-                unit.ends(*(difference.interval or 2 * [difference.mean])),
-            )
+            mean = unit.factor * difference.mean
+            low, high = unit.ends(*(difference.interval or (difference.mean, difference.mean)))
             ends = np.maximum([[mean - low], [high - mean]], 0)
             fill = "black" if difference.significant else "white"
             marks = {"fmt": "D", "color": "black", "markerfacecolor": fill, "markersize": 6, "capsize": 4}
@@ -146,14 +144,8 @@ def draw_budget(path: Path, curves: Sequence[Curve], counted: str, measure: Meas
     for index, curve in enumerate(curves):
         color, line, marker = LINES[index % len(LINES)]
         low, high = measure.unit.ends(curve.low, curve.high)
-        axes.plot(
-            curve.images,
-            measure.unit.ends(curve.mean, curve.mean)[0],
-            line,
-            marker=marker,
-            color=color,
-            label=wrapped(curve.label),
-        )
+        mean = measure.unit.factor * np.array(curve.mean)
+        axes.plot(curve.images, mean, line, marker=marker, color=color, label=wrapped(curve.label))
         axes.fill_between(curve.images, low, high, color=color, alpha=0.18, linewidth=0)
     ticks = sorted({count for curve in curves for count in curve.images})
     axes.set_xscale("log")

@@ -14,11 +14,6 @@ from graft.statistics.pairs import MIN_TRIALS
 MAX_NAMES = 2  # configurations that a sentence names; it counts the others
 
 
-def count_trials(count: int) -> str:
-    """Return a number of trials in words."""
-    return counted(count, "trial")
-
-
 def join_words(items: Sequence[str]) -> str:
     """Return items as a list in words: one, two and three."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
@@ -38,9 +33,8 @@ def answer(
     best, versus_best = comparison.best, _by_mean(comparison.differences)
     top = spread(configurations[best])
     if not versus_best:
-        return (
-            f"{best} has {unit.value(top.mean)} in {count_trials(top.num_trials)}; there is nothing to compare it with."
-        )
+        trials = counted(top.num_trials, "trial")
+        return f"{best} has {unit.value(top.mean)} in {trials}; there is nothing to compare it with."
     first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the {unit.most} mean"
     if found.shared is not None and any(spread(one).mean > top.mean + TOLERANCE for one in configurations.values()):
         first = f"{best} leads in common trials"

@@ -28,12 +28,11 @@ from graft.report.sentences import (
 )
 from graft.report.show_job import CURVES, history, show_curves, terminal
 from graft.report.table import cells, effects_table, markdown, table_rows
-from graft.report.verdicts import claim
+from graft.report.verdicts import claim_of
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.labels import BUDGETS
 from graft.results.metric import split_of
 from graft.results.records import Records, read_records
-from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import describe_method
 
 PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES)
@@ -172,9 +171,7 @@ def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
     spread, images = best.spread(board.metric), best.result.get("images") or {}
-    values = configurations[best.label]
-    measured, folds = isinstance(values, Measured), isinstance(values, Measured) and values.outcomes.folds > 0
-    claimed = claim(measured, folds, spread.counts, best.config, images)
+    claimed = claim_of(configurations[best.label], spread.counts, best.config, images)
     sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, spread, claimed, found, len(configurations), unit))
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from graft.job_folder import HISTORY, OUTCOMES
+from graft.nouns import counted, percent
 from graft.process import is_quiet
 from graft.report.curves import draw_curves
 from graft.report.rows import balanced_mean, uneven, verdict
-from graft.report.sentences import count_trials
-from graft.report.unit import percent, span, unit_of
+from graft.report.unit import span, unit_of
 from graft.report.verdicts import claim
 from graft.results.baseline import common_metric
 from graft.results.job_files import read_history
@@ -53,7 +53,8 @@ def show_job(result: dict, folder: Path) -> None:
 def _add_accuracy(table: Table, result: dict, folder: Path) -> None:
     """Add the rows about the accuracy of a job's trials."""
     values, accuracy = accuracies(result), _summary(result, folder)
-    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {count_trials(len(values))}", style="bold")
+    trials = counted(len(values), "trial")
+    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {trials}", style="bold")
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         table.add_row("balanced accuracy", f"{percent(balanced)} %, classes of equal weight")

@@ -138,6 +138,12 @@ def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     return max(0.0, found_mean) if is_bounded(best) else found_mean
 
 
+def claim_of(values: Accuracies, counts: str | None, config: Mapping, images: Mapping) -> str:
+    """Say for what the interval of the mean of a job's trials holds, as `claim` does."""
+    folds = isinstance(values, Measured) and values.outcomes.folds > 0
+    return claim(isinstance(values, Measured), folds, counts, config, images)
+
+
 def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, images: Mapping) -> str:
     """Say for what an interval of a mean holds: for other images and other draws of 20 images a class.
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas
 
 from graft.job_folder import IMAGES, OUTCOMES, RESULT
+from graft.nouns import few
 from graft.results.job_files import check_result, read_json
 from graft.results.outcome_files import read_images, read_tensors
 
@@ -181,7 +182,7 @@ def _check_belongs(path: Path, stored: StoredOutcomes, identity: str) -> None:
     finished = [trial for trial in result["trials"] if trial.get("error") is None]
     seeds = [trial["seed"] for trial in finished]
     if seeds != stored.seeds:
-        raise ValueError(f"its seeds are {_few(stored.seeds)}, those of {path.name} are {_few(seeds)}")
+        raise ValueError(f"its seeds are {_seeds(stored.seeds)}, those of {path.name} are {_seeds(seeds)}")
     for prefix, outcomes in (("", stored.test), ("val_", stored.val)):
         counted = [(trial.get(f"{prefix}correct"), trial.get(f"{prefix}tested")) for trial in finished]
         found: list[tuple[int | None, int | None]] = [(None, None)] * len(finished)
@@ -196,5 +197,5 @@ def _check_belongs(path: Path, stored: StoredOutcomes, identity: str) -> None:
                 )
 
 
-def _few(seeds: list[int]) -> str:
-    return ", ".join(map(str, seeds[:5])) + (f" and {len(seeds) - 5} more" if len(seeds) > 5 else "")
+def _seeds(seeds: list[int]) -> str:
+    return few(list(map(str, seeds)), 5)

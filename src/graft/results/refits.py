@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.job_folder import read_result
+from graft.nouns import percent
 
 
 def refit_of(folder: Path) -> dict[str, Any] | None:
@@ -41,7 +42,7 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
     if known.get("corrected") is not None:
         lines.append(
             f"corrected for having been chosen among {known.get('jobs')} by the images that it was measured on: "
-            f"{_percent(known['corrected'])} %"
+            f"{percent(known['corrected'])} %"
         )
     elif known.get("chosen_by"):
         lines.append(
@@ -59,13 +60,9 @@ def _estimate(known: Mapping[str, Any]) -> str:
     """Return an estimate with its interval, and the models that it is of."""
     interval = ""
     if known.get("ci95"):
-        low, high = map(_percent, known["ci95"])
+        low, high = map(percent, known["ci95"])
         interval = f" ({low} to {high} % {known.get('ci95_holds')}, 95 %)"
     small, per_class, trials = known.get("small"), known.get("small_per_class"), known.get("trials")
     trained = f"{per_class:,} images a class" if per_class else f"{small:,} images" if small else "fewer images"
     of = f"the mean of {trials} single models" if trials != 1 else "one model"
-    return f"{_percent(known['mean'])} %{interval}, {of} trained on {trained}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
+    return f"{percent(known['mean'])} %{interval}, {of} trained on {trained}"

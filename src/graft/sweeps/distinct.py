@@ -52,6 +52,8 @@ def _contents(configs: Sequence[DictConfig]) -> list[str]:
     """
     plain = [to_plain(cfg) for cfg in configs]
     texts = [as_text(config) for config in plain]
+    if all(len({_kind(config, key) for config in plain}) == 1 for key in CLASS_KEYS):
+        return texts
     alike: dict[str, list[int]] = {}
     for index, config in enumerate(plain):
         dataset = {key: value for key, value in config["dataset"].items() if f"dataset.{key}" not in CLASS_KEYS}

@@ -3,7 +3,6 @@
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.identity import check_existing_result
 from graft.errors import GraftError
+from graft.files import make_folder
 
 
 def check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
@@ -39,9 +39,7 @@ def make_writable(*folders: Path) -> None:
     """
     for folder in folders:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            make_folder(folder)
         except OSError as error:
             raise GraftError(
                 f"cannot write to {folder} ({error.strerror}), seen from {Path.cwd()}; try another working directory, "

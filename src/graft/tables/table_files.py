@@ -9,14 +9,15 @@ from pathlib import Path
 
 from graft.content import digests
 from graft.errors import GraftError
+from graft.nouns import few
 from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
 from graft.reading.decode import pixel_limit
 from graft.reading.group_pattern import groups_of
-from graft.reading.layout import PARTS, FoundFile
+from graft.reading.layout import MAX_NAMES, PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located
 from graft.tables.table_labels import class_names
-from graft.tables.table_rows import Listing, Row, few, meaning_of_parts, read_rows
+from graft.tables.table_rows import Listing, Row, meaning_of_parts, read_rows
 
 log = logging.getLogger("graft")
 
@@ -58,7 +59,7 @@ def list_table(
     if faults:
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
-        log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing)))
+        log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing), MAX_NAMES))
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     root = _root(listing, rows, [file.path for file in found])
@@ -132,7 +133,7 @@ def _empty_cells(rows: Sequence[Row], parts: Mapping[str, str]) -> Iterator[str]
     }
     for kind, places in kinds.items():
         if places:
-            yield f"{len(places):,} {kind}: {few(places)}"
+            yield f"{len(places):,} {kind}: {few(places, MAX_NAMES)}"
 
 
 def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
@@ -149,14 +150,14 @@ def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
                 said = [f"{value or 'empty'} in {rows[place].where}" for value, place in reversed(different.items())]
                 pairs.append(f"{shown(path.name)} ({' and '.join(said)})")
         if pairs:
-            yield f"{len(pairs):,} files with two {key}s: {few(pairs)}"
+            yield f"{len(pairs):,} files with two {key}s: {few(pairs, MAX_NAMES)}"
 
 
 def _missing(rows: Sequence[Row], missing: Sequence[int]) -> str:
     folders = ", ".join(sorted({shown(rows[place].folder) for place in missing}))
     skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
     return (
-        f"{len(missing):,} whose file does not exist, seen from {folders}: {few(_named(rows, missing))}; "
+        f"{len(missing):,} whose file does not exist, seen from {folders}: {few(_named(rows, missing), MAX_NAMES)}; "
         f"try dataset.root=DIR{skip}"
     )
 

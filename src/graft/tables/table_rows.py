@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.errors import GraftError
-from graft.reading.layout import MAX_NAMES, PART_NAME, PARTS
+from graft.reading.layout import PART_NAME, PARTS
 from graft.tables.columns import AUTO, GUESSED, KEYS, Columns, find_columns, in_words
 from graft.tables.located import Located
 from graft.tables.table import read_table
@@ -146,9 +146,3 @@ def meaning_of_parts(splits: Sequence[str], words: str) -> dict[str, str]:
             "dataset.split=null"
         )
     return {each: found[each] for each in sorted(found, key=lambda each: PARTS.index(found[each]))}
-
-
-def few(places: Sequence[str]) -> str:
-    """Return the first places, and how many more there are."""
-    more = f" and {len(places) - MAX_NAMES:,} more" if len(places) > MAX_NAMES else ""
-    return ", ".join(places[:MAX_NAMES]) + more
