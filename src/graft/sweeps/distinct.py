@@ -66,10 +66,10 @@ def _contents(configs: Sequence[DictConfig]) -> list[str]:
     return texts
 
 
-def _kind(config: Mapping[str, Any], key: str) -> str | frozenset[type]:
-    """Return how classes were typed: `all` or `rest`, or by names, by numbers or by both."""
-    value = config["dataset"][key.partition(".")[2]]
-    return value if isinstance(value, str) else frozenset(map(type, value))
+def _kind(config: Mapping[str, Any], key: str) -> str | frozenset[type] | None:
+    """Return how classes were typed: `all` or `rest`, or by names, by numbers or by both; None without such a key."""
+    value = config["dataset"].get(key.partition(".")[2])  # a data set of the user's own may have none
+    return frozenset(map(type, value)) if isinstance(value, list) else value
 
 
 def _classes(cfg: DictConfig) -> Sequence[str]:
