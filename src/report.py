@@ -46,7 +46,7 @@ def main() -> None:
         help="what ranks the jobs; default: report.metric of their configurations",
     )
     arguments = parser.parse_args()
-    from graft.report.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
+    from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
         output = arguments.output or default_output(arguments.folders)

@@ -8,7 +8,21 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
     *("ground", "config", "reading", "tables", "data", "model", "training"),
-    *("inference", "statistics", "results", "report", "commands", "run", "audit", "export", "sweeps", "api"),
+    *(
+        "inference",
+        "statistics",
+        "results",
+        "analysis",
+        "report",
+        "figures",
+        "page",
+        "commands",
+        "run",
+        "audit",
+        "export",
+        "sweeps",
+        "api",
+    ),
 )
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 

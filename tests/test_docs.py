@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from graft.report.show import PICTURES
+from graft.figures.draw import PICTURES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
 GROUPS = "|".join(sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir()))

@@ -1,7 +1,7 @@
 from conftest import ROOT
 
 from graft.api.html import page
-from graft.report.show import compare_jobs
+from graft.report.compare import compare_jobs
 
 
 def test_texts_are_escaped():

@@ -12,7 +12,8 @@ from sklearn.metrics import f1_score, log_loss
 
 from graft.config.rules import RULES
 from graft.errors import GraftError
-from graft.report.show import compare_jobs, show_jobs
+from graft.page.show import show_jobs
+from graft.report.compare import compare_jobs
 from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.results.records import read_records

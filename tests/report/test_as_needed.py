@@ -8,8 +8,8 @@ import pandas
 import pytest
 from scipy import stats
 
+from graft.page.show import show_jobs
 from graft.report.as_needed import as_needed, compare_as_needed
-from graft.report.show import show_jobs
 from graft.results.records import read_records
 from graft.results.rounds import EndedJob, SweepRounds, add_rounds, write_rounds
 

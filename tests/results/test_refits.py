@@ -6,7 +6,7 @@ import pytest
 
 from graft.files import write_text
 from graft.job_folder import RESULT
-from graft.report.show import show_jobs
+from graft.page.show import show_jobs
 from graft.results.records import read_records
 from graft.results.refits import in_words, is_refit, refit_of
 

@@ -11,7 +11,7 @@ import torch
 from graft.data.loader import TrainLoader
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN, finished_result
-from graft.report.show import show_sweep
+from graft.page.show import show_sweep
 from graft.results.records import read_records
 
 Run = Callable[..., dict]

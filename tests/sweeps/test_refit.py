@@ -27,7 +27,7 @@ from graft.data.dataset import MNIST5k
 from graft.errors import GraftError, OtherResult
 from graft.inference.load import load
 from graft.model.head import STRENGTHS
-from graft.report.show import compare_jobs
+from graft.report.compare import compare_jobs
 from graft.results.refits import in_words
 from graft.run.job import run as run_job
 from graft.sweeps.check_sweep import check_run, check_sweep

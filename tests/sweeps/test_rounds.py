@@ -10,7 +10,7 @@ import pytest
 
 from graft.files import write_text
 from graft.job_folder import FAILURE, RESULT, ROUND
-from graft.report.show import show_jobs
+from graft.page.show import show_jobs
 from graft.results.rounds import write_rounds
 from graft.statistics.stopping import looks
 from graft.sweeps.rounds import Settings, run_rounds

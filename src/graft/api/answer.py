@@ -11,7 +11,8 @@ from rich.console import Console
 from graft.api.html import page
 from graft.errors import GraftError
 from graft.job_folder import HISTORY
-from graft.report.show import Report, compare_jobs, print_table
+from graft.page.show import print_table
+from graft.report.compare import Report, compare_jobs
 from graft.results.job_files import read_history
 from graft.results.records import Record
 

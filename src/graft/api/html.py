@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from graft.report.show import PICTURES, Report, draw
+from graft.figures.draw import PICTURES, draw
+from graft.report.compare import Report
 from graft.report.table import cells, table_rows
 
 

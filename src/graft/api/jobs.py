@@ -15,7 +15,8 @@ from graft.api.job_launcher import InThisProcess, run_alone
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.session import session
 from graft.errors import GraftError
-from graft.report.show import compare_jobs, show_report
+from graft.page.show import show_report
+from graft.report.compare import compare_jobs
 from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
 from graft.sweeps.launcher import locked_sweep_folder, runs_in_this_process

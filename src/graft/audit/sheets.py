@@ -9,8 +9,8 @@ import torch
 from matplotlib.figure import Figure
 
 from graft.data.images import ImageFiles, Images
+from graft.figures.canvas import plain_text, save, wrapped
 from graft.reading.decode import decode, pixel_limit
-from graft.report.canvas import plain_text, save, wrapped
 
 SIDE = 160  # pixels of a picture
 COLUMNS = 5

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from graft.analysis.confusions import Confusions
 from graft.content import digests
 from graft.inference.calibration import SMALLEST, calibration_error
 from graft.inference.conformal import parted
-from graft.inference.confusions import Confusions
 from graft.inference.image_list import Item
 from graft.inference.predict import Row
 from graft.inference.trained_model import TrainedModel

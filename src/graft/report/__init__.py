@@ -1,1 +1,1 @@
-"""From result files to tables, sentences and pictures; pandas and SciPy, never torch."""
+"""From result files to tables and sentences; pandas and SciPy, never torch."""

@@ -17,12 +17,13 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
+from graft.figures.draw import show_curves
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.page.show_job import show_job
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
-from graft.report.show_job import show_curves, show_job
 from graft.run.earlier import Earlier, find_finished, num_kept, run_rounds
 from graft.run.history import JobHistory, check_any_finished
 from graft.run.launch import launch, launched, runs_alone

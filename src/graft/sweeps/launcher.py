@@ -118,7 +118,7 @@ def _lock(path: Path) -> bool:
 
 def show_so_far(config: DictConfig) -> None:
     """Print the table of a sweep that has not finished."""
-    from graft.report.show import show_sweep
+    from graft.page.show import show_sweep
 
     try:
         show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)

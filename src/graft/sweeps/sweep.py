@@ -58,7 +58,7 @@ class SweepCallback(Callback):
         enter_worker(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from graft.report.show import show_sweep
+        from graft.page.show import show_sweep
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)

@@ -14,8 +14,9 @@ from conftest import ROOT
 from PIL import Image
 
 from graft.errors import GraftError
-from graft.report.show import PICTURES, show_jobs, show_sweep
-from graft.report.show_job import show_job
+from graft.figures.draw import PICTURES
+from graft.page.show import show_jobs, show_sweep
+from graft.page.show_job import show_job
 
 
 def job(
@@ -223,7 +224,7 @@ def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
 def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn = []
     monkeypatch.setattr(
-        "graft.report.show.draw_best_curves", lambda path, jobs, split, solved: drawn.append((list(jobs), split))
+        "graft.figures.draw.draw_best_curves", lambda path, jobs, split, solved: drawn.append((list(jobs), split))
     )
     rows = "".join(f"{trial},{epoch},val,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
     for rank in range(6):

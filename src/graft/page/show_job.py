@@ -1,24 +1,17 @@
 """One job's summary on the terminal, and its learning curves."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import pandas
-from rich.console import Console
 from rich.table import Table
 
-from graft.job_folder import HISTORY, OUTCOMES
+from graft.job_folder import OUTCOMES
 from graft.nouns import counted, percent
-from graft.process import is_quiet
-from graft.report.curves import draw_curves
 from graft.report.rows import balanced_mean, uneven, verdict
+from graft.report.terminal import terminal
 from graft.report.unit import span, unit_of
 from graft.report.verdicts import claim
 from graft.results.baseline import common_metric
-from graft.results.job_files import read_history
-from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
 from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
@@ -103,34 +96,3 @@ def _interval(result: dict, folder: Path, accuracy: dict[str, Any]) -> str:
     known = counts == BOTH or (folder / OUTCOMES).exists()
     holds = claim(known, bool(dataset_of(result).get("folds")), counts, config, result["images"])
     return f"{span(*accuracy['ci95'])} %, {holds}"
-
-
-def show_curves(folder: Path, config: dict, output: Path) -> None:
-    """Draw one job's learning curves, if it has a history.
-
-    Args:
-        folder: the job's.
-        config: its plain configuration.
-        output: the folder to draw into.
-    """
-    found = history(folder, folder.name)
-    if found is not None and len(set(found["epoch"])) > 1:  # a head that is fitted in closed form has no curve
-        draw_curves(output / CURVES, found, title(config) or folder.name)
-
-
-def history(folder: Path, name: str) -> pandas.DataFrame | None:
-    """Return a job's history; None if it has none, or a damaged one, which is told."""
-    if not os.path.lexists(folder / HISTORY):
-        return None
-    try:
-        return read_history(folder / HISTORY)
-    except (ValueError, OSError) as error:
-        terminal().print(f"left out {name}/{HISTORY}: {error}", style="red", soft_wrap=True)
-        return None
-
-
-def terminal() -> Console:
-    """Return the terminal, or 120 columns where there is none; one that prints nothing in a quiet process."""
-    # No markup: a job's name may contain brackets or colons, dataset.small=[cat,dog].
-    width = None if sys.stdout.isatty() else 120
-    return Console(width=width, markup=False, emoji=False, highlight=False, quiet=is_quiet())

@@ -7,14 +7,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from graft.report.curves import draw_best_curves, draw_curves
-from graft.report.effects import Curve
-from graft.report.plot import (
+from graft.figures.curves import draw_best_curves, draw_curves
+from graft.figures.plot import (
     draw_budget,
     draw_differences,
     draw_effects,
     draw_ranges,
 )
+from graft.report.effects import Curve
 from graft.report.unit import TEST_ACCURACY
 from graft.results.labels import title
 from graft.statistics.comparison import Difference
@@ -97,7 +97,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Collect the figures that are saved."""
     figures: list[Figure] = []
     for module in ("plot", "curves"):
-        monkeypatch.setattr(f"graft.report.{module}.save", lambda figure, path: figures.append(figure))
+        monkeypatch.setattr(f"graft.figures.{module}.save", lambda figure, path: figures.append(figure))
     return figures
 
 

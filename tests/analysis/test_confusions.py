@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from graft.inference.confusions import Confusions
+from graft.analysis.confusions import Confusions
 
 NAMES = ["cat", "dog", "hen", "never seen"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
+from graft.figures.canvas import LINES, num_lines, plain_text, save, within, wrapped
 from graft.nouns import counted
-from graft.report.canvas import LINES, num_lines, plain_text, save, within, wrapped
 from graft.report.effects import Curve, is_ordered
 from graft.report.unit import PERCENT, TEST_ACCURACY, Measure
 from graft.statistics.comparison import Difference

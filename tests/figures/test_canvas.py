@@ -4,7 +4,7 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from graft.report.canvas import plain_text, save, within, wrapped
+from graft.figures.canvas import plain_text, save, within, wrapped
 from graft.report.unit import PERCENT
 
 

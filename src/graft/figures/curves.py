@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from graft.figures.canvas import LINES, plain_text, save, within, wrapped
 from graft.nouns import counted
-from graft.report.canvas import LINES, plain_text, save, within, wrapped
 from graft.report.unit import PERCENT
 
 SPLITS = {  # name, color and line of each split; the colors differ in lightness, too

@@ -1,0 +1,1 @@
+"""What the trials of a job got wrong: confusions, classes, mistakes, calibration; NumPy and pandas, never torch."""

@@ -1,0 +1,1 @@
+"""The pictures of jobs and of their comparison; matplotlib, never torch."""

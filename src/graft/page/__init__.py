@@ -1,0 +1,1 @@
+"""What a report shows: the terminal, tables, pictures and the page; never torch."""

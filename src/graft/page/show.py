@@ -1,0 +1,112 @@
+"""Reports: the comparison of several jobs as sentences, tables and pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from graft.figures.draw import PICTURES, draw
+from graft.files import write_text
+from graft.report.compare import Report, compare_jobs
+from graft.report.effects import Effects
+from graft.report.leaderboard import Leaderboard
+from graft.report.table import cells, effects_table, markdown, table_rows
+from graft.report.terminal import terminal
+from graft.results.records import Records
+
+
+def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
+    """Report on a sweep, within its folder, as `show_jobs` does.
+
+    Returns:
+        The failed jobs' reasons by name.
+    """
+    return show_jobs([folder], folder, baseline, required=False)
+
+
+def show_jobs(
+    folders: Sequence[Path],
+    output: Path,
+    baseline: str | None = None,
+    required: bool = True,
+    margin: float | None = None,
+    metric: str | None = None,
+) -> dict[str, str]:
+    """Compare all jobs below some folders: print the report, and write it.
+
+    Writes `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
+    `differences.png`, `effects.png`, `budget.png` and `curves.png`.
+
+    Args:
+        folders: searched at any depth.
+        output: the folder to write into.
+        baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
+            configurations, if all have the same.
+        required: whether to refuse a baseline that no job matches.
+        margin: in percent points; None: that of their configurations, if all have the same, or else 0.
+        metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
+
+    Returns:
+        The failed jobs' reasons by name.
+
+    Raises:
+        GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
+    """
+    report = compare_jobs(folders, baseline, required, margin, metric)
+    show_report(report, output)
+    return report.records.failed
+
+
+def show_report(report: Report, output: Path) -> None:
+    """Print a report, and write its tables and pictures into a folder."""
+    records, board, console = report.records, report.board, terminal()
+    for name, reason in records.damaged.items():
+        console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
+    for picture in PICTURES:
+        (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
+    if board.records:
+        print_table(board, console)
+        draw(report, output)
+        for sentence in report.sentences:
+            console.print(sentence, soft_wrap=True)
+        missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
+        missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
+        _write(board, report.effects, report.sentences + missing, output)
+    _print_unfinished(records, console)
+    if board.records or not records.refits:
+        console.print(f"written to {output}", soft_wrap=True)
+
+
+def print_table(board: Leaderboard, console: Console) -> None:
+    """Print the ranked jobs."""
+    console.print(board.heading, soft_wrap=True)
+    uneven = len(set(board.table["trials"])) > 1
+    lines = [cells(row, board.metric, short=True, trials=uneven) for row in table_rows(board.table)]
+    table = Table()
+    for header in lines[0]:
+        left = header in ("rank", "job", "verdict")
+        table.add_column(header, justify="left" if left else "right", overflow="fold", no_wrap=header != "job")
+    for line in lines:
+        table.add_row(*line.values())
+    console.print(table)
+
+
+def _print_unfinished(records: Records, console: Console) -> None:
+    for name, reason in records.failed.items():
+        console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
+    for name, note in records.pruned.items():
+        console.print(f"pruned {name} {note}", soft_wrap=True)
+    for name, words in records.refits.items():
+        console.print(f"not ranked {name}: {words}", soft_wrap=True)
+
+
+def _write(board: Leaderboard, effects: Effects, sentences: Sequence[str], output: Path) -> None:
+    """Write the leaderboard as data (CSV), and as a page of tables and sentences (Markdown)."""
+    write_text(output / "leaderboard.csv", board.table.drop(columns="label").to_csv(index=False))
+    lines = [cells(row, board.metric) for row in table_rows(board.table)]
+    table = markdown(list(lines[0]), [list(line.values()) for line in lines])
+    parts = [f"{board.heading}.", table, *sentences]
+    if len(effects.main):
+        parts.append(effects_table(effects.main, board.measure.unit))
+    write_text(output / "leaderboard.md", "\n\n".join(parts) + "\n")

@@ -1,0 +1,108 @@
+"""The comparison of all jobs below some folders: ranked, with effects and the answer in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.report.as_needed import ended_otherwise, method
+from graft.report.effect_sentences import budget_answers, effects_answer
+from graft.report.effects import Effects, sweep_effects
+from graft.report.leaderboard import Leaderboard, rank_jobs
+from graft.report.sentences import (
+    answer,
+    baseline_answer,
+    baseline_gaps,
+    best_answer,
+    copies_answer,
+    deciding_answers,
+    images_answer,
+    join_words,
+)
+from graft.report.verdicts import claim_of
+from graft.results.baseline import common_baseline, common_margin, common_metric
+from graft.results.metric import split_of
+from graft.results.records import Records, read_records
+from graft.statistics.comparison import describe_method
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a comparison of jobs comes to.
+
+    Attributes:
+        records: all jobs that were found.
+        board: the finished ones, ranked.
+        effects: of the keys in which they differ.
+        sentences: the answer in words; none if the jobs are not ranked.
+    """
+
+    records: Records
+    board: Leaderboard
+    effects: Effects
+    sentences: list[str]
+
+
+def compare_jobs(
+    folders: Sequence[Path],
+    baseline: str | None = None,
+    required: bool = True,
+    margin: float | None = None,
+    metric: str | None = None,
+) -> Report:
+    """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
+    records = read_records(folders)
+    if not (records.finished or records.failed or records.refits):
+        what = f"{'readable ' if records.damaged else ''}result.json below {', '.join(map(str, folders))}"
+        raise GraftError(f"there is no {what}; try outputs")
+    configs = [record.config for record in records.finished]
+    asked = baseline or common_baseline(configs)
+    points, name = common_margin(configs) if margin is None else margin, metric or common_metric(configs)
+    board = rank_jobs(records.finished, asked, required and baseline is not None, points / 100, records.rounds, name)
+    if metric is not None and board.lacking:
+        raise GraftError(f"{board.lacking}; try --metric accuracy")
+    ranked, key = board.records if board.comparison is not None else [], board.metric
+    values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
+    effects = sweep_effects([job.setting for job in ranked], values, spreads)
+    return Report(records, board, effects, [*_sentences(board, effects), *_ends(records)])
+
+
+def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
+    """Return the sentences about ranked jobs; none if the jobs are not ranked."""
+    if board.comparison is None:
+        return []
+    configurations = {record.label: record.accuracies(board.metric) for record in board.records}
+    best, found, unit = board.records[0], board.answer, board.measure.unit
+    spread, images = best.spread(board.metric), best.result.get("images") or {}
+    claimed = claim_of(configurations[best.label], spread.counts, best.config, images)
+    sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
+    sentences.append(best_answer(best.label, spread, claimed, found, len(configurations), unit))
+    sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
+    if board.baseline:
+        sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
+    sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
+    if len(effects.main):
+        sentences.append(effects_answer(effects.main, unit))
+    if effects.budget:
+        sentences += budget_answers(effects.budget, effects.curves)
+    if found.shared is not None:
+        others = {"main effects": len(effects.main) > 0, "comparisons with the baseline": bool(board.baseline)}
+        fixed = ["intervals of means", *(what for what, shown in others.items() if shown)]
+        sentences.append(method(found.shared, join_words(fixed)))
+    elif len(board.records) > 1:
+        pairs = f"with the best of {len(board.records)} configurations"
+        sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
+    if split_of(board.metric) == "test":
+        sentences += images_answer(board.comparison.differences.values())
+    if board.versus_baseline:
+        tested = sum(difference.p is not None for difference in board.versus_baseline.values())
+        count = "1 comparison" if tested == 1 else f"{tested} comparisons"
+        sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
+    return sentences
+
+
+def _ends(records: Records) -> list[str]:
+    """Return why the jobs of sweeps with trials=auto got no more trials; of several folders with their names."""
+    ends = {folder: sweep.ended for folder, sweep in sorted(records.rounds.items()) if sweep.ended}
+    whole = all(job.folder.is_relative_to(folder) for job in records.finished for folder in ends)
+    return [ended if whole else f"{folder}: {ended}" for folder, ended in ends.items()]
