@@ -22,7 +22,7 @@ from graft.errors import GraftError
 from graft.export import command, model_files, verify
 from graft.export.exported_model import ExportedModel
 from graft.export.job_images import find_images, job_result
-from graft.export.standalone import load as load_file
+from graft.export.predict_file import load_as_predict_file as load_file
 from graft.export.verify import Run
 from graft.inference.image_list import Item
 from graft.inference.load import load
@@ -77,7 +77,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
         return json.loads(path.read_text()), lambda pixels: graphs[-1](torch.from_numpy(pixels)).numpy()
 
     monkeypatch.setattr(command, "write_torch", write)
-    monkeypatch.setattr(verify, "load", read)
+    monkeypatch.setattr(verify, "load_as_predict_file", read)
 
 
 def export(job: Path, **words: Any) -> int:

@@ -18,7 +18,7 @@ from graft.errors import GraftError
 from graft.export import model_files
 from graft.export.exported_model import ExportedModel
 from graft.export.model_files import check_installed, write_int8, write_onnx, write_torch
-from graft.export.standalone import load
+from graft.export.predict_file import load_as_predict_file as load
 from graft.model.backbone import CNN, Backbone
 
 SIZES = {"cnn": 20, "cnn4": 32, "cnn5": 16, "vit_b_16": 224}

@@ -26,7 +26,7 @@ def check(model: TrainedModel, change, monkeypatch: pytest.MonkeyPatch, exact: b
     def load(path: Path) -> tuple[dict, Run]:
         return {}, lambda pixels: change(graph(torch.from_numpy(pixels)).numpy())
 
-    monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(module, "load_as_predict_file", load)
     return verify(Path("model.onnx"), model, [0], NONE, exact)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import graft
 from graft.commands.named_job import named_job
 from graft.errors import GraftError
-from graft.export import standalone
 from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
 from graft.export.hub import USE_TIMM, front_matter, write_hub
 from graft.export.job_images import JobImages, find_images, job_result, stored_outcomes
 from graft.export.model_card import Card
 from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
+from graft.export.predict_file import predict_file
 from graft.export.verify import verify
 from graft.files import check_writable
 from graft.inference.load import load
@@ -122,7 +122,7 @@ class Export:
             assert not isinstance(self.found, GraftError)
             write_int8(path, self.found.batches(self.found.train, 1))
         verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
-        shutil.copyfile(standalone.__file__, folder / PREDICT)
+        (folder / PREDICT).write_text(predict_file(kind, self.model.reading[0]), "utf-8")
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
         lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
         text = self.card(lines, USE.format(packages=packages, file=path.name), exported.temperature)

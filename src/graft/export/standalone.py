@@ -1,4 +1,4 @@
-"""Say what images show: python predict.py IMAGE [IMAGE ...]. Needs numpy, Pillow, onnxruntime (.pt2: torch)."""
+"""Say what images show: python predict.py IMAGE [IMAGE ...]. Needs numpy, Pillow and onnxruntime."""
 
 import csv
 import json
@@ -11,16 +11,19 @@ from PIL import Image, ImageOps
 
 def load(path: Path) -> tuple:
     """Return a file's metadata, and its function from bytes, (images, height, width, 3), to probabilities."""
-    if path.suffix == ".pt2":
-        import torch
-
-        program = torch.export.load(path, extra_files=(texts := {"about.json": ""})).module()
-        return json.loads(texts["about.json"]), lambda pixels: program(torch.from_numpy(pixels)).numpy()
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     return about, lambda pixels: session.run(None, {"images": pixels})[0]
+
+
+def padded(image: Image.Image, size: tuple, filter: Image.Resampling) -> Image.Image:
+    """Return a picture as large as it fits into a size, with black around it."""
+    scale = min(size[0] / image.width, size[1] / image.height)
+    image = image.resize([max(1, round(scale * side)) for side in image.size], filter)
+    left, top = (size[0] - image.width) // 2, (size[1] - image.height) // 2
+    return image.crop((-left, -top, size[0] - left, size[1] - top))
 
 
 def read(path: Path | str, how: dict) -> np.ndarray:
@@ -35,27 +38,20 @@ def read(path: Path | str, how: dict) -> np.ndarray:
         image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    image, fit = image.convert("RGB" if channels == 3 else "L"), how["fit"]
-    if fit == "pad":
-        scale = min(width / image.width, height / image.height)
-        image = image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BILINEAR)
-        left, top = (width - image.width) // 2, (height - image.height) // 2
-        image = image.crop((-left, -top, width - left, height - top))  # black around it
-    resize = ImageOps.fit if fit == "crop" else Image.Image.resize
+    image = image.convert("RGB" if channels == 3 else "L")
+    resize = {"crop": ImageOps.fit, "squash": Image.Image.resize, "pad": padded}[how["fit"]]
     return np.array(resize(image, (width, height), Image.Resampling.BILINEAR).convert("RGB"))
 
 
 if __name__ == "__main__":
-    if not sys.argv[1:]:
-        sys.exit(__doc__)
+    names = sys.argv[1:] or sys.exit(__doc__)
     about, run = load(min(Path(__file__).parent.glob("model.*")))
-    table, failed = csv.writer(sys.stdout), 0
+    table, said = csv.writer(sys.stdout), None
     table.writerow(["file", "class", "probability", "error"])
-    for name in sys.argv[1:]:
+    for name in names:
         try:
             (said,) = run(read(name, about["preprocessing"])[None])
             table.writerow([name, about["classes"][said.argmax()], f"{said.max():.6f}", ""])
         except Exception as error:  # Pillow's exceptions for broken files depend on the format
             table.writerow([name, "", "", error])
-            failed += 1
-    sys.exit(failed == len(sys.argv) - 1)  # no image was predicted
+    sys.exit(said is None)  # no image was predicted

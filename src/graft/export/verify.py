@@ -14,7 +14,8 @@ from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
 from graft.export.job_images import BATCH, JobImages, random_images
 from graft.export.model_files import as_input
-from graft.export.standalone import load, read
+from graft.export.predict_file import load_as_predict_file
+from graft.export.standalone import read
 from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
 from graft.nouns import counted
@@ -116,7 +117,7 @@ def verify(
     Raises:
         GraftError: the file says something else.
     """
-    about, run = load(path)
+    about, run = load_as_predict_file(path)
     reference = ExportedModel(model, seeds)
     own = [model.seeds.index(seed) for seed in seeds]
     said, expected, alone = [], [], []
