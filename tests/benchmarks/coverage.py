@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from graft.statistics import simultaneous
 from graft.statistics.accuracies import Measured
@@ -127,8 +127,13 @@ def equal_weights(matrices: Sequence[np.ndarray]) -> np.ndarray:
     """Return the probabilities of images, nearest to equal ones, under which all heads have the same mean."""
     means = np.stack([matrix.mean(0) for matrix in matrices])
     apart = means[1:] - means[0]
-    found = minimize(lambda tilt: logsumexp(tilt @ apart), np.zeros(len(apart)), tol=1e-12)
-    weights = np.exp(found.x @ apart - logsumexp(found.x @ apart))
+    found = minimize(
+        lambda tilt: logsumexp(tilt @ apart),
+        np.zeros(len(apart)),
+        jac=lambda tilt: apart @ softmax(tilt @ apart),
+        tol=1e-12,
+    )
+    weights = softmax(found.x @ apart)
     if np.ptp(means @ weights) > 1e-6:
         raise ValueError(f"the means still differ by {np.ptp(means @ weights):.2g}")
     return weights

@@ -11,7 +11,10 @@ import pytest
 from graft.files import write_text
 from graft.job_folder import FAILURE, RESULT, ROUND
 from graft.page.show import show_jobs
+from graft.results.records import Record
 from graft.results.rounds import write_rounds
+from graft.statistics.accuracies import Measured
+from graft.statistics.outcomes import Outcomes
 from graft.statistics.stopping import looks
 from graft.sweeps.rounds import Settings, run_rounds
 
@@ -199,3 +202,19 @@ def test_a_job_of_few_easy_draws_that_was_ended_as_worse_is_not_the_best(tmp_pat
 def _asked(folder: Path, count: int) -> Path:
     write_text(folder / ROUND, json.dumps({"trials": count}))
     return folder
+
+
+def test_patients_may_tell_what_more_trials_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    patients = np.repeat(np.arange(8), 2)
+    values = np.tile(patients % 2, (6, 1)).astype(float)  # in every trial alike, but for one image
+    values[0, 0] = 1
+
+    def by_patient(record: Record, _: str = "accuracy") -> Measured:
+        right = values if record.name == "0.7" else 1 - values  # one fails where the other does not
+        return Measured(Outcomes(tuple(range(6)), patients.astype(str), right, groups=patients))
+
+    monkeypatch.setattr(Record, "accuracies", by_patient)
+    run = StandIn(tmp_path)
+    ended = run_rounds(Settings(looks(6, 60)), run.folders("0.7", "0.6"), run).ended
+    assert "from the best, dropout 0." in ended
+    assert ended.endswith("(more test groups might).")

@@ -2,7 +2,8 @@
 
 Pillow resamples the rows of an image, then its columns, each with whole weights of 22 bits, and rounds to bytes after
 each. Here both are products with a matrix that is computed from the image's size, so that one graph takes any size, and
-in float64, which holds these whole numbers exactly: the result is Pillow's, byte for byte (docs/export.md names the exception).
+in float64, which holds these whole numbers exactly: the result is Pillow's, byte for byte, where Pillow begins with the
+rows (docs/export.md).
 """
 
 from typing import NamedTuple

@@ -68,7 +68,7 @@ def judge(
     return Answer(
         margin,
         verdicts,
-        _deciding(comparison.differences, verdicts, margin, _units(configurations[comparison.best])),
+        _deciding(comparison.differences, verdicts, margin, units_of(configurations[comparison.best])),
         _doubt(configurations[comparison.best], vary),
         _corrected(configurations[comparison.best], [configurations[name] for name in chosen]) if verdicts else None,
         MIN_CROSSED if measured and shared is None else MIN_TRIALS,
@@ -114,11 +114,11 @@ def _doubt(best: Accuracies, vary: str) -> str:
     if estimate is None or estimate.num_trials < 2 or not estimate.variance:
         return ""
     return shares_in_words(
-        {_units(best) if key == IMAGES else key: each for key, each in shares(estimate, vary).items()}
+        {units_of(best) if key == IMAGES else key: each for key, each in shares(estimate, vary).items()}
     )
 
 
-def _units(accuracies: Accuracies) -> str:
+def units_of(accuracies: Accuracies) -> str:
     """Return what a test set is counted in: images, or groups of them."""
     return "test groups" if isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None else IMAGES
 

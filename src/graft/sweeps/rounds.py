@@ -18,6 +18,7 @@ from graft.files import write_text
 from graft.job_folder import ROUND
 from graft.report.leaderboard import not_comparable, ranked_by
 from graft.report.sentences import name_first
+from graft.report.verdicts import units_of
 from graft.results.baseline import common_metric
 from graft.results.metric import split_of
 from graft.results.records import Record, read_records
@@ -171,7 +172,8 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
         return f"{got}; more would not narrow the intervals of the means by a tenth, or trials_max={most} is reached."
     (contest,) = contests
     labels = {name: records[Path(name)].label for name in contest.trials if Path(name) in records}
-    images = "validation images" if split_of(metric) == "val" else "test images"
+    values = records[Path(contest.best)].accuracies(metric) if Path(contest.best) in records else {}
+    images = "validation images" if split_of(metric) == "val" else units_of(values)
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
     for what, words, more in (
