@@ -4,7 +4,7 @@ from scipy.stats import norm
 
 from graft.errors import GraftError
 from graft.inference.conformal import ConformalSets, joined, parted, stouffer
-from graft.results.unseen import UnseenImages
+from graft.results.unseen import REFIT, UnseenImages
 
 
 def unseen(probability: np.ndarray, label: np.ndarray, said: np.ndarray | None = None) -> UnseenImages:
@@ -149,6 +149,8 @@ def test_too_few_images_for_the_coverage_are_refused_with_advice():
         GraftError, match=r"coverage=0\.9 is not possible: no images; train with dataset\.val_per_class=20"
     ):
         ConformalSets("no images", 1, 0.9)
+    with pytest.raises(GraftError, match="take the job that it was made from$"):  # no training gives a refit any
+        ConformalSets(REFIT, 1, 0.9)
 
 
 @pytest.mark.parametrize(
