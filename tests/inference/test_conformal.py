@@ -149,7 +149,7 @@ def test_too_few_images_for_the_coverage_are_refused_with_advice():
         GraftError, match=r"coverage=0\.9 is not possible: no images; train with dataset\.val_per_class=20"
     ):
         ConformalSets("no images", 1, 0.9)
-    with pytest.raises(GraftError, match="take the job that it was made from$"):  # no training gives a refit any
+    with pytest.raises(GraftError, match=r"take the job that it was made from$"):  # no training gives a refit any
         ConformalSets(REFIT, 1, 0.9)
 
 
