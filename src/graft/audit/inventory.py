@@ -54,7 +54,7 @@ class Inventory:
         tested = images.test.clone()
         if data.folds is None:
             tested[data.test] = True
-        big = torch.isin(images.labels, data.big_classes)
+        big = data.choice.of_big
         split = torch.where(tested, 2, torch.where(images.val, 1, torch.where(big, 3, 0)))
         return [("train", "val", "test", "big")[each] for each in split[self.indices].tolist()]
 
