@@ -85,13 +85,13 @@ def choose(images: Images, small: Classes, big: Classes, domains: Domains) -> Ch
 
 
 def in_words(domains: dict[str, dict[str, int]]) -> str:
-    """Return the domains of the splits with their images: big split mono (1,074), small split poly (1,550)."""
+    """Return the domains of the splits with their images: big split mono (1,074); small split poly (1,550)."""
     parts = []
     for split, words in (("big", "big split"), ("small", "small split"), ("neither", "in neither")):
         counts = [f"{name} ({counted(count, 'image')})" for name, count in domains[split].items()]
         if counts or split == "big":
             parts.append(f"{words} {few(counts, MOST_NAMED) or 'of no domain'}")
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def _refuse_idle(domains: Domains) -> None:

@@ -44,7 +44,7 @@ def show_job(result: dict, folder: Path) -> None:
         table.add_row("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items()))
     if images.get("domains"):
         words = {split: few(list(names), 4) for split, names in images["domains"].items() if names}
-        table.add_row("domains", ", ".join(f"{split} {named}" for split, named in words.items()))
+        table.add_row("domains", "; ".join(f"{split}: {named}" for split, named in words.items()))
     if images.get("ignored"):
         table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
