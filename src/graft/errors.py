@@ -70,3 +70,8 @@ def as_typed(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(as_typed, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_cell(value: object) -> str:
+    """Return a value as a table's cell has it: 1.0 is 1 in a column of whole numbers."""
+    return as_typed(int(value) if isinstance(value, float) and value.is_integer() else value)

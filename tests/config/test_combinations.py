@@ -11,6 +11,8 @@ from graft.config.values import Values
 from graft.errors import ConfigError
 
 Configure = Callable[..., DictConfig]
+TABLE = "dataset=table dataset.file=labels.csv"
+DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,24 @@ Configure = Callable[..., DictConfig]
         ("dataset.small=all", "dataset.big", "without classes of dataset.small=all"),
         ("dataset=cifar10 dataset.small=[dog,ship]", "dataset.big", "without classes of dataset.small=[dog,ship]"),
         ("dataset.big=[]", "dataset.big", "at least one class with source=big"),
+        (
+            f"{TABLE} source=scratch dataset.small_domain=A",
+            "dataset.domain",
+            "the column that has dataset.small_domain",
+        ),
+        (f"{TABLE} source=scratch dataset.big_domain=A", "dataset.domain", "the column that has dataset.big_domain=A"),
+        (f"{TABLE} source=scratch dataset.domain=site", "dataset.small_domain", "given with dataset.domain=site"),
+        (
+            f"{TABLE} {DOMAINS} dataset.big_domain=A",
+            "dataset.big_domain",
+            "without A, which is in dataset.small_domain",
+        ),
+        (
+            f"{TABLE} {DOMAINS} dataset.big_domain=[C,A]",
+            "dataset.big_domain",
+            "without A, which is in dataset.small_do",
+        ),
+        (f"{TABLE} {DOMAINS} dataset.big=[]", "dataset.big", "at least one class with source=big"),
         (
             "dataset=image_folder dataset.root=DIR",
             "dataset.big",
@@ -126,6 +146,8 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
     "overrides",
     [
         "dataset.big=rest dataset.small=[1,2]",
+        f"{TABLE} {DOMAINS}",  # the same classes are in both splits
+        f"{TABLE} {DOMAINS} dataset.big_domain=[C,D] dataset.big=[cat,dog] dataset.small=[cat,dog]",
         "dataset.big=[] source=scratch",
         "dataset.small_per_class=null dataset.small_total=40",
         "source=scratch tune=full",

@@ -333,3 +333,20 @@ def test_folds_are_part_of_the_identity_and_their_absence_is_not(configure: Conf
     assert plain["dataset"]["folds"] is None
     older = {**plain, "dataset": {key: value for key, value in plain["dataset"].items() if key != "folds"}}
     assert job_identity(plain, "images") == job_identity(older, "images") != job_identity(divided, "images")
+
+
+def test_a_table_without_domains_is_what_it_was_before_they_came(configure: Configure, tmp_path: Path):
+    table = ["dataset=table", "dataset.file=labels.csv", "source=scratch"]
+    default = to_plain(configure(*table))
+    keys = ("domain", "big_domain", "small_domain")
+    old = {**default, "dataset": {key: value for key, value in default["dataset"].items() if key not in keys}}
+    assert job_identity(old, "images") == job_identity(default, "images")
+    check_existing_result(default, written(tmp_path / "x", old), not_read)
+    check_existing_result(old, written(tmp_path / "y", default), not_read)
+    words = ("small_domain=A", "small_domain=B", "small_domain=[A,B]", "small_domain=A dataset.big_domain=C")
+    domains = [to_plain(configure(*table, "dataset.domain=site", *f"dataset.{each}".split())) for each in words]
+    assert len({job_identity(each, "images") for each in (default, *domains)}) == 5
+    with pytest.raises(OtherResult, match=r"dataset.small_domain"):
+        check_existing_result(domains[0], written(tmp_path / "z", old), lambda: "images")
+    renamed = to_plain(configure(*table, "dataset.domain=ward", "dataset.small_domain=[A]"))
+    assert job_identity(renamed, "images") == job_identity(domains[0], "images")  # the images have the domains

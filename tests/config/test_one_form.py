@@ -1,6 +1,6 @@
 import pytest
 
-from graft.config.one_form import changed, in_one_form, leaves, without_places
+from graft.config.one_form import changed, domains_of, in_one_form, leaves, without_places
 
 
 def test_leaves_are_values_by_dotted_keys():
@@ -54,3 +54,22 @@ def test_places_of_files_do_not_count():
         "dataset": {"root": "outputs/data", "download": True}
     }
     assert without_places({"seed": 0}) == {"seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("typed", "form"),
+    [("B", ["B"]), (["B", "A"], ["A", "B"]), (1, ["1"]), (1.0, ["1"]), (["01", 1], ["01", "1"]), (True, ["true"])],
+)
+def test_domains_are_sorted_texts(typed, form):
+    assert domains_of(typed) == form
+    dataset = {"domain": "site", "small_domain": typed, "big_domain": "rest", "small": "all", "big": "rest"}
+    formed = in_one_form({"dataset": dataset}, ["cat", "dog"])["dataset"]
+    assert formed == {**dataset, "small_domain": form}
+
+
+def test_the_rest_is_no_list_of_classes_where_domains_make_the_splits():
+    def big(typed: object) -> object:
+        dataset = {"domain": "site", "small_domain": "B", "small": ["cat", "dog"], "big": typed}
+        return in_one_form({"dataset": dataset}, ["cat", "dog", "fox"])["dataset"]["big"]
+
+    assert [big("rest"), big(["fox"]), big([])] == ["rest", ["fox"], []]

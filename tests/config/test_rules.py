@@ -46,7 +46,9 @@ def test_every_rule_allows_its_example_and_takes_no_boolean_for_a_number(key: st
         assert not rule.allows(True)
         assert not rule.allows(False)
     assert not rule.allows(nan)
-    assert not rule.allows(-1) or key in ("trainer.num_sanity_val_steps", "trainer.max_steps")
+    assert not rule.allows(-1) or key in (
+        "trainer.num_sanity_val_steps", "trainer.max_steps", "dataset.big_domain", "dataset.small_domain",
+    )  # fmt: skip
     assert not rule.allows({}) or key in ("callbacks", "logger")
 
 

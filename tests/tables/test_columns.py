@@ -60,6 +60,18 @@ def test_values_in_place_of_a_header():
         found("photos/1.jpg cat", cells="photos/2.png dog")
 
 
+def test_a_column_of_domains_is_used_where_it_is_typed_and_is_then_nothing_else():
+    assert found("path label dataset patient").split == "dataset"
+    typed = found("path label dataset patient", Columns(domain="dataset"))
+    assert typed == Found("path", "label", None, "patient", "dataset")
+    assert found("path dx site", Columns(domain="site")) == Found("path", "dx", None, None, "site")
+    assert found("path label ward", Columns(group="ward", domain="ward")) == Found(
+        "path", "label", None, "ward", "ward"
+    )
+    with pytest.raises(GraftError, match=r"cannot be dataset.domain and dataset.split"):
+        found("path label set", Columns(split="set", domain="set"))
+
+
 def test_what_is_used_is_said():
     assert in_words(Found("path", "dx", None, "patient")) == (
         "columns image=path, label=dx, group=patient (dataset.group=null leaves one unused)"

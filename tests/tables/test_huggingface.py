@@ -70,6 +70,22 @@ def test_groups_and_parquet_files(tmp_path: Path):
     assert loaded(tmp_path / "data" / "train-00000.parquet").images.fingerprint == data.images.fingerprint
 
 
+def test_domains(tmp_path: Path):
+    sites = ["A", "B", "B"] * 8
+    made(24, site=sites).save_to_disk(str(tmp_path / "a"))
+    data = loaded(tmp_path / "a", domain="site", small_domain="B", big="rest")
+    gray = data.images.read(torch.arange(24))[:, 0, 0, 0].tolist()  # type: ignore[index]
+    assert [sites[value] for value in gray] == list(data.images.domains)
+    assert {sites[gray[index]] for index in data.big} == {"A"}
+    assert len(data.big) == 8
+    kinds = datasets.ClassLabel(names=["mono", "poly"])
+    coded = made(24, site=[str(number % 3 // 2) for number in range(24)]).cast_column("site", kinds)
+    coded.save_to_disk(str(tmp_path / "b"))
+    assert loaded(tmp_path / "b", domain="site", small_domain="mono").choice.domains["small"] == {"mono": 16}
+    with pytest.raises(GraftError, match=r"dataset.domain must be a column of .*: image, label, site, got town"):
+        loaded(tmp_path / "a", domain="town", small_domain="B")
+
+
 def test_a_folder_of_images_with_metadata(tmp_path: Path):
     (tmp_path / "photos").mkdir()
     rows = [{"file_name": f"{number}.png", "species": "ab"[number % 2]} for number in range(10)]

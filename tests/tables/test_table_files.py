@@ -151,3 +151,29 @@ def test_a_pattern_finds_groups_instead_of_a_column(pictures: Path):
 def test_the_parts_without_reading_an_image(tmp_path: Path):
     (tmp_path / "labels.csv").write_text("path,label,split\n1.jpg,a,train\n2.jpg,a,valid\n3.jpg,b,test\n")
     assert table_parts(Listing((str(tmp_path / "labels.csv"),))) == {"train", "val", "test"}
+
+
+def test_domains_are_read_and_faulty_ones_named(pictures: Path, caplog: pytest.LogCaptureFixture):
+    def domains(*cells: str) -> list[str]:
+        rows = [f"{number}.bmp,{'ab'[number % 2]},{cell}" for number, cell in enumerate(cells)]
+        folder = listed(pictures, *rows, header="path,label,site", columns=Columns(domain="site"))
+        return [file.domain for file in sorted(folder.files, key=lambda file: file.path)]
+
+    assert domains("A", "B", " A", "B ") == ["A", "B", "A", "B"]
+    assert domains("1.0", "2", "1", "2.0") == ["1", "2", "1", "2"]
+    assert domains("1.0", "x", "y", "2") == ["1.0", "x", "y", "2"]
+    assert not caplog.records
+    assert domains("north", "North", "a  b", "A b") == ["north", "North", "a  b", "A b"]
+    assert "north and North are different domains, whose names differ in case or spaces only" in caplog.text
+    with pytest.raises(
+        GraftError, match=r"\n2 without a value in the column site, .* \(fill it in, .*: line 3, line 5"
+    ):
+        domains("A", "", "B", " ")
+    for cells in (("1", "01", "2", "2"), ("1", "1.0", "x", "x")):
+        with pytest.raises(
+            GraftError, match=r"dataset.domain=site has one number spelled in several ways, 0?1.* and 1"
+        ):
+            domains(*cells)
+    rows = ["0.bmp,a,A", "1.bmp,b,A", "0.bmp,a,B"]
+    with pytest.raises(GraftError, match=r"1 files with two domains: 0.bmp \(A in line 2 and B in line 4\)"):
+        listed(pictures, *rows, header="path,label,site", columns=Columns(domain="site"))

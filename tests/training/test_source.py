@@ -11,10 +11,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torchvision
+from domain_tables import files, split, used, write_sites
 from safetensors.torch import save_file
 from torch import nn
 
-from graft.data.datamodule import TrialDataModule
+from graft.data.datamodule import BigDataModule, TrialDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.loader import Batch
 from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
@@ -409,3 +410,30 @@ def test_two_processes_at_once_train_once(tmp_path: Path):
         worker.kill()
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert fits.qsize() == 1
+
+
+def test_pre_training_sees_no_image_of_the_small_domain_and_its_name_says_which_it_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table = write_sites(tmp_path).set_index("file")
+    read: list[torch.Tensor] = []
+    make, names = functools.partial(CNN, Preprocess([1, 12, 12])), []
+    for small in ("south", "west", ["south", "west"]):
+        data = split(tmp_path, small_domain=small)
+        whole = type(data.images).read
+        monkeypatch.setattr(
+            type(data.images), "read", lambda self, rows, whole=whole: read.append(rows) or whole(self, rows)
+        )
+        assert big().weights(make, data, make_trainer, tmp_path / "cache") is not None
+        monkeypatch.undo()
+        seen = files(data, read.pop())
+        assert not read
+        assert set(table.loc[sorted(seen)]["site"]) == {"north", "south", "west"} - set(
+            [small] if small in ("south", "west") else small
+        )
+        assert not seen & used(data)
+        assert BigDataModule(data, 8, 0).train_labels.unique().tolist() == [0, 1]
+        names.append({path.name for path in (tmp_path / "cache" / "pretrained").glob("*.safetensors")})
+    assert [len(each) for each in names] == [1, 2, 3]
+    with pytest.raises(GraftError, match=r"dataset.big_domain, of which no image is left; try source=scratch"):
+        big().weights(make, split(tmp_path, small_domain=["north", "south", "west"]), make_trainer, tmp_path / "cache")

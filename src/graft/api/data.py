@@ -63,7 +63,8 @@ def table(table: "str | Path | Sequence[str | Path] | pandas.DataFrame", **setti
     Args:
         table: the paths of CSV, TSV or Parquet files, or a DataFrame with a row for each image. A DataFrame's paths are
             relative to the working directory, a file's to its folder; `root=` is another folder.
-        settings: any key of conf/dataset/table.yaml, such as `label="species"`, `group="patient"`.
+        settings: any key of conf/dataset/table.yaml, such as `label="species"`, `group="patient"`;
+            `domain="hospital", big_domain="A", small_domain="B"` transfers from images of A to images of B.
 
     Raises:
         GraftError: a file does not exist, or it is no table.

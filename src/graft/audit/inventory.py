@@ -21,6 +21,7 @@ from graft.reading.pictures import is_picture
 
 MISSING = "missing"  # the reason of a table's row whose file does not exist
 MOST = 4  # kinds that a line names
+MOST_DOMAINS = 8
 BITS = {"1": "1 bit", "I;16": "16 bits", "I;16B": "16 bits", "I": "32 bits", "F": "32 bits, floating-point"}
 
 
@@ -54,7 +55,7 @@ class Inventory:
         tested = images.test.clone()
         if data.folds is None:
             tested[data.test] = True
-        big = torch.isin(images.labels, data.big_classes)
+        big = data.choice.of_big
         split = torch.where(tested, 2, torch.where(images.val, 1, torch.where(big, 3, 0)))
         return [("train", "val", "test", "big")[each] for each in split[self.indices].tolist()]
 
@@ -92,6 +93,8 @@ class Inventory:
             "classes": f"{len(counts)}: {few(in_order, 12)}",
             "splits": ", ".join(f"{name} {splits[name]:,}" for name in ("train", "val", "test", "big") if splits[name]),
         }
+        if self.images.domains:
+            said["domains"] = self._domains()
         if self._left_out():
             said["images"] += f" ({self._left_out()})"
         if ignored:
@@ -107,7 +110,20 @@ class Inventory:
         excluded = self.data.num_excluded or 0
         others = len(self.images.labels) - len(self.indices) - excluded
         parts = [f"{excluded:,} left out by dataset.exclude"] * bool(excluded)
-        return ", ".join([*parts, *[f"{others:,} of classes that are not chosen"] * bool(others)])
+        kind = "classes or domains" if self.images.domains else "classes"
+        return ", ".join([*parts, *[f"{others:,} of {kind} that are not chosen"] * bool(others)])
+
+    def _domains(self) -> str:
+        """Return the domains in words, with their classes: mono 1,074 (cell 588, defect 486)."""
+        labels = zip((self.images.domains[index] for index in self.indices.tolist()), self.labels.tolist(), strict=True)
+        counts: dict[str, Counter[int]] = {}
+        for domain, label in labels:
+            counts.setdefault(domain, Counter())[label] += 1
+        words = []
+        for domain, of in sorted(counts.items()):
+            classes = few([f"{self.classes[label]} {of[label]:,}" for label in sorted(of)], MOST)
+            words.append(f"{domain} {of.total():,} ({classes})")
+        return few(words, MOST_DOMAINS)
 
     def _pictures(self) -> dict[str, str]:
         """Return the sizes and formats in words."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 
+from graft.config.one_form import class_in_both_splits, domain_faults
 from graft.config.trainer import absent_loggers, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
@@ -34,18 +35,6 @@ def _fewer_than_the_first_round(values: Values) -> Iterator[Fault]:
         yield Fault("trials_max", most, f"at least trials_min={least}{repeats}", f"trials_max={10 * whole}")
 
 
-def _class_in_both_splits(values: Values) -> Iterator[Fault]:
-    big, small = values.get("dataset.big"), values.get("dataset.small")
-    if not isinstance(big, list):
-        return  # the rest: by definition not in the small split
-    shared = {str(each) for each in (big if small == "all" else small)} & {str(each) for each in big}
-    if shared:
-        others = [each for each in big if str(each) not in shared]
-        expected = f"without classes of dataset.small={as_typed(small)}, because a class is in one split only"
-        without = "" if others else " with source=scratch"
-        yield Fault("dataset.big", big, expected, f"dataset.big={as_typed(others)}{without}")
-
-
 def _no_number_of_images(values: Values) -> Iterator[Fault]:
     key = "dataset.small_per_class"
     given = "small_per_class" in values.get("dataset")  # a data set of the user's own may have no such key
@@ -67,8 +56,8 @@ def _folds(values: Values) -> Iterator[Fault]:
 
 
 def _nothing_to_pretrain_on(values: Values) -> Iterator[Fault]:
-    big, small = values.get("dataset.big"), values.get("dataset.small")
-    if values.target("source") == "Big" and (big == [] or (big == "rest" and small == "all")):
+    big, small, domain = (values.get(f"dataset.{key}") for key in ("big", "small", "small_domain"))
+    if values.target("source") == "Big" and (big == [] or ((big, small) == ("rest", "all") and domain is None)):
         expected = f"at least one class with source=big and dataset.small={as_typed(small)}"
         yield Fault("dataset.big", big, expected, "source=scratch")
 
@@ -229,7 +218,8 @@ def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
 
 FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _fewer_than_the_first_round,
-    _class_in_both_splits,
+    class_in_both_splits,
+    domain_faults,
     _no_number_of_images,
     _folds,
     _nothing_to_pretrain_on,

@@ -31,7 +31,10 @@ RESULTS_VERSION = "0.2.0"
 NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
 PLACED = {f"dataset.{key}" for key in PLACES}
 # Keys of a data set, and values at which they change nothing.
-UNUSED = (("folds", None), ("group_pattern", None), ("exclude", None))
+UNUSED = (
+    ("folds", None), ("group_pattern", None), ("exclude", None),
+    ("domain", None), ("big_domain", "rest"), ("small_domain", None),
+)  # fmt: skip
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -168,7 +171,7 @@ def _compared(key: str, value: Any) -> Any:
     """Return a top-level value as it affects results."""
     if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
         return "all"
-    if key == "dataset" and isinstance(value, Mapping):  # without folds or groups it is what it was before they came
+    if key == "dataset" and isinstance(value, Mapping):  # without folds, groups or domains it is as before they came
         return {name: each for name, each in value.items() if (name, each) not in UNUSED}
     return value
 

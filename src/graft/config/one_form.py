@@ -1,17 +1,22 @@
-"""One form for values that mean the same, however they were typed: numbers, names of classes, places of files.
+"""One form for values that mean the same, however they were typed: numbers, classes, domains, places of files.
+
+It also says which classes and domains cannot be in both splits, as far as the configuration alone shows it.
 
 Do not import torch here: `--help` must answer in under a second.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graft.config.rules import RULES
+from graft.config.values import Values
+from graft.errors import Fault, as_cell, as_typed
 
 DEFAULT_ROOT = "outputs/data"  # of torchvision's data sets; part of their jobs' identities since version 0.1
 
 CLASS_KEYS = ("dataset.big", "dataset.small")
+DOMAIN_KEYS = {"dataset.big_domain": "rest", "dataset.small_domain": None}  # and their defaults, which stay
 
 # Knobs that are newer than results without them, and what these results have. At these values they are not part of a
 # job's identity.
@@ -24,7 +29,7 @@ NEWER: dict[str, Any] = {
 }
 
 # Keys of a data set that say where its images, labels and groups are found, not which ones these are.
-PLACES = ("root", "file", "image", "label", "split", "group", "group_pattern", "suffix", "path", "config")
+PLACES = ("root", "file", "image", "label", "split", "group", "domain", "group_pattern", "suffix", "path", "config")
 
 Change = Callable[[str, Any], Any]  # a dotted key and its value, to another value
 
@@ -58,6 +63,8 @@ def in_one_form(config: Mapping[str, Any], classes: Sequence[str] = ()) -> dict[
     def change(key: str, value: Any) -> Any:
         if key in CLASS_KEYS and isinstance(value, list):
             return [_class(each, classes) for each in value]
+        if key in DOMAIN_KEYS:
+            return value if value in (None, DOMAIN_KEYS[key]) else domains_of(value)
         rule = RULES.get(key)
         return value if rule is None or rule.numbers is None else _number(value, rule.numbers)
 
@@ -75,6 +82,8 @@ def _without_lists_of_all(dataset: Mapping[str, Any], classes: Sequence[str]) ->
 
     So the defaults of conf/dataset keep their form, and the identities of the jobs that have them.
     """
+    if dataset.get("small_domain") is not None:  # then `rest` is no list of classes that `small` does not name
+        return dict(dataset)
     names = [_class(name, classes) for name in classes]
     small, big = dataset.get("small"), dataset.get("big")
     rest = [name for name in names if isinstance(small, list) and name not in small]
@@ -110,3 +119,44 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     else:
         dataset |= {key: None for key in PLACES if key in dataset}
     return {**config, "dataset": dataset} if "dataset" in config else dict(config)
+
+
+def domains_of(typed: Any) -> list[str]:
+    """Return a value, or several, of `dataset.domain` as sorted texts: [B,A] and [A,B] are one choice."""
+    return sorted({as_cell(each) for each in (typed if isinstance(typed, list) else [typed])})
+
+
+def class_in_both_splits(values: Values) -> Iterator[Fault]:
+    """Yield the fault of a class that is in both splits, which domains do not tell apart."""
+    big, small = values.get("dataset.big"), values.get("dataset.small")
+    if not isinstance(big, list) or values.get("dataset.small_domain") is not None:
+        return  # the rest is by definition not in the small split
+    shared = {str(each) for each in (big if small == "all" else small)} & {str(each) for each in big}
+    if shared:
+        others = [each for each in big if str(each) not in shared]
+        expected = f"without classes of dataset.small={as_typed(small)}, because a class is in one split only"
+        without = "" if others else " with source=scratch"
+        yield Fault("dataset.big", big, expected, f"dataset.big={as_typed(others)}{without}")
+
+
+def domain_faults(values: Values) -> Iterator[Fault]:
+    """Yield the faults of domains without a column, of a column without domains, and of domains in both splits."""
+    typed = {key: values.get(key) for key in DOMAIN_KEYS}
+    small, big = typed["dataset.small_domain"], typed["dataset.big_domain"]
+    column = values.get("dataset.domain")
+    idle = [key for key, value in typed.items() if value not in (None, DOMAIN_KEYS[key])]
+    if column is None:
+        for key in idle:
+            expected = f"the column that has {key}={as_typed(typed[key])}"
+            yield Fault("dataset.domain", None, expected, "dataset.domain=COLUMN")
+    elif small is None:
+        expected = f"given with dataset.domain={column}: the values of that column to transfer to"
+        yield Fault("dataset.small_domain", None, expected, "dataset.small_domain=VALUE, or dataset.domain=null")
+    elif big != "rest":
+        shared = sorted(set(domains_of(big)) & set(domains_of(small)))
+        if shared:
+            expected = (
+                f"without {', '.join(shared)}, which is in dataset.small_domain, as an image is in one split only"
+            )
+            others = [each for each in domains_of(big) if each not in shared]
+            yield Fault("dataset.big_domain", big, expected, f"dataset.big_domain={as_typed(others or 'rest')}")

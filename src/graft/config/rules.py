@@ -37,6 +37,11 @@ def _under(group: str, rules: Mapping[str, Rule]) -> dict[str, Rule]:
     return {f"{group}.{key}": rule for key, rule in rules.items()}
 
 
+DOMAIN = Rule(
+    "a value of the column dataset.domain (a text, a number, true or false)",
+    lambda value: isinstance(value, str | int | float) and str(value).strip() != "" and value == value,
+    "A",
+)
 UNIT = number(0, 1, 0.1)
 FRACTION = number(0, 1, 0.5, closed="left")
 POSITIVE = number(0, inf, 0.001, closed="neither")
@@ -137,6 +142,9 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(("dataset.image", "dataset.label"), text("a column's name, or auto", "COLUMN")),
     **dict.fromkeys(("dataset.split", "dataset.group"), one_of(None, text("a column's name, or auto", "COLUMN"))),
+    "dataset.domain": one_of(None, text("a column's name", "COLUMN", r"(?!auto$).+")),
+    "dataset.big_domain": one_of("rest", DOMAIN, list_of("a list of different ones", "[A,B]", DOMAIN, distinct=True)),
+    "dataset.small_domain": one_of(None, DOMAIN, list_of("a list of different ones", "[A,B]", DOMAIN, distinct=True)),
     "dataset.path": text("a name on the hub, or the path of a folder or a Parquet file", "beans"),
     "dataset.config": one_of(None, text("the name of a configuration", "default")),
     "dataset.suffix": one_of(None, text("a suffix with its dot", ".jpg", r"\.\w+")),

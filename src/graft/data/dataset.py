@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from graft.data import load
-from graft.data.class_choice import Classes, choose_classes
+from graft.data.class_choice import Classes, Domains, choose
 from graft.data.division import Division, shortage
 from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass
 from graft.data.folds import Folds
@@ -59,6 +59,8 @@ class Dataset(ABC):
         ConfigError: the data lack a class, or have fewer images than asked for.
     """
 
+    domains = Domains()  # of tables that have them
+
     def __init__(
         self,
         big: Classes,
@@ -87,24 +89,25 @@ class Dataset(ABC):
         self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
         self.val_per_class, self.typed = val_per_class, (small_per_class, small_total)
-        small_images, big_images = self._choose(small, big, exclude)
+        self._choose(small, big, exclude)
         self.groups = division_groups(images, self.kept)
-        self.val = torch.nonzero(small_images & self.kept & images.val).flatten()
-        division = Division(images, self.kept, test_per_class, short == "use", folds is not None, self.groups)
+        self.val = torch.nonzero(self.of_small & images.val).flatten()
+        asked = (test_per_class, short == "use", folds is not None, self.groups, self.choice.where)
+        division = Division(images, self.of_small, *asked)
         self.pool, self.test = division.divide(self.small_classes.tolist())
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
-        self.big = self._pretrained(torch.nonzero(big_images & self.kept & ~images.test & ~images.val).flatten())
+        self.big = self._pretrained(torch.nonzero(self.of_big & ~images.test & ~images.val).flatten())
         self.draws = self.groups and GroupDraws(self.groups, self.pool, self.folds, self.random)
         self.counts = self._counts(small_per_class, small_total, short == "use")
 
-    def _choose(self, small: Classes, big: Classes, exclude: str | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Choose the classes, and the images that count; return masks of the small and the big split, (images,)."""
-        self.small_classes, self.big_classes = choose_classes(self.images.classes, small, big)
-        of_small, of_big = (torch.isin(self.images.labels, each) for each in (self.small_classes, self.big_classes))
-        self.chosen, self.num_excluded = keep_unmarked(self.images, of_small | of_big, exclude)
+    def _choose(self, small: Classes, big: Classes, exclude: str | None) -> None:
+        """Choose the images of both splits, and of them those that count."""
+        self.choice = choose(self.images, small, big, self.domains)
+        self.small_classes, self.big_classes = self.choice.small_classes, self.choice.big_classes
+        self.chosen, self.num_excluded = keep_unmarked(self.images, self.choice.of_either, exclude)
         self.kept, self.duplicates = keep_images(self.images, self.chosen, self.drops_duplicates)
-        return of_small, of_big
+        self.of_small, self.of_big = (mask & self.kept for mask in (self.choice.of_small, self.choice.of_big))
 
     @abstractmethod
     def load(self, where: Where) -> Images:
@@ -113,7 +116,7 @@ class Dataset(ABC):
     def train_on_all(self) -> None:
         """Let each trial train on all images of the small classes that count: validation and test images, too."""
         none, labels = torch.empty(0, dtype=torch.long), self.images.labels
-        self.pool = [torch.nonzero((labels == label) & self.kept).flatten() for label in self.small_classes.tolist()]
+        self.pool = [torch.nonzero((labels == label) & self.of_small).flatten() for label in self.small_classes]
         self.test, self.val, self.val_per_class, self.folds, self.groups, self.draws = none, none, 0, None, None, None
         self.available = self.counts = [len(pool) for pool in self.pool]
 
@@ -129,20 +132,17 @@ class Dataset(ABC):
             Indices of the training images and of the validation images.
         """
         random = generator(seed, "draw")
-        train, val, wanted = [], [], self._validated()
+        train, val, counts = [], [], self.counts
+        wanted = [min(self.val_per_class, most - count) for most, count in zip(self.available, counts, strict=True)]
         pools = self.pool if self.folds is None else self.folds.others(seed)
-        apart = self.draws and self.draws.validation(seed, self.counts, wanted, *self.typed)
-        for pool, count, validated in zip(pools, self.counts, wanted, strict=True):
+        apart = self.draws and self.draws.validation(seed, counts, wanted, *self.typed)
+        for pool, count, validated in zip(pools, counts, wanted, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
             first, rest = (pool, pool[count:]) if apart is None else (pool[~apart[pool]], pool[apart[pool]])
             train.append(first[:count])
             val.append(rest[:validated])
         return torch.cat(train), self.val if len(self.val) else torch.cat(val)
-
-    def _validated(self) -> list[int]:
-        """Return how many validation images of each class a trial draws."""
-        return [min(self.val_per_class, most - count) for most, count in zip(self.available, self.counts, strict=True)]
 
     def tested(self, seed: int) -> torch.Tensor:
         """Return the sorted indices of one trial's test images: the same for all trials, unless they test folds."""
@@ -165,14 +165,14 @@ class Dataset(ABC):
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if self.groups is not None:
             drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
-        if self.num_excluded is not None:
-            drawn["excluded"] = self.num_excluded
+        further = {"domains": self.choice.domains or None, "excluded": self.num_excluded}
+        drawn |= {key: value for key, value in further.items() if value is not None}
         if not isinstance(self.images, ImageFiles):
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
-        unused = int((self.images.test & torch.isin(self.images.labels, self.small_classes)).sum()) if self.folds else 0
-        left_out = self.num_excluded or 0
-        return account(self.images, self.duplicates, self.drops_duplicates, used, unused, left_out) | drawn
+        unused = int((self.images.test & self.choice.of_small).sum()) if self.folds else 0
+        equal = (self.duplicates, self.drops_duplicates)
+        return account(self.images, *equal, used, unused, self.num_excluded or 0) | drawn
 
     def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
         """Return the images to pre-train on, none of a group that trials test or validate on."""

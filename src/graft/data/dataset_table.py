@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.data import load
+from graft.data.class_choice import Domain, Domains
 from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.load import Where
@@ -24,6 +25,9 @@ class Table(Dataset):
         split: column of parts; None: all images are one part.
         group: column of groups; None: there are none.
         suffix: of files that are named without one; None: the only one that there is.
+        domain: column of domains; None: classes alone make the splits.
+        big_domain: values of that column to pre-train on; `rest`: all that `small_domain` does not name.
+        small_domain: values of that column to transfer to.
         settings: what `Dataset` takes; paths are relative to `root` or, if it is None, to each table's folder.
     """
 
@@ -35,9 +39,13 @@ class Table(Dataset):
         split: str | None = AUTO,
         group: str | None = AUTO,
         suffix: str | None = None,
+        domain: str | None = None,
+        big_domain: Domain | Sequence[Domain] = "rest",
+        small_domain: Domain | Sequence[Domain] | None = None,
         **settings: Any,
     ):
-        columns = {"image": image, "label": label, "split": split, "group": group, "suffix": suffix}
+        self.domains = Domains(domain, small_domain, big_domain)
+        columns = {"image": image, "label": label, "split": split, "group": group, "domain": domain, "suffix": suffix}
         places = {key: settings.get(key) for key in ("root", "group_pattern")}
         self.listing = listing_of({"file": file, **columns, **places})
         super().__init__(**settings)
@@ -56,6 +64,9 @@ class HuggingFace(Dataset):
         label: column of classes; `auto`: the only one of class labels.
         split: `auto`: the data's own splits; None: all are one part.
         group: column of groups; None: there are none.
+        domain: column of domains; None: classes alone make the splits.
+        big_domain: values of that column to pre-train on; `rest`: all that `small_domain` does not name.
+        small_domain: values of that column to transfer to.
         settings: what `Dataset` takes.
     """
 
@@ -67,9 +78,13 @@ class HuggingFace(Dataset):
         label: str = AUTO,
         split: str | None = AUTO,
         group: str | None = AUTO,
+        domain: str | None = None,
+        big_domain: Domain | Sequence[Domain] = "rest",
+        small_domain: Domain | Sequence[Domain] | None = None,
         **settings: Any,
     ):
-        self.named, self.columns = (path, config), Columns(image, label, split, group)
+        self.domains = Domains(domain, small_domain, big_domain)
+        self.named, self.columns = (path, config), Columns(image, label, split, group, domain)
         super().__init__(**settings)
 
     def load(self, where: Where) -> Images:

@@ -32,12 +32,13 @@ class Division:
 
     Attributes:
         images: the data set.
-        kept: mask of the images that are not left out.
+        kept: mask of the images that are not left out, of the small split's domains if there are domains.
         per_class: test images of each class; None: the data set's own, or a fifth.
         short: whether a class may have fewer images than asked for.
         folds: whether trials test folds of the images to draw from: none are held out, and the data set's own test
             images are not used.
         groups: which are on one side only; None: there are none.
+        where: the domains that the images are of, as they follow an error's words; empty without.
     """
 
     images: Images
@@ -46,6 +47,7 @@ class Division:
     short: bool
     folds: bool = False
     groups: Groups | None = None
+    where: str = ""
 
     def divide(self, labels: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return indices of the images to draw from, for each class, and of all test images, sorted.
@@ -129,10 +131,11 @@ class Division:
         """Return the error that some classes have less than is needed."""
         names = ", ".join(self.images.classes[label] for label in lacking)
         dropped = ~self.kept & torch.isin(self.images.labels, torch.tensor(labels))
-        equal = ", equal files counted once" if dropped.any() else ""
-        expected = f"classes with {what}; {names} {'lacks' if len(lacking) == 1 else 'lack'} them{equal}"
+        equal = ", equal files counted once" if dropped.any() and not self.where else ""
+        expected = f"classes with {what}{self.where}; {names} {'lacks' if len(lacking) == 1 else 'lack'} them{equal}"
         got = [self.images.classes[label] for label in labels]
-        return shortage("small", got, expected, f"leaving out {names}{cure}")
+        parts = ", or dataset.split=null" if self.where and self.images.test.any() else ""
+        return shortage("small", got, expected, f"leaving out {names}{cure}{parts}")
 
     def _given_count(self, label: int, given: torch.Tensor) -> int:
         assert self.per_class is not None

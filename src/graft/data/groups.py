@@ -43,7 +43,7 @@ class Groups:
         kept = indices[~torch.isin(self.of[indices], self.of[torch.cat(list(seen))])]
         if len(kept) < len(indices):
             left_out = f"{len(indices) - len(kept):,}"
-            log.info("%s images of dataset.big are not used: trials test, or validate, on their groups", left_out)
+            log.info("%s images of the big split are not used: trials test, or validate, on their groups", left_out)
         return kept
 
     def number(self, indices: torch.Tensor) -> int:

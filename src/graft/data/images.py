@@ -48,6 +48,7 @@ class Images(ImageSource):
         val: mask of its own validation images, (images,).
         classes: names of the classes.
         groups: the name of each image's group, such as its patient; none: each image stands for itself.
+        domains: the name of each image's domain, such as its hospital; none: the images are not divided by domains.
     """
 
     labels: torch.Tensor
@@ -55,6 +56,7 @@ class Images(ImageSource):
     val: torch.Tensor
     classes: tuple[str, ...]
     groups: tuple[str, ...] = field(default=(), kw_only=True)
+    domains: tuple[str, ...] = field(default=(), kw_only=True)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -62,7 +64,8 @@ class Images(ImageSource):
 
     def _described(self) -> list[object]:
         """Return what is known of the images besides their pixels; data without groups are what they always were."""
-        return [self.labels, self.test, self.val, self.classes, *([self.groups] if self.groups else [])]
+        domains = [["domains", self.domains]] if self.domains else []
+        return [self.labels, self.test, self.val, self.classes, *([self.groups] if self.groups else []), *domains]
 
     @functools.cached_property
     def originals(self) -> str:

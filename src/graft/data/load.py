@@ -173,6 +173,7 @@ def _files(folder: Folder, size: int | None, reading: Reading, groups: Sequence[
     label = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([label[file.class_name] for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
-    files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups))
+    domains = tuple(file.domain for file in folder.files if file.domain)
+    files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups), domains=domains)
     remark(folder, size, reading, files.white, groups)
     return files

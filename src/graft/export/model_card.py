@@ -74,13 +74,18 @@ class Card:
         images = self.result.get("images") or {}
         lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
         lines.append(f"license: {data_license(config)}")
+        others = "domains" if images.get("domains") else "classes"
         for key, words in (
             ("small", "training images of each trial"), ("pool", "images that training images are drawn from"),
-            ("val", "validation images"), ("test", "test images"), ("big", "images of other classes, for pre-training"),
+            ("val", "validation images"), ("test", "test images"),
+            ("big", f"images of other {others}, for pre-training"),
             ("found", "image files found"), ("used", "image files used"),
         ):  # fmt: skip
             if images.get(key):
                 lines.append(f"{words}: {images[key]:,}")
+        if images.get("domains"):
+            column, small = (config.get("dataset") or {}).get("domain"), ", ".join(images["domains"]["small"])
+            lines.append(f"trained and tested on images whose {column} is {small}, and on no others")
         ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
         left_out = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in ignored.items() if count)
         lines += [f"left out: {left_out}"] if left_out else []

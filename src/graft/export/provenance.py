@@ -35,7 +35,8 @@ def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[
     if own == "Scratch":
         return ["random: the whole network was trained on the images below"]
     if own == "Big":
-        return [f"trained by Graft on other classes of the same data set; their license: {data_license(config)}"]
+        what = "classes" if (config.get("dataset") or {}).get("small_domain") is None else "domains"
+        return [f"trained by Graft on other {what} of the same data set; their license: {data_license(config)}"]
     if own == "File":
         digest = files.get("source.path")
         copy_of = f", a copy of the published weights {source['weights']}" if source.get("weights") else ""

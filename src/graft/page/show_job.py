@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from graft.job_folder import OUTCOMES
-from graft.nouns import counted, percent
+from graft.nouns import counted, few, percent
 from graft.report.rows import balanced_mean, uneven, verdict
 from graft.report.terminal import terminal
 from graft.report.unit import span, unit_of
@@ -35,6 +35,9 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
     if images.get("groups"):
         table.add_row("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items()))
+    if images.get("domains"):
+        words = {split: few(list(names), 4) for split, names in images["domains"].items() if names}
+        table.add_row("domains", "; ".join(f"{split}: {named}" for split, named in words.items()))
     if images.get("ignored"):
         table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
     table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))

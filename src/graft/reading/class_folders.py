@@ -32,13 +32,14 @@ Result = TypeVar("Result")
 
 
 class ImageFile(NamedTuple):
-    """An image file: its class, its part, `train`, `val` or `test`, and its group, empty without groups."""
+    """An image file: its class, its part, `train`, `val` or `test`, its group and its domain, empty without any."""
 
     path: Path
     class_name: str
     part: str
     header: Header
     group: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +145,7 @@ def readable(
     if unreadable:
         log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
     return tuple(
-        ImageFile(file.path, file.class_name, file.part, read, file.group)
+        ImageFile(file.path, file.class_name, file.part, read, file.group, file.domain)
         for file, read in zip(found, headers, strict=True)
         if isinstance(read, Header)
     )

@@ -24,13 +24,14 @@ MAX_NAMES = 10  # files or folders that a message names
 
 
 class FoundFile(NamedTuple):
-    """A file: its class, part and group, empty if it belongs to none, and why it is ignored, empty if not."""
+    """A file: its class, part, group and domain, empty if it has none, and why it is ignored, empty if not."""
 
     path: Path
     class_name: str
     part: str
     reason: str
     group: str = ""
+    domain: str = ""
 
 
 class Layout(NamedTuple):

@@ -19,6 +19,7 @@ from graft.results.job_files import check_readable
 FORMAT = 1
 MAX_BYTES = 2**30
 COLUMNS = ["number", "path", "hash", "class", "group", "split", "draws"]
+DOMAIN = "domain"  # a further column, of data with domains
 
 
 def checksum(tensors: Mapping[str, np.ndarray]) -> str:
@@ -116,4 +117,8 @@ def _images(content: bytes) -> pandas.DataFrame:
         raise ValueError("its numbers or draws are not those of sorted images")
     if (table["hash"] == "").to_numpy().any():
         raise ValueError("it has an image without a hash")
-    return table[COLUMNS[1:]].assign(draws=draws).set_index(pandas.Index(numbers, name="number"))
+    return (
+        table[[*COLUMNS[1:], *([DOMAIN] if DOMAIN in table else [])]]
+        .assign(draws=draws)
+        .set_index(pandas.Index(numbers, name="number"))
+    )

@@ -12,6 +12,7 @@ reads and checks them.
     group    the name of the image's group; empty in data without groups
     split    `test`, `train` or `val`; `train+val` if some trials trained and others validated on it
     draws    number of the trials below that trained on it
+    domain   the name of the image's domain; only in data with domains
 
 `outcomes.safetensors` has a row for each finished trial, in the order of `seeds`, and images in the order of numbers:
     prediction            (trials, images), the predicted class's place in `classes`, uint8, uint16 or uint32
@@ -53,7 +54,7 @@ from graft.data.folds import NO_IMAGE
 from graft.data.listing import hashes, names
 from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
-from graft.results.outcome_files import COLUMNS, FORMAT, checksum
+from graft.results.outcome_files import COLUMNS, DOMAIN, FORMAT, checksum
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
@@ -175,6 +176,8 @@ def _images(
         "split": split_names(numbers, draws, test, val),
         "draws": draws,
     }
+    if images.domains:
+        columns[DOMAIN] = [images.domains[number] for number in numbers]
     return pandas.DataFrame(columns, index=pandas.Index(numbers, name="number"))
 
 
@@ -190,8 +193,9 @@ def _csv(images: pandas.DataFrame) -> bytes:
     """Return the content of `images.csv`."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(zip(images.index, *(images[name].tolist() for name in COLUMNS[1:]), strict=True))
+    named = [*COLUMNS[1:], *([DOMAIN] if DOMAIN in images else [])]
+    writer.writerow([COLUMNS[0], *named])
+    writer.writerows(zip(images.index, *(images[name].tolist() for name in named), strict=True))
     return text.getvalue().encode()
 
 

@@ -1,4 +1,4 @@
-"""The columns of a table of images: which one has the paths, the labels, the parts and the groups."""
+"""The columns of a table of images: which one has the paths, the labels, the parts, the groups and the domains."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ NAMES = {  # by which a column is known, in lower case and without signs
     "label": "label labels class classname classlabel category target diagnosis dx species breed",
     "split": "split set subset partition part phase dataset",
     "group": "group groupid patient patientid subject subjectid participant participantid",
+    "domain": "",  # is never looked for
 }
 KEYS = tuple(NAMES)
 LOOKED_AT = 20  # rows in which a column of paths is looked for
@@ -28,18 +29,20 @@ class Columns(NamedTuple):
     label: str = AUTO
     split: str | None = AUTO
     group: str | None = AUTO
+    domain: str | None = None
 
 
 GUESSED = Columns()
 
 
 class Found(NamedTuple):
-    """The names of the columns that a table has; None if it has no parts, or no groups."""
+    """The names of the columns that a table has; None if it has no parts, no groups, or no domains."""
 
     image: str
     label: str
     split: str | None
     group: str | None
+    domain: str | None = None
 
 
 def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) -> Found:
@@ -63,12 +66,17 @@ def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) ->
     free = [name for name in free if name != image]
     split, group = (_optional(table, key, getattr(typed, key), free) for key in ("split", "group"))
     label = _label(table, typed.label, [name for name in free if name not in (split, group)])
-    found = Found(image, label, split, group)
+    found = Found(image, label, split, group, typed.domain)
     twice = [name for name in found if name is not None and table.columns.count(name) > 1]
     if twice:
         raise GraftError(f"{table.path} has several columns {twice[0]}; rename them in its header")
     if image == label or label in (split, group):
         raise GraftError(f"{table.path}: the column {label} cannot be dataset.label and another key; name another one")
+    if typed.domain is not None and typed.domain in (image, label, split):
+        key = next(key for key in KEYS if getattr(found, key) == typed.domain)
+        raise GraftError(
+            f"{table.path}: the column {typed.domain} cannot be dataset.domain and dataset.{key}; name another column"
+        )
     return found
 
 

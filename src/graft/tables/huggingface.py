@@ -17,7 +17,7 @@ from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
 
-COLUMNS = ("image", "label", "split", "group")  # of the table
+COLUMNS = ("image", "label", "split", "group", "domain")  # of the table
 UNLABELED = -1  # the label that a ClassLabel has where it is hidden
 
 
@@ -41,18 +41,29 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     _check_splits(path, splits, found)
     log.info("%s: columns image=%s, label=%s%s", path, found.image, found.label, _further(found, list(splits)))
     parted = len(splits) > 1 and found.split is not None
-    states = [(name, _state(split), *found) for name, split in splits.items()]
+    named = found if found.domain is not None else found[:-1]  # tables without domains keep their folders
+    states = [(name, _state(split), *named) for name, split in splits.items()]
     folder = cache / f"{Path(path).name}-{fingerprint(states)[:16]}"
     table = folder / "images.csv"
     if not table.exists():
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(COLUMNS[: len(named)])
         for name, split in splits.items():
             writer.writerows(_rows(folder, name if parted else "", split, found))
         write_text(table, text.getvalue())
-    named = Columns("image", "label", "split" if parted else None, "group" if found.group is not None else None)
-    return Listing((str(table),), None, named, None, group_pattern, f"dataset.path={path}")
+    parts, groups, domains = (
+        key if used else None
+        for key, used in (("split", parted), ("group", found.group is not None), ("domain", found.domain is not None))
+    )
+    return Listing(
+        (str(table),),
+        None,
+        Columns("image", "label", parts, groups, domains),
+        None,
+        group_pattern,
+        f"dataset.path={path}",
+    )
 
 
 def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
@@ -102,12 +113,12 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
         raise ConfigError(
             [Fault("dataset.image", image, f"a column of images: {', '.join(images)}", "dataset.image=auto")]
         )
-    others = [name for name in features if name != image]
+    others = [name for name in features if name not in (image, typed.domain)]
     group = typed.group if typed.group != AUTO else None
     if typed.group == AUTO and (groups := matching("group", others)):
         group = _one(path, "group", AUTO, groups, features)
     labels = [name for name in others if kinds[name] == "ClassLabel"] or matching("label", others)
-    return Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group)
+    return Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group, typed.domain)
 
 
 def _check_splits(path: str, splits: Mapping[str, Any], found: Columns) -> None:
@@ -117,9 +128,10 @@ def _check_splits(path: str, splits: Mapping[str, Any], found: Columns) -> None:
         GraftError: names the split and the column.
     """
     for name, split in splits.items():
-        for key, column in (("image", found.image), ("label", found.label), ("group", found.group)):
+        for key in ("image", "label", "group", "domain"):
+            column = getattr(found, key)
             if column is not None and column not in split.features:
-                without = ", or dataset.group=null" if key == "group" else ""
+                without = f", or dataset.{key}=null" if key in ("group", "domain") else ""
                 raise GraftError(
                     f"{path}: the split {name} has no column {column}, which is dataset.{key} in the split "
                     f"{next(iter(splits))} (its columns are {', '.join(split.features)}); try dataset.{key}= with a "
@@ -156,7 +168,7 @@ def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[
     """Yield the rows of a split, whose images are written into files unless they are in some; one after the other."""
     import datasets  # pyright: ignore[reportMissingImports]
 
-    used = [each for each in (found.image, found.label, found.group) if each is not None]
+    used = [each for each in (found.image, found.label, found.group, found.domain) if each is not None]
     values = split.select_columns(used).cast_column(found.image, datasets.Image(decode=False))
     if all(value is None or value == UNLABELED for value in split[found.label]):
         log.warning("left out the split %s of %s rows: it has no labels", name or "train", f"{len(split):,}")
@@ -168,7 +180,16 @@ def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[
         label = _text(row[found.label])
         if names is not None and label:
             label = "" if label == str(UNLABELED) else names[int(label)]
-        yield [file, label, name, "" if found.group is None else _text(row[found.group])]
+        domain = [] if found.domain is None else [_domain(split, found.domain, row)]
+        yield [file, label, name, "" if found.group is None else _text(row[found.group]), *domain]
+
+
+def _domain(split: Any, column: str, row: Mapping[str, Any]) -> str:
+    """Return a row's domain: the name of a ClassLabel's number, or else the value as a text."""
+    names, value = getattr(split.features[column], "names", None), row[column]
+    if names is None or value in (None, UNLABELED):
+        return "" if names is not None else _text(value)
+    return names[int(value)]
 
 
 def _text(value: object) -> str:

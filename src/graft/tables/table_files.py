@@ -1,4 +1,4 @@
-"""Image files that tables name: each row's file, class, part and group, with all faulty rows in one message."""
+"""Image files that tables name: each row's file, class, part, group and domain, with all faulty rows in one message."""
 
 import functools
 import logging
@@ -16,7 +16,7 @@ from graft.reading.group_pattern import groups_of
 from graft.reading.layout import MAX_NAMES, PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located
-from graft.tables.table_labels import class_names
+from graft.tables.table_labels import class_names, domain_names
 from graft.tables.table_rows import Listing, Row, meaning_of_parts, read_rows
 
 log = logging.getLogger("graft")
@@ -52,7 +52,7 @@ def list_table(
     rows = read_rows(listing, located)
     parts = meaning_of_parts([row.split for row in rows], listing.words)
     paths = [located(row.folder, row.image) for row in rows]
-    faults = [*_empty_cells(rows, parts), *_twice(rows, paths)]
+    faults = [*_empty_cells(rows, parts, listing.columns.domain), *_twice(rows, paths)]
     missing = [place for place, path in enumerate(paths) if path is None and rows[place].image.strip()]
     if missing and not (skip_unreadable and len(missing) < len(rows)):
         faults.append(_missing(rows, missing))
@@ -82,6 +82,8 @@ def _found(
 ) -> list[FoundFile]:
     """Return the file of each row; those that do not exist have a reason."""
     names = class_names([row.label for row in rows], listing.words)
+    column = listing.columns.domain
+    domains = domain_names([row.domain for row in rows], f"dataset.domain={column}") if column else [""] * len(rows)
     return [
         FoundFile(
             path or row.folder / row.image.strip(),
@@ -89,8 +91,9 @@ def _found(
             parts.get(row.split, "train"),
             "" if path else "missing",
             row.group,
+            domain,
         )
-        for row, path, name in zip(rows, paths, names, strict=True)
+        for row, path, name, domain in zip(rows, paths, names, domains, strict=True)
     ]
 
 
@@ -118,7 +121,7 @@ def _root(listing: Listing, rows: Sequence[Row], paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def _empty_cells(rows: Sequence[Row], parts: Mapping[str, str]) -> Iterator[str]:
+def _empty_cells(rows: Sequence[Row], parts: Mapping[str, str], domain: str | None) -> Iterator[str]:
     """Yield what is wrong with rows that lack a value, or have one that means nothing."""
     grouped = any(row.group for row in rows)
     kinds = {
@@ -126,6 +129,9 @@ def _empty_cells(rows: Sequence[Row], parts: Mapping[str, str]) -> Iterator[str]
         "without a label": [row.where for row in rows if not row.label],
         "without a group (dataset.group=null does without groups)": [
             row.where for row in rows if grouped and not row.group
+        ],
+        f"without a value in the column {domain}, which is dataset.domain (fill it in, or remove these rows)": [
+            row.where for row in rows if domain and not row.domain
         ],
         "of no part: train, val and test are, and names like them (dataset.split=null does without parts)": [
             f"{row.where} ({row.split or 'empty'})" for row in rows if parts and row.split not in parts
@@ -142,7 +148,7 @@ def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
     for place, path in enumerate(paths):
         if path is not None:
             by_path[path].append(place)
-    for key in ("label", "split", "group"):
+    for key in ("label", "split", "group", "domain"):
         pairs = []
         for path, places in by_path.items():
             different = {getattr(rows[place], key): place for place in reversed(places)}

@@ -1,9 +1,9 @@
-"""The labels of tables: texts that name classes, and why some columns do not."""
+"""The labels of tables, texts that name classes, and why some columns do not; and the names of domains."""
 
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from graft.errors import GraftError
 
@@ -51,16 +51,50 @@ def _numbered(labels: Sequence[str], numbers: dict[str, float | None], words: st
             f"{words} has labels that are measured or counted numbers, {reason}: Graft tells classes apart; try "
             "dataset.label=COLUMN with classes, or make some of the numbers, such as low and high"
         )
-    names = {label: re.sub(r"\.0*$", "", label) for label in numbers}
+    names = {label: _whole(label) for label in numbers}
+    _refuse_spellings({name: numbers[label] for label, name in names.items()}, words)
+    return [names[label] for label in labels]
+
+
+def domain_names(cells: Sequence[str], words: str) -> list[str]:
+    """Return the name of each row's domain: its cell, and of numbers such as 1.0, if all cells are some, 1.
+
+    Args:
+        cells: no empty ones.
+        words: the tables, for messages.
+
+    Raises:
+        GraftError: a number is spelled in several ways: they would be two domains.
+    """
+    numbers = {cell: _number(cell) for cell in dict.fromkeys(cells)}
+    numeric = all(number is not None for number in numbers.values())
+    names = {cell: _whole(cell) if numeric else cell for cell in numbers}
+    _refuse_spellings({names[cell]: number for cell, number in numbers.items() if number is not None}, words)
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names.values()):
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for spellings in (each for each in alike.values() if len(each) > 1):
+        log.warning(
+            "%s are different domains, whose names differ in case or spaces only; if they are one, write one of them",
+            " and ".join(spellings),
+        )
+    return [names[cell] for cell in cells]
+
+
+def _whole(number: str) -> str:
+    return re.sub(r"\.0*$", "", number)
+
+
+def _refuse_spellings(numbers: Mapping[str, float | None], words: str) -> None:
+    """Refuse names that are one number, such as 1 and 01."""
     by_number: dict[float | None, set[str]] = {}
-    for label, name in names.items():
-        by_number.setdefault(numbers[label], set()).add(name)
+    for name, number in numbers.items():
+        by_number.setdefault(number, set()).add(name)
     spelled = [sorted(each) for each in by_number.values() if len(each) > 1]
     if spelled:
         raise GraftError(
             f"{words} has one number spelled in several ways, {' and '.join(spelled[0])}; write one of them"
         )
-    return [names[label] for label in labels]
 
 
 def _number(label: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The rows of tables of images: each row's path, label, part and group as texts, and the meaning of the parts."""
+"""The rows of tables of images: each row's path, label, part, group and domain, and the meaning of the parts."""
 
 import logging
 import re
@@ -53,7 +53,7 @@ def listing_of(settings: Mapping[str, Any]) -> Listing:
 
 
 class Row(NamedTuple):
-    """A row: where it stands, and its cells; `split` and `group` are empty in tables without them."""
+    """A row: where it stands, and its cells; `split`, `group` and `domain` are empty in tables without them."""
 
     where: str
     folder: Path
@@ -61,6 +61,7 @@ class Row(NamedTuple):
     label: str
     split: str
     group: str
+    domain: str = ""
 
 
 def read_rows(listing: Listing, located: Located) -> list[Row]:
@@ -90,10 +91,11 @@ def read_rows(listing: Listing, located: Located) -> list[Row]:
         part = _part_of_name(table.path) if several and columns.split is not None else ""
         splits = table.column(found.split) if found.split else [part] * len(table.rows)
         groups = table.column(found.group) if found.group else [""] * len(table.rows)
+        domains = table.column(found.domain) if found.domain else [""] * len(table.rows)
         kinds[file] = bool(found.split or part), bool(found.group)
         where = [f"{table.row_word} {line}" + (f" of {table.path.name}" if several else "") for line in table.lines]
         images = [row[table.columns.index(found.image)] for row in table.rows]
-        cells = zip(where, images, table.column(found.label), splits, groups, strict=True)
+        cells = zip(where, images, table.column(found.label), splits, groups, domains, strict=True)
         rows += [Row(place, folder, *others) for place, *others in cells]
     _check_alike(kinds)
     return rows

@@ -162,7 +162,12 @@ class Big(Source):
             GraftError: the big split has no images.
         """
         if len(data.big) == 0:
-            raise GraftError("source=big pre-trains on dataset.big, which is empty; try source=scratch")
+            left = (
+                "dataset.big_domain, of which no image is left"
+                if data.choice.domains
+                else "dataset.big, which is empty"
+            )
+            raise GraftError(f"source=big pre-trains on {left}; try source=scratch")
         with seeded(self.seed, "pretrain"):
             network = make_backbone()
             network.keep = len(network.stages)  # all stages train, even if this job discards some of them
