@@ -74,11 +74,10 @@ class Card:
         images = self.result.get("images") or {}
         lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
         lines.append(f"license: {data_license(config)}")
-        others = "domains" if images.get("domains") else "classes"
         for key, words in (
             ("small", "training images of each trial"), ("pool", "images that training images are drawn from"),
             ("val", "validation images"), ("test", "test images"),
-            ("big", f"images of other {others}, for pre-training"),
+            ("big", "images of other classes or domains, for pre-training"),
             ("found", "image files found"), ("used", "image files used"),
         ):  # fmt: skip
             if images.get(key):
