@@ -245,7 +245,12 @@ def test_reports_need_no_torch(tmp_path: Path):
 
 
 # Their parameters are keys of the configuration, which each user may set.
-FORCED = {"graft/data/augment.py:Distort", "graft/data/dataset.py:Dataset"}
+FORCED = {
+    "graft/data/augment.py:Distort",
+    "graft/data/dataset.py:Dataset",
+    "graft/data/dataset_table.py:Table",
+    "graft/data/dataset_table.py:HuggingFace",
+}
 
 
 def branches(function: ast.AST) -> int:

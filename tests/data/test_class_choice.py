@@ -148,7 +148,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     write_sites(tmp_path)
     split(tmp_path, big_domain="west")
     words = (
-        "dataset.domain=site: big split west (30 images), small split south (30 images), in neither north (30 images)"
+        "dataset.domain=site: big split west (30 images); small split south (30 images); in neither north (30 images)"
     )
     assert words in caplog.text
 

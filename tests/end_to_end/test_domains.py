@@ -53,9 +53,10 @@ def test_a_domain_is_pre_trained_on_and_another_is_tested(tmp_path: Path, train:
 @pytest.mark.slow
 def test_a_sweep_of_small_domains_is_of_jobs_with_different_test_images(tmp_path: Path, train: Train):
     write_sites(tmp_path)
-    same = train("-m", *JOB, "source=scratch", "dataset.small_domain=south,[south]", "name=same")
+    scratch = [*(word for word in JOB if "source" not in word), "source=scratch"]
+    same = train("-m", *scratch, "dataset.small_domain=south,[south]", "name=same")
     assert "1 of 2 jobs repeats a configuration" in same.stdout + same.stderr
-    ran = train("-m", *JOB, "source=scratch", "dataset.small_domain=south,west", "name=a")
+    ran = train("-m", *scratch, "dataset.small_domain=south,west", "name=a")
     assert ran.returncode == 0, ran.stderr
     folders = sorted(path.parent for path in (tmp_path / "outputs" / "a").rglob("result.json"))
     tested = [result(folder)["contents"]["tested_on"] for folder in folders]

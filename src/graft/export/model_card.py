@@ -74,18 +74,15 @@ class Card:
         images = self.result.get("images") or {}
         lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
         lines.append(f"license: {data_license(config)}")
-        others = "domains" if images.get("domains") else "classes"
         for key, words in (
             ("small", "training images of each trial"), ("pool", "images that training images are drawn from"),
             ("val", "validation images"), ("test", "test images"),
-            ("big", f"images of other {others}, for pre-training"),
+            ("big", "images of other classes or domains, for pre-training"),
             ("found", "image files found"), ("used", "image files used"),
         ):  # fmt: skip
             if images.get(key):
                 lines.append(f"{words}: {images[key]:,}")
-        if images.get("domains"):
-            column, small = (config.get("dataset") or {}).get("domain"), ", ".join(images["domains"]["small"])
-            lines.append(f"trained and tested on images whose {column} is {small}, and on no others")
+        lines += _domains(images, config)
         ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
         left_out = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in ignored.items() if count)
         lines += [f"left out: {left_out}"] if left_out else []
@@ -171,6 +168,14 @@ def _trained_by(folder: Path) -> str:
     if not isinstance(words, list):
         return "# the command that trained it is not kept: see config in result.json"
     return shlex.join(["python", "src/train.py", *map(str, words)])
+
+
+def _domains(images: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Return the line on the domains that the model is for; none without domains."""
+    if not images.get("domains"):
+        return []
+    small = ", ".join(images["domains"]["small"])
+    return [f"trained and tested on images whose {config['dataset']['domain']} is {small}, and on no others"]
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:

@@ -67,17 +67,28 @@ def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) ->
     split, group = (_optional(table, key, getattr(typed, key), free) for key in ("split", "group"))
     label = _label(table, typed.label, [name for name in free if name not in (split, group)])
     found = Found(image, label, split, group, typed.domain)
+    _check_apart(table, found)
+    return found
+
+
+def _check_apart(table: Table, found: Found) -> None:
+    """Refuse columns that the table has twice, or that two keys name which must not share one.
+
+    Raises:
+        GraftError: names the column.
+    """
     twice = [name for name in found if name is not None and table.columns.count(name) > 1]
     if twice:
         raise GraftError(f"{table.path} has several columns {twice[0]}; rename them in its header")
-    if image == label or label in (split, group):
-        raise GraftError(f"{table.path}: the column {label} cannot be dataset.label and another key; name another one")
-    if typed.domain is not None and typed.domain in (image, label, split):
-        key = next(key for key in KEYS if getattr(found, key) == typed.domain)
+    if found.label in (found.image, found.split, found.group):
         raise GraftError(
-            f"{table.path}: the column {typed.domain} cannot be dataset.domain and dataset.{key}; name another column"
+            f"{table.path}: the column {found.label} cannot be dataset.label and another key; name another one"
         )
-    return found
+    if found.domain is not None and found.domain in found[:3]:
+        key = next(key for key in KEYS if getattr(found, key) == found.domain)
+        raise GraftError(
+            f"{table.path}: the column {found.domain} cannot be dataset.domain and dataset.{key}; name another column"
+        )
 
 
 def in_words(found: Found) -> str:
