@@ -45,7 +45,17 @@ def main() -> None:
         choices=("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
         help="what ranks the jobs; default: report.metric of their configurations",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
+    )
     arguments = parser.parse_args()
+    if arguments.json:
+        if arguments.output:
+            parser.error("--json writes no files, so that --output has no use; leave out one of them")
+        print_json(arguments)
+        return
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
@@ -55,6 +65,19 @@ def main() -> None:
         raise
     except OSError as error:
         raise GraftError(str(error)) from None
+
+
+def print_json(arguments: argparse.Namespace) -> None:
+    """Print a report as one JSON object.
+
+    Raises:
+        GraftError: as `show_jobs` does.
+    """
+    from graft.report.as_json import as_json
+    from graft.report.compare import compare_jobs
+
+    baseline, margin, metric = arguments.baseline, arguments.margin, arguments.metric
+    print(as_json(compare_jobs(arguments.folders, baseline, margin=margin, metric=metric)))
 
 
 def default_output(folders: Sequence[Path]) -> Path:

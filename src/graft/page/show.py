@@ -6,8 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from graft.analysis.predictions import job_predictions
 from graft.figures.draw import PICTURES, draw
 from graft.files import write_text
+from graft.page.facts import write_facts
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -68,6 +70,7 @@ def show_report(report: Report, output: Path) -> None:
     if board.records:
         print_table(board, console)
         draw(report, output)
+        write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
         for sentence in report.sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
