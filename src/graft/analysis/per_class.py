@@ -53,7 +53,7 @@ def _row(found: Predictions, place: int, name: str) -> dict[str, object]:
         _ratio(found, 2 * (said & own), said.astype(int) + truth, 2),
     )
     row: dict[str, object] = {"class": name, "images": int(own.sum())}
-    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(9))
+    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(12))
     for metric, value in zip(METRICS, values, strict=True):
         row |= {metric: value.mean, f"{metric}_low": value.low, f"{metric}_high": value.high}
     return row | {"note": _note(found, values, int(own.sum()))}
