@@ -24,7 +24,7 @@ def test_tables_are_of_the_best_job_and_count_what_its_outcomes_have(tmp_path: P
     show_jobs([GOLDEN], tmp_path)
     best = pandas.read_csv(tmp_path / "leaderboard.csv")["job"][0]
     tables = {name: pandas.read_csv(tmp_path / name, keep_default_na=False) for name in TABLES}
-    assert {name: list(table)[0] for name, table in tables.items()} == dict.fromkeys(TABLES, "job")
+    assert {name: next(iter(table)) for name, table in tables.items()} == dict.fromkeys(TABLES, "job")
     for table in tables.values():
         assert set(table["job"]) == {best}
     stored = read_outcomes(GOLDEN / best)
@@ -78,7 +78,16 @@ def test_a_job_that_runs_alone_has_them_beside_its_result(tmp_path: Path):
     names = {path.name for path in (tmp_path / "job").iterdir()}
     assert names >= {*TABLES, "curves.png", "confusion.png", "reliability.png"}
     assert set(pandas.read_csv(tmp_path / "job/mistakes.csv")["job"]) == {"job"}
+    assert not list((tmp_path / "job").glob("*.svg"))
+    result["config"]["report"]["figures"] = "svg"
+    write_job(result, tmp_path / "job")
+    assert {path.name for path in (tmp_path / "job").glob("*.svg")} == {
+        "curves.svg",
+        "confusion.svg",
+        "reliability.svg",
+    }
     for name in ("outcomes.safetensors", "images.csv"):
         (tmp_path / "job" / name).unlink()
     write_job(result, tmp_path / "job")
-    assert not (tmp_path / "job/mistakes.csv").exists()
+    left = {path.name for path in (tmp_path / "job").iterdir()}
+    assert left == {"result.json", "history.csv", "curves.png", "curves.svg"}

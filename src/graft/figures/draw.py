@@ -23,12 +23,13 @@ from graft.results.labels import BUDGETS, title
 from graft.results.metric import split_of
 
 CURVES, CONFUSION, RELIABILITY = "curves.png", "confusion.png", "reliability.png"
-PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", CURVES, CONFUSION, RELIABILITY)
+OF_JOB = (CURVES, CONFUSION, RELIABILITY)
+PICTURES = ("leaderboard.png", "differences.png", "effects.png", "budget.png", *OF_JOB)
 
 
-def remove_pictures(output: Path) -> None:
-    """Remove an earlier report's pictures, some of which may not be drawn again."""
-    for picture in PICTURES:
+def remove_pictures(output: Path, pictures: Collection[str] = PICTURES) -> None:
+    """Remove earlier pictures, some of which may not be drawn again, in all formats."""
+    for picture in pictures:
         for kind in FORMATS:
             (output / picture).with_suffix(f".{kind}").unlink(missing_ok=True)
 

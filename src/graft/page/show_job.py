@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from graft.analysis.predictions import job_predictions
-from graft.figures.draw import show_curves, show_predictions
+from graft.figures.draw import OF_JOB, remove_pictures, show_curves, show_predictions
 from graft.job_folder import OUTCOMES
 from graft.nouns import counted, percent
 from graft.page.facts import write_facts
@@ -51,6 +51,7 @@ def show_job(result: dict, folder: Path) -> None:
 def write_job(result: dict, folder: Path) -> None:
     """Write a job's pictures, and the tables of what its trials said of the test images, beside its result."""
     formats, record = common_figures([result["config"]]), Record(folder.name, result, folder)
+    remove_pictures(folder, OF_JOB)
     show_curves(folder, result["config"], folder, formats)
     with suppress(ValueError, OSError):  # a report names the reason
         record.outcomes = read_outcomes(folder)
