@@ -22,7 +22,7 @@ GOLDEN = ROOT / "tests" / "golden" / "outcomes"
 
 def test_tables_are_of_the_best_job_and_count_what_its_outcomes_have(tmp_path: Path):
     show_jobs([GOLDEN], tmp_path)
-    best = pandas.read_csv(tmp_path / "leaderboard.csv")["job"][0]
+    best = str(pandas.read_csv(tmp_path / "leaderboard.csv").loc[0, "job"])
     tables = {name: pandas.read_csv(tmp_path / name, keep_default_na=False) for name in TABLES}
     assert {name: next(iter(table)) for name, table in tables.items()} == dict.fromkeys(TABLES, "job")
     for table in tables.values():

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from graft.files import write_bytes
 from graft.report.unit import PERCENT, Unit
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FORMATS = ("png", "svg", "pdf")  # that a picture can be written in
 # Without dates, so that a repeated report writes the same bytes.

@@ -26,9 +26,11 @@ def draw_confusion(table: pandas.DataFrame, classes: list[str], job: str) -> Fig
 
 
 def _matrix(table: pandas.DataFrame, classes: list[str], job: str) -> Figure:
-    shares = table.pivot(index="class", columns="prediction", values="share").reindex(index=classes, columns=classes)
-    percent = 100 * shares.fillna(0).to_numpy(float)
-    images = table.groupby("class")["images"].sum().reindex(classes).fillna(0).round().astype(int)
+    places = {name: place for place, name in enumerate(classes)}
+    true, said = ([places[name] for name in table[column]] for column in ("class", "prediction"))
+    percent = np.zeros((len(classes), len(classes)))
+    percent[true, said] = 100 * table["share"].to_numpy(float)
+    images = np.bincount(true, table["images"].to_numpy(float), len(classes)).round()
     size = COLUMN if len(classes) <= 10 else PAGE * min(1, 0.4 + 0.02 * len(classes))
     figure = Figure(figsize=(size, 0.95 * size), layout="constrained")
     axes = figure.subplots()
@@ -40,10 +42,9 @@ def _matrix(table: pandas.DataFrame, classes: list[str], job: str) -> Figure:
             look = {"ha": "center", "va": "center", "color": color, "fontsize": SMALL if len(classes) <= 10 else 5.5}
             axes.text(column, row, f"{percent[row, column]:.0f}", **look)
     names = [wrapped(name, 14) for name in classes]
-    places = range(len(classes))
     long = max(len(line) for name in names for line in name.split("\n")) * LETTER > 0.7 * 72 * size / len(classes)
-    axes.set_xticks(places, names, rotation=90 if long else 0)
-    axes.set_yticks(places, [f"{name} ({images.iloc[place]})" for place, name in enumerate(names)])
+    axes.set_xticks(range(len(classes)), names, rotation=90 if long else 0)
+    axes.set_yticks(range(len(classes)), [f"{name} ({count:.0f})" for name, count in zip(names, images, strict=True)])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=SMALL if len(classes) <= NUMBERS else 5.5)
     axes.set(xlabel="predicted class", ylabel="true class (test images)")
@@ -52,10 +53,8 @@ def _matrix(table: pandas.DataFrame, classes: list[str], job: str) -> Figure:
 
 
 def _worst(table: pandas.DataFrame, num_classes: int, job: str) -> Figure:
-    wrong = table[table["class"] != table["prediction"]].sort_values(
-        ["share", "images"], ascending=False, kind="stable"
-    )
-    worst = wrong.head(WORST)
+    wrong = table.iloc[np.flatnonzero(table["class"].to_numpy() != table["prediction"].to_numpy())]
+    worst = wrong.iloc[np.lexsort((-wrong["images"].to_numpy(), -wrong["share"].to_numpy()))].head(WORST)
     labels = [
         wrapped(f"{true} taken for {said}", 40) for true, said in zip(worst["class"], worst["prediction"], strict=True)
     ]
