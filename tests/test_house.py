@@ -39,7 +39,7 @@ BELOW = {
     "results": {"ground", "config", "statistics"},
     "analysis": {"ground", "statistics", "results"},
     "report": {"ground", "statistics", "results"},
-    "figures": {"ground", "statistics", "results", "report"},
+    "figures": {"ground", "statistics", "results", "analysis", "report"},
     "page": {"ground", "statistics", "results", "analysis", "report", "figures"},
     "run": {
         "ground",
@@ -55,7 +55,7 @@ BELOW = {
         "page",
     },
     "commands": {"ground", "analysis", "reading", "data", "inference", "statistics", "results", "report"},
-    "audit": {"ground", "config", "reading", "data", "training", "inference", "figures", "run"},
+    "audit": {"ground", "analysis", "config", "reading", "data", "training", "inference", "figures", "run"},
     "export": {
         "ground",
         "analysis",

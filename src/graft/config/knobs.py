@@ -19,6 +19,7 @@ class Report:
     baseline: str | None = None
     margin: float = 0.0
     metric: str = "accuracy"
+    figures: Any = "png"
 
 
 @dataclass

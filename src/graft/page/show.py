@@ -6,13 +6,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from graft.figures.draw import PICTURES, draw
+from graft.analysis.predictions import job_predictions
+from graft.figures.draw import draw, remove_pictures
 from graft.files import write_text
+from graft.page.facts import write_facts
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.terminal import terminal
+from graft.results.baseline import common_figures
 from graft.results.records import Records
 
 
@@ -32,11 +35,12 @@ def show_jobs(
     required: bool = True,
     margin: float | None = None,
     metric: str | None = None,
+    figures: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
-    Writes `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
-    `differences.png`, `effects.png`, `budget.png` and `curves.png`.
+    Writes `leaderboard.csv`, `leaderboard.md`, the tables of module facts, and the pictures of `PICTURES` for which
+    there is something to draw.
 
     Args:
         folders: searched at any depth.
@@ -46,6 +50,7 @@ def show_jobs(
         required: whether to refuse a baseline that no job matches.
         margin: in percent points; None: that of their configurations, if all have the same, or else 0.
         metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
+        figures: the formats of pictures besides PNG; None: those of their configurations, if all have the same.
 
     Returns:
         The failed jobs' reasons by name.
@@ -54,20 +59,21 @@ def show_jobs(
         GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
     """
     report = compare_jobs(folders, baseline, required, margin, metric)
-    show_report(report, output)
+    configs = [record.config for record in report.records.finished]
+    show_report(report, output, common_figures(configs) if figures is None else figures)
     return report.records.failed
 
 
-def show_report(report: Report, output: Path) -> None:
-    """Print a report, and write its tables and pictures into a folder."""
+def show_report(report: Report, output: Path, figures: Sequence[str] = ()) -> None:
+    """Print a report, and write its tables and its pictures, as PNG and in further formats, into a folder."""
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
-    for picture in PICTURES:
-        (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
+    remove_pictures(output)
+    write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
     if board.records:
         print_table(board, console)
-        draw(report, output)
+        draw(report, output, figures)
         for sentence in report.sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]

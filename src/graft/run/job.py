@@ -17,11 +17,10 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
-from graft.figures.draw import show_curves
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
-from graft.page.show_job import show_job
+from graft.page.show_job import show_job, write_job
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
 from graft.run.earlier import Earlier, find_finished, num_kept, run_rounds
@@ -65,7 +64,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         if "trial_run" in result:
             log.warning("a trial run: %s (not stored as finished, not ranked)", "; ".join(result["trial_run"]))
         elif runs_alone():
-            show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
+            write_job(result, folder)  # a sweep ends with those of its best
     return result
 
 
