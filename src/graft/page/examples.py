@@ -40,12 +40,14 @@ class Examples:
     Attributes:
         name: mistakes, differing or suspects.
         title: a heading.
+        short: the same in a list of all sections.
         method: by what they were chosen, and of how many.
         shown: the images.
     """
 
     name: str
     title: str
+    short: str
     method: str
     shown: list[Example]
 
@@ -84,7 +86,7 @@ def examples(
     shots, why = read(pictures.thumbnails, record, numbers)
     explained, why_not = read(pictures.explain, record, numbers)
     made = [
-        Examples(name, TITLES[name], method, [_example(row, describe, shots, explained) for row in rows])
+        Examples(name, *TITLES[name], method, [_example(row, describe, shots, explained) for row in rows])
         for name, method, rows, describe in sections
     ]
     missing = CHANGED if pictures.thumbnails is not None and not why else ""
@@ -92,9 +94,9 @@ def examples(
 
 
 TITLES = {
-    "mistakes": "The most certain mistakes",
-    "differing": "Images on which the two best differ most",
-    "suspects": "Label suspects",
+    "mistakes": ("The most certain mistakes", "Mistakes"),
+    "differing": ("Images on which the two best differ most", "Where the two best differ"),
+    "suspects": ("Label suspects", "Label suspects"),
 }
 Described = tuple[str, str, list[dict], Callable[[Mapping[str, Any]], list[str]]]
 

@@ -148,7 +148,7 @@ def classes_table(found: Predictions) -> Table:
     more = "" if len(table) <= MOST_ROWS else f"; the first {MOST_ROWS:,} of {len(table):,} classes"
     images = f"{counted(len(found.outcomes.seeds), 'trial')}, {counted(len(found.images), 'test image')}"
     caption = f"In percent, mean over trials with 95 % interval, of {images}{more}"
-    return Table("classes", caption, rows, scale, "drawn: recall, % (dot mean, line 95 % interval)")
+    return Table("classes", caption, rows, scale, "Drawn: recall, % (dot mean, line 95 % interval)")
 
 
 def _value(line: dict, metric: str) -> str:

@@ -20,6 +20,7 @@ from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Difference, differences
 
 PLOTTED = ("95 % interval", "difference", "recall", "to the key's best value", "gain")  # a drawing follows these
+LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
 TEXTS = ("job", "configuration", "verdict", "to the range", "key", "value", "what would decide", "compared with")
 
 
@@ -94,15 +95,13 @@ def ranked(board: Leaderboard) -> Table:
         words = f"{value_words(unit, mean, first, last)}, trials {unit.span(low, high)}{unit.sign}"
         places = ends(scale, unit, first, last), ends(scale, unit, low, high), ends(scale, PERCENT, *box)
         marks = Marks(words, scale.place(unit.factor * mean), *places)
-        texts = cells(row, metric)
-        texts["configuration"] = by_label[row["label"]].label
-        order = [header for header in ("rank", "configuration", *texts) if header in texts and header != "job"]
+        texts = {"rank": "", "configuration": by_label[row["label"]].label, **cells(row, metric)}
+        order = [header for header in texts if header not in LEFT_OUT and (texts[header] or header != "rank")]
         line = [
-            cell(header.strip() or header, texts[header], row["job"] if header == "configuration" else "")
-            for header in dict.fromkeys(order)
+            cell(header.strip(), texts[header], row["job"] if header == "configuration" else "") for header in order
         ]
         found.append(Row(line, marks))
-    axis = f"{board.measure.axis}: dot mean, line 95 % interval, band lowest to highest trial"
+    axis = f"Drawn: {board.measure.axis}; dot mean, line 95 % interval, band lowest to highest trial"
     axis += ", box published range" if "reference_low" in board.table else ""
     return Table("ranking", board.heading, found, scale, axis)
 
@@ -136,7 +135,7 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
         if name == "differences":
             line.append(cell("what would decide", board.answer.deciding.get(own, "")))
         rows.append(Row(line, _marks(scale, unit, it)))
-    axis = f"difference in {board.measure.words}{',' if unit.points else ''}{unit.points}: diamond mean, filled if p < 5 %"
+    axis = f"Drawn: difference in {board.measure.words}{',' if unit.points else ''}{unit.points}: diamond mean, filled if p < 5 %"
     return Table(name, f"Compared with {other}, trial by trial", rows, scale, f"{axis}; line 95 % interval; dots trials")
 
 
@@ -181,7 +180,7 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
         }
         rows.append(Row([cell(header, text) for header, text in texts.items()], marks))
     caption = f"Means over all other keys, of {lines[0]['trials']} trials that all jobs have"
-    return Table("effects", caption, rows, scale, f"difference to the key's best value{',' + unit.points if unit.points else ''}")
+    return Table("effects", caption, rows, scale, f"Drawn: difference to the key's best value{',' + unit.points if unit.points else ''}")
 
 
 def gains(effects: Effects, board: Leaderboard) -> Table | None:
@@ -228,7 +227,7 @@ def _gains_table(
         ]
         rows.append(Row(line, _marks(scale, unit, it)._replace(dots=())))
     caption = f"What more images brought, trial by trial; intervals hold together for {len(known)} comparisons"
-    return Table("gains", caption, rows, scale, f"gain in {board.measure.words}{',' + unit.points if unit.points else ''}")
+    return Table("gains", caption, rows, scale, f"Drawn: gain in {board.measure.words}{',' + unit.points if unit.points else ''}")
 
 
 def _difference(unit: Unit, mean: float | None, low: float | None, high: float | None) -> str:

@@ -14,7 +14,13 @@ from graft.results.records import Record
 from graft.results.settings import flatten
 
 MAX_LISTED = 60  # classes, or values of a key, that are listed
-SPLITS = {"big": "to pre-train on", "small": "training, of each trial", "val": "validation", "test": "test"}
+SPLITS = {
+    "big": "images to pre-train on",
+    "pool": "images to draw from",
+    "small": "training images of each trial",
+    "val": "validation images",
+    "test": "test images",
+}
 
 
 class Fact(NamedTuple):
@@ -94,14 +100,14 @@ def _read(path: Path) -> Any:
 
 def _data(images: Mapping[str, Any]) -> list[Fact]:
     """Return the account of a job's images."""
-    facts = [Fact(f"images {words}", f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name)]
+    facts = [Fact(words, f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name)]
     facts += [Fact(f"files {name}", f"{images[name]:,}") for name in ("found", "used") if images.get(name) is not None]
     facts += [Fact(f"left out: {reason}", f"{count:,}") for reason, count in (images.get("ignored") or {}).items()]
     for split, groups in (images.get("groups") or {}).items():
         facts.append(Fact(f"groups, {split}", f"{groups:,}"))
     for split, counts in (images.get("by_class") or {}).items():
-        listed = _few([f"{name} {count:,}" for name, count in counts.items()])
-        facts.append(Fact(f"of each class, {SPLITS.get(split, split)}", listed))
+        listed = _few([f"{name}: {count:,}" for name, count in counts.items()])
+        facts.append(Fact(f"{SPLITS.get(split, split)}, by class", listed))
     return facts
 
 
