@@ -49,13 +49,13 @@ def main() -> None:
         "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
     )
     arguments = parser.parse_args()
-    from graft.inference.job_images import thumbnails
-    from graft.page.pictures import NO_PICTURES, PagePictures
+    from graft.page.pictures import NO_PICTURES
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
+    from graft.run.page_pictures import page_pictures
 
     try:
         output = arguments.output or default_output(arguments.folders)
-        pictures = NO_PICTURES if arguments.no_thumbnails else PagePictures(thumbnails)
+        pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures()
         more = {"margin": arguments.margin, "metric": arguments.metric, "pictures": pictures}
         show_jobs(arguments.folders, output, arguments.baseline, **more)
     except BrokenPipeError:

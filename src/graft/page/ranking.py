@@ -86,7 +86,7 @@ def ranked(board: Leaderboard) -> Table:
     """Return all jobs in their order, with their means and intervals."""
     unit, metric = board.measure.unit, board.metric
     rows, by_label = table_rows(board.table), {record.label: record for record in board.records}
-    spread = [[row.get(column(metric, what)) for what in SPREAD] for row in rows]
+    spread = [[row[column(metric, what)] for what in SPREAD] for row in rows]
     published = [[row.get(f"reference_{end}") for end in ("low", "high")] for row in rows]
     shown = [value for mean, low, high, _, first, last in spread for value in (mean, low, high, first, last)]
     scale = scale_of([*shown, *(value for values in published for value in values)], unit)
@@ -135,8 +135,10 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
         if name == "differences":
             line.append(cell("what would decide", board.answer.deciding.get(own, "")))
         rows.append(Row(line, _marks(scale, unit, it)))
-    axis = f"Drawn: difference in {board.measure.words}{',' if unit.points else ''}{unit.points}: diamond mean, filled if p < 5 %"
-    return Table(name, f"Compared with {other}, trial by trial", rows, scale, f"{axis}; line 95 % interval; dots trials")
+    axis = f"Drawn: difference in {_in_points(board.measure.words, unit)}; diamond mean, filled if p < 5 %"
+    return Table(
+        name, f"Compared with {other}, trial by trial", rows, scale, f"{axis}; line 95 % interval; dots trials"
+    )
 
 
 def _marks(scale: Scale, unit: Unit, it: Difference) -> Marks:
@@ -180,7 +182,13 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
         }
         rows.append(Row([cell(header, text) for header, text in texts.items()], marks))
     caption = f"Means over all other keys, of {lines[0]['trials']} trials that all jobs have"
-    return Table("effects", caption, rows, scale, f"Drawn: difference to the key's best value{',' + unit.points if unit.points else ''}")
+    return Table(
+        "effects",
+        caption,
+        rows,
+        scale,
+        "Drawn: " + _in_points("difference to the key's best value", unit),
+    )
 
 
 def gains(effects: Effects, board: Leaderboard) -> Table | None:
@@ -202,7 +210,8 @@ def gains(effects: Effects, board: Leaderboard) -> Table | None:
         for few, many in pairwise(sorted(jobs.get(curve.label, {})))
     ]
     pairs = [
-        (jobs[name][many].accuracies(board.metric), jobs[name][few].accuracies(board.metric)) for name, few, many in steps
+        (jobs[name][many].accuracies(board.metric), jobs[name][few].accuracies(board.metric))
+        for name, few, many in steps
     ]
     return _gains_table(key, steps, pairs, board)
 
@@ -227,13 +236,17 @@ def _gains_table(
         ]
         rows.append(Row(line, _marks(scale, unit, it)._replace(dots=())))
     caption = f"What more images brought, trial by trial; intervals hold together for {len(known)} comparisons"
-    return Table("gains", caption, rows, scale, f"Drawn: gain in {board.measure.words}{',' + unit.points if unit.points else ''}")
+    return Table("gains", caption, rows, scale, f"Drawn: gain in {_in_points(board.measure.words, unit)}")
 
 
 def _difference(unit: Unit, mean: float | None, low: float | None, high: float | None) -> str:
     if mean is None:
         return ""
     return unit.signed(mean) + ("" if low is None or high is None else f" ({unit.span(low, high)})")
+
+
+def _in_points(words: str, unit: Unit) -> str:
+    return f"{words},{unit.points}" if unit.points else words
 
 
 def _p(value: float | None) -> str:
