@@ -20,8 +20,8 @@ def margin(text: str) -> float:
     return points
 
 
-def main() -> None:
-    """Parse the command line, and report."""
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="folder of a job or a sweep, or of several"
@@ -48,7 +48,12 @@ def main() -> None:
     parser.add_argument(
         "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line, and report."""
+    arguments = parser().parse_args()
     from graft.page.pictures import NO_PICTURES
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
     from graft.run.page_pictures import page_pictures

@@ -11,8 +11,8 @@ from graft.analysis.confusion_table import confusion_table
 from graft.analysis.per_class import per_class
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
+from graft.page.drawn_table import Row, Table, cell
 from graft.page.forest import Marks, ends, scale_of, value_words
-from graft.page.ranking import Row, Table, cell
 from graft.report.table import table_rows
 from graft.report.unit import PERCENT
 

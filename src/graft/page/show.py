@@ -11,8 +11,8 @@ from rich.text import Text
 from graft.errors import GraftError
 from graft.figures.draw import PICTURES, draw, show_curves
 from graft.files import write_text
-from graft.page.html import PAGE, write_page
 from graft.page.pictures import NO_PICTURES, PagePictures
+from graft.page.whole_page import PAGE, write_page
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard

@@ -33,16 +33,7 @@ from graft.run.model_writer import write_reference
 from graft.run.page_pictures import page_pictures
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import (
-    Clock,
-    SingleTrial,
-    clear_folder,
-    hardware,
-    keep_result,
-    single_trial,
-    versions,
-    write_files,
-)
+from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, made_with, single_trial, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -248,8 +239,7 @@ class Job:
             "parameters": example.parameter_counts(),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
-            "versions": versions(),
-            "hardware": hardware(plan.device),
+            **made_with(plan.device),
             "identity": self.identity,
             "contents": asdict(self.contents),
             **({"trial_run": self.unseen} if self.unseen else {}),

@@ -178,6 +178,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def made_with(device: torch.device) -> dict[str, dict[str, str]]:
+    """Return the versions and the hardware that a job ran with."""
+    return {"versions": versions(), "hardware": hardware(device)}
+
+
 def hardware(device: torch.device) -> dict[str, str]:
     """Return what a job ran on."""
     name = platform.processor() or platform.machine()

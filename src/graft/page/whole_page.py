@@ -12,11 +12,12 @@ from markupsafe import Markup
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.files import write_text
 from graft.page import calibrated, forest
+from graft.page.budget import gains
 from graft.page.calibrated import diagram_of
 from graft.page.examples import examples
 from graft.page.matrix import SHADES, classes_table, matrix_of
 from graft.page.pictures import PagePictures, figure, wanted
-from graft.page.ranking import compared, effects_table, gains, ranked, trials_in_words
+from graft.page.ranking import compared, effects_table, ranked, trials_in_words
 from graft.page.what_ran import what_ran
 from graft.report.compare import Report
 from graft.report.leaderboard import Leaderboard
