@@ -65,8 +65,8 @@ class Table:
 def cell(header: str, text: str, note: str = "") -> Cell:
     """Return a cell that is sorted by the number that its text begins with, if it is no text."""
     is_text = header in TEXTS
-    number = None if is_text else re.match(r"[<-]*\d[\d,]*\.?\d*", text)
-    order = number.group().replace(",", "").lstrip("<") if number else text
+    number = None if is_text else re.match(r"[<+-]*\d[\d,]*\.?\d*", text)
+    order = text if is_text else number.group().replace(",", "").lstrip("<+") if number else ""
     return Cell(header, text, order, "" if note == text else note, is_text)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
 from graft.page.drawn_table import Row, Table, cell, difference_words, in_points, marks_of, p_words
-from graft.page.forest import Marks, ends, scale_of, value_words
+from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
 from graft.report.rows import SPREAD, column
@@ -72,9 +72,9 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
             line.append(cell("what would decide", board.answer.deciding.get(own, "")))
         rows.append(Row(line, marks_of(scale, unit, it)))
     axis = f"Drawn: difference in {in_points(board.measure.words, unit)}; diamond mean, filled if p < 5 %"
-    return Table(
-        name, f"Compared with {other}, trial by trial", rows, scale, f"{axis}; line 95 % interval; dots trials"
-    )
+    axis += "; line 95 % interval; dots trials"
+    axis += f", the first {MAX_DOTS}" if max(len(it.per_trial) for it in known.values()) > MAX_DOTS else ""
+    return Table(name, f"Compared with {other}, trial by trial", rows, scale, axis)
 
 
 def _verdict(board: Leaderboard, own: str, it: Difference, name: str) -> str:
