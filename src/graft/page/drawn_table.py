@@ -9,7 +9,7 @@ from graft.report.unit import Unit
 from graft.statistics.comparison import Difference
 
 PLOTTED = ("95 % interval", "difference", "recall", "to the key's best value", "gain")  # a drawing follows these
-TEXTS = ("job", "configuration", "verdict", "to the range", "key", "value", "what would decide", "compared with")
+TEXTS = ("job", "configuration", "class", "verdict", "to the range", "key", "value", "what would decide")
 
 
 class Cell(NamedTuple):

@@ -148,7 +148,7 @@ def classes_table(found: Predictions) -> Table:
             place = scale.place(100 * mean)
             marks = Marks(f"recall, {value_words(PERCENT, mean, low, high)}", place, ends(scale, PERCENT, low, high))
         texts = {metric: _value(line, metric) for metric in ("recall", "precision", "f1")}
-        line_cells = [cell("class", line["class"], line["note"])._replace(is_text=True)]
+        line_cells = [cell("class", line["class"], line["note"])]
         line_cells += [cell(name.replace("f1", "F1"), text) for name, text in texts.items()]
         line_cells.append(cell("test images", f"{line['images']:,}"))
         line_cells.append(cell("taken for it, mean over trials", f"{line['predicted']:,.1f}"))

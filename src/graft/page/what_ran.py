@@ -52,12 +52,13 @@ class WhatRan(NamedTuple):
     again: list[Fact]
 
 
-def what_ran(records: Sequence[Record], output: Path) -> WhatRan:
+def what_ran(records: Sequence[Record], output: Path, compared: bool) -> WhatRan:
     """Return how jobs were run, the best one first.
 
     Args:
         records: at least one.
         output: the folder of the report.
+        compared: whether they are ranked.
     """
     best = records[0]
     swept = list(dict.fromkeys(key for record in records for key in record.setting))
@@ -74,7 +75,7 @@ def what_ran(records: Sequence[Record], output: Path) -> WhatRan:
         _data(best.result.get("images") or {}),
         _versions(records),
         _seconds(records),
-        _again(best, output, len(records) > 1),
+        _again(best, output, len(records) > 1, compared),
     )
 
 
@@ -136,11 +137,13 @@ def _seconds(records: Sequence[Record]) -> list[Fact]:
     return [Fact(part, f"{seconds:,.1f}") for part, seconds in total.items()]
 
 
-def _again(best: Record, output: Path, several: bool) -> list[Fact]:
+def _again(best: Record, output: Path, several: bool, compared: bool) -> list[Fact]:
     """Return the commands that make the report again, and that predict with the winner."""
     here, job = _short(output), _short(best.folder)
     named = here if several and best.folder.is_relative_to(output.resolve()) else job
     facts = [Fact("make this page again, from the result files", f"python src/report.py {named}")]
+    if several and not compared:
+        return facts
     if (best.folder / "model.yaml").is_file():
         words = "predict with the winner" if several else "predict with this model"
         facts.append(Fact(words, f"python src/predict.py run={named} images=PHOTOS output=answers.csv"))

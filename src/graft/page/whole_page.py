@@ -51,7 +51,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     found: dict[str, Any] = {
         "title": output.resolve().name,
         "subject": title(board.records[0].config) if board.records else "",
-        "sentences": report.sentences or [f"{board.heading}."] * bool(board.records),
+        "sentences": report.sentences or _unranked(board),
         "failed": records.failed,
         "damaged": records.damaged,
         "pruned": records.pruned,
@@ -61,7 +61,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     }
     if board.records:
         found |= _comparison(report, output)
-        found["ran"] = what_ran(board.records, output)
+        found["ran"] = what_ran(board.records, output, board.comparison is not None)
         found |= _best(report, pictures)
     return _environment().get_template("report.html.jinja").render(found)
 
@@ -81,6 +81,18 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
         found["effects"] = effects_table(effects, board)
         found["gains"] = gains(effects, board)
     return found
+
+
+def _unranked(board: Leaderboard) -> list[str]:
+    """Return what is to be said of jobs that are not ranked: why, and how they compare with their published ranges."""
+    if not board.records or board.comparison is not None:
+        return []
+    sentences = [f"The jobs are {board.order}."]
+    if "verdict" in board.table:
+        verdicts = [str(each).split()[0] for each in board.table["verdict"].dropna()]
+        counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("within", "above", "below"))
+        sentences.insert(0, f"Each job is compared with its own published range: {counts}.")
+    return sentences
 
 
 def _interval_words(board: Leaderboard) -> str:
