@@ -14,6 +14,7 @@ from graft.nouns import counted
 from graft.page.pictures import CHANGED, PagePictures, read
 from graft.results.records import Record
 
+LEAST = 3  # trials, of which nearly all make a label suspect
 MOST = {"mistakes": 24, "differing": 12, "suspects": 12}
 
 
@@ -142,6 +143,10 @@ def _differing(first: Record, found: Predictions, second: Record, other: Predict
 
 
 def _suspects(found: Predictions) -> Described:
+    trials = int(found.tested.sum(0).max())
+    if trials < LEAST:
+        few = f"Not shown: one needs {LEAST} trials that did not see the image, got {trials}."
+        return "suspects", few, [], _mistaken
     table, criterion = label_suspects(found)
     rows = _first(table, "suspects")
     count = counted(len(table), "test image") if len(table) else "No test image"

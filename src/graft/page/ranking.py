@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
+from graft.nouns import counted
 from graft.page.drawn_table import Row, Table, cell, difference_words, in_points, marks_of, p_words
 from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
@@ -10,11 +11,14 @@ from graft.report.leaderboard import Leaderboard
 from graft.report.rows import SPREAD, column
 from graft.report.table import cells, table_rows
 from graft.report.unit import PERCENT
+from graft.results.measured import distinct_images
 from graft.results.metric import name_of, split_of
 from graft.results.records import Record
 from graft.statistics.comparison import Difference
 
 LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
+
+BETWEEN = ("rank", "to the best", "verdict")  # nothing of one job
 
 
 def ranked(board: Leaderboard) -> Table:
@@ -32,7 +36,8 @@ def ranked(board: Leaderboard) -> Table:
         places = ends(scale, unit, first, last), ends(scale, unit, low, high), ends(scale, PERCENT, *box)
         marks = Marks(words, scale.place(unit.factor * mean), *places)
         texts = {"rank": "", "configuration": by_label[row["label"]].label, **cells(row, metric)}
-        order = [header for header in texts if header not in LEFT_OUT and (texts[header] or header != "rank")]
+        hidden = LEFT_OUT if len(rows) > 1 else (*LEFT_OUT, *BETWEEN)
+        order = [header for header in texts if header not in hidden and (texts[header] or header != "rank")]
         line = [
             cell(header.strip(), texts[header], row["job"] if header == "configuration" else "") for header in order
         ]
@@ -124,8 +129,11 @@ def trials_in_words(records: Sequence[Record], metric: str) -> str:
     seeds = sorted({seed for record in records for seed in record.accuracies(metric)})
     trials = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     split = split_of(metric)
-    numbers = {images.get(split) for record in records if (images := record.result.get("images") or {})}
+    numbers = {distinct_images(record.result, record.outcomes, metric) for record in records}
     words = f"{trials} trial{'' if counts == {1} else 's'}{' each' if len(records) > 1 else ''}"
     words += f" (seed{'s' if len(seeds) > 1 else ''} {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''})"
     known = [number for number in numbers if number]
-    return words + (f", {known[0]:,} {SPLITS[split][0]} images" if len(known) == 1 == len(numbers) else "")
+    if len(known) != 1 or len(numbers) != 1:
+        return words
+    folds = split == "test" and any((record.config.get("dataset") or {}).get("folds") for record in records)
+    return f"{words}, {counted(known[0], f'{SPLITS[split][0]} image')}{', fold by fold' if folds else ''}"

@@ -25,6 +25,7 @@ from graft.report.verdicts import claim_of
 from graft.results.labels import title
 from graft.results.metric import split_of
 from graft.results.records import Record
+from graft.statistics.margin import VARIES
 
 PAGE = "report.html"
 # What a browser cannot show in a text: control characters, halves of letters from names that are no UTF-8.
@@ -51,7 +52,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     found: dict[str, Any] = {
         "title": output.resolve().name,
         "subject": title(board.records[0].config) if board.records else "",
-        "sentences": report.sentences or _unranked(board),
+        "sentences": report.sentences or (_unranked(board) if board.records else _nothing(report)),
         "failed": records.failed,
         "damaged": records.damaged,
         "pruned": records.pruned,
@@ -73,6 +74,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
         "ranking": ranked(board),
         "computed": trials_in_words(board.records, board.metric),
         "interval_words": _interval_words(board),
+        "own": VARIES[_vary(board)],
         "figures": {name: figure(output, f"{name}.png") for name in ("effects", "budget", "curves")},
     }
     if board.comparison is not None:
@@ -83,9 +85,15 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
     return found
 
 
+def _nothing(report: Report) -> list[str]:
+    """Return what is to be said where no job has an accuracy."""
+    words = [f"{name}: {each}." for name, each in report.records.refits.items()]
+    return words or ["No job has finished."]
+
+
 def _unranked(board: Leaderboard) -> list[str]:
     """Return what is to be said of jobs that are not ranked: why, and how they compare with their published ranges."""
-    if not board.records or board.comparison is not None:
+    if board.comparison is not None:
         return []
     sentences = [f"The jobs are {board.order}."]
     if "verdict" in board.table:
@@ -102,6 +110,13 @@ def _interval_words(board: Leaderboard) -> str:
     if counts is None:
         return "needs two trials"
     return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images)}"
+
+
+def _vary(board: Leaderboard) -> str:
+    """Return what the trials of all jobs differ in; all, where jobs differ in that."""
+    found = {str(record.config.get("trials_vary", "all")) for record in board.records}
+    only = found.pop() if len(found) == 1 else "all"
+    return only if only in VARIES else "all"
 
 
 def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
