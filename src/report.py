@@ -20,8 +20,16 @@ def margin(text: str) -> float:
     return points
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+def figure_formats(text: str) -> list[str]:
+    """Return formats of pictures, with commas between them."""
+    formats = text.split(",")
+    if not {*formats} <= {"png", "svg", "pdf"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of png, svg and pdf; try svg,pdf")
+    return formats
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return what parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="folder of a job or a sweep, or of several"
@@ -46,27 +54,56 @@ def parser() -> argparse.ArgumentParser:
         help="what ranks the jobs; default: report.metric of their configurations",
     )
     parser.add_argument(
+        "--figures",
+        type=figure_formats,
+        metavar="FORMATS",
+        help="formats of the pictures in addition to png: svg, pdf, or svg,pdf; default: report.figures of their "
+        "configurations",
+    )
+    parser.add_argument(
         "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
     )
     return parser
 
 
 def main() -> None:
     """Parse the command line, and report."""
-    arguments = parser().parse_args()
-    from graft.page.pictures import NO_PICTURES
-    from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
-    from graft.run.page_pictures import page_pictures
-
+    parser = make_parser()
+    arguments = parser.parse_args()
+    if arguments.json and (arguments.output or arguments.figures):
+        parser.error("--json writes no files, so that --output and --figures have no use; leave them out")
     try:
-        output = arguments.output or default_output(arguments.folders)
-        pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures()
-        more = {"margin": arguments.margin, "metric": arguments.metric, "pictures": pictures}
-        show_jobs(arguments.folders, output, arguments.baseline, **more)
+        print_json(arguments) if arguments.json else show(arguments)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise GraftError(str(error)) from None
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """Print a report, and write its files."""
+    from graft.page.pictures import NO_PICTURES
+    from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
+    from graft.run.page_pictures import page_pictures
+
+    output = arguments.output or default_output(arguments.folders)
+    asked = {"margin": arguments.margin, "metric": arguments.metric, "figures": arguments.figures}
+    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures()
+    show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures)
+
+
+def print_json(arguments: argparse.Namespace) -> None:
+    """Print a report as one JSON object."""
+    from graft.report.as_json import as_json
+    from graft.report.compare import compare_jobs
+
+    baseline, margin, metric = arguments.baseline, arguments.margin, arguments.metric
+    print(as_json(compare_jobs(arguments.folders, baseline, margin=margin, metric=metric)))
 
 
 def default_output(folders: Sequence[Path]) -> Path:

@@ -23,7 +23,7 @@ def test_another_import_or_module_changes_the_picture():
     more["graft.data.images"].add("graft.config.check")
     assert "data --> config" in picture(more)
     assert "training --> config" not in picture(more)  # it now follows from data --> config
-    assert "<b>report</b><br>aardvark, as_needed, chosen_job" in picture({**found, "graft.report.aardvark": set()})
+    assert "<b>report</b><br>aardvark, as_json" in picture({**found, "graft.report.aardvark": set()})
 
 
 def test_each_room_has_its_row():

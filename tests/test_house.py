@@ -39,7 +39,7 @@ BELOW = {
     "results": {"ground", "config", "statistics"},
     "analysis": {"ground", "statistics", "results"},
     "report": {"ground", "statistics", "results"},
-    "figures": {"ground", "statistics", "results", "report"},
+    "figures": {"ground", "statistics", "results", "analysis", "report"},
     "page": {"ground", "statistics", "results", "analysis", "report", "figures"},
     "run": {
         "ground",

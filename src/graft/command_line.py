@@ -21,6 +21,7 @@ ELEMENT = re.compile(
 )
 ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 NAME = re.compile(r"[^'\"\[{~./,$][^,$]*['\"()][^,$]*")  # a name with quotes or brackets: Anna's photos (1)
+FIGURES = "report.figures"  # a list that no sweep tries one by one: one report compares all jobs
 PATTERN = "dataset.group_pattern"  # a regular expression, whose signs mean nothing to Hydra
 # What Hydra's grammar has in a text without quotes.
 READABLE = re.compile(rf"(?:{ESCAPED.pattern}|[\w\s/\-\\+.$%*@?|:])*", re.ASCII)
@@ -32,6 +33,9 @@ def readable(words: Sequence[str]) -> list[str]:
     Hydra's grammar lacks `~`, umlauts and most signs, and reads `a=b=c` and `~key` in other ways than a shell's user
     means them: `source.path=outputs/dropout=0/weights.safetensors`.
     """
+    words = [
+        f"{FIGURES}=[{word[len(FIGURES) + 1 :]}]" if re.match(rf"{FIGURES}=\w+,", word) else word for word in words
+    ]
     quoted = [_quoted_pattern(word) if word.startswith(f"{PATTERN}=") else _readable(word) for word in words]
     return sorted(quoted, key=lambda word: word not in ("-m", "--multirun"))
 

@@ -27,14 +27,14 @@ def test_counts_are_scikit_learn_s_and_the_table_is_their_mean_and_range(found):
     table = confusion_table(found)
     assert list(table) == COLUMNS
     assert not table.isna().to_numpy().any()
-    for row in table.itertuples(index=False):
-        true, said = found.classes.index(row[0]), found.classes.index(row.prediction)
+    for row in table.to_dict("records"):
+        true, said = found.classes.index(row["class"]), found.classes.index(row["prediction"])
         cell = counts[:, true, said]
-        assert abs(row.images - cell.mean()) < 1e-6
-        assert abs(row.share - cell.mean() / (found.labels == true).sum()) < 1e-6
-        assert (row.low, row.high) == (cell.min(), cell.max())
+        assert abs(row["images"] - cell.mean()) < 1e-6
+        assert abs(row["share"] - cell.mean() / (found.labels == true).sum()) < 1e-6
+        assert (row["low"], row["high"]) == (cell.min(), cell.max())
     assert len(table) == (counts.sum(0) > 0).sum()  # no cell that no trial has, and none twice
-    assert abs(table["images"].sum() - len(found.images)) < 1e-6
+    assert abs(table["images"].to_numpy().sum() - len(found.images)) < 1e-6
 
 
 def test_with_folds_each_image_counts_once_per_repeat():
@@ -54,11 +54,11 @@ def test_the_range_is_of_repeats_that_tested_all_images():
     labels = np.repeat([0, 1], 6)
     predicted = np.stack([labels, 1 - labels])
     one_failed = confusion_table(folded(predicted, labels, 3, 2, failed=[4]))
-    assert one_failed["images"].sum() == 12
-    right = one_failed[one_failed["class"] == one_failed["prediction"]]
-    assert right[["low", "high"]].to_numpy().tolist() == [[6, 6], [6, 6]]  # of the first repeat alone
+    assert one_failed["images"].to_numpy().sum() == 12
+    right = one_failed.query("`class` == prediction")
+    assert right["low"].tolist() == right["high"].tolist() == [6, 6]  # of the first repeat alone
     both_failed = confusion_table(folded(predicted, labels, 3, 2, failed=[0, 4]))
-    assert both_failed["low"].isna().all()
+    assert both_failed["low"].isna().to_numpy().all()
 
 
 def test_a_thousand_classes_have_rows_for_the_pairs_that_occur_alone():

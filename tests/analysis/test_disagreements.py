@@ -16,10 +16,10 @@ def test_images_have_the_shares_of_both_jobs_and_the_largest_difference_first(se
     table = disagreements(made(one, labels), made(other, labels))
     shares = np.stack([(one == labels).mean(0), (other == labels).mean(0)])
     assert set(table["number"]) == set(np.flatnonzero(shares[0] != shares[1]))
-    for row in table.itertuples():
-        assert (row.first, row.second) == tuple(shares[:, row.number])
-        assert row.difference == pytest.approx(row.first - row.second)
-        assert row.trials == 4
+    for row in table.to_dict("records"):
+        assert [row["first"], row["second"]] == shares[:, row["number"]].tolist()
+        assert row["difference"] == pytest.approx(row["first"] - row["second"])
+        assert row["trials"] == 4
     assert (np.diff(np.abs(table["difference"])) <= 1e-9).all()
     swapped = disagreements(made(other, labels), made(one, labels))
     assert swapped["number"].tolist() == table["number"].tolist()

@@ -29,7 +29,7 @@ def test_values_are_scikit_learn_s_means_over_trials_and_are_inside_their_interv
         for row in found.predicted
     ]
     table = per_class(found)
-    assert table["images"].tolist() == scored[0][3].tolist()
+    assert table["images"].tolist() == np.bincount(found.labels, minlength=len(places)).tolist()
     for place, name in enumerate(METRICS):
         means = pandas.DataFrame([one[place] for one in scored]).mean().to_numpy()  # without NaN
         values, low, high = (table[f"{name}{end}"].astype(float).to_numpy() for end in ("", "_low", "_high"))
@@ -61,12 +61,12 @@ def test_the_mean_f1_of_classes_is_the_macro_f1_of_the_report():
     found = drawn(5, 80, 4, 0.5)
     said = Said(found.predicted, found.of_label, None)
     macro = spread(Measured(with_metric("macro_f1", found.outcomes, said)))
-    assert per_class(found)["f1"].mean() == pytest.approx(macro.mean)
+    assert per_class(found)["f1"].to_numpy(float).mean() == pytest.approx(macro.mean)
 
 
 def test_intervals_cover_the_value_of_all_images_that_could_be_drawn():
     """Trials and images are drawn from a population whose precision and F1 are known."""
-    random, inside = np.random.default_rng(3), {"precision": [], "f1": []}
+    random, inside = np.random.default_rng(3), {name: [] for name in METRICS}
     for _ in range(150):
         labels = random.integers(0, 2, 120)
         hard = random.normal(0, 1, 120)
@@ -78,10 +78,10 @@ def test_intervals_cover_the_value_of_all_images_that_could_be_drawn():
     labels = random.integers(0, 2, 400_000)
     noise = random.normal(0, (0.8**2 + 0.3**2 + 0.5**2) ** 0.5, 400_000)
     said = labels + noise > 0.5
-    truth = dict(zip(("precision", "recall", "f1"), precision_recall_fscore_support(labels, said)[:3], strict=False))
-    for name, ends in inside.items():
+    truth = np.array(precision_recall_fscore_support(labels, said)[:3])[:, 1]
+    for value, (name, ends) in zip(truth, inside.items(), strict=True):
         low, high = np.array(ends, dtype=float).T
-        covered = ((low <= truth[name][1]) & (truth[name][1] <= high)).mean()
+        covered = ((low <= value) & (value <= high)).mean()
         assert 0.89 <= covered <= 1, name
 
 
@@ -93,7 +93,7 @@ def test_folds_count_a_repeat_as_one_test():
     scored = np.mean([precision_recall_fscore_support(labels, row)[:3] for row in predicted], axis=0)
     for place, name in enumerate(METRICS):
         np.testing.assert_allclose(table[name].astype(float), scored[place])
-        assert (table[f"{name}_low"] < table[name]).all()
+        assert (table[f"{name}_low"].to_numpy() < table[name].to_numpy()).all()
     for failed in ([4], [0, 7], list(range(1, 10))):  # one trial at least is left
         values = per_class(folded(predicted, labels, 5, 2, failed=failed))
         known = values[["precision", "recall", "f1"]].astype(float).to_numpy()
@@ -127,6 +127,23 @@ def test_all_right_is_as_wide_as_wilson_s_interval_of_the_class_s_images():
         assert table[f"{name}_high"].tolist() == pytest.approx([1, 1])
 
 
+def test_copies_are_one_trial():
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    said = np.where(random.random(40) < 0.7, labels, (labels + 1) % 4)[None]
+    pandas.testing.assert_frame_equal(
+        per_class(made(said.repeat(5, 0), labels, 4, copies=True)), per_class(made(said, labels, 4))
+    )
+
+
+def test_one_group_has_no_interval_of_a_ratio_and_a_wide_one_of_recall():
+    labels = np.arange(20) % 2
+    row = per_class(made(np.tile(labels, (2, 1)), labels, 2, groups=["g"] * 20)).iloc[0]
+    assert row["recall_low"] < 0.25
+    assert pandas.isna(row["precision_low"])
+    assert "too few images for an interval" in row["note"]
+
+
 def test_groups_are_the_units():
     labels = np.arange(40) % 2
     random = np.random.default_rng(0)
@@ -136,5 +153,6 @@ def test_groups_are_the_units():
     grouped = per_class(made(said, labels, 2, groups=np.repeat(list("abcdefghij"), 4).tolist()))
     for name in METRICS:
         np.testing.assert_allclose(alone[name].astype(float), grouped[name].astype(float))
-        widths = [(table[f"{name}_high"] - table[f"{name}_low"]).mean() for table in (alone, grouped)]
+        ends = [table[[f"{name}_low", f"{name}_high"]].to_numpy(float) for table in (alone, grouped)]
+        widths = [np.diff(each).mean() for each in ends]
         assert widths[1] > 1.2 * widths[0]

@@ -20,7 +20,7 @@ def test_errors_are_each_trial_s_and_bins_those_of_all_with_each_image_once():
     np.testing.assert_allclose(found.errors, expected)
     assert found.mean == pytest.approx(np.mean(expected))
     assert list(found.bins) == BINS
-    assert found.bins["images"].sum() == pytest.approx(200)
+    assert found.bins["images"].to_numpy().sum() == pytest.approx(200)
     assert len(found.bins) == 10
     assert np.average(found.bins["accuracy"], weights=found.bins["images"]) == pytest.approx((said == 0).mean())
 
@@ -31,7 +31,7 @@ def test_folds_have_an_error_for_each_repeat():
     found = reliability(folded(predicted, labels, 5, 2))
     assert found is not None
     np.testing.assert_allclose(found.errors, [0.2, 0.3], atol=1e-3)  # confidence 0.8; all right, half right
-    assert found.bins["images"].sum() == pytest.approx(30)
+    assert found.bins["images"].to_numpy().sum() == pytest.approx(30)
     assert not found.bins.isna().to_numpy().any()
 
 

@@ -66,6 +66,7 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         (["resume=true"], True),
         (["report.baseline=source:scratch"], True),
         (["report.margin=1"], True),
+        (["report.figures=[svg,pdf]"], True),
         (["trainer=ddp", "trainer.devices=2"], True),
         (["trainer.accelerator=cpu"], True),
         (["trainer.precision=bf16-mixed"], False),

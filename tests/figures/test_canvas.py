@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
-from matplotlib import rcParams
+from matplotlib import rc_context, rcParams
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from graft.figures.canvas import plain_text, save, within, wrapped
+from graft.figures.canvas import FORMATS, LINES, rendered, save, styled, within, wrapped
 from graft.report.unit import PERCENT
 
 
@@ -25,7 +27,7 @@ def test_a_label_that_begins_with_an_underscore_stays_in_the_legend():
 
 @pytest.mark.filterwarnings("error")
 def test_dollar_signs_are_no_formula(tmp_path: Path):
-    @plain_text
+    @styled
     def draw(label: str) -> None:
         figure = Figure()
         figure.subplots().set_title(wrapped(label))
@@ -55,3 +57,35 @@ def test_an_axis_of_differences_ends_at_100_points_on_both_sides():
     within(PERCENT, axes, axes.xaxis, least=-100)
     assert min(axes.get_xticks()) == -100
     assert max(axes.get_xticks()) == 100
+
+
+def simple() -> Figure:
+    figure = Figure(figsize=(3, 2), layout="constrained")
+    figure.subplots().plot([0, 1], [0, 1], label="a line")
+    figure.suptitle("two dollars $x$")
+    return figure
+
+
+def test_a_picture_is_written_as_png_and_in_what_else_is_asked_for(tmp_path: Path):
+    save(styled(simple)(), tmp_path / "one.png")
+    save(styled(simple)(), tmp_path / "two.png", ["svg", "pdf"])
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"one.png", "two.png", "two.svg", "two.pdf"}
+    assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "two.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / "two.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_repeated_picture_has_the_same_bytes_whatever_the_user_s_style(kind: str):
+    first = rendered(styled(simple)(), kind)
+    with rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "black", "svg.hashsalt": None}):
+        again = rendered(styled(simple)(), kind)
+    assert first == again
+    assert b"Date" not in first
+
+
+def test_the_lines_differ_in_grey():
+    grey = sorted(to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color, *_ in LINES)
+    assert min(np.diff(grey)) > 0.08
+    assert len({line for _, line, _ in LINES}) == len({marker for *_, marker in LINES}) == len(LINES)

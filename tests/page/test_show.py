@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 from conftest import ROOT
+from matplotlib.figure import Figure
 from PIL import Image
 
 from graft.errors import GraftError
@@ -223,9 +224,12 @@ def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
 
 def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn = []
-    monkeypatch.setattr(
-        "graft.figures.draw.draw_best_curves", lambda path, jobs, split, solved: drawn.append((list(jobs), split))
-    )
+
+    def record(jobs: dict, split: str, solved: set) -> Figure:
+        drawn.append((list(jobs), split))
+        return Figure()
+
+    monkeypatch.setattr("graft.figures.draw.draw_best_curves", record)
     rows = "".join(f"{trial},{epoch},val,accuracy,0.7\n" for trial in range(2) for epoch in range(3))
     for rank in range(6):
         job(tmp_path, f"job{rank}", [0.5, 0.6], val=[0.9 - 0.1 * rank, 0.8 - 0.1 * rank])

@@ -250,7 +250,7 @@ def test_results_of_the_first_format_have_a_page(tmp_path: Path):
 )
 def test_one_job_has_a_sensible_page(tmp_path: Path, job: dict[str, Any], expected: str):
     folder = store_job(tmp_path, **job)
-    show_alone(folder, {})
+    show_alone(json.loads((folder / "result.json").read_text()), folder)
     page = checked(folder / "report.html")
     assert expected in page.words()
     assert "nan" not in page.words().lower().split()
@@ -259,7 +259,7 @@ def test_one_job_has_a_sensible_page(tmp_path: Path, job: dict[str, Any], expect
 
 def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_path: Path):
     folder = store_job(tmp_path, classes=[str(number) for number in range(1000)], images=4000, trials=9)
-    show_alone(folder, {})
+    show_alone(json.loads((folder / "result.json").read_text()), folder)
     assert "the probabilities of all classes are not stored" in checked(folder / "report.html").words()
 
 

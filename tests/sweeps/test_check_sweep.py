@@ -186,6 +186,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_working_directory(
         ),
         (["report.metric=loss,accuracy"], r"report.\* cannot be swept"),
         (["report.margin=0,1"], r"report.\* cannot be swept"),
+        (["report.figures=[svg,jpg]"], r"report.figures must be png, svg, pdf, or a list of different formats, got"),
         (["report.metric=f1"], "report.metric must be accuracy, balanced_accuracy, macro_f1"),
     ],
 )

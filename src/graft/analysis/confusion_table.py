@@ -32,13 +32,12 @@ def confusion_table(found: Predictions) -> pandas.DataFrame:
     size, runs = len(found.classes), found.runs
     trial, image = np.nonzero(found.tested)
     cells, place = np.unique(found.labels[image] * size + found.predicted[trial, image], return_inverse=True)
-    images = np.bincount(place, 1 / found.tested.sum(0)[image]).round(9)
+    images = np.bincount(place, 1 / found.tested.sum(0)[image])
     codes = runs[trial] * len(cells) + place
     counts = np.bincount(codes, minlength=(runs.max() + 1) * len(cells)).reshape(-1, len(cells))[found.complete]
     true, predicted = np.divmod(cells, size)
     names = np.array(found.classes, dtype=object)
     ends = (counts.min(0), counts.max(0)) if len(counts) else (None, None)
-    of_class = np.bincount(found.labels, minlength=size)[true]
-    return pandas.DataFrame(
-        dict(zip(COLUMNS, (names[true], names[predicted], images, images / of_class, *ends), strict=True))
-    )
+    shares = images / np.bincount(found.labels, minlength=size)[true]
+    columns = (names[true], names[predicted], images.round(12), shares.round(12), *ends)  # thirds sum to 1
+    return pandas.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

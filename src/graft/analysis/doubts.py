@@ -24,25 +24,30 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     The columns are those of `mistakes`, but wrong is the share of trials that say this one class.
     """
     table = mistakes(found)
-    place = {number: column for column, number in enumerate(found.images.index)}
-    images = table["number"].map(place).to_numpy(dtype=np.int64)
+    images = found.images.index.get_indexer(pandas.Index(table["number"]))
     said = np.array([found.classes.index(name) for name in table["prediction"]], dtype=np.int64)
     same = (found.predicted[:, images] == said) & found.tested[:, images]
-    table["wrong"] = same.sum(0) / table["trials"].to_numpy()
+    share = table["wrong"] = same.sum(0) / table["trials"].to_numpy()
     words = f"at least {100 * NEARLY_ALL:.0f} % of the trials take them for one other class"
+    if found.outcomes.copies or found.tested.sum(0).max() == 1:
+        words = "the one trial that tested them takes them for another class"
     probabilities = found.mean_probability()
     if probabilities is None:
-        table = table[(table["wrong"] >= NEARLY_ALL) & (table["probability_of_label"] <= IMPROBABLE)]
-        return table.reset_index(drop=True), f"{words}, and their label has a mean probability of at most 10 %"
-    suspect = (table["wrong"] >= NEARLY_ALL) & (table["probability"] >= PROBABLE)
+        suspect = (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)
+        return _rows(table, suspect), f"{words}, and their label has a mean probability of at most 10 %"
+    suspect = (share >= NEARLY_ALL) & (table["probability"].to_numpy(float) >= PROBABLE)
     words += f", with a mean probability of at least {100 * PROBABLE:.0f} %"
     if not suspect.any():
-        return table[suspect], words  # cleanlab takes seconds to import
+        return _rows(table, suspect), words  # cleanlab takes seconds to import
     doubted = likely_wrong(found.labels, probabilities)
     if doubted is not None:
         suspect &= np.isin(images, doubted[0])
         words += ", and cleanlab doubts their labels, too"
-    return table[suspect].reset_index(drop=True), words
+    return _rows(table, suspect), words
+
+
+def _rows(table: pandas.DataFrame, chosen: np.ndarray) -> pandas.DataFrame:
+    return table.iloc[np.flatnonzero(chosen)].reset_index(drop=True)
 
 
 def likely_wrong(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -53,7 +53,7 @@ def _row(found: Predictions, place: int, name: str) -> dict[str, object]:
         _ratio(found, 2 * (said & own), said.astype(int) + truth, 2),
     )
     row: dict[str, object] = {"class": name, "images": int(own.sum())}
-    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(9))
+    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(12))
     for metric, value in zip(METRICS, values, strict=True):
         row |= {metric: value.mean, f"{metric}_low": value.low, f"{metric}_high": value.high}
     return row | {"note": _note(found, values, int(own.sum()))}
@@ -68,7 +68,9 @@ def _note(found: Predictions, values: tuple[_Value, _Value, _Value], images: int
     if precision.undefined == runs:
         parts.append(f"no {what} predicts it, so that it has no precision")
     elif precision.undefined:
-        parts.append(f"{precision.undefined} of {counted(runs, what)} never predict it: without a precision")
+        parts.append(
+            f"{precision.undefined} of {counted(runs, what)} never predict it, and do not count in its precision"
+        )
     bare = [name for name, value in (("precision", precision), ("F1", f1)) if value.mean is not None is value.low]
     if bare:
         parts.append(f"too few images for an interval of {' and '.join(bare)}")

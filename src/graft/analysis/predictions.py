@@ -9,6 +9,7 @@ import pandas
 
 from graft.results.measured import columns, measured, numbers
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
+from graft.results.records import Record
 from graft.statistics.accuracies import Measured
 from graft.statistics.outcomes import Outcomes
 
@@ -92,6 +93,16 @@ class Predictions:
             tested = self.split.tested[own]
             total[places[own][tested]] += of_trial[tested]
         return total / self.tested.sum(0)[:, None]
+
+
+def job_predictions(record: Record | None) -> Predictions | None:
+    """Return what a job's finished trials said of its test images; None if there is no job, or nothing is stored."""
+    if record is None or record.outcomes is None:
+        return None
+    try:
+        return predictions_of(record.result, record.outcomes)
+    except ValueError:
+        return None
 
 
 def predictions_of(result: Mapping[str, Any], stored: StoredOutcomes) -> Predictions:

@@ -167,7 +167,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
             search(config, launcher)
         if launcher.refused is not None:
             raise launcher.refused
-        show_report(compare_jobs([folder], config.report.baseline, required=False), folder, page_pictures())
+        show_report(compare_jobs([folder], config.report.baseline, required=False), folder, pictures=page_pictures())
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from graft.data.images import Images
-from graft.figures.canvas import plain_text, save, wrapped
+from graft.figures.canvas import save, styled, wrapped
 from graft.inference.job_images import picture
 
 SIDE = 160  # pixels of a picture
@@ -24,7 +24,7 @@ class Tile(NamedTuple):
     lines: tuple[str, ...]
 
 
-@plain_text
+@styled
 def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], paired: bool = False) -> None:
     """Write pictures of a data set, in rows, as a PNG file.
 
@@ -39,7 +39,7 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
     texts = [[line for part in tile.lines for line in _lines(part)] for tile in tiles]
     rows, most = -(-len(tiles) // columns), max(map(len, texts))
     height, head = INCHES + LINES * most, 0.4
-    figure = Figure((columns * INCHES, rows * height + head))
+    figure = Figure((columns * INCHES, rows * height + head), dpi=110)
     figure.text(0.01, 1 - 0.12 / (rows * height + head), wrapped(title, 30 * columns), va="top", fontsize=10)
     for place, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
         row, column = divmod(place, columns)

@@ -20,6 +20,7 @@ class Report:
     margin: float = 0.0
     metric: str = "accuracy"
     thumbnails: bool = True
+    figures: Any = "png"
 
 
 @dataclass

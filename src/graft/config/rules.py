@@ -10,6 +10,8 @@ from typing import Any
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
 from graft.config.trainer import TRAINER_RULES
 
+FORMATS = ("png", "svg", "pdf")  # of pictures
+
 
 def _is_inside(value: Any) -> bool:
     """Return whether a text names a folder, or a folder in a folder, without a way out."""
@@ -105,6 +107,9 @@ RULES: dict[str, Rule] = {
         None, text("the key and value of one of the jobs", "source:scratch", r"[\w.]+:[^+]+(\+[\w.]+:[^+]+)*")
     ),
     "report.margin": number(0, 100, 1, closed="left"),
+    "report.figures": one_of(
+        *FORMATS, list_of("a list of different formats", "[svg,pdf]", one_of(*FORMATS), distinct=True)
+    ),
     "report.metric": one_of("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
     "report.thumbnails": FLAG,
     "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),

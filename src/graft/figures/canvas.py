@@ -1,13 +1,13 @@
-"""What all pictures share: labels as they were typed, axes that end at 0 and 100 %, files written whole."""
+"""What all pictures share: one style, labels as they were typed, axes that end at 0 and 100 %, files written whole."""
 
 import functools
 import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
-from matplotlib import font_manager, rc_context
+from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -16,6 +16,39 @@ from graft.files import write_bytes
 from graft.report.unit import PERCENT, Unit
 
 P = ParamSpec("P")
+R = TypeVar("R")
+
+FORMATS = ("png", "svg", "pdf")  # that a picture can be written in
+# Without dates, so that a repeated report writes the same bytes.
+METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+COLUMN, PAGE = 3.5, 7.2  # inches: widths of one column of a paper and of two
+SMALL = 7  # points: of ticks, legends and labels in a picture
+STYLE = {
+    "font.family": ["sans-serif"],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.titlesize": 8,
+    "figure.dpi": 200,
+    "savefig.dpi": "figure",
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "text.parse_math": False,
+    "svg.fonttype": "path",  # looks the same where the fonts are missing
+    "svg.hashsalt": "graft",
+    "pdf.fonttype": 42,  # journals refuse Type 3
+}
 
 # Used for what Matplotlib's own font lacks, where they are installed.
 FONTS = (
@@ -29,26 +62,26 @@ FONTS = (
     "Arial Unicode MS",
 )
 MAX_LINES = 3  # of a label
-LINES = [  # color, line and marker of each curve in a picture
+LINES = [  # color, line and marker of each curve in a picture; in grey the colors differ, too
     ("#000000", "-", "o"),
     ("#d95f02", "--", "s"),
-    ("#3a6bb0", "-.", "^"),
-    ("#7a7a7a", ":", "D"),
+    ("#1f4e9c", "-.", "^"),
+    ("#909090", ":", "D"),
 ]
 
 
-def plain_text(draw: Callable[P, None]) -> Callable[P, None]:
-    """Draw texts as they are: a label with two dollar signs is no formula, and letters come from any installed font."""
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the one style, whatever the user's own is; texts as they are, so that two dollar signs are no formula."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
-        with rc_context({"text.parse_math": False, "font.family": ["sans-serif"], "font.sans-serif": _fonts()}):
-            draw(*args, **kwargs)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with style.context([{**STYLE, "font.sans-serif": _fonts()}], after_reset=True):
+            return draw(*args, **kwargs)
 
     return drawn
 
 
-def wrapped(label: str, width: int = 44) -> str:
+def wrapped(label: str, width: int = 40) -> str:
     r"""Return a label as lines of a picture; a letter that no font has is its number, \u732b, and stays distinct."""
     letters = _letters()
     shown = "".join(letter if ord(letter) in letters else f"\\u{ord(letter):04x}" for letter in " ".join(label.split()))
@@ -74,11 +107,24 @@ def within(unit: Unit, axes: Axes, axis: Axis, least: float = 0) -> None:
     axis.set_ticks([tick for tick in axis.get_majorticklocs() if max(low, least) <= tick <= min(high, 100)])
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG."""
+@styled
+def rendered(figure: Figure, kind: str) -> bytes:
+    """Return a picture as a file's content.
+
+    Args:
+        figure: the picture.
+        kind: one of `FORMATS`.
+    """
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    write_bytes(path, content.getvalue())
+    figure.savefig(content, format=kind, metadata=METADATA[kind])
+    return content.getvalue()
+
+
+def save(figure: Figure, path: Path, formats: Collection[str] = ()) -> None:
+    """Write a picture as PNG, and in further formats beside it."""
+    for kind in FORMATS:
+        if kind == "png" or kind in formats:
+            write_bytes(path.with_suffix(f".{kind}"), rendered(figure, kind))
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from graft.figures.canvas import LINES, plain_text, save, within, wrapped
+from graft.figures.canvas import LINES, PAGE, styled, within, wrapped
+from graft.figures.end_labels import label_ends
 from graft.nouns import counted
 from graft.report.unit import PERCENT
 
 SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
-    "train": ("training", "#9a9a9a", "-"),
+    "train": ("training", "#8a8a8a", "-"),
     "val": ("validation", "#d95f02", "--"),
     "test": ("test", "#1b3a6b", "-."),
 }
@@ -30,46 +30,42 @@ class _Line:
     history: pandas.DataFrame
     color: str
     style: str
+    marker: str = "o"
     solved: bool = False  # without epochs
 
 
-def draw_curves(path: Path, history: pandas.DataFrame, title: str) -> None:
+def draw_curves(history: pandas.DataFrame, title: str) -> Figure:
     """Draw one job's accuracy and loss over the epochs: the trials' mean, and a band from lowest to highest.
 
     Args:
-        path: the PNG file.
         history: a row for each trial, epoch, split and metric, as in `history.csv`.
         title: describes the job.
     """
     curves = [
         _Line(name, history.query(f"split == '{split}'"), color, line) for split, (name, color, line) in SPLITS.items()
     ]
-    _draw_curves(path, curves, f"{title}: mean and range of {counted(len(set(history['trial'])), 'trial')}")
+    return _draw_curves(curves, f"{title}: mean and range of {counted(len(set(history['trial'])), 'trial')}")
 
 
-def draw_best_curves(
-    path: Path, histories: Mapping[str, pandas.DataFrame], split: str, solved: Collection[str] = ()
-) -> None:
+def draw_best_curves(histories: Mapping[str, pandas.DataFrame], split: str, solved: Collection[str] = ()) -> Figure:
     """Draw several jobs' mean accuracy and loss over the epochs, on the images of one split.
 
     Args:
-        path: the PNG file.
         histories: as in `draw_curves`, by label, the best first; those beyond the number of line styles are left out.
         split: `val` or `test`.
         solved: labels of jobs without epochs, which are horizontal lines.
     """
     shown = zip(histories.items(), LINES, strict=False)
     curves = [
-        _Line(label, history.query(f"split == '{split}'"), color, line, label in solved)
-        for (label, history), (color, line, _) in shown
+        _Line(label, history.query(f"split == '{split}'"), *look, label in solved) for (label, history), look in shown
     ]
     title = f"The best of the sweep on {SPLITS[split][0]} images: means of the trials"
-    _draw_curves(path, curves, title, bands=False)  # bands of several jobs would hide each other
+    return _draw_curves(curves, title, bands=False)  # bands of several jobs would hide each other
 
 
-@plain_text
-def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = True) -> None:
-    figure = Figure(figsize=(10, 4.3), layout="constrained")
+@styled
+def _draw_curves(curves: Sequence[_Line], title: str, bands: bool = True) -> Figure:
+    figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
     figure.suptitle(wrapped(title, 100))
     panels, scales = figure.subplots(1, 2), (("accuracy", "accuracy, %", 100), ("loss", "loss (cross-entropy)", 1))
     for axes, (metric, label, factor) in zip(panels, scales, strict=True):
@@ -81,9 +77,10 @@ def _draw_curves(path: Path, curves: Sequence[_Line], title: str, bands: bool = 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     within(PERCENT, panels[0], panels[0].yaxis)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
-    save(figure, path)
+    if not label_ends(panels):
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
 
 
 def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) -> None:
@@ -91,11 +88,11 @@ def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) ->
     # A trial that early stopping has held keeps its last value; one that has failed has none.
     by_trial = rows.fillna({"value": np.inf}).groupby(["epoch", "trial"])["value"].last().unstack().ffill()
     band = by_trial.replace(np.inf, np.nan).dropna(how="all").agg(["mean", "min", "max"], axis=1)
-    look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 4}
+    look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 3}
     if curve.solved:
         axes.axhline(band.iloc[-1]["mean"], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
         return
-    marker = "o" if len(band) <= 20 else None
+    marker = curve.marker if len(band) <= 20 else None
     axes.plot(band.index, band["mean"], label=wrapped(curve.label, 26), marker=marker, **look)
     if bands:
         axes.fill_between(band.index, band["min"], band["max"], color=curve.color, alpha=0.2, linewidth=0)

@@ -8,16 +8,20 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from graft.analysis.predictions import job_predictions
 from graft.errors import GraftError
-from graft.figures.draw import PICTURES, draw, show_curves
+from graft.figures.draw import draw, remove_pictures
 from graft.files import write_text
+from graft.page.facts import write_facts
 from graft.page.pictures import NO_PICTURES, PagePictures
+from graft.page.show_job import write_job
 from graft.page.whole_page import PAGE, write_page
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.terminal import terminal
+from graft.results.baseline import common_figures
 from graft.results.records import Records
 
 
@@ -27,54 +31,66 @@ def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures
     Returns:
         The failed jobs' reasons by name.
     """
-    return show_jobs([folder], folder, baseline, required=False, pictures=pictures)
+    report = compare_jobs([folder], baseline, required=False)
+    show_report(report, folder, pictures=pictures)
+    return report.records.failed
 
 
 def show_jobs(
     folders: Sequence[Path],
     output: Path,
     baseline: str | None = None,
-    required: bool = True,
     margin: float | None = None,
     metric: str | None = None,
+    figures: Sequence[str] | None = None,
     pictures: PagePictures = NO_PICTURES,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
-    Writes `report.html`, `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
-    `differences.png`, `effects.png`, `budget.png` and `curves.png`.
+    Writes `report.html`, `leaderboard.csv`, `leaderboard.md`, the tables of module facts, and the pictures of
+    `PICTURES` for which there is something to draw.
 
     Args:
         folders: searched at any depth.
         output: the folder to write into.
         baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
             configurations, if all have the same.
-        required: whether to refuse a baseline that no job matches.
         margin: in percent points; None: that of their configurations, if all have the same, or else 0.
         metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
+        figures: the formats of pictures besides PNG; None: those of their configurations, if all have the same.
         pictures: of single images, which the page shows.
 
     Returns:
         The failed jobs' reasons by name.
 
     Raises:
-        GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
+        GraftError: a folder is missing, has no results, no job matches the baseline, or a job lacks the metric.
     """
-    report = compare_jobs(folders, baseline, required, margin, metric)
-    show_report(report, output, pictures)
+    report = compare_jobs(folders, baseline, margin=margin, metric=metric)
+    show_report(report, output, figures, pictures)
     return report.records.failed
 
 
-def show_report(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:
-    """Print a report, and write its tables, pictures and page into a folder."""
+def show_report(
+    report: Report, output: Path, figures: Sequence[str] | None = None, pictures: PagePictures = NO_PICTURES
+) -> None:
+    """Print a report, and write its tables, pictures and page into a folder.
+
+    Args:
+        report: the comparison.
+        output: the folder.
+        figures: as `show_jobs` has it.
+        pictures: as `show_jobs` has it.
+    """
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
-    for picture in PICTURES:
-        (output / picture).unlink(missing_ok=True)  # an earlier report's, which may not be drawn again
+    remove_pictures(output)
+    write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
     if board.records:
         print_table(board, console)
-        draw(report, output)
+        configs = [record.config for record in records.finished]
+        draw(report, output, common_figures(configs) if figures is None else figures)
         for sentence in report.sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
@@ -86,9 +102,9 @@ def show_report(report: Report, output: Path, pictures: PagePictures = NO_PICTUR
     show_page(report, output, pictures)
 
 
-def show_alone(folder: Path, config: dict, pictures: PagePictures = NO_PICTURES) -> None:
-    """Draw the curves of a job that is no part of a sweep, and write its page; both into its folder."""
-    show_curves(folder, config, folder)
+def show_alone(result: dict, folder: Path, pictures: PagePictures = NO_PICTURES) -> None:
+    """Write the pictures, tables and page of a job that is no part of a sweep into its folder."""
+    write_job(result, folder)
     try:
         report = compare_jobs([folder])
     except GraftError as error:

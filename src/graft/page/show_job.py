@@ -1,25 +1,30 @@
 """One job's summary on the terminal, and its learning curves."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from graft.analysis.predictions import job_predictions
+from graft.figures.draw import OF_JOB, remove_pictures, show_curves, show_predictions
 from graft.job_folder import OUTCOMES
 from graft.nouns import counted, percent
+from graft.page.facts import write_facts
 from graft.report.rows import balanced_mean, uneven, verdict
 from graft.report.terminal import terminal
 from graft.report.unit import span, unit_of
 from graft.report.verdicts import claim
-from graft.results.baseline import common_metric
+from graft.results.baseline import common_figures, common_metric
+from graft.results.labels import title
 from graft.results.measured import distinct_images, measured
 from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
+from graft.results.records import Record
 from graft.results.refits import in_words, is_refit
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
 from graft.statistics.comparison import BOTH, spread, summary
 
-CURVES = "curves.png"
 IMAGES = ("big", "small", "val", "test")
 
 
@@ -41,6 +46,19 @@ def show_job(result: dict, folder: Path) -> None:
     table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
     terminal().print(table)
     terminal().print(f"written to {folder}", soft_wrap=True)
+
+
+def write_job(result: dict, folder: Path) -> None:
+    """Write a job's pictures, and the tables of what its trials said of the test images, beside its result."""
+    formats, record = common_figures([result["config"]]), Record(folder.name, result, folder)
+    remove_pictures(folder, OF_JOB)
+    show_curves(folder, result["config"], folder, formats)
+    with suppress(ValueError, OSError):  # a report names the reason
+        record.outcomes = read_outcomes(folder)
+    found = job_predictions(record)
+    write_facts(found, folder.name, folder)
+    if found is not None:
+        show_predictions(found, title(result["config"]) or folder.name, folder, formats)
 
 
 def _add_accuracy(table: Table, result: dict, folder: Path) -> None:

@@ -35,12 +35,14 @@ class Report:
         board: the finished ones, ranked.
         effects: of the keys in which they differ.
         sentences: the answer in words; none if the jobs are not ranked.
+        claim: for what the interval of the best job's mean holds; empty if the jobs are not ranked.
     """
 
     records: Records
     board: Leaderboard
     effects: Effects
     sentences: list[str]
+    claim: str = ""
 
 
 def compare_jobs(
@@ -64,19 +66,26 @@ def compare_jobs(
     ranked, key = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
-    return Report(records, board, effects, [*_sentences(board, effects), *_ends(records)])
+    claim = _claim(board)
+    return Report(records, board, effects, [*_sentences(board, effects, claim), *_ends(records)], claim)
 
 
-def _sentences(board: Leaderboard, effects: Effects) -> list[str]:
+def _claim(board: Leaderboard) -> str:
+    """Return for what the interval of the best job's mean holds; nothing if the jobs are not ranked."""
+    best, key = board.best, board.metric
+    if best is None:
+        return ""
+    return claim_of(best.accuracies(key), best.spread(key).counts, best.config, best.result.get("images") or {})
+
+
+def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     """Return the sentences about ranked jobs; none if the jobs are not ranked."""
     if board.comparison is None:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
-    spread, images = best.spread(board.metric), best.result.get("images") or {}
-    claimed = claim_of(configurations[best.label], spread.counts, best.config, images)
     sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
-    sentences.append(best_answer(best.label, spread, claimed, found, len(configurations), unit))
+    sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, len(configurations), unit))
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))

@@ -64,6 +64,11 @@ class Leaderboard:
         """The metric by which jobs are compared, in words and with its unit."""
         return measure_of(self.metric)
 
+    @property
+    def best(self) -> Record | None:
+        """The first of ranked jobs, or the only one; None of jobs that are not ranked."""
+        return None if self.comparison is None else self.records[0]
+
     def compared(self) -> pandas.DataFrame:
         """Return the table with the compared metric in the columns that the test accuracy has."""
         if self.metric == "accuracy":

@@ -38,6 +38,16 @@ def common_metric(configs: Sequence[Mapping]) -> str:
     return str(metrics.pop()) if len(metrics) == 1 else "accuracy"
 
 
+def common_figures(configs: Sequence[Mapping]) -> tuple[str, ...]:
+    """Return the formats of pictures in the jobs' configurations, if all have the same; else png."""
+    found = {_listed((config.get("report") or {}).get("figures") or "png") for config in configs}
+    return found.pop() if len(found) == 1 else ("png",)
+
+
+def _listed(formats: str | Sequence[str]) -> tuple[str, ...]:
+    return (formats,) if isinstance(formats, str) else tuple(map(str, formats))
+
+
 def unknown_baseline(baseline: str, settings: Sequence[Mapping[str, str]]) -> GraftError:
     """Return the error for a baseline that matches no job; it lists the conditions that would match some.
 

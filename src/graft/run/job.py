@@ -66,7 +66,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         if "trial_run" in result:
             log.warning("a trial run: %s (not stored as finished, not ranked)", "; ".join(result["trial_run"]))
         elif runs_alone():
-            show_alone(folder, result["config"], page_pictures())  # a sweep ends with those of its best
+            show_alone(result, folder, page_pictures())  # a sweep ends with those of its best
     return result
 
 
