@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from rich.console import Console
 from stored_jobs import store_job
 
 from graft.errors import GraftError
@@ -201,6 +202,15 @@ def test_a_page_that_cannot_be_made_leaves_the_answer_and_no_old_page(
     assert said.endswith("report.html could not be made: no space left\n")
     assert said.count("ranked by test accuracy") == 2
     assert not (tmp_path / "report.html").exists()
+
+
+def test_the_terminal_ends_with_a_link_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written = io.StringIO()
+    monkeypatch.setattr("graft.page.show.terminal", lambda: Console(file=written, force_terminal=True, markup=False))
+    show_sweep(sweep(tmp_path / "[bold] name"))
+    last = written.getvalue().splitlines()[-1]
+    assert f";file://{tmp_path}/%5Bbold%5D%20name/report.html\x1b" in last
+    assert f"{tmp_path}/[bold] name/report.html" in last
 
 
 def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
