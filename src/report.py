@@ -1,4 +1,4 @@
-"""Compare all jobs below some folders by their result files: a ranked table, sentences and pictures."""
+"""Compare all jobs below some folders by their result files: a ranked table, sentences, pictures and a page."""
 
 import argparse
 import os
@@ -61,6 +61,9 @@ def make_parser() -> argparse.ArgumentParser:
         "configurations",
     )
     parser.add_argument(
+        "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
@@ -84,11 +87,14 @@ def main() -> None:
 
 def show(arguments: argparse.Namespace) -> None:
     """Print a report, and write its files."""
+    from graft.page.pictures import NO_PICTURES
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
+    from graft.run.page_pictures import page_pictures
 
     output = arguments.output or default_output(arguments.folders)
     asked = {"margin": arguments.margin, "metric": arguments.metric, "figures": arguments.figures}
-    show_jobs(arguments.folders, output, arguments.baseline, **asked)
+    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures()
+    show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures)
 
 
 def print_json(arguments: argparse.Namespace) -> None:

@@ -50,6 +50,12 @@ def test_trials_that_are_unsure_or_say_different_classes_suspect_nothing():
     assert len(label_suspects(made(said, labels))[0]) == 0
 
 
+def test_one_trial_is_not_called_several():
+    labels = np.zeros(9, int)
+    for found in (made([[1] * 9], labels), made(np.ones((4, 9), int), labels, copies=True)):
+        assert label_suspects(found)[1].startswith("the one trial that tested them takes them for another class")
+
+
 def test_no_mistakes_and_one_class_have_no_suspects():
     assert len(label_suspects(made([[0, 1]], [0, 1]))[0]) == 0
     assert len(label_suspects(made([[0]], [0]))[0]) == 0

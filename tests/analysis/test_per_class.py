@@ -127,6 +127,23 @@ def test_all_right_is_as_wide_as_wilson_s_interval_of_the_class_s_images():
         assert table[f"{name}_high"].tolist() == pytest.approx([1, 1])
 
 
+def test_copies_are_one_trial():
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    said = np.where(random.random(40) < 0.7, labels, (labels + 1) % 4)[None]
+    pandas.testing.assert_frame_equal(
+        per_class(made(said.repeat(5, 0), labels, 4, copies=True)), per_class(made(said, labels, 4))
+    )
+
+
+def test_one_group_has_no_interval_of_a_ratio_and_a_wide_one_of_recall():
+    labels = np.arange(20) % 2
+    row = per_class(made(np.tile(labels, (2, 1)), labels, 2, groups=["g"] * 20)).iloc[0]
+    assert row["recall_low"] < 0.25
+    assert pandas.isna(row["precision_low"])
+    assert "too few images for an interval" in row["note"]
+
+
 def test_groups_are_the_units():
     labels = np.arange(40) % 2
     random = np.random.default_rng(0)

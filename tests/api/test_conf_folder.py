@@ -37,7 +37,9 @@ def test_a_wheel_has_it_inside_the_package(tmp_path: Path):
     (wheel,) = tmp_path.glob("graft-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     ours = {f"graft/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
-    assert ours
+    templates = ROOT / "src" / "graft" / "page" / "templates"
+    ours |= {f"graft/page/templates/{path.name}" for path in templates.iterdir()}
+    assert len(ours) > len(list(templates.iterdir())) > 3
     assert ours <= names
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "GRAFT_CACHE": str(tmp_path / "cache")}

@@ -154,6 +154,11 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     assert files >= {
         "history.csv",
         "curves.png",
+        "confusion.png",
+        "reliability.png",
+        "per_class.csv",
+        "confusion.csv",
+        "mistakes.csv",
         "weights.safetensors",
         "model.yaml",
         ".hydra",

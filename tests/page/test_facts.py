@@ -45,18 +45,18 @@ def test_tables_and_pictures_are_removed_when_they_no_longer_apply(tmp_path: Pat
     assert {f"{name}.{kind}" for name in pictures for kind in ("png", "svg", "pdf")} <= names
     assert names >= set(TABLES)
     show_jobs([GOLDEN], tmp_path)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md", ".png"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".html", ".md", ".png"}
     show_jobs([ROOT / "tests/golden/sweep"], tmp_path)  # without outcomes
     left = {path.name for path in tmp_path.iterdir()}
     assert left.isdisjoint({*TABLES, "confusion.png", "reliability.png"})
-    assert left - {"leaderboard.csv", "leaderboard.md"} <= set(PICTURES)
+    assert left - {"leaderboard.csv", "leaderboard.md", "report.html"} <= set(PICTURES)
 
 
 def test_jobs_that_are_not_ranked_have_no_best_one(tmp_path: Path):
     shutil.copytree(GOLDEN, tmp_path / "jobs")
     job(tmp_path / "jobs", "other", [0.5, 0.6])
     show_jobs([tmp_path / "jobs"], tmp_path / "out")
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".md", ".png"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".html", ".md", ".png"}
     assert not (tmp_path / "out" / "mistakes.csv").exists()
 
 

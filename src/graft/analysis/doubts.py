@@ -29,6 +29,8 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     same = (found.predicted[:, images] == said) & found.tested[:, images]
     share = table["wrong"] = same.sum(0) / table["trials"].to_numpy()
     words = f"at least {100 * NEARLY_ALL:.0f} % of the trials take them for one other class"
+    if found.outcomes.copies or found.tested.sum(0).max() == 1:
+        words = "the one trial that tested them takes them for another class"
     probabilities = found.mean_probability()
     if probabilities is None:
         suspect = (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)

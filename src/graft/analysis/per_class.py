@@ -68,7 +68,9 @@ def _note(found: Predictions, values: tuple[_Value, _Value, _Value], images: int
     if precision.undefined == runs:
         parts.append(f"no {what} predicts it, so that it has no precision")
     elif precision.undefined:
-        parts.append(f"{precision.undefined} of {counted(runs, what)} never predict it: without a precision")
+        parts.append(
+            f"{precision.undefined} of {counted(runs, what)} never predict it, and do not count in its precision"
+        )
     bare = [name for name, value in (("precision", precision), ("F1", f1)) if value.mean is not None is value.low]
     if bare:
         parts.append(f"too few images for an interval of {' and '.join(bare)}")

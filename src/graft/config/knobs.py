@@ -14,11 +14,12 @@ from graft.config import resolvers
 
 @dataclass
 class Report:
-    """What a sweep's report shows besides its ranking."""
+    """What a report shows besides its ranking."""
 
     baseline: str | None = None
     margin: float = 0.0
     metric: str = "accuracy"
+    thumbnails: bool = True
     figures: Any = "png"
 
 

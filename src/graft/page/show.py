@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from graft.analysis.predictions import job_predictions
+from graft.errors import GraftError
 from graft.figures.draw import draw, remove_pictures
 from graft.files import write_text
 from graft.page.facts import write_facts
+from graft.page.pictures import NO_PICTURES, PagePictures
+from graft.page.show_job import write_job
+from graft.page.whole_page import PAGE, write_page
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -19,53 +25,63 @@ from graft.results.baseline import common_figures
 from graft.results.records import Records
 
 
-def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
+def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures = NO_PICTURES) -> dict[str, str]:
     """Report on a sweep, within its folder, as `show_jobs` does.
 
     Returns:
         The failed jobs' reasons by name.
     """
-    return show_jobs([folder], folder, baseline, required=False)
+    report = compare_jobs([folder], baseline, required=False)
+    show_report(report, folder, pictures=pictures)
+    return report.records.failed
 
 
 def show_jobs(
     folders: Sequence[Path],
     output: Path,
     baseline: str | None = None,
-    required: bool = True,
     margin: float | None = None,
     metric: str | None = None,
     figures: Sequence[str] | None = None,
+    pictures: PagePictures = NO_PICTURES,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
-    Writes `leaderboard.csv`, `leaderboard.md`, the tables of module facts, and the pictures of `PICTURES` for which
-    there is something to draw.
+    Writes `report.html`, `leaderboard.csv`, `leaderboard.md`, the tables of module facts, and the pictures of
+    `PICTURES` for which there is something to draw.
 
     Args:
         folders: searched at any depth.
         output: the folder to write into.
         baseline: what to compare the jobs with besides the best, as source:scratch; None: the baseline in their
             configurations, if all have the same.
-        required: whether to refuse a baseline that no job matches.
         margin: in percent points; None: that of their configurations, if all have the same, or else 0.
         metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
         figures: the formats of pictures besides PNG; None: those of their configurations, if all have the same.
+        pictures: of single images, which the page shows.
 
     Returns:
         The failed jobs' reasons by name.
 
     Raises:
-        GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
+        GraftError: a folder is missing, has no results, no job matches the baseline, or a job lacks the metric.
     """
-    report = compare_jobs(folders, baseline, required, margin, metric)
-    configs = [record.config for record in report.records.finished]
-    show_report(report, output, common_figures(configs) if figures is None else figures)
+    report = compare_jobs(folders, baseline, margin=margin, metric=metric)
+    show_report(report, output, figures, pictures)
     return report.records.failed
 
 
-def show_report(report: Report, output: Path, figures: Sequence[str] = ()) -> None:
-    """Print a report, and write its tables and its pictures, as PNG and in further formats, into a folder."""
+def show_report(
+    report: Report, output: Path, figures: Sequence[str] | None = None, pictures: PagePictures = NO_PICTURES
+) -> None:
+    """Print a report, and write its tables, pictures and page into a folder.
+
+    Args:
+        report: the comparison.
+        output: the folder.
+        figures: as `show_jobs` has it.
+        pictures: as `show_jobs` has it.
+    """
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
@@ -73,7 +89,8 @@ def show_report(report: Report, output: Path, figures: Sequence[str] = ()) -> No
     write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
     if board.records:
         print_table(board, console)
-        draw(report, output, figures)
+        configs = [record.config for record in records.finished]
+        draw(report, output, common_figures(configs) if figures is None else figures)
         for sentence in report.sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
@@ -82,6 +99,29 @@ def show_report(report: Report, output: Path, figures: Sequence[str] = ()) -> No
     _print_unfinished(records, console)
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)
+    show_page(report, output, pictures)
+
+
+def show_alone(result: dict, folder: Path, pictures: PagePictures = NO_PICTURES) -> None:
+    """Write the pictures, tables and page of a job that is no part of a sweep into its folder."""
+    write_job(result, folder)
+    try:
+        report = compare_jobs([folder])
+    except GraftError as error:
+        terminal().print(f"{PAGE} could not be made: {error}", style="red", soft_wrap=True)
+        return
+    show_page(report, folder, pictures)
+
+
+def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:
+    """Write a report's page, and print its path, on terminals as a link; why there is none, if it cannot be made."""
+    try:
+        path = write_page(report, output, pictures)
+    except (GraftError, OSError, MemoryError) as error:
+        terminal().print(f"{PAGE} could not be made: {error or type(error).__name__}", style="red", soft_wrap=True)
+        return
+    link = Style(link=path.resolve().as_uri())
+    terminal().print(Text.assemble("page: ", (str(path), link)), soft_wrap=True)
 
 
 def print_table(board: Leaderboard, console: Console) -> None:

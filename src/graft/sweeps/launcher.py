@@ -116,12 +116,18 @@ def _lock(path: Path) -> bool:
     return True
 
 
+def show_table(config: DictConfig) -> dict[str, str]:
+    """Report on a sweep, and return the reasons of its failed jobs by name."""
+    from graft.page.show import show_sweep
+    from graft.run.page_pictures import page_pictures
+
+    return show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
+
+
 def show_so_far(config: DictConfig) -> None:
     """Print the table of a sweep that has not finished."""
-    from graft.page.show import show_sweep
-
     try:
-        show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
+        show_table(config)
     except GraftError as error:  # no job has finished, or not the baseline
         print(error, file=sys.stderr)
 
