@@ -87,6 +87,18 @@ def prepare_for_training() -> None:
     gc.freeze()
 
 
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause garbage collection while many objects are made that stay: half of the time of listing 100,000 files."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def keep_memory() -> None:
     """Make glibc reuse freed memory instead of returning it to the system.
 

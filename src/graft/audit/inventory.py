@@ -122,7 +122,7 @@ class Inventory:
             shown = [f"{len(sizes):,} sizes, {'x'.join(map(str, smallest))} to {'x'.join(map(str, largest))}", *shown]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             formats = Counter(threads.map(_format, [file.path for file in files]))
-        total = sum(file.path.stat().st_size for file in files)
+        total = sum(file.num_bytes for file in files)
         return {
             "pixels": few(shown, MOST + 1),
             "formats": few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),

@@ -35,8 +35,7 @@ def names(images: Images, indices: Sequence[int]) -> list[str]:
     `test/17` is image 17 of torchvision's test set, counted from 0; without parts it is `17`.
     """
     if isinstance(images, ImageFiles):
-        root, paths = images.folder.root, images.folder.paths
-        return [shown(paths[index].relative_to(root).as_posix()) for index in indices]
+        return [shown(images.folder.names[index]) for index in indices]
     if not (images.test | images.val).any():
         return [str(index) for index in indices]
     part = (images.val + 2 * images.test).numpy()  # 0 train, 1 val, 2 test

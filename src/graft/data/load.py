@@ -16,6 +16,7 @@ from torchvision import datasets
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
 from graft.files import read_tensors
+from graft.process import collection_paused
 from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
 from graft.reading.group_pattern import groups_of
@@ -123,6 +124,7 @@ def arrays(root: str) -> Images:
 
 
 @functools.lru_cache(maxsize=2)
+@collection_paused()
 def image_folder(
     root: str,
     skip_unreadable: bool,
@@ -136,7 +138,7 @@ def image_folder(
     Raises:
         GraftError: there is one class only, as `list_folder` says, or some names have no group.
     """
-    folder = list_folder(root, skip_unreadable, reading.max_pixels, _memo(cache))
+    folder = list_folder(root, skip_unreadable, reading.max_pixels, None if cache is None else Path(cache))
     classes = sorted({file.class_name for file in folder.files})
     if len(classes) == 1:
         deeper = folder.root / classes[0]
@@ -145,11 +147,11 @@ def image_folder(
         raise GraftError(
             f"dataset.root={root} has one class only, {classes[0]}; add a folder of images for each other class{hint}"
         )
-    names = [path.relative_to(folder.root).as_posix() for path in folder.paths]
-    return _files(folder, size, reading, [] if group_pattern is None else groups_of(names, group_pattern))
+    return _files(folder, size, reading, [] if group_pattern is None else groups_of(folder.names, group_pattern))
 
 
 @functools.lru_cache(maxsize=2)
+@collection_paused()
 def table(
     listing: Listing, skip_unreadable: bool, size: int | None, reading: Reading, cache: str | None = None
 ) -> Images:
@@ -158,13 +160,9 @@ def table(
     Raises:
         GraftError: as `list_table` says.
     """
-    folder = list_table(listing, skip_unreadable, reading.max_pixels, _memo(cache))
+    folder = list_table(listing, skip_unreadable, reading.max_pixels, None if cache is None else Path(cache))
     groups = [file.group for file in folder.files]
     return _files(folder, size, reading, groups if any(groups) else [])
-
-
-def _memo(cache: str | None) -> Path | None:
-    return None if cache is None else Path(cache) / "digests.json"
 
 
 def _files(folder: Folder, size: int | None, reading: Reading, groups: Sequence[str]) -> Images:

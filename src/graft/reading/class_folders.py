@@ -4,19 +4,20 @@ import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from graft.content import digests
+from graft.bars import bar
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.nouns import counted
-from graft.reading.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
+from graft.reading.decode import Header, failure, pixel_limit, unreadable_error
+from graft.reading.known_files import Known, Memory, know
 from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
-from graft.reading.peaks import with_peaks
+from graft.reading.pictures import relative
 
 log = logging.getLogger("graft")
 
@@ -25,20 +26,22 @@ PACKAGES = {  # that add formats to Pillow
     **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
     ".jxl": "pillow-jxl-plugin",
 }
-AT_ONCE = 64  # files of a thread's task
 MAX_COUNTS = 10  # classes whose images a message counts one by one
-
-Result = TypeVar("Result")
 
 
 class ImageFile(NamedTuple):
-    """An image file: its class, its part, `train`, `val` or `test`, and its group, empty without groups."""
+    """An image file: its class, its part, `train`, `val` or `test`, and its group, empty without groups.
+
+    `digest` is that of its bytes, whose number is `num_bytes`.
+    """
 
     path: Path
     class_name: str
     part: str
     header: Header
     group: str = ""
+    digest: str = ""
+    num_bytes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,6 @@ class Folder:
     Attributes:
         root: the folder from which files are named.
         files: its image files by part, class and name. Without folders for the parts all of them are `train`.
-        digests: of their contents, in the same order.
         ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
         words: where the files come from, as it is typed.
         skipped: the files of a table's rows that are left out, `missing` or `unreadable`.
@@ -56,7 +58,6 @@ class Folder:
 
     root: Path
     files: tuple[ImageFile, ...]
-    digests: tuple[str, ...]
     ignored: dict[str, int]
     words: str
     skipped: tuple[FoundFile, ...] = ()
@@ -65,6 +66,16 @@ class Folder:
     def paths(self) -> list[Path]:
         """The files' paths."""
         return [file.path for file in self.files]
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        """The digests of the files' contents."""
+        return [file.digest for file in self.files]
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The files' names, relative to the root, with slashes."""
+        return relative(self.root, self.paths)
 
     @functools.cached_property
     def shapes(self) -> list[tuple[int, int]]:
@@ -79,26 +90,25 @@ class Folder:
     @functools.cached_property
     def identity(self) -> str:
         """A name that follows from the files' relative names and contents, wherever the folder is."""
-        relative = (os.fsencode(path.relative_to(self.root).as_posix()) for path in self.paths)
-        return fingerprint(list(zip(relative, self.digests, strict=True)))
+        return fingerprint(list(zip(map(os.fsencode, self.names), self.digests, strict=True)))
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
-        failures = zip(self.paths, _on_threads(failure, self.paths), strict=True)
-        return unreadable_error(
-            self.words, self.root, len(self.paths), {path: reason for path, reason in failures if reason}
-        )
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            failures = list(bar(threads.map(failure, self.paths), "looking for damage", len(self.paths), "file"))
+        reasons = {path: reason for path, reason in zip(self.paths, failures, strict=True) if reason}
+        return unreadable_error(self.words, self.root, len(self.paths), reasons)
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None) -> Folder:
+def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None, cache: Path | None = None) -> Folder:
     """List the class folders under a root, or under its folders for the parts, and say which files are ignored.
 
     Args:
         root: the folder.
         skip_unreadable: whether to leave out files that cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
-        memo: file of known digests, as `content.digests` has it; beside it is that of known peaks.
+        cache: folder in which the listing is remembered; None: each file is read.
 
     Raises:
         GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
@@ -116,37 +126,36 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
             f"dataset.root={root} has no folders with images{ignored_words(ignored)}; expected DIR/<class>/<image>, "
             "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
+    memory = Memory(cache, os.path.abspath(root), skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(where, found, skip_unreadable, memo, f"dataset.root={root}")
+        files = readable(where, found, skip_unreadable, memory, f"dataset.root={root}")
     _check_classes(where, files, layout)
     _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    contents = tuple(digests([file.path for file in files], memo))
-    return Folder(where, files, contents, dict(Counter(ignored)), f"dataset.root={root}")
+    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}")
 
 
 def readable(
-    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memo: Path | None, words: str
+    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memory: Memory, words: str
 ) -> tuple[ImageFile, ...]:
-    """Return the files with their headers, without those that cannot be read and are to be skipped.
+    """Return the files with their headers and digests, without those that cannot be read and are to be skipped.
 
     Raises:
         GraftError: some cannot be read, and are not to be skipped, or none can; `words` say where they come from.
     """
     paths = [file.path for file in found]
-    read_header = functools.partial(header_if_decodable if skip_unreadable else header, measured=False)
-    headers = with_peaks(paths, _on_threads(read_header, paths), memo)
-    unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
+    known = know(paths, skip_unreadable, memory)
+    unreadable = {path: reason for path, reason in zip(paths, known, strict=True) if isinstance(reason, str)}
     if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
         raise unreadable_error(words, root, len(paths), unreadable)
     if unreadable:
         log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
     return tuple(
-        ImageFile(file.path, file.class_name, file.part, read, file.group)
-        for file, read in zip(found, headers, strict=True)
-        if isinstance(read, Header)
+        ImageFile(file.path, file.class_name, file.part, read.header, file.group, read.digest, read.num_bytes)
+        for file, read in zip(found, known, strict=True)
+        if isinstance(read, Known)
     )
 
 
@@ -188,7 +197,8 @@ def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layou
     """Warn if all classes have the same folders inside: then these may be the classes, fold1/cat and fold2/cat."""
     inner: dict[str, set[str]] = {}
     for file in files:
-        _, *folders, _ = file.path.relative_to(layout.parts.get(file.part, root)).parts
+        depth = len(layout.parts.get(file.part, root).parts) + 1  # of the class folder
+        folders = file.path.parts[depth:-1]
         inner.setdefault(file.class_name, set()).add(folders[0] if folders else "")
     first, *others = inner.values()
     if len(first) > 1 and "" not in first and all(each == first for each in others):
@@ -216,11 +226,3 @@ def classes_words(counts: Counter[str]) -> str:
     least, most = min(counts.values()), max(counts.values())
     classes = counted(len(counts), "class")
     return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
-
-
-def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
-    parts = [
-        paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)
-    ]  # a task costs as much as a header
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return [each for found in threads.map(lambda part: list(map(function, part)), parts) for each in found]

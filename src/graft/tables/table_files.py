@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from graft.content import digests
 from graft.errors import GraftError
 from graft.nouns import few
 from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
 from graft.reading.decode import pixel_limit
 from graft.reading.group_pattern import groups_of
+from graft.reading.known_files import Memory
 from graft.reading.layout import MAX_NAMES, PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located
@@ -34,7 +34,7 @@ def table_parts(listing: Listing) -> set[str]:
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
 def list_table(
-    listing: Listing, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None
+    listing: Listing, skip_unreadable: bool, max_pixels: int | None = None, cache: Path | None = None
 ) -> Folder:
     """List the image files that tables name, by part, class and path, whatever the order of the rows.
 
@@ -42,7 +42,7 @@ def list_table(
         listing: the tables.
         skip_unreadable: whether to leave out files that are missing or cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
-        memo: as `list_folder` has it.
+        cache: as `list_folder` has it.
 
     Raises:
         GraftError: a table cannot be read, or names all faulty rows, or there are unreadable files that are not to be
@@ -64,8 +64,9 @@ def list_table(
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     root = _root(listing, rows, [file.path for file in found])
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
+    memory = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(root, found, skip_unreadable, memo, listing.words)
+        files = readable(root, found, skip_unreadable, memory, listing.words)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
     located.say()
     known = {file.path for file in files}
@@ -73,8 +74,7 @@ def list_table(
     ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    contents = tuple(digests([file.path for file in files], memo))
-    return Folder(root, files, contents, dict(Counter(ignored)), listing.words, tuple(skipped))
+    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped))
 
 
 def _found(
