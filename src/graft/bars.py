@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -17,6 +17,7 @@ from graft.process import environment_rank, hidden_bars
 log = logging.getLogger("graft")
 
 EVERY = 30.0  # seconds between two lines
+clock = time.monotonic
 
 Item = TypeVar("Item")
 
@@ -58,7 +59,8 @@ class Bar:
         unit: what its parts are, in the singular.
         hidden: whether nothing is shown.
         say: takes lines; None: they are logged.
-        clock: returns seconds.
+        done: number of parts that were done before.
+        stays: whether a terminal still shows the bar afterwards.
     """
 
     def __init__(
@@ -68,29 +70,37 @@ class Bar:
         unit: str,
         hidden: bool = False,
         say: Callable[[str], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        done: int = 0,
+        stays: bool = False,
     ):
-        self.total, self.label, self.unit, self.done = total, label, unit, 0
+        self.total, self.label, self.unit, self.done, self._before = total, label, unit, done, done
         self.hidden = hidden or hidden_bars() or environment_rank() > 0
-        self._say, self._clock = say or log.info, clock
+        self._say = say or log.info
         self._started = self._last = clock()
-        on_terminal = not self.hidden and sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=self._named(), unit=unit, leave=False) if on_terminal else None
+        self.notes: dict[str, str] = {}
+        self._bar = None
+        if not self.hidden and sys.stderr.isatty():
+            look = {"unit": unit, "initial": done, "leave": stays}
+            self._bar = tqdm(desc=self._named(), total=total, file=sys.stderr, **look)
 
-    def update(self, count: int = 1, **notes: str) -> None:
-        """Count finished parts; show notes, such as an accuracy, beside them."""
-        self.done += count
-        now = self._clock()
+    def note(self, **notes: str) -> None:
+        """Show notes from now on, such as an accuracy."""
+        self.notes = notes
         if self._bar is not None:
-            if notes:
-                self._bar.set_postfix(notes, refresh=False)
+            self._bar.set_postfix(notes, refresh=False)
+
+    def update(self, count: int = 1) -> None:
+        """Count finished parts."""
+        self.done += count
+        now = clock()
+        if self._bar is not None:
             if _place is not None and now - self._last >= 1:
                 self._last = now
                 self._bar.set_description(self._named(), refresh=False)
             self._bar.update(count)
         elif not self.hidden and now - self._last >= EVERY:
             self._last = now
-            self._say(self._line(now, notes))
+            self._say(self._line(now))
 
     def close(self) -> None:
         """Remove the bar."""
@@ -101,12 +111,13 @@ class Bar:
         place = "" if _place is None else _place()
         return f"{place}, {self.label}" if place else self.label
 
-    def _line(self, now: float, notes: dict[str, Any]) -> str:
+    def _line(self, now: float) -> str:
         """Return the line: features: 1,200 of 5,000 images, 2 min left."""
         words = [f"{self.done:,} of {counted(self.total, self.unit)}" if self.total else counted(self.done, self.unit)]
-        if self.total and self.done:
-            words.append(f"{duration((now - self._started) / self.done * max(0, self.total - self.done))} left")
-        words += [f"{name.replace('_', ' ')} {value}" for name, value in notes.items()]
+        if self.total and self.done > self._before:
+            each = (now - self._started) / (self.done - self._before)
+            words.append(f"{duration(each * max(0, self.total - self.done))} left")
+        words += [f"{name.replace('_', ' ')} {value}" for name, value in self.notes.items()]
         return f"{self._named()}: {', '.join(words)}"
 
 
@@ -117,18 +128,20 @@ def bar(
     unit: str,
     size: Callable[[Item], int] = lambda _: 1,
     hidden: bool = False,
+    say: Callable[[str], object] | None = None,
 ) -> Iterator[Item]:
     """Yield items, and show how many have been taken.
 
     Args:
         items: the parts of the work, each done when the next one is asked for.
-        label: as `Bar` has it, as are `unit` and `hidden`.
+        label: as `Bar` has it, as are `unit`, `hidden` and `say`.
         total: the sum of their sizes.
         unit: see above.
         size: of an item, in units.
         hidden: see above.
+        say: see above.
     """
-    shown = Bar(total, label, unit, hidden)
+    shown = Bar(total, label, unit, hidden or not total, say)
     try:
         for item in items:
             yield item

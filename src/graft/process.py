@@ -76,6 +76,12 @@ def tell(message: str) -> None:
         _tell(message)
 
 
+def announce(message: str) -> None:
+    """Say on the error output what is done next, before seconds of silence; only rank 0 does, and no quiet call."""
+    if not _quiet and environment_rank() == 0:
+        print(message, file=sys.stderr, flush=True)
+
+
 @functools.cache
 def prepare_for_training() -> None:
     """Set up this process for its first job: warnings, memory, GPUs. Further calls do nothing."""
