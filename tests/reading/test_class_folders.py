@@ -9,7 +9,7 @@ from folders import settle, write_classes, write_picture
 from PIL import Image
 
 from graft.errors import GraftError
-from graft.reading.class_folders import list_folder, reasons
+from graft.reading.class_folders import list_folder
 
 Write = Callable[..., Path]
 
@@ -236,11 +236,6 @@ def test_names_that_are_not_utf_8_have_an_identity(tmp_path: Path):
     before = listed(tmp_path)
     os.rename(tmp_path / "cat" / "00.bmp", os.fsencode(tmp_path / "cat") + b"/\xff.bmp")
     assert listed(tmp_path, tmp_path / "cache") == listed(tmp_path, tmp_path / "cache") != before
-
-
-def test_reasons_name_the_package_that_reads_a_format():
-    words = reasons([".heic", ".heic", ".jxl", "in masks/", ".txt"])
-    assert words == "2 .heic (pip install pillow-heif), 1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 in masks/"
 
 
 def test_folders_that_every_class_has_may_be_the_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture):

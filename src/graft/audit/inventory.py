@@ -14,7 +14,7 @@ from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
 from graft.data.listing import hashes, names
 from graft.nouns import few
-from graft.reading.class_folders import reasons
+from graft.reading.counts import reasons
 from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
 from graft.reading.pictures import is_picture

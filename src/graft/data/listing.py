@@ -12,7 +12,7 @@ import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
-from graft.excluded import marked
+from graft.excluded import marked, marked_unreadable
 from graft.nouns import few
 from graft.reading.class_folders import Folder
 from graft.reading.layout import PARTS, named
@@ -75,12 +75,14 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
     marks = marked(table)
     everything = list(range(len(images.labels)))
     places = dict(zip(names(images, everything), everything, strict=True))
-    unknown = [name for name in marks if name not in places]
+    absent = marked_unreadable(table) | set(images.folder.left_out if isinstance(images, ImageFiles) else ())
+    unknown = [name for name in marks if name not in places and name not in absent]
     if unknown:
         raise GraftError(
             f"dataset.exclude={table} marks {len(unknown):,} of {len(marks):,} names that the data set does not have: "
             f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
         )
+    marks = {name: digest for name, digest in marks.items() if name in places}
     indices = [places[name] for name in marks]
     known = zip(marks.items(), hashes(images, indices), strict=True)
     changed = [name for (name, digest), found in known if digest not in ("", found)]

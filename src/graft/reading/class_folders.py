@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,13 @@ from graft.bars import bar
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.nouns import counted
+from graft.reading.counts import MAX_COUNTS, classes_words, ignored_words, reasons
 from graft.reading.decode import Header, failure, pixel_limit, unreadable_error
 from graft.reading.known_files import Known, Memory, know
 from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
-from graft.reading.pictures import relative
+from graft.reading.pictures import relative, shown
 
 log = logging.getLogger("graft")
-
-PACKAGES = {  # that add formats to Pillow
-    **dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif"),
-    **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
-    ".jxl": "pillow-jxl-plugin",
-}
-MAX_COUNTS = 10  # classes whose images a message counts one by one
 
 
 class ImageFile(NamedTuple):
@@ -54,6 +48,7 @@ class Folder:
         ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
         words: where the files come from, as it is typed.
         skipped: the files of a table's rows that are left out, `missing` or `unreadable`.
+        left_out: the names of missing and unreadable files that `dataset.exclude` marks.
     """
 
     root: Path
@@ -61,6 +56,7 @@ class Folder:
     ignored: dict[str, int]
     words: str
     skipped: tuple[FoundFile, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @functools.cached_property
     def paths(self) -> list[Path]:
@@ -101,7 +97,13 @@ class Folder:
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None, cache: Path | None = None) -> Folder:
+def list_folder(
+    root: str,
+    skip_unreadable: bool,
+    max_pixels: int | None = None,
+    cache: Path | None = None,
+    excluded: frozenset[str] = frozenset(),
+) -> Folder:
     """List the class folders under a root, or under its folders for the parts, and say which files are ignored.
 
     Args:
@@ -109,6 +111,7 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
         skip_unreadable: whether to leave out files that cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
         cache: folder in which the listing is remembered; None: each file is read.
+        excluded: names of files that are left out if they cannot be read; others stay in the listing.
 
     Raises:
         GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
@@ -128,19 +131,26 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
         )
     memory = Memory(cache, os.path.abspath(root), skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(where, found, skip_unreadable, memory, f"dataset.root={root}")
+        files, left_out = readable(where, found, skip_unreadable, memory, f"dataset.root={root}", excluded)
     _check_classes(where, files, layout)
     _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}")
+    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}", left_out=left_out)
 
 
 def readable(
-    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memory: Memory, words: str
-) -> tuple[ImageFile, ...]:
-    """Return the files with their headers and digests, without those that cannot be read and are to be skipped.
+    root: Path,
+    found: Sequence[FoundFile],
+    skip_unreadable: bool,
+    memory: Memory,
+    words: str,
+    excluded: frozenset[str] = frozenset(),
+) -> tuple[tuple[ImageFile, ...], tuple[str, ...]]:
+    """Return the files with their headers and digests, without those that cannot be read and are to be left out.
+
+    The second result has the names of unreadable files that are `excluded`.
 
     Raises:
         GraftError: some cannot be read, and are not to be skipped, or none can; `words` say where they come from.
@@ -148,15 +158,26 @@ def readable(
     paths = [file.path for file in found]
     known = know(paths, skip_unreadable, memory)
     unreadable = {path: reason for path, reason in zip(paths, known, strict=True) if isinstance(reason, str)}
-    if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
-        raise unreadable_error(words, root, len(paths), unreadable)
-    if unreadable:
-        log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
-    return tuple(
+    names = {path: audit_name(root, path) for path in unreadable} if excluded else {}
+    left_out = tuple(name for name in names.values() if name in excluded)
+    others = {path: reason for path, reason in unreadable.items() if names.get(path) not in excluded}
+    if (others and not skip_unreadable) or (unreadable and len(unreadable) == len(paths)):
+        raise unreadable_error(words, root, len(paths), others or unreadable)
+    if others:
+        log.warning("skipped %d unreadable files: %s", len(others), named(root, others))
+    if left_out:
+        log.info("left out %s that dataset.exclude marks and that cannot be read", counted(len(left_out), "file"))
+    files = tuple(
         ImageFile(file.path, file.class_name, file.part, read.header, file.group, read.digest, read.num_bytes)
         for file, read in zip(found, known, strict=True)
         if isinstance(read, Known)
     )
+    return files, left_out
+
+
+def audit_name(root: Path, path: Path) -> str:
+    """Return the name of a file in an audit's table, which may lie anywhere."""
+    return shown(Path(os.path.relpath(path, root)).as_posix())
 
 
 def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
@@ -185,14 +206,6 @@ def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> No
         )
 
 
-def reasons(ignored: Iterable[str]) -> str:
-    """Return counted reasons in words: 12 .heic (pip install pillow-heif), 3 in masks/."""
-    return ", ".join(
-        f"{count:,} {reason}" + (f" (pip install {PACKAGES[reason]})" if reason in PACKAGES else "")
-        for reason, count in sorted(Counter(ignored).items())
-    )
-
-
 def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
     """Warn if all classes have the same folders inside: then these may be the classes, fold1/cat and fold2/cat."""
     inner: dict[str, set[str]] = {}
@@ -212,17 +225,3 @@ def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layou
 def _held_words(held: Sequence[str]) -> str:
     """Return in words what a class folder without readable images contains."""
     return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
-
-
-def ignored_words(ignored: Sequence[str]) -> str:
-    """Return in words how many files are ignored, and why; empty if none are."""
-    files = counted(len(ignored), "file")
-    return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
-
-
-def classes_words(counts: Counter[str]) -> str:
-    """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
-    each = [f"{count:,}" for _, count in sorted(counts.items())]
-    least, most = min(counts.values()), max(counts.values())
-    classes = counted(len(counts), "class")
-    return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.nouns import few
-from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
+from graft.reading.class_folders import Folder, audit_name, readable
+from graft.reading.counts import classes_words, ignored_words
 from graft.reading.decode import pixel_limit
 from graft.reading.group_pattern import groups_of
 from graft.reading.known_files import Memory
@@ -34,7 +35,11 @@ def table_parts(listing: Listing) -> set[str]:
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
 def list_table(
-    listing: Listing, skip_unreadable: bool, max_pixels: int | None = None, cache: Path | None = None
+    listing: Listing,
+    skip_unreadable: bool,
+    max_pixels: int | None = None,
+    cache: Path | None = None,
+    excluded: frozenset[str] = frozenset(),
 ) -> Folder:
     """List the image files that tables name, by part, class and path, whatever the order of the rows.
 
@@ -43,6 +48,7 @@ def list_table(
         skip_unreadable: whether to leave out files that are missing or cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
         cache: as `list_folder` has it.
+        excluded: names of files that are left out if they are missing or cannot be read.
 
     Raises:
         GraftError: a table cannot be read, or names all faulty rows, or there are unreadable files that are not to be
@@ -53,20 +59,24 @@ def list_table(
     parts = meaning_of_parts([row.split for row in rows], listing.words)
     paths = [located(row.folder, row.image) for row in rows]
     faults = [*_empty_cells(rows, parts), *_twice(rows, paths)]
+    existing = [path for path in paths if path is not None]
+    root = _root(listing, rows, existing) if existing else rows[0].folder
     missing = [place for place, path in enumerate(paths) if path is None and rows[place].image.strip()]
-    if missing and not (skip_unreadable and len(missing) < len(rows)):
-        faults.append(_missing(rows, missing))
+    names = {place: audit_name(root, _path(rows[place])) for place in missing} if excluded else {}
+    refused = [place for place in missing if names.get(place) not in excluded]
+    if (refused and not skip_unreadable) or (missing and len(missing) == len(rows)):
+        faults.append(_missing(rows, refused or missing))
     if faults:
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
         log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing), MAX_NAMES))
+    marked_missing = tuple(name for name in names.values() if name in excluded)
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
-    root = _root(listing, rows, [file.path for file in found])
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
     memory = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(root, found, skip_unreadable, memory, listing.words)
+        files, left_out = readable(root, found, skip_unreadable, memory, listing.words, excluded)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
     located.say()
     known = {file.path for file in files}
@@ -74,7 +84,7 @@ def list_table(
     ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped))
+    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), (*marked_missing, *left_out))
 
 
 def _found(
@@ -84,7 +94,7 @@ def _found(
     names = class_names([row.label for row in rows], listing.words)
     return [
         FoundFile(
-            path or row.folder / row.image.strip(),
+            path or _path(row),
             name,
             parts.get(row.split, "train"),
             "" if path else "missing",
@@ -92,6 +102,11 @@ def _found(
         )
         for row, path, name in zip(rows, paths, names, strict=True)
     ]
+
+
+def _path(row: Row) -> Path:
+    """Return where a row's file would be, if there were one."""
+    return row.folder / row.image.strip()
 
 
 def _grouped(listing: Listing, root: Path, found: Sequence[FoundFile]) -> list[FoundFile]:
