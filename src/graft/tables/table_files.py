@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.nouns import few
-from graft.reading.class_folders import Folder, audit_name, readable
+from graft.reading.class_folders import Folder, ImageFile, audit_name, readable
 from graft.reading.counts import classes_words, ignored_words
 from graft.reading.decode import pixel_limit
 from graft.reading.group_pattern import groups_of
@@ -62,15 +62,12 @@ def list_table(
     existing = [path for path in paths if path is not None]
     root = _root(listing, rows, existing) if existing else rows[0].folder
     missing = [place for place, path in enumerate(paths) if path is None and rows[place].image.strip()]
-    names = {place: audit_name(root, _path(rows[place])) for place in missing} if excluded else {}
-    refused = [place for place in missing if names.get(place) not in excluded]
-    if (refused and not skip_unreadable) or (missing and len(missing) == len(rows)):
-        faults.append(_missing(rows, refused or missing))
+    marked = {place: name for place in missing if (name := audit_name(root, _path(rows[place]))) in excluded}
+    faults += _missing(rows, missing, [] if skip_unreadable else [place for place in missing if place not in marked])
     if faults:
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
         log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing), MAX_NAMES))
-    marked_missing = tuple(name for name in names.values() if name in excluded)
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
@@ -79,12 +76,12 @@ def list_table(
         files, left_out = readable(root, found, skip_unreadable, memory, listing.words, excluded)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
     located.say()
-    known = {file.path for file in files}
-    skipped += [file._replace(reason="unreadable") for file in found if file.path not in known]
+    skipped += _lost(found, files)
     ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), (*marked_missing, *left_out))
+    left_out = (*marked.values(), *left_out)
+    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), left_out)
 
 
 def _found(
@@ -102,6 +99,12 @@ def _found(
         )
         for row, path, name in zip(rows, paths, names, strict=True)
     ]
+
+
+def _lost(found: Sequence[FoundFile], files: Sequence[ImageFile]) -> list[FoundFile]:
+    """Return the files that cannot be read."""
+    known = {file.path for file in files}
+    return [file._replace(reason="unreadable") for file in found if file.path not in known]
 
 
 def _path(row: Row) -> Path:
@@ -168,13 +171,17 @@ def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
             yield f"{len(pairs):,} files with two {key}s: {few(pairs, MAX_NAMES)}"
 
 
-def _missing(rows: Sequence[Row], missing: Sequence[int]) -> str:
-    folders = ", ".join(sorted({shown(rows[place].folder) for place in missing}))
-    skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
-    return (
-        f"{len(missing):,} whose file does not exist, seen from {folders}: {few(_named(rows, missing), MAX_NAMES)}; "
-        f"try dataset.root=DIR{skip}"
-    )
+def _missing(rows: Sequence[Row], missing: Sequence[int], refused: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with rows whose file does not exist, if some are refused, or there are no others."""
+    if len(missing) == len(rows):
+        refused = missing
+    if refused:
+        folders = ", ".join(sorted({shown(rows[place].folder) for place in refused}))
+        skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
+        yield (
+            f"{len(refused):,} whose file does not exist, seen from {folders}: "
+            f"{few(_named(rows, refused), MAX_NAMES)}; try dataset.root=DIR{skip}"
+        )
 
 
 def _named(rows: Sequence[Row], places: Sequence[int]) -> list[str]:
