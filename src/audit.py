@@ -18,6 +18,7 @@ from graft.config.check import check_audit  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
 from graft.errors import GraftError  # noqa: E402
 from graft.files import check_writable  # noqa: E402
+from graft.process import announce  # noqa: E402
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "backbone", "source")
@@ -28,6 +29,7 @@ def main(cfg: DictConfig) -> None:
     """Audit one data set."""
     with stop_on_error(explain):
         check_audit(cfg)
+        announce(f"{cfg.output}: the configuration is checked, PyTorch and the images are loaded")
         from graft.audit.run_audit import main as run  # imports torch: only after the configuration is checked
 
         run(cfg, Path(cfg.output))

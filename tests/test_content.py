@@ -24,7 +24,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "SETTLED_NS", 0)
 
 
-def test_equal_contents_have_equal_digests(files: list[Path]):
+def test_equal_contents_have_equaldigests(files: list[Path]):
     first, second, third = digests(files)
     assert first == third != second
 
@@ -32,7 +32,7 @@ def test_equal_contents_have_equal_digests(files: list[Path]):
 @pytest.mark.usefixtures("settled")
 def test_known_files_are_not_read_again(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     expected = digests(files, tmp_path / "memo" / "files.json")
-    monkeypatch.setattr(content, "_digest", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr(content, "digest", lambda path: pytest.fail(f"{path} is read"))
     assert digests(files, tmp_path / "memo" / "files.json") == expected
 
 
@@ -63,14 +63,14 @@ def test_a_damaged_memo_is_made_anew(files: list[Path], tmp_path: Path, damaged:
 def test_what_another_process_writes_meanwhile_is_kept(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    memo, digest = tmp_path / "memo.json", content._digest
+    memo, digest = tmp_path / "memo.json", content.digest
 
     def slow(path: Path) -> str:
         if path == files[0]:  # while this process reads its file, the other one does all its work
             digests(files[1:], memo)
         return digest(path)
 
-    monkeypatch.setattr(content, "_digest", slow)
+    monkeypatch.setattr(content, "digest", slow)
     digests(files[:1], memo)
     assert set(json.loads(memo.read_text())) == {str(path) for path in files}
 
@@ -86,7 +86,7 @@ def read_often(files: list[Path], memo: Path, start, wrong) -> None:
         memo.unlink(missing_ok=True)  # so that all processes write again
 
 
-def test_processes_that_share_a_memo_find_the_same_digests_and_never_half_a_memo(files: list[Path], tmp_path: Path):
+def test_processes_that_share_a_memo_find_the_samedigests_and_never_half_a_memo(files: list[Path], tmp_path: Path):
     memo, context = tmp_path / "memo.json", multiprocessing.get_context("fork")
     start, wrong = context.Event(), context.Queue()
     processes = [context.Process(target=read_often, args=(files, memo, start, wrong)) for _ in range(3)]

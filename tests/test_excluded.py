@@ -1,18 +1,23 @@
 """dataset.exclude: marks in an audit's table leave images out, and are part of a job's identity."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from folders import write_classes
+import torch
+from folders import forget, write_classes, write_picture
 from omegaconf import DictConfig
+from PIL import Image
 
 from graft.config.build import to_plain
 from graft.config.identity import content_digests, job_identity
 from graft.data.dataset import ImageFolder, MNIST5k
+from graft.data.dataset_table import Table
 from graft.data.listing import hashes, names
 from graft.errors import GraftError
-from graft.excluded import marked, marks_digest
+from graft.excluded import marked, marked_unreadable, marks_digest
 
 
 def table(path: Path, *rows: str, head: str = "finding,file,hash,exclude") -> Path:
@@ -38,7 +43,7 @@ def test_marks_in_several_spellings_and_separators(tmp_path: Path, mark: str):
     ("content", "words"),
     [
         ("file,exclude\na.png,\n", "marks nothing"),
-        ("finding,file,exclude\nunreadable,a.png,x\n", "marks no image, only files that no data set has"),
+        ("finding,file,exclude\nignored,a.txt,x\n", "marks no image, only files that no data set has"),
         ("file,mark\na.png,x\n", "has no column exclude"),
         ("file,exclude\na.png,perhaps\n", "'perhaps' in its column exclude, line 2"),
         ("finding,file,exclude\nshortcut,,x\n", "names no file"),
@@ -112,6 +117,112 @@ def test_tables_of_another_data_set_are_refused(tmp_path: Path):
         folder(tmp_path / "root", table(tmp_path / "c.csv", f"copy,cat/00.bmp,{wrong},x"))
 
 
+def damaged(root: Path) -> None:
+    """Write class folders of eight files each, of which three cannot be read: empty, no image, cut off."""
+    write_classes(root, cat=8, dog=8)
+    (root / "cat/empty.bmp").touch()
+    (root / "dog/text.bmp").write_text("no image")
+    noise = np.random.default_rng(0).integers(0, 256, (4, 400), dtype=np.uint8)
+    Image.fromarray(noise).crop((0, 0, 4, 4)).save(root / "dog/cut.bmp")
+    os.truncate(root / "dog/cut.bmp", (root / "dog/cut.bmp").stat().st_size - 6)  # its header is whole
+
+
+BROKEN = ("cat/empty.bmp", "dog/text.bmp", "dog/cut.bmp")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_marked_files_that_cannot_be_read_are_left_out_instead_of_refused(tmp_path: Path, own: bool):
+    root = tmp_path / "root"
+    damaged(root)
+    with pytest.raises(GraftError, match="2 of the 19 files"):
+        folder(root, None)
+    rows = [f"{name},x" if own else f"unreadable,{name},,x" for name in BROKEN]
+    path = table(tmp_path / "a.csv", *rows, **({"head": "file,exclude"} if own else {}))
+    assert marked_unreadable(path) == (set() if own else set(BROKEN))
+    data = folder(root, path)
+    account = data.account()
+    assert account["found"] == 19
+    assert account["used"] == 16
+    assert account["ignored"] == {"unreadable": 2, "left out by dataset.exclude": 1}
+    used = {*data.test.tolist(), *[index for pool in data.pool for index in pool.tolist()]}
+    assert {name.rpartition("/")[2] for name in names(data.images, sorted(used))} == {
+        f"{each:02}.bmp" for each in range(8)
+    }
+    data.images.read(torch.tensor(sorted(used)))  # every one can be decoded
+    assert data.images.fingerprint == folder(root, path).images.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["unreadable,cat/empty.bmp,,x"], r"1 of the 19 files .*: dog/text\.bmp"),
+        (["unreadable,cat/empty.bmp,,x", "unreadable,dog/text.bmp,,"], r"1 of the 19 files .*: dog/text\.bmp"),
+        (["outlier,cat/00.bmp,,x"], "2 of the 19 files"),
+        (
+            ["unreadable,cat/empty.bmp,,x", "unreadable,dog/text.bmp,,x", "copy,cow/1.bmp,,x"],
+            r"1 of 3 names .*: cow/1\.bmp",
+        ),
+    ],
+)
+def test_other_files_that_cannot_be_read_and_unknown_names_are_still_refused(
+    tmp_path: Path, rows: list[str], words: str
+):
+    damaged(tmp_path / "root")
+    with pytest.raises(GraftError, match=words):
+        folder(tmp_path / "root", table(tmp_path / "a.csv", *rows))
+
+
+def test_a_mark_stays_when_the_file_is_gone_and_when_it_has_been_repaired(tmp_path: Path):
+    root = tmp_path / "root"
+    damaged(root)
+    path = table(tmp_path / "a.csv", *[f"unreadable,{name},,x" for name in BROKEN])
+    (root / "cat/empty.bmp").unlink()
+    write_picture(root / "dog/text.bmp", 99)
+    forget()
+    data = folder(root, path)
+    assert data.account()["ignored"] == {"left out by dataset.exclude": 2}
+    assert data.account()["used"] == 16
+
+
+def test_a_class_of_which_all_files_are_marked_and_unreadable_is_refused(tmp_path: Path):
+    write_classes(tmp_path / "root", cat=8, dog=8)
+    (tmp_path / "root/cow").mkdir()
+    (tmp_path / "root/cow/1.bmp").touch()
+    with pytest.raises(GraftError, match=r"classes without a readable image .*: cow"):
+        folder(tmp_path / "root", table(tmp_path / "a.csv", "unreadable,cow/1.bmp,,x"))
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_table_s_marked_rows_without_a_file_that_can_be_read_are_left_out(tmp_path: Path, own: bool):
+    root = tmp_path / "root"
+    damaged(root)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.bmp"))
+    lines = [f"{name},{name[:3]}" for name in [*files, "cat/lost.bmp", "../elsewhere/lost.bmp"]]
+    (root / "labels.csv").write_text("\n".join(["file,label", *lines[:-1], "../elsewhere/lost.bmp,dog"]) + "\n")
+
+    def read(exclude: Path | None) -> Table:
+        marks = None if exclude is None else str(exclude)
+        return Table(file=str(root / "labels.csv"), big="rest", small="all", small_per_class=2, exclude=marks)
+
+    broken = [*BROKEN, "cat/lost.bmp", "../elsewhere/lost.bmp"]
+    rows = [f"{name},x" if own else f"unreadable,{name},,x" for name in broken]
+    head = {"head": "file,exclude"} if own else {}
+    with pytest.raises(GraftError, match=r"1 whose file does not exist.*elsewhere/lost\.bmp"):
+        read(table(tmp_path / "few.csv", *rows[:-1], **head))
+    account = read(table(tmp_path / "all.csv", *rows, **head)).account()
+    assert account["used"] == 16
+    assert account["ignored"] == {"missing": 2, "unreadable": 2, "left out by dataset.exclude": 1}
+    assert account["found"] == 21
+
+
+def test_marks_on_unreadable_files_are_part_of_a_job_s_identity(tmp_path: Path):
+    """A file that is cut off is listed, and drawn, unless it is marked."""
+    one = table(tmp_path / "one.csv", "copy,17,ab,x")
+    two = table(tmp_path / "two.csv", "copy,17,ab,x", "unreadable,18,,x")
+    three = table(tmp_path / "three.csv", "copy,17,ab,x", "ignored,notes.txt,,x")
+    assert marks_digest(one) == marks_digest(three) != marks_digest(two)
+
+
 def test_a_job_s_identity_has_the_marks_and_not_the_file(tmp_path: Path, configure: Callable[..., DictConfig]):
     one = table(tmp_path / "one.csv", "copy,17,ab,x", "copy,18,,")
     same = table(tmp_path / "same.csv", "18,no,more", "17,1,more", head="file,exclude,detail")
@@ -132,4 +243,4 @@ def test_a_job_s_identity_has_the_marks_and_not_the_file(tmp_path: Path, configu
 
 def test_a_mark_on_a_file_that_is_in_no_data_set_does_no_harm(tmp_path: Path):
     rows = ("unreadable,cat/bad.png,,x", "ignored,notes.txt,,x", "exact copy,cat/1.png,ab,x")
-    assert marked(table(tmp_path / "a.csv", *rows)) == {"cat/1.png": "ab"}
+    assert marked(table(tmp_path / "a.csv", *rows)) == {"cat/bad.png": "", "cat/1.png": "ab"}

@@ -23,43 +23,44 @@ def digests(paths: Sequence[Path], memo: Path | None = None) -> list[str]:
     Raises:
         OSError: a file cannot be read.
     """
-    known = read_memo(memo)
-    states = [_state(path) for path in paths]
+    remembered = _read_memo(memo)
+    states = [state(path) for path in paths]
     names = [str(path.absolute()) for path in paths]
-    found = [_remembered(known.get(name), state) for name, state in zip(names, states, strict=True)]
-    missing = [position for position, digest in enumerate(found) if digest is None]
+    found = [_remembered(remembered.get(name), now) for name, now in zip(names, states, strict=True)]
+    missing = [position for position, known in enumerate(found) if known is None]
     if missing:
         read = {}
         started = time.time_ns()
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for position, digest in zip(missing, threads.map(_digest, [paths[each] for each in missing]), strict=True):
-                found[position] = digest
+            for position, new in zip(missing, threads.map(digest, [paths[each] for each in missing]), strict=True):
+                found[position] = new
                 _, mtime, ctime, _ = states[position]
                 if max(mtime, ctime) < started - SETTLED_NS:
-                    read[names[position]] = [*states[position], digest]
+                    read[names[position]] = [*states[position], new]
         if memo is not None:
-            write_text(memo, json.dumps(read_memo(memo) | read))  # another process may have written meanwhile
-    return [digest for digest in found if digest is not None]
+            write_text(memo, json.dumps(_read_memo(memo) | read))  # another process may have written meanwhile
+    return [each for each in found if each is not None]
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return the digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
-def _state(path: Path) -> list[int]:
+def state(path: Path) -> list[int]:
     """Return what changes with a file's contents: its size, times of modification and of change, and inode."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _remembered(entry: object, state: list[int]) -> str | None:
-    if isinstance(entry, list) and len(entry) == len(state) + 1 and entry[:-1] == state:
+def _remembered(entry: object, now: list[int]) -> str | None:
+    if isinstance(entry, list) and len(entry) == len(now) + 1 and entry[:-1] == now:
         return str(entry[-1])
     return None
 
 
-def read_memo(memo: Path | None) -> dict[str, list]:
+def _read_memo(memo: Path | None) -> dict[str, list]:
     """Return the content of a memo, lists by names; empty if it is missing or damaged."""
     try:
         known = json.loads(memo.read_text()) if memo else {}

@@ -12,12 +12,12 @@ from graft.errors import GraftError
 
 MARKS = {"x", "1", "1.0", "yes", "true", "y"}  # in the column `exclude`, in upper or lower case
 UNMARKED = {"", "0", "0.0", "no", "false", "n"}
-NO_IMAGES = {"unreadable", "ignored"}  # findings about files that are in no data set, marked or not
+UNREADABLE, IGNORED = "unreadable", "ignored"  # findings about files; ignored ones are in no data set, marked or not
 ADVICE = "python src/audit.py writes one; mark rows with x in its column exclude"
 
 
 def marked(path: str | Path) -> dict[str, str]:
-    """Return the marked images of a table: their names, and the digests of their contents where the table has them.
+    """Return the marked files of a table: their names, and the digests of their contents where the table has them.
 
     Args:
         path: a CSV file with the columns `file` and `exclude`, and perhaps `hash`; spreadsheets may have saved it
@@ -26,8 +26,24 @@ def marked(path: str | Path) -> dict[str, str]:
     Raises:
         GraftError: the file cannot be read, lacks a column or has it twice, has an unclear mark, or marks nothing.
     """
+    return {name: digest for name, digest, _ in _marks(path)}
+
+
+def marked_unreadable(path: str | Path) -> set[str]:
+    """Return the names of a table's marked files of which an audit says only that they cannot be read.
+
+    They may be none of the data set's, which leaves out what it cannot read and the table marks.
+    """
+    marks = _marks(path)
+    return {name for name, _, finding in marks if finding == UNREADABLE} - {
+        name for name, _, finding in marks if finding != UNREADABLE
+    }
+
+
+def _marks(path: str | Path) -> list[tuple[str, str, str]]:
+    """Return the name, the digest and the finding of each marked row, without ignored files."""
     columns, rows = _read(path)
-    found: dict[str, str] = {}
+    found: list[tuple[str, str, str]] = []
     in_none = False
     for line, cells in rows:
         row = dict(zip(columns, cells, strict=False))  # programs leave out empty cells at the end
@@ -39,10 +55,10 @@ def marked(path: str | Path) -> dict[str, str]:
             )
         if mark in MARKS and not row.get("file"):
             raise GraftError(f"dataset.exclude={path} marks line {line}, which names no file; unmark it")
-        if mark in MARKS and row.get("finding") in NO_IMAGES:
+        if mark in MARKS and row.get("finding") == IGNORED:
             in_none = True
         elif mark in MARKS:
-            found[row["file"]] = row.get("hash", "")
+            found.append((row["file"], row.get("hash", ""), row.get("finding", "")))
     if not found:
         what = "no image, only files that no data set has" if in_none else "nothing"
         raise GraftError(f"dataset.exclude={path} marks {what}; {ADVICE}, or try dataset.exclude=null")

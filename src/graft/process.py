@@ -76,6 +76,12 @@ def tell(message: str) -> None:
         _tell(message)
 
 
+def announce(message: str) -> None:
+    """Say on the error output what is done next, before seconds of silence; only rank 0 does, and no quiet call."""
+    if not _quiet and environment_rank() == 0:
+        print(message, file=sys.stderr, flush=True)
+
+
 @functools.cache
 def prepare_for_training() -> None:
     """Set up this process for its first job: warnings, memory, GPUs. Further calls do nothing."""
@@ -85,6 +91,18 @@ def prepare_for_training() -> None:
     stop_looking_for_gpus()
     # Exempt the imported libraries' 500,000 objects from collection: 0.02 s instead of 0.3 s after each job.
     gc.freeze()
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause garbage collection while many objects are made that stay: half of the time of listing 100,000 files."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def keep_memory() -> None:

@@ -154,14 +154,14 @@ def test_without_download_missing_files_are_refused(tmp_path: Path, name: str):
 def test_one_class_folder_is_refused(tmp_path: Path):
     write_classes(tmp_path, photos=3)
     with pytest.raises(GraftError, match=r"one class only, photos; add a folder of images for each other class$"):
-        load.image_folder(str(tmp_path), False, None, Reading())
+        load.image_folder(load.Where(str(tmp_path), False, False, None, Reading()))
 
 
 @pytest.mark.parametrize("inside", [{"photos_cat": 2, "photos_dog": 2}, {"photos_train_cat": 2}])
 def test_a_folder_above_the_class_folders_is_refused_with_the_one_below(tmp_path: Path, inside: dict[str, int]):
     write_classes(tmp_path, **inside)
     with pytest.raises(GraftError, match=rf"one class only, photos; .*, or try dataset.root={tmp_path}/photos if its"):
-        load.image_folder(str(tmp_path), False, None, Reading())
+        load.image_folder(load.Where(str(tmp_path), False, False, None, Reading()))
 
 
 def test_the_user_s_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from folders import settle, write_classes, write_picture
 from PIL import Image
 
 from graft.errors import GraftError
-from graft.reading.class_folders import list_folder, reasons
+from graft.reading.class_folders import list_folder
 
 Write = Callable[..., Path]
 
@@ -184,12 +184,12 @@ def test_a_missing_folder_is_refused():
 def listed(root: Path, memo: Path | None = None) -> str:
     """Return a folder's identity as a new process finds it."""
     list_folder.cache_clear()
-    return list_folder(str(root), False, memo=memo).identity
+    return list_folder(str(root), False, cache=memo).identity
 
 
 @pytest.mark.parametrize("memo", [True, False])
 def test_the_identity_follows_from_names_and_contents(tmp_path: Path, memo: bool):
-    known = tmp_path / "digests.json" if memo else None
+    known = tmp_path / "cache" if memo else None
     write_classes(tmp_path / "one", cat=2, dog=1)
     settle(tmp_path / "one")
     before = listed(tmp_path / "one", known)
@@ -205,7 +205,7 @@ def test_the_identity_follows_from_names_and_contents(tmp_path: Path, memo: bool
 
 @pytest.mark.parametrize("memo", [True, False])
 def test_swapped_contents_of_equal_size_and_old_times_are_another_identity(tmp_path: Path, memo: bool):
-    known = tmp_path / "digests.json" if memo else None
+    known = tmp_path / "cache" if memo else None
     root = tmp_path / "root"
     write_classes(root, cat=2, dog=2)
     settle(root)
@@ -227,7 +227,7 @@ def test_roots_with_equal_names_sizes_and_times_but_other_pictures_differ(tmp_pa
         for number, name in enumerate(("cat/1.bmp", "dog/1.bmp"), start=first):
             write_picture(tmp_path / root / name, number)
             os.utime(tmp_path / root / name, (1e9, 1e9))
-    known = tmp_path / "digests.json"
+    known = tmp_path / "cache"
     assert listed(tmp_path / "one", known) != listed(tmp_path / "two", known)
 
 
@@ -235,12 +235,7 @@ def test_names_that_are_not_utf_8_have_an_identity(tmp_path: Path):
     write_classes(tmp_path, cat=1, dog=1)
     before = listed(tmp_path)
     os.rename(tmp_path / "cat" / "00.bmp", os.fsencode(tmp_path / "cat") + b"/\xff.bmp")
-    assert listed(tmp_path, tmp_path / "digests.json") == listed(tmp_path, tmp_path / "digests.json") != before
-
-
-def test_reasons_name_the_package_that_reads_a_format():
-    words = reasons([".heic", ".heic", ".jxl", "in masks/", ".txt"])
-    assert words == "2 .heic (pip install pillow-heif), 1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 in masks/"
+    assert listed(tmp_path, tmp_path / "cache") == listed(tmp_path, tmp_path / "cache") != before
 
 
 def test_folders_that_every_class_has_may_be_the_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture):

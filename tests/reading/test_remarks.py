@@ -9,7 +9,7 @@ from PIL import Image
 from pixel_files import write_png, write_tiff
 
 from graft.data.images import ImageFiles
-from graft.data.load import image_folder
+from graft.data.load import Where, image_folder
 from graft.errors import GraftError
 from graft.reading.class_folders import list_folder
 from graft.reading.decode import Reading
@@ -25,7 +25,7 @@ def _log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def read(root: Path, size: int | None = None, **reading) -> np.ndarray:
     """Return all images of a folder, (images, height, width, channels)."""
-    found = image_folder(str(root), False, size, Reading(**reading))
+    found = image_folder(Where(str(root), False, False, size, Reading(**reading)))
     assert isinstance(found, ImageFiles)
     pixels = found.read(torch.arange(len(found.labels)))
     assert isinstance(pixels, torch.Tensor)

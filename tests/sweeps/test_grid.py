@@ -92,9 +92,13 @@ class Recorder(Launcher):
 
 
 @pytest.mark.parametrize(("size", "starts"), [(None, [0]), (2, [0, 2, 4]), (10, [0])])
-def test_batches_are_numbered_through_and_the_sweep_is_saved(tmp_path: Path, size: int | None, starts: list[int]):
+def test_batches_are_numbered_through_and_the_sweep_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, starts: list[int]
+):
     words = ["dropout=0,0.1,0.2,0.3,0.4", "epochs=3"]
-    config = OmegaConf.merge(typed(*words), {"hydra": {"sweep": {"dir": str(tmp_path / "s")}}})
+    monkeypatch.setattr("graft.sweeps.grid.job_subfolder", lambda config, overrides: overrides[0])
+    here = {"sweep": {"dir": str(tmp_path / "s")}, "launcher": {"_target_": "hydra.BasicLauncher"}}
+    config = OmegaConf.merge(typed(*words), {"hydra": here})
     assert isinstance(config, DictConfig)
     launcher = Recorder()
     batches = run_grid(config, launcher, size)

@@ -1,13 +1,12 @@
-import functools
 import io
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from graft.training import progress
+from graft import bars
 from graft.training.progress import Progress
 
 
@@ -46,7 +45,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Take what the bars write, as a terminal would."""
     written = io.StringIO()
     monkeypatch.setattr(written, "isatty", lambda: True)
-    monkeypatch.setattr(progress, "tqdm", functools.partial(tqdm, file=written))
+    monkeypatch.setattr(bars, "sys", SimpleNamespace(stderr=written))
     return written
 
 
@@ -56,11 +55,11 @@ def test_the_bar_counts_all_steps_and_shows_the_training_accuracy(terminal: io.S
     assert "phase 1, trials 0 to 1: 100%" in last
     assert "6/6" in last
     assert "epoch=2, train_accuracy=62.5 %" in last
-    assert callback.bar.n == callback.bar.total == 6
+    assert callback.bar.done == callback.bar.total == 6
 
 
 def test_no_bar_is_written_where_bars_are_hidden(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(progress, "hidden_bars", lambda: True)
+    monkeypatch.setattr(bars, "hidden_bars", lambda: True)
     fit(Module())
     assert terminal.getvalue() == ""
 

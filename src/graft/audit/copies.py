@@ -18,10 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
 from graft.audit.thumbnails import Thumbnails
-from graft.process import hidden_bars
+from graft.bars import bar
 
 LOOSE, STRICT = 0.45, 0.3
 FARTHEST = 0.35  # the distance of independent images is the square root of 2
@@ -92,7 +91,7 @@ def nearest(vectors: torch.Tensor, count: int, among: torch.Tensor | None = None
     known = vectors[others]
     chunks = torch.arange(len(vectors)).split(max(1, VALUES // len(others)))
     distances, places = [], []
-    for rows in tqdm(chunks, "neighbors", unit="part", disable=hidden_bars() or len(chunks) < 5 or None, leave=False):
+    for rows in bar(chunks, "neighbors", len(vectors), "image", size=len):
         cosine = vectors[rows] @ known.T
         cosine[rows[:, None] == others] = -2
         found = cosine.topk(count)

@@ -14,7 +14,7 @@ from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
 from graft.data.listing import hashes, names
 from graft.nouns import few
-from graft.reading.class_folders import reasons
+from graft.reading.counts import reasons
 from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
 from graft.reading.pictures import is_picture
@@ -138,7 +138,7 @@ class Inventory:
             shown = [f"{len(sizes):,} sizes, {'x'.join(map(str, smallest))} to {'x'.join(map(str, largest))}", *shown]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             formats = Counter(threads.map(_format, [file.path for file in files]))
-        total = sum(file.path.stat().st_size for file in files)
+        total = sum(file.num_bytes for file in files)
         return {
             "pixels": few(shown, MOST + 1),
             "formats": few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),

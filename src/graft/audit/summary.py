@@ -1,7 +1,6 @@
 """The account of an audit: its findings, its sheets, and the summary that is printed."""
 
 import logging
-import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from graft.audit.sheets import Tile, draw_sheet
 from graft.audit.suspects import INSTALL, Judged
 from graft.audit.vectors import Vectors
 from graft.nouns import counted, few
+from graft.reading.class_folders import audit_name
 from graft.reading.layout import FoundFile
-from graft.reading.pictures import shown
 from graft.reading.shortcuts import Telling, in_words
 
 log = logging.getLogger("graft")
@@ -54,7 +53,7 @@ class Account:
         for file in ignored:
             assert root is not None
             kind = "unreadable" if self.images.is_unreadable(file) else "ignored"
-            name = shown(Path(os.path.relpath(file.path, root.root)).as_posix())  # rows may name any place
+            name = audit_name(root.root, file.path)
             self.rows.append(Finding(kind, name, file.class_name, file.part, detail=file.reason))
         self.rows += [self._row("unreadable", place, detail=reason) for place, reason in reasons.items()]
         if reasons:

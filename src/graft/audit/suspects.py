@@ -12,11 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from tqdm import tqdm
 
 from graft.audit.held_out import folds_of, groups_of_classes
 from graft.audit.vectors import Vectors
-from graft.process import hidden_bars
+from graft.bars import bar
 
 LANDMARKS = 500  # of the kernel that judges pixels
 INSTALL = 'pip install -e ".[audit]"'
@@ -80,7 +79,7 @@ def out_of_fold(vectors: Vectors, labels: np.ndarray, same: np.ndarray, num_fold
     classes, own = np.unique(labels[places], return_inverse=True)
     values = vectors.values[places]
     probabilities = np.zeros((len(places), len(classes)))
-    for number in tqdm(np.unique(folds), "labels", unit="fold", disable=hidden_bars(), leave=False):
+    for number in bar(np.unique(folds), "labels", len(np.unique(folds)), "fold"):
         held_out = folds == number
         learned = _classifier(vectors.learned, int((~held_out).sum()))
         with warnings.catch_warnings():

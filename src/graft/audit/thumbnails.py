@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
-from tqdm import tqdm
 
+from graft.bars import bar
 from graft.data.images import ImageFiles, Images
 from graft.files import fingerprint, read_tensors, write_tensors
-from graft.process import hidden_bars
 from graft.reading.decode import DECODER_VERSION, decode, failure, pixel_limit
 
 SIDE, TINY = 32, 8  # pixels
@@ -62,7 +61,7 @@ def thumbnails(images: Images, indices: torch.Tensor, cache: Path) -> Thumbnails
         if tensors is None:
             with ThreadPoolExecutor(os.cpu_count()) as threads:
                 read = threads.map(lambda index: _thumbnail(images, index), indices.tolist())
-                found = list(tqdm(read, "thumbnails", len(paths), unit="image", disable=hidden_bars(), leave=False))
+                found = list(bar(read, "thumbnails", len(paths), "image"))
             readable = torch.tensor([each is not None for each in found])
             none = _reduced(torch.zeros(1, 3, SIDE, SIDE))
             small, tiny = (torch.cat(each) for each in zip(*[each or none for each in found], strict=True))

@@ -3,12 +3,13 @@
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from graft.bars import Bar
 from graft.commands.named_job import named_job
 from graft.errors import GraftError
 from graft.files import check_writable
@@ -78,18 +79,15 @@ def _write(
         *["novelty", "novel"] * (predictor.novelty is not None),
     ]
     total = failed = 0
-    hidden = None if words["progress"] else True  # None: shown on terminals only
     warnings.filterwarnings("ignore", module="PIL")  # of damaged files, which have their row
-    with (
-        opened(output, kind, sys.stdout, columns) as write,
-        tqdm(total=found.count, unit="image", disable=hidden) as bar,
-    ):
+    shown = Bar(found.count, "predict", "image", hidden=not words["progress"], say=tell, stays=True)
+    with opened(output, kind, sys.stdout, columns) as write, closing(shown):
         for item, row in predictor.rows(found.items):
             write(row)
             total, failed = total + 1, failed + bool(row.error)
             if truth is not None:
                 truth.add(item, row)
-            bar.update()
+            shown.update()
     for line in truth.lines() if truth else ():
         tell(line)
     return total, failed

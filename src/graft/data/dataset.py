@@ -86,7 +86,8 @@ class Dataset(ABC):
     ):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels)
-        self.images = images = self.load(Where(where, download, skip_unreadable, size, reading, cache, group_pattern))
+        place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
+        self.images = images = self.load(place)
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
         self.val_per_class, self.typed = val_per_class, (small_per_class, small_total)
         self._choose(small, big, exclude)
@@ -237,9 +238,7 @@ class ImageFolder(Dataset):
     """A folder of images for each class under `root`, or under its folders `train`, `val` and `test`."""
 
     def load(self, where: Where) -> Images:
-        return load.image_folder(
-            str(where.root), where.skip_unreadable, where.size, where.reading, where.cache, where.group_pattern
-        )
+        return load.image_folder(where)
 
 
 class Arrays(Dataset):

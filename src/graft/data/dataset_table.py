@@ -51,7 +51,7 @@ class Table(Dataset):
         super().__init__(**settings)
 
     def load(self, where: Where) -> Images:
-        return load.table(self.listing, where.skip_unreadable, where.size, where.reading, where.cache)
+        return load.table(self.listing, where)
 
 
 class HuggingFace(Dataset):
@@ -90,7 +90,7 @@ class HuggingFace(Dataset):
     def load(self, where: Where) -> Images:
         cache = Path(where.cache or "outputs/cache") / "huggingface"
         listing = hugging_face(*self.named, self.columns, where.group_pattern, cache)
-        return load.table(listing, where.skip_unreadable, where.size, where.reading, where.cache)
+        return load.table(listing, where)
 
 
 def joined(own: type[Dataset]) -> inspect.Signature:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+from graft.bars import bar
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.reading.class_folders import Folder
@@ -181,7 +182,7 @@ class ImageFiles(Images):
     def read(self, indices: torch.Tensor) -> torch.Tensor | ImageStream:
         if self.fits_in_memory:
             return super().read(indices)
-        for _ in self._decode(indices.split(256)):
+        for _ in bar(self._decode(indices.split(256)), "decoding", len(indices), "image", size=len):
             pass  # a file that cannot be decoded raises its error now rather than in the middle of training
         return ImageStream(self, indices)
 
@@ -191,8 +192,10 @@ class ImageFiles(Images):
             return
         pixels, decoded = self._memory
         indices = torch.cat(list(parts)).unique()
-        missing = indices[~decoded[indices]].split(256)
-        for part, new in zip(missing, self._decode(missing), strict=True):
+        absent = indices[~decoded[indices]]
+        missing = absent.split(256)
+        read = bar(self._decode(missing), "decoding", len(absent), "image", size=len)
+        for part, new in zip(missing, read, strict=True):
             pixels[part] = new
             decoded[part] = True
         yield from (pixels[part] for part in parts)

@@ -12,7 +12,7 @@ import torch
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
-from graft.excluded import marked
+from graft.excluded import marked, marked_unreadable
 from graft.nouns import few
 from graft.reading.class_folders import Folder
 from graft.reading.layout import PARTS, named
@@ -35,8 +35,7 @@ def names(images: Images, indices: Sequence[int]) -> list[str]:
     `test/17` is image 17 of torchvision's test set, counted from 0; without parts it is `17`.
     """
     if isinstance(images, ImageFiles):
-        root, paths = images.folder.root, images.folder.paths
-        return [shown(paths[index].relative_to(root).as_posix()) for index in indices]
+        return [shown(images.folder.names[index]) for index in indices]
     if not (images.test | images.val).any():
         return [str(index) for index in indices]
     part = (images.val + 2 * images.test).numpy()  # 0 train, 1 val, 2 test
@@ -76,12 +75,14 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
     marks = marked(table)
     everything = list(range(len(images.labels)))
     places = dict(zip(names(images, everything), everything, strict=True))
-    unknown = [name for name in marks if name not in places]
+    absent = marked_unreadable(table) | set(images.folder.left_out if isinstance(images, ImageFiles) else ())
+    unknown = [name for name in marks if name not in places and name not in absent]
     if unknown:
         raise GraftError(
             f"dataset.exclude={table} marks {len(unknown):,} of {len(marks):,} names that the data set does not have: "
             f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
         )
+    marks = {name: digest for name, digest in marks.items() if name in places}
     indices = [places[name] for name in marks]
     known = zip(marks.items(), hashes(images, indices), strict=True)
     changed = [name for (name, digest), found in known if digest not in ("", found)]

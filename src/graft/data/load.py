@@ -15,7 +15,9 @@ from torchvision import datasets
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
+from graft.excluded import marked
 from graft.files import read_tensors
+from graft.process import collection_paused
 from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
 from graft.reading.group_pattern import groups_of
@@ -38,6 +40,17 @@ class Where:
     reading: Reading
     cache: str | None = None
     group_pattern: str | None = None
+    exclude: str | None = None
+
+    @property
+    def listings(self) -> Path | None:
+        """The cache, in which listings are remembered."""
+        return None if self.cache is None else Path(self.cache)
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The names of files that `dataset.exclude` marks."""
+        return frozenset() if self.exclude is None else frozenset(marked(self.exclude))
 
 
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
@@ -123,20 +136,15 @@ def arrays(root: str) -> Images:
 
 
 @functools.lru_cache(maxsize=2)
-def image_folder(
-    root: str,
-    skip_unreadable: bool,
-    size: int | None,
-    reading: Reading,
-    cache: str | None = None,
-    group_pattern: str | None = None,
-) -> Images:
+@collection_paused()
+def image_folder(where: Where) -> Images:
     """Return the images in class folders; the classes are the folders' names, in alphabetical order.
 
     Raises:
         GraftError: there is one class only, as `list_folder` says, or some names have no group.
     """
-    folder = list_folder(root, skip_unreadable, reading.max_pixels, _memo(cache))
+    root = str(where.root)
+    folder = list_folder(root, where.skip_unreadable, where.reading.max_pixels, where.listings, where.excluded)
     classes = sorted({file.class_name for file in folder.files})
     if len(classes) == 1:
         deeper = folder.root / classes[0]
@@ -145,35 +153,31 @@ def image_folder(
         raise GraftError(
             f"dataset.root={root} has one class only, {classes[0]}; add a folder of images for each other class{hint}"
         )
-    names = [path.relative_to(folder.root).as_posix() for path in folder.paths]
-    return _files(folder, size, reading, [] if group_pattern is None else groups_of(names, group_pattern))
+    pattern = where.group_pattern
+    return _files(folder, where, [] if pattern is None else groups_of(folder.names, pattern))
 
 
 @functools.lru_cache(maxsize=2)
-def table(
-    listing: Listing, skip_unreadable: bool, size: int | None, reading: Reading, cache: str | None = None
-) -> Images:
+@collection_paused()
+def table(listing: Listing, where: Where) -> Images:
     """Return the images that tables name; the classes are their labels, in alphabetical order.
 
     Raises:
         GraftError: as `list_table` says.
     """
-    folder = list_table(listing, skip_unreadable, reading.max_pixels, _memo(cache))
+    folder = list_table(listing, where.skip_unreadable, where.reading.max_pixels, where.listings, where.excluded)
     groups = [file.group for file in folder.files]
-    return _files(folder, size, reading, groups if any(groups) else [])
+    return _files(folder, where, groups if any(groups) else [])
 
 
-def _memo(cache: str | None) -> Path | None:
-    return None if cache is None else Path(cache) / "digests.json"
-
-
-def _files(folder: Folder, size: int | None, reading: Reading, groups: Sequence[str]) -> Images:
+def _files(folder: Folder, where: Where, groups: Sequence[str]) -> Images:
     """Return files as images, and say what reading them loses."""
     classes = sorted({file.class_name for file in folder.files})
     label = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([label[file.class_name] for file in folder.files])
     test, val = (torch.tensor([file.part == part for file in folder.files]) for part in ("test", "val"))
     domains = tuple(file.domain for file in folder.files if file.domain)
+    size, reading = where.size, where.reading
     files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups), domains=domains)
     remark(folder, size, reading, files.white, groups)
     return files

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from graft.bars import bar
 from graft.errors import GraftError
 from graft.export.account import make_account
 from graft.export.exported_model import ExportedModel
@@ -19,6 +19,7 @@ from graft.export.standalone import read
 from graft.inference.calibration import scaled
 from graft.inference.trained_model import TrainedModel
 from graft.nouns import counted
+from graft.process import tell
 from graft.reading.decode import Header, decode, header
 
 TOLERANCE = 1e-4  # of probabilities in 32 bits, and of ties
@@ -187,9 +188,8 @@ def _expected(model: TrainedModel, reference: ExportedModel, own: Sequence[int],
     return scaled(mean, reference.temperature).numpy()
 
 
-def _test(found: JobImages, bar: bool) -> Iterator[torch.Tensor]:
-    count = -(-len(found.test) // BATCH)
-    return iter(tqdm(found.batches(found.test), "verify", count, disable=None if bar else True, leave=False))
+def _test(found: JobImages, shown: bool) -> Iterator[torch.Tensor]:
+    return bar(found.batches(found.test), "verify", len(found.test), "image", size=len, hidden=not shown, say=tell)
 
 
 def _padded_size(model: ExportedModel) -> tuple[int, int]:

@@ -4,35 +4,30 @@ import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from graft.content import digests
+from graft.bars import bar
 from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.nouns import counted
-from graft.reading.decode import Header, failure, header, header_if_decodable, pixel_limit, unreadable_error
+from graft.reading.counts import MAX_COUNTS, classes_words, ignored_words, reasons
+from graft.reading.decode import Header, failure, pixel_limit, unreadable_error
+from graft.reading.known_files import Known, Memory, know
 from graft.reading.layout import PARTS, FoundFile, Layout, named, read_layout
-from graft.reading.peaks import with_peaks
+from graft.reading.pictures import relative, shown
 
 log = logging.getLogger("graft")
 
-PACKAGES = {  # that add formats to Pillow
-    **dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif"),
-    **dict.fromkeys((".avif", ".avifs"), "pillow-avif-plugin"),
-    ".jxl": "pillow-jxl-plugin",
-}
-AT_ONCE = 64  # files of a thread's task
-MAX_COUNTS = 10  # classes whose images a message counts one by one
-
-Result = TypeVar("Result")
-
 
 class ImageFile(NamedTuple):
-    """An image file: its class, its part, `train`, `val` or `test`, its group and its domain, empty without any."""
+    """An image file: its class, its part, `train`, `val` or `test`, its group and its domain, empty without any.
+
+    `digest` is that of its bytes, whose number is `num_bytes`.
+    """
 
     path: Path
     class_name: str
@@ -40,6 +35,8 @@ class ImageFile(NamedTuple):
     header: Header
     group: str = ""
     domain: str = ""
+    digest: str = ""
+    num_bytes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +46,33 @@ class Folder:
     Attributes:
         root: the folder from which files are named.
         files: its image files by part, class and name. Without folders for the parts all of them are `train`.
-        digests: of their contents, in the same order.
         ignored: number of other files by reason: a suffix, `in masks/`, `unreadable`.
         words: where the files come from, as it is typed.
         skipped: the files of a table's rows that are left out, `missing` or `unreadable`.
+        left_out: the names of missing and unreadable files that `dataset.exclude` marks.
     """
 
     root: Path
     files: tuple[ImageFile, ...]
-    digests: tuple[str, ...]
     ignored: dict[str, int]
     words: str
     skipped: tuple[FoundFile, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @functools.cached_property
     def paths(self) -> list[Path]:
         """The files' paths."""
         return [file.path for file in self.files]
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        """The digests of the files' contents."""
+        return [file.digest for file in self.files]
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The files' names, relative to the root, with slashes."""
+        return relative(self.root, self.paths)
 
     @functools.cached_property
     def shapes(self) -> list[tuple[int, int]]:
@@ -80,26 +87,32 @@ class Folder:
     @functools.cached_property
     def identity(self) -> str:
         """A name that follows from the files' relative names and contents, wherever the folder is."""
-        relative = (os.fsencode(path.relative_to(self.root).as_posix()) for path in self.paths)
-        return fingerprint(list(zip(relative, self.digests, strict=True)))
+        return fingerprint(list(zip(map(os.fsencode, self.names), self.digests, strict=True)))
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""
-        failures = zip(self.paths, _on_threads(failure, self.paths), strict=True)
-        return unreadable_error(
-            self.words, self.root, len(self.paths), {path: reason for path, reason in failures if reason}
-        )
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            failures = list(bar(threads.map(failure, self.paths), "looking for damage", len(self.paths), "file"))
+        reasons = {path: reason for path, reason in zip(self.paths, failures, strict=True) if reason}
+        return unreadable_error(self.words, self.root, len(self.paths), reasons)
 
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
-def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None) -> Folder:
+def list_folder(
+    root: str,
+    skip_unreadable: bool,
+    max_pixels: int | None = None,
+    cache: Path | None = None,
+    excluded: frozenset[str] = frozenset(),
+) -> Folder:
     """List the class folders under a root, or under its folders for the parts, and say which files are ignored.
 
     Args:
         root: the folder.
         skip_unreadable: whether to leave out files that cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
-        memo: file of known digests, as `content.digests` has it; beside it is that of known peaks.
+        cache: folder in which the listing is remembered; None: each file is read.
+        excluded: names of files that are left out if they cannot be read; others stay in the listing.
 
     Raises:
         GraftError: the layout has no clear meaning, a class has no images, or none to train on, or there are
@@ -117,38 +130,57 @@ def list_folder(root: str, skip_unreadable: bool, max_pixels: int | None = None,
             f"dataset.root={root} has no folders with images{ignored_words(ignored)}; expected DIR/<class>/<image>, "
             "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
+    memory = Memory(cache, os.path.abspath(root), skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(where, found, skip_unreadable, memo, f"dataset.root={root}")
+        files, left_out = readable(where, found, skip_unreadable, memory, f"dataset.root={root}", excluded)
     _check_classes(where, files, layout)
     _warn_of_inner_classes(where, files, layout)
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    contents = tuple(digests([file.path for file in files], memo))
-    return Folder(where, files, contents, dict(Counter(ignored)), f"dataset.root={root}")
+    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}", left_out=left_out)
 
 
 def readable(
-    root: Path, found: Sequence[FoundFile], skip_unreadable: bool, memo: Path | None, words: str
-) -> tuple[ImageFile, ...]:
-    """Return the files with their headers, without those that cannot be read and are to be skipped.
+    root: Path,
+    found: Sequence[FoundFile],
+    skip_unreadable: bool,
+    memory: Memory,
+    words: str,
+    excluded: frozenset[str] = frozenset(),
+) -> tuple[tuple[ImageFile, ...], tuple[str, ...]]:
+    """Return the files with their headers and digests, without those that cannot be read and are to be left out.
+
+    The second result has the names of unreadable files that are `excluded`.
 
     Raises:
         GraftError: some cannot be read, and are not to be skipped, or none can; `words` say where they come from.
     """
     paths = [file.path for file in found]
-    read_header = functools.partial(header_if_decodable if skip_unreadable else header, measured=False)
-    headers = with_peaks(paths, _on_threads(read_header, paths), memo)
-    unreadable = {path: reason for path, reason in zip(paths, headers, strict=True) if isinstance(reason, str)}
-    if unreadable and (not skip_unreadable or len(unreadable) == len(paths)):
-        raise unreadable_error(words, root, len(paths), unreadable)
-    if unreadable:
-        log.warning("skipped %d unreadable files: %s", len(unreadable), named(root, unreadable))
-    return tuple(
-        ImageFile(file.path, file.class_name, file.part, read, file.group, file.domain)
-        for file, read in zip(found, headers, strict=True)
-        if isinstance(read, Header)
+    known = know(paths, skip_unreadable, memory)
+    unreadable = {path: reason for path, reason in zip(paths, known, strict=True) if isinstance(reason, str)}
+    names = {path: audit_name(root, path) for path in unreadable} if excluded else {}
+    left_out = tuple(name for name in names.values() if name in excluded)
+    others = {path: reason for path, reason in unreadable.items() if names.get(path) not in excluded}
+    if (others and not skip_unreadable) or (unreadable and len(unreadable) == len(paths)):
+        raise unreadable_error(words, root, len(paths), others or unreadable)
+    if others:
+        log.warning("skipped %d unreadable files: %s", len(others), named(root, others))
+    if left_out:
+        log.info("left out %s that dataset.exclude marks and that cannot be read", counted(len(left_out), "file"))
+    files = tuple(
+        ImageFile(
+            file.path, file.class_name, file.part, read.header, file.group, file.domain, read.digest, read.num_bytes
+        )
+        for file, read in zip(found, known, strict=True)
+        if isinstance(read, Known)
     )
+    return files, left_out
+
+
+def audit_name(root: Path, path: Path) -> str:
+    """Return the name of a file in an audit's table, which may lie anywhere."""
+    return shown(Path(os.path.relpath(path, root)).as_posix())
 
 
 def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
@@ -177,19 +209,12 @@ def _check_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> No
         )
 
 
-def reasons(ignored: Iterable[str]) -> str:
-    """Return counted reasons in words: 12 .heic (pip install pillow-heif), 3 in masks/."""
-    return ", ".join(
-        f"{count:,} {reason}" + (f" (pip install {PACKAGES[reason]})" if reason in PACKAGES else "")
-        for reason, count in sorted(Counter(ignored).items())
-    )
-
-
 def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layout) -> None:
     """Warn if all classes have the same folders inside: then these may be the classes, fold1/cat and fold2/cat."""
     inner: dict[str, set[str]] = {}
     for file in files:
-        _, *folders, _ = file.path.relative_to(layout.parts.get(file.part, root)).parts
+        depth = len(layout.parts.get(file.part, root).parts) + 1  # of the class folder
+        folders = file.path.parts[depth:-1]
         inner.setdefault(file.class_name, set()).add(folders[0] if folders else "")
     first, *others = inner.values()
     if len(first) > 1 and "" not in first and all(each == first for each in others):
@@ -203,25 +228,3 @@ def _warn_of_inner_classes(root: Path, files: Sequence[ImageFile], layout: Layou
 def _held_words(held: Sequence[str]) -> str:
     """Return in words what a class folder without readable images contains."""
     return reasons([reason or "unreadable" for reason in held]) or "an empty folder"
-
-
-def ignored_words(ignored: Sequence[str]) -> str:
-    """Return in words how many files are ignored, and why; empty if none are."""
-    files = counted(len(ignored), "file")
-    return f"; {files} ignored: {reasons(ignored)}" if ignored else ""
-
-
-def classes_words(counts: Counter[str]) -> str:
-    """Return in words how many images the classes have: 3 classes (150, 140, 122)."""
-    each = [f"{count:,}" for _, count in sorted(counts.items())]
-    least, most = min(counts.values()), max(counts.values())
-    classes = counted(len(counts), "class")
-    return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
-
-
-def _on_threads(function: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
-    parts = [
-        paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)
-    ]  # a task costs as much as a header
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return [each for found in threads.map(lambda part: list(map(function, part)), parts) for each in found]

@@ -110,9 +110,9 @@ def header(path: Path, measured: bool = True) -> Header | str:
         return _reason(path, error)
 
 
-def header_if_decodable(path: Path, measured: bool = True) -> Header | str:
+def header_if_decodable(path: Path) -> Header | str:
     """Decode a file, and return its header as `header` does, or why it cannot be decoded."""
-    return failure(path) or header(path, measured)
+    return failure(path) or header(path)
 
 
 def failure(path: Path) -> str | None:

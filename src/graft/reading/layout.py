@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from graft.errors import GraftError
 from graft.nouns import few
-from graft.reading.pictures import contents, files_below, is_picture, shown
+from graft.reading.pictures import contents, files_below, is_picture, shown, subfolders
 
 log = logging.getLogger("graft")
 
@@ -56,13 +56,13 @@ def read_layout(root: Path) -> Layout:
     classes: dict[str, None] = {}
     for part, where in (parts or {"train": root}).items():
         files += [_loose(path) for path in (_files_in(where) if parts else [])]
-        for folder in _subfolders(where):
+        for folder in subfolders(where):
             _check_class_folder(root, folder)
             classes[folder.name] = None
             for path in files_below(folder):
                 reason = "" if is_picture(path) else _suffix(path)
                 files.append(FoundFile(path, folder.name, part, reason))
-    others = [folder for folder in _subfolders(root) if folder not in parts.values()] if parts else []
+    others = [folder for folder in subfolders(root) if folder not in parts.values()] if parts else []
     for folder in others:
         files += [FoundFile(path, "", "", f"in {shown(folder.name)}/") for path in files_below(folder)]
     _remark_on_parts(root, parts, others)
@@ -90,7 +90,7 @@ def find_parts(root: Path) -> dict[str, Path]:
     candidates = _named_as_parts(root)
     holding = [folder for folder in candidates if _holds_folders(folder)]
     if not holding:
-        if candidates and len(candidates) == len(_subfolders(root)):
+        if candidates and len(candidates) == len(subfolders(root)):
             raise GraftError(
                 f"dataset.root={root} has {_listed(candidates)} without class folders in them; expected "
                 "DIR/train/<class>/<image> and DIR/test/<class>/<image>"
@@ -120,7 +120,7 @@ def _remark_on_parts(root: Path, parts: Mapping[str, Path], others: Sequence[Pat
 
 
 def _named_as_parts(folder: Path) -> list[Path]:
-    return [each for each in _subfolders(folder) if PART_NAME.fullmatch(each.name)]
+    return [each for each in subfolders(folder) if PART_NAME.fullmatch(each.name)]
 
 
 def _by_part(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -151,7 +151,7 @@ def _part(folder: Path) -> str:
 
 def _holds_folders(folder: Path) -> bool:
     """Return whether a folder contains class folders rather than images."""
-    folders = _subfolders(folder)
+    folders = subfolders(folder)
     return bool(folders) and sum(map(is_picture, _files_in(folder))) <= sum(len(files_below(each)) for each in folders)
 
 
@@ -179,10 +179,6 @@ def _listed(folders: Sequence[Path]) -> str:
     """Return folders' names in words: train/, val/ and test/."""
     *others, last = [f"{shown(folder.name)}/" for folder in folders]
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return contents(folder)[0]
 
 
 def _files_in(folder: Path) -> list[Path]:

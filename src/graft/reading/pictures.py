@@ -1,6 +1,7 @@
 """Picture files: which files of a folder are pictures, by their names, and how such names are printed."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,23 +28,40 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def relative(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Return the names of files below a root, with slashes; for 100,000 `relative_to` takes a second."""
+    start = "" if str(root) == "." else root.as_posix().rstrip("/") + "/"
+    return [path.as_posix().removeprefix(start) for path in paths]
+
+
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders and the files directly in a folder; a broken link is a file, a device or a pipe is none.
 
     Raises:
         GraftError: the folder cannot be read.
     """
+    folders, files = _names(folder)
+    return [folder / name for name in folders], [folder / name for name in files]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder, as `contents` does."""
+    return [folder / name for name in _names(folder)[0]]
+
+
+def _names(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files directly in a folder, sorted."""
     folders, files = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                name, path = entry.name.lower(), folder / entry.name
+                name = entry.name.lower()
                 if name.startswith("."):
                     continue
                 if entry.is_dir():
-                    folders += [path] * (name not in SYSTEM_FOLDERS)
-                elif entry.is_file() or not path.exists():
-                    files += [path] * (name not in SYSTEM_FILES)
+                    folders += [entry.name] * (name not in SYSTEM_FOLDERS)
+                elif entry.is_file() or not os.path.exists(entry.path):
+                    files += [entry.name] * (name not in SYSTEM_FILES)
     except OSError as error:
         reason = error.strerror
         raise GraftError(f"the folder {shown(folder)} cannot be read: {reason}; change that, or move it") from None

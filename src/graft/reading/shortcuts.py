@@ -134,7 +134,7 @@ def cheap_facts(files: Sequence[ImageFile]) -> dict[str, np.ndarray]:
     heights, widths = (np.array([getattr(file.header, side) for file in files]) for side in ("height", "width"))
     suffixes = [file.path.suffix.lower().replace(".jpeg", ".jpg") for file in files]
     facts = {
-        "size of the file": np.array([file.path.stat().st_size for file in files]),
+        "size of the file": np.array([file.num_bytes for file in files]),
         "height": heights,
         "width": widths,
         "aspect ratio": widths / heights,

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from graft.errors import GraftError
 from graft.job_folder import ROUNDS
 from graft.sweeps.launcher import launching
+from graft.sweeps.time_left import CountedLauncher
 
 MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
 
@@ -83,6 +84,7 @@ def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None)
         The launcher's returns for each batch of jobs.
     """
     jobs = _distinct or grid(config)
+    launcher = CountedLauncher(launcher, config, job_subfolder, None if config.get("trials") == "auto" else len(jobs))
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")

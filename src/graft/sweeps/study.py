@@ -31,6 +31,7 @@ from graft.sweeps.grid import job_subfolder
 from graft.sweeps.launcher import launching
 from graft.sweeps.rounds import run_rounds, settings
 from graft.sweeps.space import Choice, Range, job_overrides, read_space
+from graft.sweeps.time_left import CountedLauncher
 from graft.training.prune import pruner
 
 log = logging.getLogger("graft")
@@ -57,7 +58,9 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
     study = Study(config.sweep, space, folder, _compared(config))
     OmegaConf.save(config, folder / "multirun.yaml")
     returns: list[JobReturn] = []
+    launcher = CountedLauncher(launcher, config, job_subfolder, None if config.trials == "auto" else config.sweep.jobs)
     while batch := study.batch():
+        launcher.number = config.sweep.jobs - study.left - len(batch)
         overrides = {trial_number: job_overrides(values, shared) for trial_number, values in batch.items()}
         best = study.best() if config.trials == "auto" else None
         best_overrides = None if best is None else job_overrides(best, shared)
@@ -120,8 +123,7 @@ def _run_batch(
 
 def _compared(config: DictConfig) -> dict[str, Any]:
     """Return the part of the configuration that all jobs share; a search resumes only if it is the same."""
-    cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *NOT_COMPARED)])
-    return to_plain(cfg)
+    return to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", *NOT_COMPARED)]))
 
 
 class Study:
@@ -142,8 +144,7 @@ class Study:
     ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings, self.space, self.folder = settings, space, folder
-        self.url = settings.storage or f"sqlite:///{folder / 'study.db'}"
-        self.name = folder.name
+        self.url, self.name = settings.storage or f"sqlite:///{folder / 'study.db'}", folder.name
         results = [(path.parent, read_result(path.parent)) for path in sorted(folder.glob(f"*/{RESULT}"))]
         # The folder of each configuration that has run.
         self.folders: dict[str, Path] = {

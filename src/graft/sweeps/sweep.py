@@ -21,7 +21,9 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
 from graft.errors import OtherResult
 from graft.job_folder import FAILURE
+from graft.process import announce
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far, show_table
+from graft.sweeps.time_left import counted_job
 
 log = logging.getLogger("graft")
 
@@ -38,8 +40,10 @@ class SweepCallback(Callback):
         with stop_on_error(explain):
             end_on_signals(lambda: None)
             check_run(config)
+        announce(f"{config.hydra.run.dir}: the configuration is checked, PyTorch and the images are loaded")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        announce(f"{config.hydra.sweep.dir}: the configurations of all jobs are checked, before the first one runs")
         from graft.sweeps.check_sweep import check_sweep
         from graft.sweeps.grid import keep_composed, launch_only
 
@@ -81,7 +85,8 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
     sweep = hydra.mode is RunMode.MULTIRUN
     exit_if_stopped()
     try:
-        result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
+        with counted_job(folder):
+            result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
         finished = result is None or not ("trial_run" in result or any("error" in trial for trial in result["trials"]))
         if not finished and not sweep:
             sys.exit(1)

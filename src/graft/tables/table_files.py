@@ -7,12 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from graft.content import digests
 from graft.errors import GraftError
 from graft.nouns import few
-from graft.reading.class_folders import Folder, classes_words, ignored_words, readable
+from graft.reading.class_folders import Folder, ImageFile, audit_name, readable
+from graft.reading.counts import classes_words, ignored_words
 from graft.reading.decode import pixel_limit
 from graft.reading.group_pattern import groups_of
+from graft.reading.known_files import Memory
 from graft.reading.layout import MAX_NAMES, PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located
@@ -34,7 +35,11 @@ def table_parts(listing: Listing) -> set[str]:
 
 @functools.lru_cache(maxsize=4)  # a sweep's jobs share one listing
 def list_table(
-    listing: Listing, skip_unreadable: bool, max_pixels: int | None = None, memo: Path | None = None
+    listing: Listing,
+    skip_unreadable: bool,
+    max_pixels: int | None = None,
+    cache: Path | None = None,
+    excluded: frozenset[str] = frozenset(),
 ) -> Folder:
     """List the image files that tables name, by part, class and path, whatever the order of the rows.
 
@@ -42,7 +47,8 @@ def list_table(
         listing: the tables.
         skip_unreadable: whether to leave out files that are missing or cannot be decoded.
         max_pixels: the most pixels of a file; None: Pillow's limit.
-        memo: as `list_folder` has it.
+        cache: as `list_folder` has it.
+        excluded: names of files that are left out if they are missing or cannot be read.
 
     Raises:
         GraftError: a table cannot be read, or names all faulty rows, or there are unreadable files that are not to be
@@ -53,28 +59,29 @@ def list_table(
     parts = meaning_of_parts([row.split for row in rows], listing.words)
     paths = [located(row.folder, row.image) for row in rows]
     faults = [*_empty_cells(rows, parts, listing.columns.domain), *_twice(rows, paths)]
+    existing = [path for path in paths if path is not None]
+    root = _root(listing, rows, existing) if existing else rows[0].folder
     missing = [place for place, path in enumerate(paths) if path is None and rows[place].image.strip()]
-    if missing and not (skip_unreadable and len(missing) < len(rows)):
-        faults.append(_missing(rows, missing))
+    marked = {place: name for place in missing if (name := audit_name(root, _path(rows[place]))) in excluded}
+    faults += _missing(rows, missing, [] if skip_unreadable else [place for place in missing if place not in marked])
     if faults:
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
         log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing), MAX_NAMES))
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
-    root = _root(listing, rows, [file.path for file in found])
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
+    memory = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels)
     with pixel_limit(max_pixels):
-        files = readable(root, found, skip_unreadable, memo, listing.words)
+        files, left_out = readable(root, found, skip_unreadable, memory, listing.words, excluded)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
     located.say()
-    known = {file.path for file in files}
-    skipped += [file._replace(reason="unreadable") for file in found if file.path not in known]
+    skipped += _lost(found, files)
     ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    contents = tuple(digests([file.path for file in files], memo))
-    return Folder(root, files, contents, dict(Counter(ignored)), listing.words, tuple(skipped))
+    left_out = (*marked.values(), *left_out)
+    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), left_out)
 
 
 def _found(
@@ -86,7 +93,7 @@ def _found(
     domains = domain_names([row.domain for row in rows], f"dataset.domain={column}") if column else [""] * len(rows)
     return [
         FoundFile(
-            path or row.folder / row.image.strip(),
+            path or _path(row),
             name,
             parts.get(row.split, "train"),
             "" if path else "missing",
@@ -95,6 +102,17 @@ def _found(
         )
         for row, path, name, domain in zip(rows, paths, names, domains, strict=True)
     ]
+
+
+def _lost(found: Sequence[FoundFile], files: Sequence[ImageFile]) -> list[FoundFile]:
+    """Return the files that cannot be read."""
+    known = {file.path for file in files}
+    return [file._replace(reason="unreadable") for file in found if file.path not in known]
+
+
+def _path(row: Row) -> Path:
+    """Return where a row's file would be, if there were one."""
+    return row.folder / row.image.strip()
 
 
 def _grouped(listing: Listing, root: Path, found: Sequence[FoundFile]) -> list[FoundFile]:
@@ -159,13 +177,17 @@ def _twice(rows: Sequence[Row], paths: Sequence[Path | None]) -> Iterator[str]:
             yield f"{len(pairs):,} files with two {key}s: {few(pairs, MAX_NAMES)}"
 
 
-def _missing(rows: Sequence[Row], missing: Sequence[int]) -> str:
-    folders = ", ".join(sorted({shown(rows[place].folder) for place in missing}))
-    skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
-    return (
-        f"{len(missing):,} whose file does not exist, seen from {folders}: {few(_named(rows, missing), MAX_NAMES)}; "
-        f"try dataset.root=DIR{skip}"
-    )
+def _missing(rows: Sequence[Row], missing: Sequence[int], refused: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with rows whose file does not exist, if some are refused, or there are no others."""
+    if len(missing) == len(rows):
+        refused = missing
+    if refused:
+        folders = ", ".join(sorted({shown(rows[place].folder) for place in refused}))
+        skip = ", or dataset.skip_unreadable=true leaves them out" if len(missing) < len(rows) else ""
+        yield (
+            f"{len(refused):,} whose file does not exist, seen from {folders}: "
+            f"{few(_named(rows, refused), MAX_NAMES)}; try dataset.root=DIR{skip}"
+        )
 
 
 def _named(rows: Sequence[Row], places: Sequence[int]) -> list[str]:

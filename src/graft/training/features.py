@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from graft.bars import bar
 from graft.data.datamodule import Inputs, TrialDataModule
 from graft.data.images import ImageSource, ImageStream
 from graft.data.preprocess import Preprocess
@@ -15,7 +15,6 @@ from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.model.stages import fast_batch_size
 from graft.nouns import counted
-from graft.process import hidden_bars
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
 BACKBONES_IN_MEMORY = 4  # number of backbones with features in memory, for the next job
@@ -169,5 +168,5 @@ def extract(frozen: nn.Module, images: ImageSource, indices: torch.Tensor, devic
     # Convolutions are fastest with channels last: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     parts = indices.split(fast_batch_size(device))
-    read = tqdm(images.batches(parts), "features", len(parts), unit="batch", disable=hidden_bars(), leave=False)
+    read = bar(images.batches(parts), "features", len(indices), "image", size=len)
     return torch.cat([frozen(pixels.to(device)).cpu() for pixels in read])

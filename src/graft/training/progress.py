@@ -1,15 +1,14 @@
 """The progress bar of one fit."""
 
 import pytorch_lightning as pl
-from tqdm import tqdm
 
-from graft.process import hidden_bars
+from graft.bars import Bar
 
 
 class Progress(pl.Callback):
     """One bar for all steps of a fit, with the mean training accuracy of the trials in the last epoch.
 
-    It is shown on terminals only. Lightning's own bar restarts in each epoch, too often to be read if an epoch has 25
+    Lightning's own bar restarts in each epoch, too often to be read if an epoch has 25
     steps.
 
     Args:
@@ -21,7 +20,7 @@ class Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         steps = int(trainer.estimated_stepping_batches)
-        self.bar = tqdm(total=steps, desc=self.label, unit="step", disable=hidden_bars())
+        self.bar = Bar(steps, self.label, "step", stays=True)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object, **__: object) -> None:
         self.bar.update()
@@ -40,5 +39,5 @@ class Progress(pl.Callback):
     def _show_accuracy(self, pl_module: pl.LightningModule, epoch: int) -> None:
         """Show the training accuracy of a finished epoch, counted from 1."""
         values = getattr(pl_module, "history", {}).get(("train", "accuracy", epoch))
-        if values is not None and not self.bar.disable:
-            self.bar.set_postfix(epoch=epoch, train_accuracy=f"{100 * values.mean():.1f} %", refresh=False)
+        if values is not None and not self.bar.hidden:
+            self.bar.note(epoch=str(epoch), train_accuracy=f"{100 * values.mean():.1f} %")
