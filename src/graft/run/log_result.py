@@ -1,51 +1,135 @@
-"""A finished job's numbers for the loggers that its configuration names."""
+"""What the loggers of a job get besides its curves: training images as it begins, and the answer as it ends."""
 
+import json
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
 from graft.config.identity import result_config
+from graft.config.one_form import leaves
+from graft.page.show_job import summary_rows
+from graft.report.table import markdown
+from graft.report.unit import unit_of
+from graft.results.baseline import common_metric
+from graft.results.measured import distinct_images, measured
+from graft.results.metric import name_of, split_of
+from graft.results.outcomes import StoredOutcomes
+from graft.results.refits import in_words, is_refit
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
-from graft.training.logger import log_final, log_job
+from graft.run.sample_images import sample_images
+from graft.statistics.comparison import spread
+from graft.training.logger import LINES, Final, log_answer, log_images, log_job, takes_pictures
 
 log = logging.getLogger("graft")
 
+ENDS = ("mean_ci95_low", "mean_ci95_high")
+KNOBS = ("activation", "dropout", "lr")  # of which groups have copies, such as head.dropout
 
-def fill_hparams(plan: Plan, folder: Path, content: dict[str, Any]) -> None:
-    """Fill TensorBoard's HParams tab: knobs, choices and final accuracies.
+
+@contextmanager
+def _warned(name: str, what: str) -> Iterator[None]:
+    """Let a logger that fails take nothing with it."""
+    try:
+        yield
+    except Exception as error:  # whatever a server or its package raises
+        log.warning("logger=%s has not got %s: %s", name, what, " ".join(str(error).split()))
+
+
+def log_begin(plan: Plan, folder: Path) -> None:
+    """Give TensorBoard the training images of a job that begins.
 
     Args:
         plan: the job's.
         folder: the job's.
-        content: of its `result.json`.
     """
-    if "tensorboard" in plan.loggers and content["accuracy"]:  # a refit has none
-        log_final(folder, _settings(content), content["accuracy"])
+    if "tensorboard" in plan.loggers:
+        with _warned("tensorboard", f"training images of {folder.name}"):
+            log_images(folder, sample_images(plan))
 
 
-def log_result(plan: Plan, folder: Path, history: JobHistory, content: dict[str, Any]) -> None:
-    """Give a finished job to the loggers that do not log while it trains; one that fails takes nothing with it.
+def log_result(
+    plan: Plan,
+    folder: Path,
+    history: JobHistory,
+    content: dict[str, Any],
+    outcomes: StoredOutcomes | None,
+) -> None:
+    """Give a finished job to its loggers; one that fails takes nothing with it.
 
     Args:
         plan: the job's.
-        folder: the job's.
+        folder: the job's, with its result.
         history: of all its trials.
-        content: of its `result.json`, which is written.
+        content: of its `result.json`.
+        outcomes: what its trials said of each image; None: it is a refit.
     """
+    points = history.points()
+    numbers = answer_numbers(content, outcomes) if content["accuracy"] else {}
+    plain = Final(settings(content), numbers, epoch=max(points, default=0))
+
+    def shown() -> Final:
+        return Final(plain.settings, numbers, _texts(content, folder), {}, plain.epoch)
+
     for name, make in plan.loggers.items():
-        if name == "tensorboard":
-            continue
-        try:
-            log_job(make(folder), _settings(content), history.points(), content["accuracy"])
-        except Exception as error:  # whatever a server or its package raises
-            reason = " ".join(str(error).split())
-            log.warning("logger=%s has not got %s, whose result is stored: %s", name, folder.name, reason)
+        with _warned(name, f"{folder.name}, whose result is stored"):
+            if name == "tensorboard":
+                log_answer(folder, shown())
+                continue
+            logger = make(folder)
+            log_job(logger, points, shown() if takes_pictures(logger) else plain)
 
 
-def _settings(content: dict[str, Any]) -> dict[str, Any]:
-    """Return knobs and choices, as loggers show them."""
-    knobs = {
-        key: value for key, value in result_config(content["config"]).items() if isinstance(value, str | int | float)
-    }
-    return {**knobs, **content["choices"]}
+def answer_numbers(content: Mapping[str, Any], outcomes: StoredOutcomes | None) -> dict[str, float]:
+    """Return the mean, the ends of its interval, and the range of the trials, of each metric that a report may rank by.
+
+    That is the accuracy, and the one that `report.metric` names, of test images and of validation images.
+    """
+    metric, numbers = common_metric([content["config"]]), {}
+    splits = ("", "val_") if outcomes is not None and outcomes.val is not None else ("",)
+    for key in (f"{split}{name}" for split in splits for name in dict.fromkeys(["accuracy", metric])):
+        sign = -1 if unit_of(key).factor < 0 else 1  # a loss has a minus where it is compared
+        with suppress(ValueError):  # a metric that cannot be computed: the job's text says why
+            found = spread(measured(content, outcomes, key), distinct_images(content, outcomes, key))
+            low, high = sorted((sign * found.low, sign * found.high))
+            ends = sorted(sign * end for end in found.interval or ())  # none of a single trial
+            values = {
+                **dict(zip(LINES, (sign * found.mean, high, low), strict=True)),
+                **dict(zip(ENDS, ends, strict=False)),
+            }
+            numbers |= {f"{split_of(key)}_{name_of(key)}/{line}": value for line, value in values.items()}
+    return numbers
+
+
+def settings(content: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Return a job's choices and keys, nested ones too, by their names on the command line, as loggers show them.
+
+    Left out are classes, whose option's name is shown, and a group's copies of knobs, such as `head.dropout`; but
+    nothing that was typed.
+    """
+    config, shown = result_config(content["config"]), {}
+    typed = [word.lstrip("+~").partition("=")[0] for word in _typed()]
+    for key, value in leaves(config).items():
+        group, _, name = key.rpartition(".")
+        copied = group in ("backbone", "head", "optimizer") and name in KNOBS and config.get(name) == value
+        unseen = copied or name in ("_target_", "_partial_")
+        if not unseen or any(f"{key}.".startswith(f"{word}.") for word in typed):
+            shown[key] = value if isinstance(value, str | int | float) else json.dumps(value)
+    return {**shown, **content["choices"]}
+
+
+def _typed() -> list[str]:
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _texts(content: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Return a job's answer and its configuration, in Markdown."""
+    words = in_words(content) if is_refit(content) else []
+    rows = [[name, text] for name, text in summary_rows(content, folder)]
+    answer = "\n\n".join([*words, markdown([folder.resolve().name, ""], rows)])
+    return {"answer": answer, "configuration": f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(content['config']))}```"}

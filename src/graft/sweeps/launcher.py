@@ -119,9 +119,11 @@ def _lock(path: Path) -> bool:
 def show_so_far(config: DictConfig) -> None:
     """Print the table of a sweep that has not finished."""
     from graft.page.show import show_sweep
+    from graft.sweeps.log_sweep import log_sweep
 
     try:
         show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
+        log_sweep(config)
     except GraftError as error:  # no job has finished, or not the baseline
         print(error, file=sys.stderr)
 

@@ -59,10 +59,11 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from graft.page.show import show_sweep
+        from graft.sweeps.log_sweep import log_sweep
 
         with stop_on_error(explain):
-            folder = Path(config.hydra.sweep.dir)
-            failed = show_sweep(folder, config.report.baseline)
+            failed = show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
+            log_sweep(config)
             if failed:
                 sys.exit(1)
 
