@@ -55,7 +55,7 @@ BELOW = {
         "page",
     },
     "commands": {"ground", "analysis", "reading", "data", "inference", "statistics", "results", "report"},
-    "audit": {"ground", "config", "reading", "data", "training", "inference", "figures", "run"},
+    "audit": {"ground", "analysis", "config", "reading", "data", "training", "inference", "figures", "run"},
     "export": {
         "ground",
         "analysis",

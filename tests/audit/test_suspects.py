@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from graft.audit.suspects import Judged, out_of_fold, suspects
+from graft.analysis.doubts import likely_wrong
+from graft.audit.suspects import Judged, out_of_fold
 from graft.audit.vectors import Vectors
 
 needs_cleanlab = pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="cleanlab is an extra")
@@ -29,7 +30,7 @@ def test_flipped_labels_are_suspects_worst_first():
     judged = out_of_fold(vectors, given, np.arange(400), 5)
     assert judged is not None
     assert judged.accuracy == pytest.approx(0.95, abs=0.02)
-    found = suspects(judged)
+    found = likely_wrong(judged.labels, judged.probabilities)
     assert found is not None
     places, scores = judged.places[found[0]], found[1]
     assert (np.diff(scores) >= 0).all()

@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
-from graft.inference.calibration import SMALLEST, calibrate, calibration_error, scale
+from graft.analysis.calibration_error import calibration_error
+from graft.inference.calibration import SMALLEST, calibrate, scale
 from graft.inference.conformal import ConformalSets
 from graft.inference.novelty import Novelty
 from graft.results.unseen import UnseenImages

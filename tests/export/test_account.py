@@ -2,8 +2,8 @@ import numpy as np
 import pandas
 import pytest
 
+from graft.analysis.calibration_error import calibration_error
 from graft.export.account import Account, make_account
-from graft.inference.calibration import calibration_error
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes
 
 CLASSES = ["cat", "dog", "hen"]

@@ -7,7 +7,7 @@ import torch
 from scipy.special import softmax
 
 from graft.inference import calibration
-from graft.inference.calibration import LEAST_IMAGES, calibrate, calibration_error, fit_temperature, scale, scaled
+from graft.inference.calibration import LEAST_IMAGES, calibrate, fit_temperature, scale, scaled
 from graft.results.unseen import UnseenImages
 
 Given = tuple[np.ndarray, np.ndarray]
@@ -142,18 +142,3 @@ def test_an_image_that_more_trials_saw_counts_no_more():
         np.concatenate([np.full(1200, 1 / 6), np.ones(200)]),
     )
     assert calibrate(unseen(probability, label, said), 1).temperature == pytest.approx(expected, rel=0.01)
-
-
-def test_the_calibration_error_is_the_mean_gap_of_bins():
-    correct = np.arange(100) % 10 < 8
-    assert calibration_error(np.full(100, 0.8), correct) == pytest.approx(0)
-    assert calibration_error(np.full(100, 0.9), correct) == pytest.approx(0.1)
-    halves = np.repeat([0.6, 0.9], 20)
-    assert calibration_error(halves, np.repeat([True, False], 20)) == pytest.approx((0.4 + 0.9) / 2)
-    assert calibration_error(np.array([0.6, 0.9]), np.array([True, False])) == pytest.approx(0.25)  # one bin
-    ordered = np.repeat([True, False], [80, 20])
-    assert calibration_error(np.full(100, 0.8), ordered) == pytest.approx(0)  # the order of equal ones does not matter
-    confidence, random = np.repeat([0.5, 0.9, 1.0], 40), np.random.default_rng(0)
-    correct = random.random(120) < confidence - 0.1
-    orders = [random.permutation(120) for _ in range(5)]
-    assert len({round(calibration_error(confidence[order], correct[order]), 12) for order in orders}) == 1

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from graft.analysis.doubts import likely_wrong
 from graft.audit.control import control
 from graft.audit.copies import blank, exact_copies, near_copies
 from graft.audit.finding import write_findings
 from graft.audit.inventory import Inventory, mean_colors
 from graft.audit.outliers import outliers
 from graft.audit.summary import Account
-from graft.audit.suspects import out_of_fold, suspects
+from graft.audit.suspects import out_of_fold
 from graft.audit.thumbnails import Thumbnails, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels
 from graft.config.build import build, builder
@@ -60,7 +61,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     labels = found.labels[readable]
     together = _with_groups(same, data.images.groups, found.indices[readable])
     judged = out_of_fold(vectors, labels, together, cfg.num_folds)
-    account.labels(vectors, readable, judged, None if judged is None else suspects(judged))
+    doubted = None if judged is None else likely_wrong(judged.labels, judged.probabilities)
+    account.labels(vectors, readable, judged, doubted)
     first = np.unique(same, return_index=True)[1]
     account.outliers(vectors, [(int(readable[place]), score) for place, score in outliers(vectors, first)])
     colors = mean_colors(small.pixels[readable])

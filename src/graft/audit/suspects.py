@@ -1,12 +1,9 @@
 """Label suspects: images whose label a classifier does not expect that learned from the other images only.
 
 Each image's classes have probabilities from a logistic regression on the other folds' images ("out of fold"); copies
-are in one fold, or else a copy would confirm its own wrong label. cleanlab (Northcutt et al., Confident Learning,
-J. Artif. Intell. Res. 70, 2021) judges the labels by them; of the labels that two of its criteria doubt, a suspect one
-is much less likely than the likeliest class.
+are in one fold, or else a copy would confirm its own wrong label. `graft.analysis.doubts` judges the labels by them.
 """
 
-import importlib.util
 import warnings
 from dataclasses import dataclass
 
@@ -22,7 +19,6 @@ from graft.audit.vectors import Vectors
 from graft.process import hidden_bars
 
 LANDMARKS = 500  # of the kernel that judges pixels
-UNLIKELY = 10  # times less likely than the likeliest class is a suspect label, at least
 INSTALL = 'pip install -e ".[audit]"'
 
 
@@ -95,25 +91,6 @@ def out_of_fold(vectors: Vectors, labels: np.ndarray, same: np.ndarray, num_fold
     wide = np.zeros((len(places), int(labels.max()) + 1))
     wide[:, classes] = probabilities
     return Judged(places, labels[places], wide)
-
-
-def suspects(judged: Judged) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return which of the judged images have a suspect label, worst first, and their scores, from 0 (worst) to 1.
-
-    None if cleanlab is not installed.
-    """
-    if importlib.util.find_spec("cleanlab") is None:
-        return None
-    from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
-    from cleanlab.rank import get_label_quality_scores  # pyright: ignore[reportMissingImports]
-
-    classes, labels = np.unique(judged.labels, return_inverse=True)
-    probabilities = judged.probabilities[:, classes]
-    issues = np.asarray(find_label_issues(labels, probabilities, filter_by="both", n_jobs=1))
-    scores = np.asarray(get_label_quality_scores(labels, probabilities, method="self_confidence"))
-    found = np.flatnonzero(issues & (UNLIKELY * scores < probabilities.max(1)))
-    found = found[scores[found].argsort(kind="stable")]
-    return found, scores[found]
 
 
 def _classifier(learned: bool, num_images: int):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graft.analysis.calibration_error import calibration_error
 from graft.analysis.confusions import Confusions
-from graft.inference.calibration import calibration_error
 from graft.results.outcomes import StoredOutcomes, of_label
 
 DRAWS = 500  # of labels, for the error of a calibrated model

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from graft.analysis.calibration_error import calibration_error
 from graft.job_folder import OUTCOMES
 from graft.nouns import counted
 from graft.results.unseen import UnseenImages
@@ -17,7 +18,6 @@ LEAST_IMAGES = 30  # that a temperature is fitted to: with fewer, it often makes
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures that are looked at
 SMALLEST = 2.0**-24  # float16's smallest number above 0, for probabilities that were rounded to 0
 PARTS = 5  # of a cross-validation of the temperature
-BIN, MOST_BINS = 20, 15  # images in a bin of the calibration error, at least; bins, at most
 
 
 @dataclass(frozen=True)
@@ -157,26 +157,6 @@ def scaled(probability: torch.Tensor, temperature: float | None) -> torch.Tensor
     if temperature is None:
         return probability
     return (probability.clamp(min=torch.finfo(probability.dtype).tiny).log() / temperature).softmax(-1)
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Return the expected calibration error, in [0, 1], over bins of equally many images.
-
-    It is the mean distance between a bin's mean confidence and its accuracy (Naeini et al., AAAI 2015); bins of equal
-    numbers, at least `BIN` images each, have less bias where images are few (Nguyen and O'Connor, EMNLP 2015). Images
-    of one confidence count alike, so that their order does not matter.
-
-    Args:
-        confidence: probability of the most probable class, (images,).
-        correct: whether it is the true one, (images,).
-        weight: of each image, (images,); None: equal ones.
-    """
-    weight = np.ones(len(confidence)) if weight is None else weight
-    bins = int(np.clip(weight.sum() // BIN, 1, MOST_BINS))
-    values, place = np.unique(confidence, return_inverse=True)
-    right = np.bincount(place, weight * correct) / np.bincount(place, weight)
-    gap = weight * (values - right)[place]
-    return sum(abs(gap[part].sum()) for part in np.array_split(np.argsort(place), bins)) / weight.sum()
 
 
 def _measured(probability: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from graft.analysis.calibration_error import calibration_error
 from graft.analysis.confusions import Confusions
 from graft.content import digests
-from graft.inference.calibration import SMALLEST, calibration_error
+from graft.inference.calibration import SMALLEST
 from graft.inference.conformal import parted
 from graft.inference.image_list import Item
 from graft.inference.predict import Row

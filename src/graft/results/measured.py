@@ -64,13 +64,12 @@ def _means(outcomes: Outcomes) -> Accuracies:
 
 def _outcomes(stored: StoredOutcomes, split: SplitOutcomes, share: float, folds: int, copies: bool) -> Outcomes:
     """Return whether trials are right on all images of a split."""
-    numbers = _numbers(split)
-    rows = stored.images.loc[numbers]
+    rows = stored.images.loc[numbers(split)]
     places = {name: place for place, name in enumerate(stored.classes)}
     return Outcomes(
         seeds=tuple(stored.seeds),
         images=rows["hash"].to_numpy(dtype=str),
-        values=_columns(split, split.correct.astype(float), np.nan),
+        values=columns(split, split.correct.astype(float), np.nan),
         labels=rows["class"].map(places).to_numpy(),
         groups=rows["group"].to_numpy(dtype=str) if (rows["group"] != "").all() else None,
         share=0.0 if folds else share,
@@ -89,16 +88,16 @@ def _with_exact_means(outcomes: Outcomes, losses: Sequence[float | None]) -> Out
 
 
 def _said(split: SplitOutcomes) -> Said:
-    probability = None if split.probability is None else _columns(split, split.probability, 0)
-    return Said(_columns(split, split.prediction, 0), _columns(split, split.probability_of_label, 1), probability)
+    probability = None if split.probability is None else columns(split, split.probability, 0)
+    return Said(columns(split, split.prediction, 0), columns(split, split.probability_of_label, 1), probability)
 
 
-def _numbers(split: SplitOutcomes) -> np.ndarray:
+def numbers(split: SplitOutcomes) -> np.ndarray:
     """Return the numbers of all tested images, (images,)."""
     return split.image[0] if split.shared else np.unique(split.image[split.tested])
 
 
-def _columns(split: SplitOutcomes, values: np.ndarray, missing: float) -> np.ndarray:
+def columns(split: SplitOutcomes, values: np.ndarray, missing: float) -> np.ndarray:
     """Return values of trials on their images as values on all images, with another where a trial has not tested one.
 
     Args:
@@ -108,10 +107,10 @@ def _columns(split: SplitOutcomes, values: np.ndarray, missing: float) -> np.nda
     """
     if split.shared:
         return values
-    numbers = _numbers(split)
-    spread = np.full((len(values), len(numbers), *values.shape[2:]), missing, dtype=values.dtype)
+    every = numbers(split)
+    spread = np.full((len(values), len(every), *values.shape[2:]), missing, dtype=values.dtype)
     rows, places = np.nonzero(np.broadcast_to(split.tested, split.prediction.shape))
-    spread[rows, np.searchsorted(numbers, split.image[rows, places])] = values[rows, places]
+    spread[rows, np.searchsorted(every, split.image[rows, places])] = values[rows, places]
     return spread
 
 

@@ -1,0 +1,74 @@
+"""The test images that trials got wrong, the most certain mistakes first."""
+
+import numpy as np
+import pandas
+
+from graft.analysis.predictions import Predictions
+
+COLUMNS = [
+    "number",
+    "path",
+    "hash",
+    "class",
+    "group",
+    "prediction",
+    "wrong",
+    "trials",
+    "probability",
+    "probability_of_label",
+    "seeds",
+]
+
+
+def mistakes(found: Predictions) -> pandas.DataFrame:
+    """Return a row for each test image that at least one trial got wrong.
+
+    The first are those that the largest share of their trials got wrong, of equal ones those with the most probable
+    wrong class, or where its probability is not stored, the least probable true one; then by number. The columns are
+    the image's number, path, hash, class and group, and
+
+    - prediction: the wrong class that most trials say, of equally frequent ones the first;
+    - wrong: the share of the trials that tested the image and got it wrong;
+    - trials: number of trials that tested it;
+    - probability: of that class, the mean over the trials that were wrong; None where it is not stored;
+    - probability_of_label: of the true class, likewise;
+    - seeds: of the trials that were wrong, with spaces between them.
+    """
+    wrong = found.wrong
+    (places,) = np.nonzero(wrong.any(0))
+    most = _most_frequent(found)
+    probability = found.probability_of(most)
+    table = about(found, places)
+    table["prediction"] = np.array(found.classes, dtype=object)[most[places]]
+    table["wrong"] = wrong.sum(0)[places] / found.tested.sum(0)[places]
+    table["trials"] = found.tested.sum(0)[places]
+    own = wrong[:, places]
+    table["probability"] = None if probability is None else _mean(probability[:, places], own)
+    table["probability_of_label"] = _mean(found.of_label[:, places].astype(np.float64), own)
+    seeds = np.array(found.outcomes.seeds).astype(str)
+    table["seeds"] = [" ".join(seeds[column]) for column in own.T]
+    certain = -table["probability_of_label"] if probability is None else table["probability"]
+    order = np.lexsort((table["number"], -certain.to_numpy(float), -table["wrong"].to_numpy(float)))
+    return table.iloc[order].reset_index(drop=True)[COLUMNS]
+
+
+def about(found: Predictions, places: np.ndarray) -> pandas.DataFrame:
+    """Return the number, path, hash, class and group of images at some places, (number of them,)."""
+    return found.images.iloc[places].reset_index(names="number")
+
+
+def _most_frequent(found: Predictions) -> np.ndarray:
+    """Return the place of each image's most frequent wrong class, (images,); 0 for images that no trial got wrong."""
+    trial, image = np.nonzero(found.wrong)
+    size = len(found.classes)
+    cells, counts = np.unique(image * size + found.predicted[trial, image], return_counts=True)
+    place, said = np.divmod(cells, size)
+    order = np.lexsort((-said, counts))  # the last one is kept: the most frequent, and of those the first class
+    most = np.zeros(len(found.images), dtype=np.int64)
+    most[place[order]] = said[order]
+    return most
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the means of chosen values, one at least of each column, (images,)."""
+    return np.where(chosen, values, 0).sum(0) / chosen.sum(0)

@@ -1,0 +1,44 @@
+"""Calibration: whether predictions of a confidence are as often right as it says."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas
+
+from graft.analysis.calibration_error import calibration_bins, calibration_error
+from graft.analysis.predictions import Predictions
+
+BINS = ["confidence", "accuracy", "images", "low", "high"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How far a job's confidences are from its accuracy.
+
+    Attributes:
+        bins: a row for each bin of `calibration_bins`, of the trials together, each image counted once.
+        errors: the expected calibration error of each trial, or of each repeat of all folds, in [0, 1].
+    """
+
+    bins: pandas.DataFrame
+    errors: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The mean of the errors, which are each trial's own: errors of several trials together are others."""
+        return float(self.errors.mean())
+
+
+def reliability(found: Predictions) -> Reliability | None:
+    """Return how calibrated the trials of a job are; None where the probabilities of the predictions are not stored."""
+    confidence, tested, runs = found.confidence(), found.tested, found.runs
+    if confidence is None:
+        return None
+    correct = found.outcomes.values == 1
+    errors = []
+    for run in range(runs.max() + 1):
+        own = tested & (runs == run)[:, None]
+        errors.append(calibration_error(confidence[own], correct[own]))
+    weight = np.broadcast_to(1 / tested.sum(0), tested.shape)[tested]
+    bins = calibration_bins(confidence[tested], correct[tested], weight)
+    return Reliability(pandas.DataFrame(bins, columns=BINS), np.array(errors))
