@@ -43,6 +43,7 @@ BELOW = {
     "page": {"ground", "statistics", "results", "analysis", "report", "figures"},
     "run": {
         "ground",
+        "analysis",
         "config",
         "data",
         "model",

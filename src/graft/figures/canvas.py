@@ -5,7 +5,7 @@ import io
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ from graft.files import write_bytes
 from graft.report.unit import PERCENT, Unit
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 # Used for what Matplotlib's own font lacks, where they are installed.
 FONTS = (
@@ -37,13 +38,13 @@ LINES = [  # color, line and marker of each curve in a picture
 ]
 
 
-def plain_text(draw: Callable[P, None]) -> Callable[P, None]:
+def plain_text(draw: Callable[P, R]) -> Callable[P, R]:
     """Draw texts as they are: a label with two dollar signs is no formula, and letters come from any installed font."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with rc_context({"text.parse_math": False, "font.family": ["sans-serif"], "font.sans-serif": _fonts()}):
-            draw(*args, **kwargs)
+            return draw(*args, **kwargs)
 
     return drawn
 

@@ -1,12 +1,15 @@
 """What the loggers of a job get besides its curves: training images as it begins, and the answer as it ends."""
 
+import functools
 import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
@@ -20,6 +23,7 @@ from graft.results.measured import distinct_images, measured
 from graft.results.metric import name_of, split_of
 from graft.results.outcomes import StoredOutcomes
 from graft.results.refits import in_words, is_refit
+from graft.run.answer_pictures import answer_pictures
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 from graft.run.sample_images import sample_images
@@ -69,12 +73,18 @@ def log_result(
         content: of its `result.json`.
         outcomes: what its trials said of each image; None: it is a refit.
     """
+    if not plan.loggers:
+        return
     points = history.points()
     numbers = answer_numbers(content, outcomes) if content["accuracy"] else {}
     plain = Final(settings(content), numbers, epoch=max(points, default=0))
 
+    @functools.cache
     def shown() -> Final:
-        return Final(plain.settings, numbers, _texts(content, folder), {}, plain.epoch)
+        pictures: dict[str, np.ndarray] = {}
+        with _warned("tensorboard", f"pictures of {folder.name}"):
+            pictures = {} if outcomes is None else answer_pictures(content, outcomes, plan.data.images)
+        return replace(plain, texts=_texts(content, folder), pictures=pictures)
 
     for name, make in plan.loggers.items():
         with _warned(name, f"{folder.name}, whose result is stored"):
@@ -82,7 +92,10 @@ def log_result(
                 log_answer(folder, shown())
                 continue
             logger = make(folder)
-            log_job(logger, points, shown() if takes_pictures(logger) else plain)
+            final = plain
+            if takes_pictures(logger):
+                final = replace(shown(), pictures={**sample_images(plan), **shown().pictures})
+            log_job(logger, points, final)
 
 
 def answer_numbers(content: Mapping[str, Any], outcomes: StoredOutcomes | None) -> dict[str, float]:

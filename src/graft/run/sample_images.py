@@ -13,7 +13,7 @@ from graft.data.images import ImageStream
 from graft.data.views import Views
 from graft.run.plan import Plan
 
-TRIALS, IMAGES = 4, 16  # first trials of a job, and first images of each
+TRIALS, IMAGES = 4, 8  # first trials of a job, and first images of each; more would take long where they are large
 SIDE, COLUMNS = 64, 8  # largest side of an image, in pixels; images in a row
 GRAY = 128  # between the images
 
