@@ -1,4 +1,4 @@
-"""Compare all jobs below some folders by their result files: a ranked table, sentences and pictures."""
+"""Compare all jobs below some folders by their result files: a ranked table, sentences, pictures and a page."""
 
 import argparse
 import os
@@ -45,12 +45,19 @@ def main() -> None:
         choices=("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
         help="what ranks the jobs; default: report.metric of their configurations",
     )
+    parser.add_argument(
+        "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
+    )
     arguments = parser.parse_args()
+    from graft.inference.job_images import thumbnails
+    from graft.page.pictures import NO_PICTURES, PagePictures
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
 
     try:
         output = arguments.output or default_output(arguments.folders)
-        show_jobs(arguments.folders, output, arguments.baseline, margin=arguments.margin, metric=arguments.metric)
+        pictures = NO_PICTURES if arguments.no_thumbnails else PagePictures(thumbnails)
+        more = {"margin": arguments.margin, "metric": arguments.metric, "pictures": pictures}
+        show_jobs(arguments.folders, output, arguments.baseline, **more)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from graft.data.images import ImageFiles, Images
+from graft.data.images import Images
 from graft.figures.canvas import plain_text, save, wrapped
-from graft.reading.decode import decode, pixel_limit
+from graft.inference.job_images import picture
 
 SIDE = 160  # pixels of a picture
 COLUMNS = 5
@@ -50,24 +48,12 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
         axes = figure.add_axes(
             ((column + shift) / columns, bottom, 0.9 / columns, 0.9 * INCHES / (rows * height + head))
         )
-        axes.imshow(picture(images, tile.image), interpolation="nearest", vmin=0, vmax=255, cmap="gray")
+        axes.imshow(picture(images, tile.image, SIDE), interpolation="nearest", vmin=0, vmax=255, cmap="gray")
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(color="lightgray", linewidth=0.5)  # or a white picture would not be seen
         axes.text(0, -0.04, "\n".join(text), va="top", fontsize=7, transform=axes.transAxes, linespacing=1.15)
     save(figure, path)
-
-
-def picture(images: Images, index: int) -> np.ndarray:
-    """Return an image for a person, (height, width, 3) bytes, no larger than it is shown."""
-    if not isinstance(images, ImageFiles):
-        pixels = next(iter(images.batches([torch.tensor([index])])))[0]
-        return pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
-    file = images.folder.files[index]
-    scale = min(1.0, SIDE / max(file.header.height, file.header.width))
-    shape = (3, max(1, round(scale * file.header.height)), max(1, round(scale * file.header.width)))
-    with pixel_limit(images.reading.max_pixels):
-        return decode(file.path, shape, "squash", images.white).permute(1, 2, 0).numpy()
 
 
 def shortened(name: str, width: int = LETTERS) -> str:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
-from graft.config.build import build
 from graft.data.images import ImageFiles, Images
 from graft.data.listing import hashes
 from graft.errors import GraftError
+from graft.inference.job_images import images_of
 from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
@@ -20,8 +19,6 @@ from graft.results.outcome_files import read_images
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import is_refit
 
-# Keys of a data set's option that its class does not take, and one whose file may be gone: it changes no image.
-PREPARING = ("pixels", "pad", "exclude")
 BATCH = 32
 RANDOM = 64  # random images where those of the job cannot be read
 CALIBRATION = 32  # training images that int8 is scaled by; ONNX Runtime keeps all their activations in memory
@@ -96,25 +93,12 @@ def stored_outcomes(folder: Path) -> StoredOutcomes | str:
 
 
 def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
-    """Return the images of the data set that a result's configuration names.
+    """Return the images of the data set that a result's configuration names, in the shape that the model takes.
 
     Raises:
-        GraftError: it names another class than one of Graft's, which might run anything, or the files are not there.
+        GraftError: they cannot be read in this shape.
     """
-    config = result.get("config") or {}
-    option = config.get("dataset")
-    named = option.get("_target_") if isinstance(option, dict) else None
-    if (
-        not isinstance(option, dict)
-        or not isinstance(named, str)
-        or not named.startswith(("graft.dataset.", "graft.dataset_table."))
-        or any(isinstance(value, dict) for value in option.values())
-    ):
-        raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
-    # With this size, files are read in the shape that the model takes.
-    known = {"size": min(model.image_shape[1:]), "download": False}
-    dataset = {key: value for key, value in option.items() if key not in known}
-    images = build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=PREPARING, **known).images
+    images = images_of(result, min(model.image_shape[1:]))
     if images.shape != model.image_shape:
         raise GraftError(f"its images are read as {images.shape}, but the model takes {model.image_shape}")
     return images

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
+from graft.errors import GraftError
 from graft.figures.draw import PICTURES, draw
 from graft.files import write_text
+from graft.page.html import PAGE, write_page
+from graft.page.pictures import NO_PICTURES, PagePictures
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -16,13 +21,13 @@ from graft.report.terminal import terminal
 from graft.results.records import Records
 
 
-def show_sweep(folder: Path, baseline: str | None = None) -> dict[str, str]:
+def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures = NO_PICTURES) -> dict[str, str]:
     """Report on a sweep, within its folder, as `show_jobs` does.
 
     Returns:
         The failed jobs' reasons by name.
     """
-    return show_jobs([folder], folder, baseline, required=False)
+    return show_jobs([folder], folder, baseline, required=False, pictures=pictures)
 
 
 def show_jobs(
@@ -32,10 +37,11 @@ def show_jobs(
     required: bool = True,
     margin: float | None = None,
     metric: str | None = None,
+    pictures: PagePictures = NO_PICTURES,
 ) -> dict[str, str]:
     """Compare all jobs below some folders: print the report, and write it.
 
-    Writes `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
+    Writes `report.html`, `leaderboard.csv`, `leaderboard.md` and `leaderboard.png`, and if there is something to draw
     `differences.png`, `effects.png`, `budget.png` and `curves.png`.
 
     Args:
@@ -46,6 +52,7 @@ def show_jobs(
         required: whether to refuse a baseline that no job matches.
         margin: in percent points; None: that of their configurations, if all have the same, or else 0.
         metric: what ranks them; None: that of their configurations, if all have the same, or else accuracy.
+        pictures: of single images, which the page shows.
 
     Returns:
         The failed jobs' reasons by name.
@@ -54,12 +61,12 @@ def show_jobs(
         GraftError: a folder is missing, has no results, no job matches a required baseline, or a job lacks the metric.
     """
     report = compare_jobs(folders, baseline, required, margin, metric)
-    show_report(report, output)
+    show_report(report, output, pictures)
     return report.records.failed
 
 
-def show_report(report: Report, output: Path) -> None:
-    """Print a report, and write its tables and pictures into a folder."""
+def show_report(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:
+    """Print a report, and write its tables, pictures and page into a folder."""
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
@@ -76,6 +83,18 @@ def show_report(report: Report, output: Path) -> None:
     _print_unfinished(records, console)
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)
+    show_page(report, output, pictures)
+
+
+def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:
+    """Write a report's page, and print its path, on terminals as a link; why there is none, if it cannot be made."""
+    try:
+        path = write_page(report, output, pictures)
+    except (GraftError, OSError, MemoryError) as error:
+        terminal().print(f"{PAGE} could not be made: {error or type(error).__name__}", style="red", soft_wrap=True)
+        return
+    link = Style(link=path.resolve().as_uri())
+    terminal().print(Text.assemble("page: ", (str(path), link)), soft_wrap=True)
 
 
 def print_table(board: Leaderboard, console: Console) -> None:

@@ -1,0 +1,148 @@
+"""The images of a finished job, read again from the data set that its configuration names.
+
+Reports without pictures need no torch: it is imported inside functions only.
+"""
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+
+from graft.config.build import build
+from graft.content import digests
+from graft.errors import GraftError
+from graft.results.records import Record
+
+if TYPE_CHECKING:
+    from graft.data.images import Images
+
+# Keys of a data set's option that its class does not take, and one whose file may be gone: it changes no image.
+PREPARING = ("pixels", "pad", "exclude")
+SIDE = 96  # most pixels of a thumbnail's side
+LOSSLESS = 48  # thumbnails up to this size are PNG, where JPEG would be no smaller
+
+log = logging.getLogger("graft")
+
+
+def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Return small pictures, JPEG or PNG, of images of a finished job that has outcomes, by number.
+
+    Images whose content is no longer the one that the job saw, or that cannot be read, are left out.
+
+    Raises:
+        GraftError: the data set cannot be read.
+    """
+    assert record.outcomes is not None
+    listed = record.outcomes.images.loc[list(numbers)]
+    expected = dict(zip(listed.index.tolist(), listed["hash"], strict=True))
+    option = record.config.get("dataset") or {}
+    if option.get("_target_") == "graft.dataset.ImageFolder" and option.get("root"):
+        files = {number: Path(option["root"]) / path for number, path in zip(expected, listed["path"], strict=True)}
+        if not Path(option["root"]).is_dir():
+            raise GraftError(f"no image is shown: there is no folder {option['root']}")
+        found = {number: _file(path, expected[number]) for number, path in files.items()}
+    else:
+        found = _of_data_set(record.result, expected)
+    return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
+
+
+def images_of(result: Mapping[str, Any], size: int, cache: Path | None = None) -> "Images":
+    """Return the images of the data set that a result's configuration names, files read in a size.
+
+    Args:
+        result: the content of a `result.json`.
+        size: height and width of files that are larger or differ in shape.
+        cache: folder in which the digests of files are remembered; None: every file is read.
+
+    Raises:
+        GraftError: it names another class than one of Graft's, which might run anything, or the files are not there.
+    """
+    config = result.get("config") or {}
+    option = config.get("dataset")
+    named = option.get("_target_") if isinstance(option, dict) else None
+    if (
+        not isinstance(option, dict)
+        or not isinstance(named, str)
+        or not named.startswith(("graft.dataset.", "graft.dataset_table."))
+        or any(isinstance(value, dict) for value in option.values())
+    ):
+        raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
+    known = {"size": size, "download": False} | ({} if cache is None else {"cache": str(cache)})
+    dataset = {key: value for key, value in option.items() if key not in known}
+    return build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=PREPARING, **known).images
+
+
+def picture(images: "Images", index: int, side: int) -> np.ndarray:
+    """Return an image of a data set for a person, (height, width, 3) bytes; a file's is no larger than a side."""
+    import torch
+
+    from graft.data.images import ImageFiles
+    from graft.reading.decode import decode, pixel_limit
+
+    if not isinstance(images, ImageFiles):
+        pixels = next(iter(images.batches([torch.tensor([index])])))[0]
+        return pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    file = images.folder.files[index]
+    with pixel_limit(images.reading.max_pixels):
+        shape = _shape(file.header.height, file.header.width, side)
+        return decode(file.path, shape, "squash", images.white).permute(1, 2, 0).numpy()
+
+
+def _shape(height: int, width: int, side: int) -> tuple[int, int, int]:
+    scale = min(1.0, side / max(height, width))
+    return 3, max(1, round(scale * height)), max(1, round(scale * width))
+
+
+def _file(path: Path, expected: str) -> np.ndarray | None:
+    """Return the picture in a file, (height, width, 3) bytes; None if its bytes are others, or it cannot be read."""
+    from graft.reading.decode import decode, header
+    from graft.reading.depth import find_white
+
+    try:
+        if digests([path]) != [expected]:
+            return None
+        known = header(path)
+        if isinstance(known, str):
+            return None
+        white = find_white([known.deep], "auto") if known.deep else None
+        return decode(path, _shape(known.height, known.width, SIDE), "squash", white).permute(1, 2, 0).numpy()
+    except Exception:  # Pillow's exceptions for broken files depend on the format
+        return None
+
+
+def _of_data_set(result: Mapping[str, Any], expected: Mapping[int, str]) -> dict[int, np.ndarray | None]:
+    """Return pictures of a data set's images by number, None where the content is not the expected one."""
+    from graft.data.listing import hashes
+
+    cache = Path((result.get("config") or {}).get("cache") or "")
+    disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
+    try:
+        images = images_of(result, SIDE, cache if cache.is_dir() and str(cache) != "." else None)
+    except (GraftError, OSError, ValueError) as error:
+        raise GraftError(f"no image is shown: {' '.join(str(error).split())}") from None
+    finally:
+        log.disabled = disabled
+    inside = [number for number in expected if number < len(images.labels)]
+    own = dict(zip(inside, hashes(images, inside), strict=True))
+    return {number: _in_set(images, number) for number in inside if own[number] == expected[number]}
+
+
+def _in_set(images: "Images", number: int) -> np.ndarray | None:
+    try:
+        return picture(images, number, SIDE)
+    except Exception:  # Pillow's exceptions for broken files depend on the format
+        return None
+
+
+def _encoded(pixels: np.ndarray) -> bytes:
+    """Return a picture as a file's bytes."""
+    shown, content = Image.fromarray(pixels), io.BytesIO()
+    shown.thumbnail((SIDE, SIDE))
+    small = max(shown.size) <= LOSSLESS
+    shown.save(content, **({"format": "PNG", "optimize": True} if small else {"format": "JPEG", "quality": 80}))
+    return content.getvalue()

@@ -1,0 +1,70 @@
+"""A page's reliability diagram: whether predictions of a confidence are as often right as it says."""
+
+from typing import NamedTuple
+
+from graft.analysis.predictions import Predictions
+from graft.analysis.reliability import reliability
+from graft.nouns import counted
+
+SIDE, MARGIN = 260, 34  # of the diagram, in its own units
+
+
+class Point(NamedTuple):
+    """One bin of the diagram.
+
+    Attributes:
+        x: place of its mean confidence.
+        y: place of its accuracy, from the top.
+        texts: confidence, accuracy and images, in texts.
+    """
+
+    x: float
+    y: float
+    texts: tuple[str, str, str]
+
+
+class Diagram(NamedTuple):
+    """A reliability diagram.
+
+    Attributes:
+        points: its bins.
+        ticks: places from the left and numbers, the same from the bottom.
+        error: the expected calibration error in words.
+        words: the diagram, for readers who do not see it.
+    """
+
+    points: list[Point]
+    ticks: list[tuple[float, float, str]]
+    error: str
+    words: str
+
+
+def diagram_of(found: Predictions) -> Diagram | None:
+    """Return how well a job's trials are calibrated; None where the probabilities are not stored."""
+    known = reliability(found)
+    if known is None:
+        return None
+    points = [
+        Point(
+            _x(row["confidence"]),
+            _y(row["accuracy"]),
+            (f"{100 * row['confidence']:.1f}", f"{100 * row['accuracy']:.1f}", f"{row['images']:,.1f}"),
+        )
+        for row in known.bins.to_dict("records")
+    ]
+    ticks = [(_x(each / 4), _y(each / 4), str(25 * each)) for each in range(5)]
+    low, high = 100 * known.errors.min(), 100 * known.errors.max()
+    what = "repeat" if found.outcomes.folds else "trial"
+    span = f", {low:.1f} to {high:.1f}" if len(known.errors) > 1 else ""
+    error = f"Expected calibration error: {100 * known.mean:.1f} points (mean of {counted(len(known.errors), what)}{span})"
+    gap = (known.bins["confidence"] - known.bins["accuracy"]).mean()
+    words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is {'above' if gap > 0 else 'below'} accuracy by "
+    return Diagram(points, ticks, error, f"{words}{abs(100 * gap):.1f} points in their mean")
+
+
+def _x(share: float) -> float:
+    return round(MARGIN + (SIDE - MARGIN - 8) * share, 1)
+
+
+def _y(share: float) -> float:
+    return round(8 + (SIDE - MARGIN - 8) * (1 - share), 1)

@@ -1,0 +1,176 @@
+"""Single images on a page: the most certain mistakes, those on which two jobs differ most, label suspects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas
+
+from graft.analysis.disagreements import disagreements
+from graft.analysis.doubts import label_suspects
+from graft.analysis.mistakes import mistakes
+from graft.analysis.predictions import Predictions
+from graft.nouns import counted
+from graft.page.pictures import CHANGED, PagePictures, read
+from graft.results.records import Record
+
+MOST = {"mistakes": 24, "differing": 12, "suspects": 12}
+
+
+class Example(NamedTuple):
+    """One image.
+
+    Attributes:
+        path: its file, or its place in the data set.
+        lines: what is said of it.
+        picture: it, as an address; empty if it is not shown.
+        explained: what a model looked at in it; empty without.
+    """
+
+    path: str
+    lines: list[str]
+    picture: str
+    explained: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some images.
+
+    Attributes:
+        name: mistakes, differing or suspects.
+        title: a heading.
+        short: the same in a list of all sections.
+        method: by what they were chosen, and of how many.
+        shown: the images.
+    """
+
+    name: str
+    title: str
+    short: str
+    method: str
+    shown: list[Example]
+
+
+@dataclass(frozen=True)
+class AllExamples:
+    """All sections of single images, and why pictures are missing.
+
+    Attributes:
+        sections: those that have images, or say why not.
+        why: why no picture is shown; empty if pictures are shown, or nobody asked for them.
+        missing: what stands in place of a picture.
+    """
+
+    sections: list[Examples]
+    why: str
+    missing: str
+
+
+def examples(
+    best: tuple[Record, Predictions], second: tuple[Record, Predictions] | None, pictures: PagePictures
+) -> AllExamples:
+    """Return the images that a page shows.
+
+    Args:
+        best: the best job.
+        second: the next one; None if there is none, or its trials cannot be compared.
+        pictures: reads them.
+    """
+    record, found = best
+    sections = [_mistakes(found)]
+    if second is not None:
+        sections.append(_differing(record, found, *second))
+    sections.append(_suspects(found))
+    numbers = [int(row["number"]) for _, _, rows, _ in sections for row in rows]
+    shots, why = read(pictures.thumbnails, record, numbers)
+    explained, why_not = read(pictures.explain, record, numbers)
+    made = [
+        Examples(name, *TITLES[name], method, [_example(row, describe, shots, explained) for row in rows])
+        for name, method, rows, describe in sections
+    ]
+    missing = CHANGED if pictures.thumbnails is not None and not why else ""
+    return AllExamples(made, " ".join(f"{each}." for each in (why, why_not) if each), missing)
+
+
+TITLES = {
+    "mistakes": ("The most certain mistakes", "Mistakes"),
+    "differing": ("Images on which the two best differ most", "Where the two best differ"),
+    "suspects": ("Label suspects", "Label suspects"),
+}
+Described = tuple[str, str, list[dict], Callable[[Mapping[str, Any]], list[str]]]
+
+
+def _mistakes(found: Predictions) -> Described:
+    table, total = mistakes(found), len(found.images)
+    rows = _first(table, "mistakes")
+    method = (
+        f"{counted(len(table), 'test image')} of {total:,} {'was' if len(table) == 1 else 'were'} taken for another class "
+        f"by at least one trial{_which(rows, table)}, those first that most trials got wrong, then the most certain ones. "
+        f"{'Each trial predicts only images of its own fold, on which it did not train. ' * bool(found.outcomes.folds)}"
+        "The probability is the mean over the trials that were wrong."
+    )
+    return "mistakes", method, rows, _mistaken
+
+
+def _mistaken(row: Mapping[str, Any]) -> list[str]:
+    lines = [f"label: {row['class']}", f"predicted: {row['prediction']}{_certain(row)}"]
+    return [*lines, f"wrong in {_trials(row['wrong'], row['trials'])}"]
+
+
+def _differing(first: Record, found: Predictions, second: Record, other: Predictions) -> Described:
+    try:
+        table = disagreements(found, other)
+    except ValueError as error:
+        return "differing", f"Not shown: {error}.", [], _mistaken
+    rows = _first(table, "differing")
+    method = (
+        f"{first.label} and {second.label} are right in different shares of their common trials on "
+        f"{counted(len(table), 'test image')} of {len(found.images):,}{_which(rows, table)}, the largest differences first."
+    )
+
+    def described(row: Mapping[str, Any]) -> list[str]:
+        trials = row["trials"]
+        return [
+            f"label: {row['class']}",
+            f"{first.label}: right in {_trials(row['first'], trials)}",
+            f"{second.label}: right in {_trials(row['second'], trials)}",
+        ]
+
+    return "differing", method, rows, described
+
+
+def _suspects(found: Predictions) -> Described:
+    table, criterion = label_suspects(found)
+    rows = _first(table, "suspects")
+    said = f"{counted(len(table), 'test image')} {'has' if len(table) == 1 else 'have'}" if len(table) else "No test image has"
+    method = f"{said} a label that may be wrong: {criterion}{_which(rows, table)}. A hard image looks the same: look at it."
+    return "suspects", method, rows, _mistaken
+
+
+def _first(table: pandas.DataFrame, name: str) -> list[dict]:
+    return [dict(row) for row in table.head(MOST[name]).to_dict("records")]
+
+
+def _which(rows: Sequence[object], table: pandas.DataFrame) -> str:
+    return f"; {len(rows)} are shown" if len(rows) < len(table) else ""
+
+
+def _certain(row: Mapping[str, Any]) -> str:
+    if row.get("probability") is not None and not pandas.isna(row["probability"]):
+        return f" ({100 * row['probability']:.0f} %)"
+    return f" (the label had {100 * row['probability_of_label']:.0f} %)"
+
+
+def _trials(share: float, trials: int) -> str:
+    return f"{round(share * trials)} of {counted(int(trials), 'trial')}"
+
+
+def _example(
+    row: Mapping[str, Any],
+    describe: Callable[[Mapping[str, Any]], list[str]],
+    shots: Mapping[int, str],
+    explained: Mapping[int, str],
+) -> Example:
+    number = int(row["number"])
+    return Example(str(row["path"]), describe(row), shots.get(number, ""), explained.get(number, ""))

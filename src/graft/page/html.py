@@ -1,0 +1,160 @@
+"""The page of a report: one HTML file with everything inside, from which no request leaves."""
+
+import base64
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from graft.analysis.predictions import Predictions, predictions_of
+from graft.files import write_text
+from graft.page import calibrated, forest
+from graft.page.calibrated import diagram_of
+from graft.page.examples import examples
+from graft.page.matrix import SHADES, classes_table, matrix_of
+from graft.page.pictures import PagePictures, figure, wanted
+from graft.page.ranking import compared, effects_table, gains, ranked, trials_in_words
+from graft.page.what_ran import what_ran
+from graft.report.compare import Report
+from graft.report.leaderboard import Leaderboard
+from graft.report.verdicts import claim_of
+from graft.results.labels import title
+from graft.results.metric import split_of
+from graft.results.records import Record
+
+PAGE = "report.html"
+# What a browser cannot show in a text: control characters, halves of letters from names that are no UTF-8.
+HIDDEN = {code: "\ufffd" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0xD800, 0xE000))}
+
+
+def write_page(report: Report, output: Path, pictures: PagePictures) -> Path:
+    """Write a report's page into the folder that has its figures, and return its path.
+
+    Args:
+        report: the comparison.
+        output: the folder.
+        pictures: of single images.
+    """
+    path = output / PAGE
+    path.unlink(missing_ok=True)  # an earlier report's, if this one cannot be made
+    write_text(path, page(report, output, pictures))
+    return path
+
+
+def page(report: Report, output: Path, pictures: PagePictures) -> str:
+    """Return a report's page."""
+    records, board = report.records, report.board
+    found: dict[str, Any] = {
+        "title": output.resolve().name,
+        "subject": title(board.records[0].config) if board.records else "",
+        "sentences": report.sentences or [f"{board.heading}."] * bool(board.records),
+        "failed": records.failed,
+        "damaged": records.damaged,
+        "pruned": records.pruned,
+        "refits": records.refits,
+        "board": board,
+        "records": board.records,
+    }
+    if board.records:
+        found |= _comparison(report, output)
+        found["ran"] = what_ran(board.records, output)
+        found |= _best(report, pictures)
+    return _environment().get_template("report.html.jinja").render(found)
+
+
+def _comparison(report: Report, output: Path) -> dict[str, Any]:
+    """Return the sections that compare jobs."""
+    board, effects = report.board, report.effects
+    found: dict[str, Any] = {
+        "ranking": ranked(board),
+        "computed": trials_in_words(board.records, board.metric),
+        "interval_words": _interval_words(board),
+        "figures": {name: figure(output, f"{name}.png") for name in ("effects", "budget", "curves")},
+    }
+    if board.comparison is not None:
+        found["differences"] = compared(board, board.comparison.differences, board.comparison.best, "differences")
+        found["baseline"] = compared(board, board.versus_baseline, board.baseline, "baseline")
+        found["effects"] = effects_table(effects, board)
+        found["gains"] = gains(effects, board)
+    return found
+
+
+def _interval_words(board: Leaderboard) -> str:
+    """Say for what the first job's interval holds."""
+    first = board.records[0]
+    counts, images = first.spread(board.metric).counts, first.result.get("images") or {}
+    if counts is None:
+        return "needs two trials"
+    return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images)}"
+
+
+def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
+    """Return the sections about the predictions of the best job, or in words why there are none."""
+    board = report.board
+    if board.comparison is None and len(board.records) > 1:
+        return {"silent": f"The jobs are {board.order}. None is the best: python src/report.py JOB shows one job's errors."}
+    best, *others = board.records
+    found = _predictions(best)
+    if isinstance(found, str):
+        return {"silent": f"What {best.label} got wrong is not known: {found}."}
+    allowed, why = wanted(board.records, pictures)
+    second = _predictions(others[0]) if others else ""
+    shown = examples((best, found), None if isinstance(second, str) else (others[0], second), allowed)
+    return {
+        "best": best.label,
+        "matrix": matrix_of(found),
+        "classes": classes_table(found),
+        "diagram": diagram_of(found),
+        "examples": shown,
+        "no_pictures": why or shown.why,
+        "validated": split_of(board.metric) == "val",
+    }
+
+
+def _predictions(record: Record) -> Predictions | str:
+    """Return what a job's trials said, or why it is not known."""
+    if record.outcomes is None:
+        return record.unreadable or "its folder has no outcomes of single images, as older versions wrote none"
+    try:
+        return predictions_of(record.result, record.outcomes)
+    except ValueError as error:
+        return str(error)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Return the templates, in which all text is escaped."""
+    loader = jinja2.PackageLoader("graft.page")
+    made = jinja2.Environment(
+        autoescape=True, loader=loader, undefined=jinja2.ChainableUndefined, finalize=_visible, trim_blocks=True
+    )
+    shades = [
+        f".{kind}{shade} {{ background: rgba(var(--{name}), {0.55 * shade / SHADES:.2f}); }}"
+        for kind, name in (("r", "right"), ("w", "wrong"))
+        for shade in range(SHADES + 1)
+    ]
+    style = loader.get_source(made, "style.css")[0].replace("SHADES", "\n".join(shades))
+    script = loader.get_source(made, "script.js")[0]
+    # Nothing is fetched from anywhere, and no other script or style runs, whatever a name contains.
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    made.globals |= {
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": f"{policy}; base-uri 'none'; form-action 'none'",
+        "width": forest.WIDTH,
+        "height": forest.HEIGHT,
+        "side": calibrated.SIDE,
+        "margin": calibrated.MARGIN,
+    }
+    return made
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _visible(value: object) -> object:
+    return value.translate(HIDDEN) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,155 @@
+"""What a page says of how its jobs were run: command, configuration, data, versions, hardware, seconds."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from graft.results.records import Record
+from graft.results.settings import flatten
+
+MAX_LISTED = 60  # classes, or values of a key, that are listed
+SPLITS = {
+    "big": "images to pre-train on",
+    "pool": "images to draw from",
+    "small": "training images of each trial",
+    "val": "validation images",
+    "test": "test images",
+}
+
+
+class Fact(NamedTuple):
+    """A name and what is said of it."""
+
+    name: str
+    text: str
+
+
+class WhatRan(NamedTuple):
+    """How jobs were run.
+
+    Attributes:
+        commands: that ran them; none where it is not stored.
+        differing: keys in which the jobs differ, with their values.
+        same: all other keys of the best job's configuration, with their values.
+        data: the account of its images.
+        versions: of libraries.
+        seconds: of all jobs together, by part.
+        again: commands that go on from here, each with what it does.
+    """
+
+    commands: list[str]
+    differing: list[Fact]
+    same: list[Fact]
+    data: list[Fact]
+    versions: list[Fact]
+    seconds: list[Fact]
+    again: list[Fact]
+
+
+def what_ran(records: Sequence[Record], output: Path) -> WhatRan:
+    """Return how jobs were run, the best one first.
+
+    Args:
+        records: at least one.
+        output: the folder of the report.
+    """
+    best = records[0]
+    swept = list(dict.fromkeys(key for record in records for key in record.setting))
+    values = {key: dict.fromkeys(record.setting.get(key, "not set") for record in records) for key in swept}
+    same = [
+        Fact(key, value)
+        for key, value in flatten(best.config).items()
+        if key not in swept and key.partition(".")[0] not in {name for name in swept if "." not in name}
+    ]
+    return WhatRan(
+        _commands(records),
+        [Fact(key, _few(list(found))) for key, found in values.items()],
+        same,
+        _data(best.result.get("images") or {}),
+        _versions(records),
+        _seconds(records),
+        _again(best, output, len(records) > 1),
+    )
+
+
+def _commands(records: Sequence[Record]) -> list[str]:
+    """Return the commands that ran the jobs, as they were typed: of sweeps, else of jobs."""
+    found = {}
+    for record in records:
+        whole = _read(record.folder.parent / "multirun.yaml")
+        typed = ((whole.get("hydra") or {}).get("overrides") or {}).get("task") if isinstance(whole, Mapping) else None
+        words = ["-m", *typed] if typed else _read(record.folder / ".hydra" / "overrides.yaml")
+        if isinstance(words, list) and words:
+            found[shlex.join(["python", "src/train.py", *map(str, words)])] = None
+    return list(found)[:MAX_LISTED]
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a file of Hydra's, with its references as they were typed; empty if it cannot be read."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return {}
+
+
+def _data(images: Mapping[str, Any]) -> list[Fact]:
+    """Return the account of a job's images."""
+    facts = [Fact(words, f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name)]
+    facts += [Fact(f"files {name}", f"{images[name]:,}") for name in ("found", "used") if images.get(name) is not None]
+    facts += [Fact(f"left out: {reason}", f"{count:,}") for reason, count in (images.get("ignored") or {}).items()]
+    for split, groups in (images.get("groups") or {}).items():
+        facts.append(Fact(f"groups, {split}", f"{groups:,}"))
+    for split, counts in (images.get("by_class") or {}).items():
+        listed = _few([f"{name}: {count:,}" for name, count in counts.items()])
+        facts.append(Fact(f"{SPLITS.get(split, split)}, by class", listed))
+    return facts
+
+
+def _few(texts: Sequence[str]) -> str:
+    more = len(texts) - MAX_LISTED
+    return ", ".join(texts[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _versions(records: Sequence[Record]) -> list[Fact]:
+    """Return the versions and the hardware of all jobs; several where they differ."""
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        parts = {**(record.result.get("versions") or {}), **(record.result.get("hardware") or {})}
+        for name, value in parts.items():
+            found.setdefault(str(name), {})[str(value)] = None
+    return [Fact(name, _few(list(values))) for name, values in found.items()]
+
+
+def _seconds(records: Sequence[Record]) -> list[Fact]:
+    """Return the seconds of each part, of all jobs together."""
+    total: dict[str, float] = {}
+    for record in records:
+        for part, seconds in (record.result.get("seconds") or {}).items():
+            if isinstance(seconds, int | float):
+                total[part] = total.get(part, 0.0) + seconds
+    return [Fact(part, f"{seconds:,.1f}") for part, seconds in total.items()]
+
+
+def _again(best: Record, output: Path, several: bool) -> list[Fact]:
+    """Return the commands that make the report again, and that predict with the winner."""
+    here, job = _short(output), _short(best.folder)
+    named = here if several and best.folder.is_relative_to(output.resolve()) else job
+    facts = [Fact("make this page again, from the result files", f"python src/report.py {named}")]
+    if (best.folder / "model.yaml").is_file():
+        words = "predict with the winner" if several else "predict with this model"
+        facts.append(Fact(words, f"python src/predict.py run={named} images=PHOTOS output=answers.csv"))
+        facts.append(Fact("make a file that needs no Graft", f"python src/export.py run={named}"))
+    facts.append(Fact("train it once more on all labelled images, for use", f"python src/train.py run={named} refit=all"))
+    return facts
+
+
+def _short(folder: Path) -> str:
+    """Return a folder as one types it in the working directory."""
+    whole, here = folder.resolve(), Path.cwd()
+    return shlex.quote(os.path.relpath(whole, here) if whole.is_relative_to(here) else str(whole))
