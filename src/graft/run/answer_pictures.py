@@ -14,9 +14,12 @@ from graft.data.images import Images
 from graft.figures.canvas import plain_text, wrapped
 from graft.nouns import counted
 from graft.results.outcomes import StoredOutcomes
+from graft.run.sample_images import grid
 
 MOST_CLASSES = 25  # of a matrix that can be read
 WORST = 8  # mistakes that are shown
+SIDE = 112  # pixels of one
+CELL = 0.45  # inches of the matrix
 
 
 def answer_pictures(content: dict[str, Any], outcomes: StoredOutcomes, images: Images) -> dict[str, np.ndarray]:
@@ -52,15 +55,17 @@ def _matrix(found: Predictions) -> np.ndarray:
     images, share = np.zeros((size, size)), np.zeros((size, size))
     cells = [names.index(name) for name in table["class"]], [names.index(name) for name in table["prediction"]]
     images[*cells], share[*cells] = table["images"], table["share"]
-    side = 1.8 + 0.45 * size
-    figure = Figure((side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
+    labels = [wrapped(name, 16) for name in found.classes]
+    edge = 0.6 + 0.07 * max(len(line) for label in labels for line in label.split("\n"))
+    side = edge + CELL * size + 0.3
+    figure = Figure((side, side))
+    axes = figure.add_axes((edge / side, edge / side, CELL * size / side, CELL * size / side))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    decimals = 0 if (images == images.round()).all() else 1
     for (row, column), number in np.ndenumerate(images):
         color = "white" if share[row, column] > 0.5 else "black"
-        text = "" if number == 0 else f"{number:.0f}" if number == round(number) else f"{number:.1f}"
+        text = f"{number:.{decimals}f}" if number else ""
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-    labels = [wrapped(name, 16) for name in found.classes]
     axes.set_xticks(range(size), labels, rotation=0 if max(map(len, labels)) < 4 else 90)
     axes.set_yticks(range(size), labels)
     trials = counted(len(found.outcomes.seeds), "trial")
@@ -74,12 +79,14 @@ def _worst(found: Predictions, images: Images) -> np.ndarray:
     """Draw the test images that most trials got wrong, of these the most certain mistakes."""
     rows = mistakes(found).head(WORST).to_dict("records")
     pixels = next(iter(images.batches([torch.tensor([row["number"] for row in rows])])))
-    figure = Figure((1.2 * WORST, 1.75))
-    for place, (row, picture) in enumerate(zip(rows, pixels, strict=True)):
-        axes = figure.add_axes(((place + 0.04) / WORST, 0.36, 0.92 / WORST, 0.62))
-        axes.imshow(picture.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        wrong = f"by {round(row['wrong'] * row['trials'])} of {counted(row['trials'], 'trial')}"
-        text = [wrapped(str(row["class"]), 18), wrapped(f"taken for {row['prediction']}", 18), wrong]
-        axes.text(0, -0.06, "\n".join(text), va="top", fontsize=7, transform=axes.transAxes)
+    row = grid(pixels, SIDE)
+    figure = Figure((1.2 * len(rows), 1.2 * len(rows) * row.shape[0] / row.shape[1] + 0.55))
+    top = 1 - 0.55 / figure.get_figheight()
+    axes = figure.add_axes((0, 1 - top, 1, top))  # one for all, because making one takes as long as drawing it
+    axes.imshow(row, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    for place, about in enumerate(rows):
+        wrong = f"by {round(about['wrong'] * about['trials'])} of {counted(about['trials'], 'trial')}"
+        text = [wrapped(str(about["class"]), 18), wrapped(f"taken for {about['prediction']}", 18), wrong]
+        figure.text((place + 0.04) / len(rows), 0.98 - top, "\n".join(text), va="top", fontsize=7)
     return _drawn(figure)

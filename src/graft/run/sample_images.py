@@ -60,10 +60,15 @@ def _done(plan: Plan) -> str:
     return f"{augmented}preprocessed{', before they are mixed' if mixed else ''}"
 
 
-def grid(images: torch.Tensor) -> np.ndarray:
-    """Return images, bytes (images, channels, height, width), in rows, as one picture, (height, width, 3)."""
+def grid(images: torch.Tensor, side: int = SIDE) -> np.ndarray:
+    """Return images, bytes (images, channels, height, width), in rows, as one picture, (height, width, 3).
+
+    Args:
+        images: the images.
+        side: in pixels; larger ones are reduced to it.
+    """
     height, width = images.shape[-2:]
-    if max(height, width) > SIDE:
-        size = [max(1, round(SIDE * length / max(height, width))) for length in (height, width)]
+    if max(height, width) > side:
+        size = [max(1, round(side * length / max(height, width))) for length in (height, width)]
         images = interpolate(images.float(), size, mode="bilinear", antialias=True).round().clamp(0, 255).byte()
     return make_grid(images, COLUMNS, pad_value=GRAY).expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
