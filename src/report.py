@@ -20,8 +20,8 @@ def margin(text: str) -> float:
     return points
 
 
-def main() -> None:
-    """Parse the command line, and report."""
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="folder of a job or a sweep, or of several"
@@ -48,14 +48,22 @@ def main() -> None:
     parser.add_argument(
         "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
     )
-    arguments = parser.parse_args()
-    from graft.inference.job_images import thumbnails
-    from graft.page.pictures import NO_PICTURES, PagePictures
+    parser.add_argument(
+        "--explain", action="store_true", help="show where the best job's model looked, as report.explain=true does"
+    )
+    return parser
+
+
+def main() -> None:
+    """Parse the command line, and report."""
+    arguments = parser().parse_args()
+    from graft.page.pictures import NO_PICTURES
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
+    from graft.run.page_pictures import page_pictures
 
     try:
         output = arguments.output or default_output(arguments.folders)
-        pictures = NO_PICTURES if arguments.no_thumbnails else PagePictures(thumbnails)
+        pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures(arguments.explain)
         more = {"margin": arguments.margin, "metric": arguments.metric, "pictures": pictures}
         show_jobs(arguments.folders, output, arguments.baseline, **more)
     except BrokenPipeError:

@@ -41,9 +41,21 @@ BELOW = {
     "report": {"ground", "statistics", "results"},
     "figures": {"ground", "statistics", "results", "report"},
     "page": {"ground", "statistics", "results", "analysis", "report", "figures"},
-    "run": {
+    "logs": {
         "ground",
         "analysis",
+        "config",
+        "data",
+        "training",
+        "statistics",
+        "results",
+        "report",
+        "figures",
+        "page",
+    },
+    "run": {
+        "ground",
+        "logs",
         "config",
         "data",
         "model",

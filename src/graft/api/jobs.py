@@ -17,6 +17,7 @@ from graft.api.session import session
 from graft.errors import GraftError
 from graft.page.show import show_report
 from graft.report.compare import compare_jobs
+from graft.run.page_pictures import page_pictures
 from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
 from graft.sweeps.launcher import locked_sweep_folder, runs_in_this_process
@@ -167,7 +168,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
             search(config, launcher)
         if launcher.refused is not None:
             raise launcher.refused
-        show_report(compare_jobs([folder], config.report.baseline, required=False), folder)
+        show_report(compare_jobs([folder], config.report.baseline, required=False), folder, page_pictures())
         log_sweep(config)
     return folder
 

@@ -14,11 +14,13 @@ from graft.config import resolvers
 
 @dataclass
 class Report:
-    """What a sweep's report shows besides its ranking."""
+    """What a report shows besides its ranking."""
 
     baseline: str | None = None
     margin: float = 0.0
     metric: str = "accuracy"
+    thumbnails: bool = True
+    explain: bool = False
 
 
 @dataclass

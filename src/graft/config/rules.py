@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     ),
     "report.margin": number(0, 100, 1, closed="left"),
     "report.metric": one_of("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
+    **dict.fromkeys(("report.thumbnails", "report.explain"), FLAG),
     "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),
     "dataset.download": FLAG,
     "dataset.big": one_of("rest", list_of("a list of different classes", "[0,2,4,6,8]", least=0, distinct=True)),

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from graft.analysis.predictions import Predictions
 from graft.analysis.reliability import reliability
 from graft.nouns import counted
@@ -56,10 +58,14 @@ def diagram_of(found: Predictions) -> Diagram | None:
     low, high = 100 * known.errors.min(), 100 * known.errors.max()
     what = "repeat" if found.outcomes.folds else "trial"
     span = f", {low:.1f} to {high:.1f}" if len(known.errors) > 1 else ""
-    error = f"Expected calibration error: {100 * known.mean:.1f} points (mean of {counted(len(known.errors), what)}{span})"
-    gap = (known.bins["confidence"] - known.bins["accuracy"]).mean()
-    words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is {'above' if gap > 0 else 'below'} accuracy by "
-    return Diagram(points, ticks, error, f"{words}{abs(100 * gap):.1f} points in their mean")
+    error = (
+        f"Expected calibration error: {100 * known.mean:.1f} points (mean of {counted(len(known.errors), what)}{span})"
+    )
+    gap = float(np.mean(known.bins["confidence"].to_numpy() - known.bins["accuracy"].to_numpy()))
+    words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is in the mean of the bins "
+    return Diagram(
+        points, ticks, error, f"{words}{abs(100 * gap):.1f} points {'above' if gap > 0 else 'below'} accuracy"
+    )
 
 
 def _x(share: float) -> float:

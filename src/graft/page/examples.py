@@ -58,7 +58,7 @@ class AllExamples:
 
     Attributes:
         sections: those that have images, or say why not.
-        why: why no picture is shown; empty if pictures are shown, or nobody asked for them.
+        why: why no picture is shown, or what the second ones are; empty if nobody asked for any.
         missing: what stands in place of a picture.
     """
 
@@ -90,25 +90,30 @@ def examples(
         for name, method, rows, describe in sections
     ]
     missing = CHANGED if pictures.thumbnails is not None and not why else ""
-    return AllExamples(made, " ".join(f"{each}." for each in (why, why_not) if each), missing)
+    said = [why, why_not, EXPLAINED.format(record.label) if explained else ""]
+    return AllExamples(made, " ".join(f"{each}." for each in said if each), missing)
 
 
+EXPLAINED = (
+    "Beside an image: where the stored model of {} looked, yellow most, for the class that it predicts itself "
+    "(docs/explain.md)"
+)
 TITLES = {
     "mistakes": ("The most certain mistakes", "Mistakes"),
     "differing": ("Images on which the two best differ most", "Where the two best differ"),
     "suspects": ("Label suspects", "Label suspects"),
 }
-Described = tuple[str, str, list[dict], Callable[[Mapping[str, Any]], list[str]]]
+Described = tuple[str, str, list[dict[str, Any]], Callable[[Mapping[str, Any]], list[str]]]
 
 
 def _mistakes(found: Predictions) -> Described:
     table, total = mistakes(found), len(found.images)
-    rows = _first(table, "mistakes")
+    rows, were = _first(table, "mistakes"), "was" if len(table) == 1 else "were"
+    own_fold = "Each trial predicts only images of its own fold, on which it did not train. "
     method = (
-        f"{counted(len(table), 'test image')} of {total:,} {'was' if len(table) == 1 else 'were'} taken for another class "
-        f"by at least one trial{_which(rows, table)}, those first that most trials got wrong, then the most certain ones. "
-        f"{'Each trial predicts only images of its own fold, on which it did not train. ' * bool(found.outcomes.folds)}"
-        "The probability is the mean over the trials that were wrong."
+        f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by at least one trial"
+        f"{_which(rows, table)}, those first that most trials got wrong, then the most certain ones. "
+        f"{own_fold if found.outcomes.folds else ''}The probability is the mean over the trials that were wrong."
     )
     return "mistakes", method, rows, _mistaken
 
@@ -126,7 +131,8 @@ def _differing(first: Record, found: Predictions, second: Record, other: Predict
     rows = _first(table, "differing")
     method = (
         f"{first.label} and {second.label} are right in different shares of their common trials on "
-        f"{counted(len(table), 'test image')} of {len(found.images):,}{_which(rows, table)}, the largest differences first."
+        f"{counted(len(table), 'test image')} of {len(found.images):,}{_which(rows, table)}, "
+        "the largest differences first."
     )
 
     def described(row: Mapping[str, Any]) -> list[str]:
@@ -143,13 +149,14 @@ def _differing(first: Record, found: Predictions, second: Record, other: Predict
 def _suspects(found: Predictions) -> Described:
     table, criterion = label_suspects(found)
     rows = _first(table, "suspects")
-    said = f"{counted(len(table), 'test image')} {'has' if len(table) == 1 else 'have'}" if len(table) else "No test image has"
-    method = f"{said} a label that may be wrong: {criterion}{_which(rows, table)}. A hard image looks the same: look at it."
+    count = counted(len(table), "test image") if len(table) else "No test image"
+    said = f"{count} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
+    method = f"{said}: {criterion}{_which(rows, table)}. A hard image of the right label looks the same: look at it."
     return "suspects", method, rows, _mistaken
 
 
-def _first(table: pandas.DataFrame, name: str) -> list[dict]:
-    return [dict(row) for row in table.head(MOST[name]).to_dict("records")]
+def _first(table: pandas.DataFrame, name: str) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.head(MOST[name]).to_dict("records")]
 
 
 def _which(rows: Sequence[object], table: pandas.DataFrame) -> str:
@@ -158,8 +165,8 @@ def _which(rows: Sequence[object], table: pandas.DataFrame) -> str:
 
 def _certain(row: Mapping[str, Any]) -> str:
     if row.get("probability") is not None and not pandas.isna(row["probability"]):
-        return f" ({100 * row['probability']:.0f} %)"
-    return f" (the label had {100 * row['probability_of_label']:.0f} %)"
+        return f" ({100 * row['probability']:.0f}\u00a0%)"
+    return f" (the label had {100 * row['probability_of_label']:.0f}\u00a0%)"
 
 
 def _trials(share: float, trials: int) -> str:

@@ -79,8 +79,8 @@ def scale_of(values: Iterable[float | None], unit: Unit, with_zero: bool = False
     low, high = low - space, high + space
     if unit is PERCENT and not with_zero:
         low, high = max(low, 0.0), min(high, 100.0)
-    found = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)
-    ticks = [Tick(_place(tick, low, high), f"{tick:g}") for tick in found.round(6).tolist() if low <= tick <= high]
+    found = np.round(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high), 6).tolist()
+    ticks = [Tick(_place(tick, low, high), f"{tick:g}") for tick in found if low <= tick <= high]
     return Scale(low, high, ticks, _place(0.0, low, high) if with_zero else None)
 
 

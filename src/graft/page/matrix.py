@@ -1,18 +1,19 @@
 """A page's confusion matrix, and what each class came to."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas
 
 from graft.analysis.confusion_table import confusion_table
 from graft.analysis.per_class import per_class
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
+from graft.page.drawn_table import Row, Table, cell
 from graft.page.forest import Marks, ends, scale_of, value_words
-from graft.page.ranking import Row, Table, cell
+from graft.report.table import table_rows
 from graft.report.unit import PERCENT
 
 MOST_CLASSES = 25  # a matrix of more cannot be read
@@ -60,24 +61,23 @@ class Matrix:
 
 def matrix_of(found: Predictions) -> Matrix:
     """Return the confusion matrix of a job's trials."""
-    table = confusion_table(found)
     trial, image = np.nonzero(found.tested)
     codes = found.labels[image] * len(found.classes) + found.predicted[trial, image]
-    table["sum"] = np.unique(codes, return_counts=True)[1]  # sorted as the table is
-    shown = _shown(table, found.classes)
-    note = ""
+    table = confusion_table(found).assign(sum=np.unique(codes, return_counts=True)[1])  # both are sorted by the pair
+    pairs = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    wrong = sorted((row for row in pairs if row["class"] != row["prediction"]), key=lambda row: -row["sum"])
+    right = [row for row in pairs if row["class"] == row["prediction"]]
+    shown, notes = _shown(wrong, found.classes), []
     if len(shown) < len(found.classes):
-        note = f"Of {len(found.classes):,} classes, the {len(shown)} with the most wrong predictions are shown."
-    wrong = table[table["class"] != table["prediction"]].sort_values("sum", ascending=False, kind="stable")
-    listed = wrong.head(MOST_PAIRS)
-    if len(listed) < len(wrong):
-        note += f" The table below lists the {MOST_PAIRS} most frequent of {len(wrong):,} confusions."
-    what = _unit(found)
+        notes.append(f"Of {len(found.classes):,} classes, the {len(shown)} with the most wrong predictions are shown.")
+    if len(wrong) > MOST_PAIRS:
+        notes.append(f"The table below lists the {MOST_PAIRS} most frequent of {len(wrong):,} confusions.")
+    unit = _unit(found)
     count = f"{counted(len(codes), 'prediction')}: {counted(len(found.outcomes.seeds), 'trial')}, "
-    count += f"{counted(len(found.images), 'test image')}; ranges are from {what} to {what}"
-    right = table[table["class"] == table["prediction"]].head(MOST_PAIRS)
-    pairs = [_pair(row) for row in pandas.concat([listed, right]).to_dict("records")]
-    return Matrix(*_rows(table, shown, found), pairs, note.strip(), count)
+    count += f"{counted(len(found.images), 'test image')}; ranges are from {unit} to {unit}"
+    listed = [_pair(row) for row in (*wrong[:MOST_PAIRS], *right[:MOST_PAIRS])]
+    columns = [*shown, *(["all others"] if len(shown) < len(found.classes) else [])]
+    return Matrix(columns, _rows(pairs, shown, columns, unit), listed, " ".join(notes), count)
 
 
 def _unit(found: Predictions) -> str:
@@ -85,32 +85,38 @@ def _unit(found: Predictions) -> str:
     return "repeat" if found.outcomes.folds else "trial"
 
 
-def _shown(table: pandas.DataFrame, classes: Sequence[str]) -> list[str]:
+def _shown(wrong: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:
     """Return the classes that the matrix has, in their order: all, or those with the most wrong predictions."""
     if len(classes) <= MOST_CLASSES:
         return list(classes)
-    wrong = table[table["class"] != table["prediction"]]
-    total = wrong.groupby("class")["sum"].sum().add(wrong.groupby("prediction")["sum"].sum(), fill_value=0)
-    most = set(total.sort_values(ascending=False, kind="stable").index[:MOST_CLASSES])
+    total: Counter[str] = Counter()
+    for row in wrong:
+        total[row["class"]] += row["sum"]
+        total[row["prediction"]] += row["sum"]
+    most = {name for name, _ in total.most_common(MOST_CLASSES)}
     return [name for name in classes if name in most] or list(classes[:MOST_CLASSES])
 
 
 def _rows(
-    table: pandas.DataFrame, shown: Sequence[str], found: Predictions
-) -> tuple[list[str], list[tuple[str, list[MatrixCell]]]]:
-    of_pair = {(row["class"], row["prediction"]): row for row in table.to_dict("records")}
-    of_class = table.groupby("class")["sum"].sum().to_dict()
-    others, rows = len(shown) < len(found.classes), []
+    pairs: Sequence[Mapping[str, Any]], shown: Sequence[str], columns: Sequence[str], unit: str
+) -> list[tuple[str, list[MatrixCell]]]:
+    of_pair = {(row["class"], row["prediction"]): row for row in pairs}
+    of_class: Counter[str] = Counter()
+    for row in pairs:
+        of_class[row["class"]] += row["sum"]
+    rows = []
     for true in shown:
-        cells = [_cell(true, said, of_pair.get((true, said)), of_class.get(true, 0), _unit(found)) for said in shown]
-        if others:
-            rest = of_class.get(true, 0) - sum(row["sum"] for said in shown if (row := of_pair.get((true, said))))
-            cells.append(MatrixCell(f"{rest:,}", f"{true} taken for another class: {rest:,}", "zero" if not rest else "w0"))
+        known = [of_pair.get((true, said)) for said in shown]
+        cells = [_cell(true, said, row, of_class[true], unit) for said, row in zip(shown, known, strict=True)]
+        if len(columns) > len(shown):
+            rest = of_class[true] - sum(row["sum"] for row in known if row)
+            words = f"{true} taken for another class: {rest:,} of {of_class[true]:,} predictions"
+            cells.append(MatrixCell(f"{rest:,}", words, "w0" if rest else "zero"))
         rows.append((true, cells))
-    return [*shown, *(["others"] if others else [])], rows
+    return rows
 
 
-def _cell(true: str, said: str, row: dict | None, of_class: int, unit: str) -> MatrixCell:
+def _cell(true: str, said: str, row: Mapping[str, Any] | None, of_class: int, unit: str) -> MatrixCell:
     right = true == said
     what = f"{true} recognized" if right else f"{true} taken for {said}"
     if row is None:
@@ -118,20 +124,22 @@ def _cell(true: str, said: str, row: dict | None, of_class: int, unit: str) -> M
     pair = _pair(row)
     span = f"; {pair.range} a {unit}" if pair.range else ""
     words = f"{what}: {pair.sum} of {of_class:,} predictions ({pair.share} of {true}){span}"
-    return MatrixCell(pair.sum, words, f"{'r' if right else 'w'}{round(SHADES * row['share'] ** (1 if right else 0.5))}")
+    shade = row["share"] if right else row["share"] ** 0.5  # few errors can be seen, too
+    return MatrixCell(pair.sum, words, f"{'r' if right else 'w'}{round(SHADES * shade)}")
 
 
-def _pair(row: dict) -> Pair:
+def _pair(row: Mapping[str, Any]) -> Pair:
     low, high = row["low"], row["high"]
-    known = low is not None and high is not None and not pandas.isna(low)
-    span = "" if not known else f"{int(low):,}" if low == high else f"{int(low):,} to {int(high):,}"
+    span = ""
+    if low is not None:
+        span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return Pair(row["class"], row["prediction"], f"{row['sum']:,}", f"{100 * row['share']:.1f} %", span)
 
 
 def classes_table(found: Predictions) -> Table:
     """Return what each class came to: precision, recall and F1 with their intervals, those of recall drawn."""
-    rows, table = [], per_class(found).astype(object)
-    lines = table.where(table.notna(), None).head(MOST_ROWS).to_dict("records")
+    rows, table = [], per_class(found)
+    lines = table_rows(table.head(MOST_ROWS))
     scale = scale_of([line[f"recall{end}"] for line in lines for end in ("", "_low", "_high")], PERCENT)
     for line in lines:
         mean, low, high = line["recall"], line["recall_low"], line["recall_high"]
@@ -151,7 +159,7 @@ def classes_table(found: Predictions) -> Table:
     return Table("classes", caption, rows, scale, "Drawn: recall, % (dot mean, line 95 % interval)")
 
 
-def _value(line: dict, metric: str) -> str:
+def _value(line: Mapping[str, Any], metric: str) -> str:
     mean, low, high = (line[f"{metric}{end}"] for end in ("", "_low", "_high"))
     if mean is None:
         return ""

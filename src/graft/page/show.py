@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from graft.errors import GraftError
-from graft.figures.draw import PICTURES, draw
+from graft.figures.draw import PICTURES, draw, show_curves
 from graft.files import write_text
-from graft.page.html import PAGE, write_page
 from graft.page.pictures import NO_PICTURES, PagePictures
+from graft.page.whole_page import PAGE, write_page
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -84,6 +84,17 @@ def show_report(report: Report, output: Path, pictures: PagePictures = NO_PICTUR
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)
     show_page(report, output, pictures)
+
+
+def show_alone(folder: Path, config: dict, pictures: PagePictures = NO_PICTURES) -> None:
+    """Draw the curves of a job that is no part of a sweep, and write its page; both into its folder."""
+    show_curves(folder, config, folder)
+    try:
+        report = compare_jobs([folder])
+    except GraftError as error:
+        terminal().print(f"{PAGE} could not be made: {error}", style="red", soft_wrap=True)
+        return
+    show_page(report, folder, pictures)
 
 
 def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:

@@ -145,7 +145,9 @@ def _again(best: Record, output: Path, several: bool) -> list[Fact]:
         words = "predict with the winner" if several else "predict with this model"
         facts.append(Fact(words, f"python src/predict.py run={named} images=PHOTOS output=answers.csv"))
         facts.append(Fact("make a file that needs no Graft", f"python src/export.py run={named}"))
-    facts.append(Fact("train it once more on all labelled images, for use", f"python src/train.py run={named} refit=all"))
+    facts.append(
+        Fact("train it once more on all labelled images, for use", f"python src/train.py run={named} refit=all")
+    )
     return facts
 
 

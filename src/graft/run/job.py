@@ -17,10 +17,10 @@ from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
-from graft.figures.draw import show_curves
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
 from graft.model.backbone import Backbone
 from graft.model.stages import Weights
+from graft.page.show import show_alone
 from graft.page.show_job import show_job
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
@@ -31,9 +31,10 @@ from graft.run.log_result import log_begin
 from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.model_writer import write_reference
+from graft.run.page_pictures import page_pictures
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, single_trial, versions, write_files
+from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, made_with, single_trial, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -66,7 +67,7 @@ def main(cfg: DictConfig, folder: Path, resume: bool) -> dict[str, Any] | None:
         if "trial_run" in result:
             log.warning("a trial run: %s (not stored as finished, not ranked)", "; ".join(result["trial_run"]))
         elif runs_alone():
-            show_curves(folder, result["config"], folder)  # a sweep ends with those of its best
+            show_alone(folder, result["config"], page_pictures())  # a sweep ends with those of its best
     return result
 
 
@@ -241,7 +242,7 @@ class Job:
             "parameters": example.parameter_counts(),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
-            "versions": versions(),
+            **made_with(plan.device),
             "identity": self.identity,
             "contents": asdict(self.contents),
             **({"trial_run": self.unseen} if self.unseen else {}),

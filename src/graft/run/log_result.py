@@ -1,39 +1,24 @@
 """What the loggers of a job get besides its curves: training images as it begins, and the answer as it ends."""
 
 import functools
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 
-from graft.config.identity import result_config
-from graft.config.one_form import leaves
-from graft.page.show_job import summary_rows
-from graft.report.table import markdown
-from graft.report.unit import unit_of
-from graft.results.baseline import common_metric
-from graft.results.measured import distinct_images, measured
-from graft.results.metric import name_of, split_of
+from graft.logs.answer import answer_numbers, settings, texts
+from graft.logs.answer_pictures import answer_pictures
+from graft.logs.sample_images import sample_images
 from graft.results.outcomes import StoredOutcomes
-from graft.results.refits import in_words, is_refit
-from graft.run.answer_pictures import answer_pictures
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
-from graft.run.sample_images import sample_images
-from graft.statistics.comparison import spread
-from graft.training.logger import LINES, Final, log_answer, log_images, log_job, takes_pictures
+from graft.training.logger import Final, log_answer, log_images, log_job, takes_pictures
 
 log = logging.getLogger("graft")
-
-ENDS = ("mean_ci95_low", "mean_ci95_high")
-KNOBS = ("activation", "dropout", "lr")  # of which groups have copies, such as head.dropout
 
 
 @contextmanager
@@ -54,7 +39,7 @@ def log_begin(plan: Plan, folder: Path) -> None:
     """
     if "tensorboard" in plan.loggers:
         with _warned("tensorboard", f"training images of {folder.name}"):
-            log_images(folder, sample_images(plan))
+            log_images(folder, _samples(plan))
 
 
 def log_result(
@@ -84,7 +69,7 @@ def log_result(
         pictures: dict[str, np.ndarray] = {}
         with _warned("tensorboard", f"pictures of {folder.name}"):
             pictures = {} if outcomes is None else answer_pictures(content, outcomes, plan.data.images)
-        return replace(plain, texts=_texts(content, folder), pictures=pictures)
+        return replace(plain, texts=texts(content, folder), pictures=pictures)
 
     for name, make in plan.loggers.items():
         with _warned(name, f"{folder.name}, whose result is stored"):
@@ -94,55 +79,10 @@ def log_result(
             logger = make(folder)
             final = plain
             if takes_pictures(logger):
-                final = replace(shown(), pictures={**sample_images(plan), **shown().pictures})
+                final = replace(shown(), pictures={**_samples(plan), **shown().pictures})
             log_job(logger, points, final)
 
 
-def answer_numbers(content: Mapping[str, Any], outcomes: StoredOutcomes | None) -> dict[str, float]:
-    """Return the mean, the ends of its interval, and the range of the trials, of each metric that a report may rank by.
-
-    That is the accuracy, and the one that `report.metric` names, of test images and of validation images.
-    """
-    metric, numbers = common_metric([content["config"]]), {}
-    splits = ("", "val_") if outcomes is not None and outcomes.val is not None else ("",)
-    for key in (f"{split}{name}" for split in splits for name in dict.fromkeys(["accuracy", metric])):
-        sign = -1 if unit_of(key).factor < 0 else 1  # a loss has a minus where it is compared
-        with suppress(ValueError):  # a metric that cannot be computed: the job's text says why
-            found = spread(measured(content, outcomes, key), distinct_images(content, outcomes, key))
-            low, high = sorted((sign * found.low, sign * found.high))
-            ends = sorted(sign * end for end in found.interval or ())  # none of a single trial
-            values = {
-                **dict(zip(LINES, (sign * found.mean, high, low), strict=True)),
-                **dict(zip(ENDS, ends, strict=False)),
-            }
-            numbers |= {f"{split_of(key)}_{name_of(key)}/{line}": value for line, value in values.items()}
-    return numbers
-
-
-def settings(content: Mapping[str, Any]) -> dict[str, str | int | float]:
-    """Return a job's choices and keys, nested ones too, by their names on the command line, as loggers show them.
-
-    Left out are classes, whose option's name is shown, and a group's copies of knobs, such as `head.dropout`; but
-    nothing that was typed.
-    """
-    config, shown = result_config(content["config"]), {}
-    typed = [word.lstrip("+~").partition("=")[0] for word in _typed()]
-    for key, value in leaves(config).items():
-        group, _, name = key.rpartition(".")
-        copied = group in ("backbone", "head", "optimizer") and name in KNOBS and config.get(name) == value
-        unseen = copied or name in ("_target_", "_partial_")
-        if not unseen or any(f"{key}.".startswith(f"{word}.") for word in typed):
-            shown[key] = value if isinstance(value, str | int | float) else json.dumps(value)
-    return {**shown, **content["choices"]}
-
-
-def _typed() -> list[str]:
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _texts(content: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Return a job's answer and its configuration, in Markdown."""
-    words = in_words(content) if is_refit(content) else []
-    rows = [[name, text] for name, text in summary_rows(content, folder)]
-    answer = "\n\n".join([*words, markdown([folder.resolve().name, ""], rows)])
-    return {"answer": answer, "configuration": f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(content['config']))}```"}
+def _samples(plan: Plan) -> dict[str, np.ndarray]:
+    mixed = bool(plan.regularize.mixup or plan.regularize.cutmix)
+    return sample_images(plan.datamodule, plan.preprocess, plan.first_trial, mixed)

@@ -5,12 +5,13 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
 import graft
@@ -174,6 +175,21 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
     }
+
+
+def made_with(device: torch.device) -> dict[str, dict[str, str]]:
+    """Return the versions and the hardware that a job ran with."""
+    return {"versions": versions(), "hardware": hardware(device)}
+
+
+def hardware(device: torch.device) -> dict[str, str]:
+    """Return what a job ran on."""
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    found = {"processor": name, "threads": str(torch.get_num_threads())}
+    return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
 class SingleTrial(pl.LightningModule):

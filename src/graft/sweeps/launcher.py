@@ -116,14 +116,21 @@ def _lock(path: Path) -> bool:
     return True
 
 
-def show_so_far(config: DictConfig) -> None:
-    """Print the table of a sweep that has not finished."""
+def show_table(config: DictConfig) -> dict[str, str]:
+    """Report on a sweep, and return the reasons of its failed jobs by name."""
     from graft.page.show import show_sweep
+    from graft.run.page_pictures import page_pictures
     from graft.sweeps.log_sweep import log_sweep
 
+    failed = show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
+    log_sweep(config)
+    return failed
+
+
+def show_so_far(config: DictConfig) -> None:
+    """Print the table of a sweep that has not finished."""
     try:
-        show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
-        log_sweep(config)
+        show_table(config)
     except GraftError as error:  # no job has finished, or not the baseline
         print(error, file=sys.stderr)
 

@@ -21,7 +21,7 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
 from graft.errors import OtherResult
 from graft.job_folder import FAILURE
-from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far
+from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far, show_table
 
 log = logging.getLogger("graft")
 
@@ -58,13 +58,8 @@ class SweepCallback(Callback):
         enter_worker(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from graft.page.show import show_sweep
-        from graft.sweeps.log_sweep import log_sweep
-
         with stop_on_error(explain):
-            failed = show_sweep(Path(config.hydra.sweep.dir), config.report.baseline)
-            log_sweep(config)
-            if failed:
+            if show_table(config):
                 sys.exit(1)
 
 

@@ -12,9 +12,9 @@ from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.data.images import Images
 from graft.figures.canvas import plain_text, wrapped
+from graft.logs.sample_images import grid
 from graft.nouns import counted
 from graft.results.outcomes import StoredOutcomes
-from graft.run.sample_images import grid
 
 MOST_CLASSES = 25  # of a matrix that can be read
 WORST = 8  # mistakes that are shown

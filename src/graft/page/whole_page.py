@@ -12,11 +12,12 @@ from markupsafe import Markup
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.files import write_text
 from graft.page import calibrated, forest
+from graft.page.budget import gains
 from graft.page.calibrated import diagram_of
 from graft.page.examples import examples
 from graft.page.matrix import SHADES, classes_table, matrix_of
 from graft.page.pictures import PagePictures, figure, wanted
-from graft.page.ranking import compared, effects_table, gains, ranked, trials_in_words
+from graft.page.ranking import compared, effects_table, ranked, trials_in_words
 from graft.page.what_ran import what_ran
 from graft.report.compare import Report
 from graft.report.leaderboard import Leaderboard
@@ -27,7 +28,7 @@ from graft.results.records import Record
 
 PAGE = "report.html"
 # What a browser cannot show in a text: control characters, halves of letters from names that are no UTF-8.
-HIDDEN = {code: "\ufffd" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0xD800, 0xE000))}
+HIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(55296, 57344)), "�")
 
 
 def write_page(report: Report, output: Path, pictures: PagePictures) -> Path:
@@ -95,7 +96,9 @@ def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
     """Return the sections about the predictions of the best job, or in words why there are none."""
     board = report.board
     if board.comparison is None and len(board.records) > 1:
-        return {"silent": f"The jobs are {board.order}. None is the best: python src/report.py JOB shows one job's errors."}
+        return {
+            "silent": f"The jobs are {board.order}. None is the best: python src/report.py JOB shows one job's errors."
+        }
     best, *others = board.records
     found = _predictions(best)
     if isinstance(found, str):

@@ -8,10 +8,10 @@ import torch
 from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
 
-from graft.data.datamodule import Inputs
+from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.images import ImageStream
+from graft.data.preprocess import Preprocess
 from graft.data.views import Views
-from graft.run.plan import Plan
 
 TRIALS, IMAGES = 4, 8  # first trials of a job, and first images of each; more would take long where they are large
 SIDE, COLUMNS = 64, 8  # largest side of an image, in pixels; images in a row
@@ -19,7 +19,9 @@ GRAY = 128  # between the images
 
 
 @torch.no_grad()
-def sample_images(plan: Plan) -> dict[str, np.ndarray]:
+def sample_images(
+    datamodule: SmallDataModule, preprocess: Preprocess, first_trial: int = 0, mixed: bool = False
+) -> dict[str, np.ndarray]:
     """Return a picture of each of the first trials, bytes (height, width, 3), by a tag that says what was done.
 
     They are the first images of its first epoch, drawn from random streams of their own: no trial changes. Where
@@ -27,10 +29,13 @@ def sample_images(plan: Plan) -> dict[str, np.ndarray]:
     size that divides `IMAGES`, augmented ones are the very variations that the first steps see.
 
     Args:
-        plan: the job's; with several ranks, the images are this rank's.
+        datamodule: the images of all trials; with several ranks, the images are this rank's.
+        preprocess: of the backbone.
+        first_trial: number of the first trial.
+        mixed: whether training mixes the images.
     """
-    trials = range(min(TRIALS, len(plan.seeds)))
-    datamodule, preprocess = plan.datamodule.chunk(trials), copy.deepcopy(plan.preprocess).cpu()
+    trials = range(min(TRIALS, len(datamodule.seeds)))
+    datamodule, preprocess = datamodule.chunk(trials), copy.deepcopy(preprocess).cpu()
     images, augment = datamodule.data.images, datamodule.augment
     plain, train = ImageStream(images, datamodule.images), None
     if augment is not None and augment.views:
@@ -47,17 +52,10 @@ def sample_images(plan: Plan) -> dict[str, np.ndarray]:
         preprocess.undone(preprocess(loader.augmented(pixels))).unflatten(0, part.shape)
         for part, pixels in zip(parts, read, strict=True)
     ]
+    augmented = "" if augment is None else "stored views, " if augment.views else "augmented, "
+    done = f"{augmented}preprocessed{', before they are mixed' if mixed else ''}"
     of_trials = torch.cat(batches, 1)[:, :IMAGES]
-    return {
-        f"training images/trial {plan.first_trial + trial}, {_done(plan)}": grid(of_trials[trial]) for trial in trials
-    }
-
-
-def _done(plan: Plan) -> str:
-    """Return in words what was done to the images."""
-    augmented = "" if plan.augment is None else "stored views, " if plan.augment.views else "augmented, "
-    mixed = plan.regularize.mixup or plan.regularize.cutmix
-    return f"{augmented}preprocessed{', before they are mixed' if mixed else ''}"
+    return {f"training images/trial {first_trial + trial}, {done}": grid(of_trials[trial]) for trial in trials}
 
 
 def grid(images: torch.Tensor, side: int = SIDE) -> np.ndarray:

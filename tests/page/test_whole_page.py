@@ -1,0 +1,299 @@
+"""The page: nothing is requested, every text is escaped, and each kind of result has a sensible page."""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from stored_jobs import store_job
+
+from graft.errors import GraftError
+from graft.page.pictures import PagePictures
+from graft.page.show import show_alone, show_jobs, show_sweep
+from graft.results.records import Record
+
+VOID = {"meta", "img", "br", "path", "circle", "rect", "link", "input"}
+HOSTILE = "\"><script>alert(1)</script>\u202e'&amp; 猫 🐈\x07"
+
+
+class Parsed(HTMLParser):
+    """A page's elements with their attributes, its texts, and the faults of its structure."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == [], self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self.open += [] if tag in VOID else [tag]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, (tag, self.open)
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def checked(path: Path) -> Parsed:
+    """Return a page, after the checks that hold for every one."""
+    text = path.read_text(encoding="utf-8")
+    page = Parsed(text)
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
+    for name, attributes in page.elements:
+        assert not [key for key in attributes if key.startswith("on") or key == "style"], name
+        for key in ("src", "href", "srcset", "action", "data"):
+            assert attributes.get(key, "#").startswith(("#", "data:image/")), (name, attributes[key][:50])
+    assert not {"iframe", "link", "object", "form", "base"} & {name for name, _ in page.elements}
+    assert len(page.all("script")) == 1
+    policy = next(each["content"] for each in page.all("meta") if "http-equiv" in each)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    levels = [int(name[1]) for name, _ in page.elements if re.fullmatch(r"h\d", name)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {each["href"][1:] for each in page.all("a")} <= set(ids)
+    assert all(each.get("alt") for each in page.all("img"))
+    assert all(each.get("scope") in ("row", "col") for each in page.all("th"))
+    assert all(each.get("role") == "img" and each.get("aria-label") for each in page.all("svg"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    return page
+
+
+def sweep(folder: Path, **more: Any) -> Path:
+    for dropout, skill in (("0", 2.0), ("0.5", 1.8), ("0.9", 0.5)):
+        store_job(folder, {"dropout": dropout}, skill=skill, **more)
+    return folder
+
+
+def test_a_sweep_s_page_has_all_sections(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    show_sweep(sweep(tmp_path))
+    page = checked(tmp_path / "report.html")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == f"page: {tmp_path}/report.html"
+    headings = ("All jobs", "Paired differences", "Confusion matrix", "Classes", "The most certain mistakes")
+    headings += (
+        "Images on which the two best differ most",
+        "Label suspects",
+        "Reliability",
+        "What was run",
+        "What next",
+    )
+    for heading in headings:
+        assert heading in page.words()
+    assert "6 trials each (seeds 0 to 5), 60 test images" in page.words()
+    assert "360 predictions: 6 trials, 60 test images" in page.words()
+    verdict = next(line for line in printed if "the highest mean" in line or "is best" in line)
+    assert verdict in page.words()
+
+
+def test_the_matrix_sums_all_trials_and_the_table_has_the_ranges(tmp_path: Path):
+    job = store_job(tmp_path)
+    show_sweep(tmp_path)
+    page = checked(tmp_path / "report.html")
+    from graft.results.outcomes import read_outcomes
+
+    stored = read_outcomes(job)
+    assert stored is not None
+    titles = {each["title"] for each in page.all("td") if "title" in each}
+    for true, name in enumerate(stored.classes):
+        for said, other in enumerate(stored.classes):
+            counts = ((stored.test.prediction == said) & (stored.test.label == true)).sum(1)
+            what = f"{name} recognized" if true == said else f"{name} taken for {other}"
+            (title,) = [each for each in titles if each.startswith(f"{what}: ")]
+            assert f": {counts.sum()} of 120 predictions" in title.replace("never", "0")
+            if counts.any():
+                low, high = counts.min(), counts.max()
+                assert title.endswith(f"; {low} a trial" if low == high else f"; {low} to {high} a trial")
+
+
+def test_names_may_hold_anything(tmp_path: Path):
+    classes = [HOSTILE, "b" * 300, "{{ 7 * 7 }}"]
+    paths = [f"{HOSTILE}/{number}\n.png" for number in range(60)]
+    for value in ("<b>x</b>", "javascript:alert(1)"):
+        store_job(tmp_path, {"head": value}, classes, paths=paths, choices={"head": value})
+    (tmp_path / "<i>").mkdir()
+    (tmp_path / "<i>" / "failure.json").write_text(json.dumps({"error": "<script>alert(2)</script>\x07"}))
+    show_sweep(tmp_path)
+    page = checked(tmp_path / "report.html")
+    assert not {"b", "i"} & {name for name, _ in page.elements}
+    words = page.words()
+    assert HOSTILE.replace("\x07", "\ufffd") in words
+    assert "{{ 7 * 7 }}" in words
+    assert "<script>alert(2)</script>\ufffd" in words
+
+
+def thumbnail(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
+    content = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(content, "PNG")
+    return {number: content.getvalue() for number in numbers if number % 2}
+
+
+def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
+    sweep(tmp_path)
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, thumbnail))
+    page = checked(tmp_path / "report.html")
+    alts = [each["alt"] for each in page.all("img")]
+    shown = {alt for alt in alts if alt.endswith(".png")}
+    assert shown
+    assert all(int(Path(alt).stem) % 2 for alt in shown)
+    assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
+    assert "not shown: the image has changed since, or cannot be read" in page.words()
+
+
+def test_no_picture_is_shown_where_they_are_private_or_cannot_be_read(tmp_path: Path):
+    def fails(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
+        raise GraftError("no image is shown: there is no folder photos")
+
+    sweep(tmp_path)
+    show_sweep(tmp_path, pictures=PagePictures(fails))
+    page = checked(tmp_path / "report.html")
+    assert "there is no folder photos." in page.words()
+    assert "cat/" in page.words()
+    assert page.all("img") == []
+    for path in tmp_path.rglob("result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps(result | {"config": result["config"] | {"report": {"thumbnails": False}}}))
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail))
+    page = checked(tmp_path / "report.html")
+    assert page.all("img") == []
+    assert "report.thumbnails=false: no image is shown." in page.words()
+
+
+def test_a_page_that_cannot_be_made_leaves_the_answer_and_no_old_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    sweep(tmp_path)
+    show_sweep(tmp_path)
+    assert (tmp_path / "report.html").exists()
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("graft.page.whole_page.write_text", full)
+    show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert said.endswith("report.html could not be made: no space left\n")
+    assert said.count("ranked by test accuracy") == 2
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
+    for budget, skill in ((1, 0.5), (5, 1.5), (20, 3.0)):
+        for source in ("big", "scratch"):
+            name = {"source": source, "dataset.small_per_class": str(budget)}
+            store_job(tmp_path, name, skill=skill - 0.5 * (source == "scratch"), choices={"source": source})
+    show_sweep(tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert "What more images bring" in words
+    assert "intervals hold together for 4 comparisons" in words
+    assert "Main effects" in words
+
+
+def test_jobs_that_answer_different_questions_have_no_best_one(tmp_path: Path):
+    for name, low in (("one", 0.5), ("two", 0.6)):
+        store_job(tmp_path, {"experiment": name}, reference={"low": low, "high": 0.9, "source": "a paper"})
+    show_sweep(tmp_path)
+    page = checked(tmp_path / "report.html")
+    words = page.words()
+    assert "compared with published ranges: not ranked" in words
+    assert "None is the best" in words
+    assert "Paired differences" not in words
+    assert "Confusion matrix" not in words
+    assert len([each for each in page.all("rect") if each["class"] == "box"]) == 2
+
+
+def test_results_of_the_first_format_have_a_page(tmp_path: Path):
+    show_jobs([ROOT / "tests" / "golden" / "sweep"], tmp_path, "source:scratch")
+    words = checked(tmp_path / "report.html").words()
+    assert "as older versions wrote none" in words
+    assert "To the baseline" in words
+    assert "The command is not stored" in words
+    assert "failed" in words
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        ({"classes": [f"class {number}" for number in range(1000)], "images": 2000}, "Of 1,000 classes, the 25 with"),
+        ({"images": 2}, "2 test images"),
+        ({"images": 40, "labels": [0, 1] * 20}, "no test images, so that it has no recall"),
+        ({"trials": 1}, "1 trial (seed 0)"),
+        ({"skill": 99.0}, "0 test images of 60 were taken for another class"),
+        ({"images": 1, "trials": 1}, "1 test image"),
+    ],
+)
+def test_one_job_has_a_sensible_page(tmp_path: Path, job: dict[str, Any], expected: str):
+    folder = store_job(tmp_path, **job)
+    show_alone(folder, {})
+    page = checked(folder / "report.html")
+    assert expected in page.words()
+    assert "nan" not in page.words().lower().split()
+    assert (folder / "report.html").stat().st_size < 3e6
+
+
+def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_path: Path):
+    folder = store_job(tmp_path, classes=[str(number) for number in range(1000)], images=4000, trials=9)
+    show_alone(folder, {})
+    assert "the probabilities of all classes are not stored" in checked(folder / "report.html").words()
+
+
+def test_a_failed_job_is_named(tmp_path: Path):
+    sweep(tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "failure.json").write_text('{"error": "no space left; try another disk"}')
+    show_sweep(tmp_path)
+    assert "failed broken : no space left; try another disk" in checked(tmp_path / "report.html").words()
+    for job in tmp_path.glob("dropout*"):
+        (job / "result.json").unlink()
+    show_sweep(tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert "No job has finished." in words
+    assert "no space left" in words
+
+
+def test_jobs_ranked_by_a_loss_and_by_other_metrics_have_a_page(tmp_path: Path):
+    sweep(tmp_path)
+    for metric in ("loss", "macro_f1", "auroc"):
+        show_jobs([tmp_path], tmp_path, metric=metric)
+        assert "ranked by test" in checked(tmp_path / "report.html").words()
+
+
+def test_what_was_run_is_said_as_it_was_typed(tmp_path: Path):
+    sweep(tmp_path)
+    typed = {"hydra": {"overrides": {"task": ["dropout=0,0.5,0.9", "name=it's ${here}"]}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(typed))
+    for job in tmp_path.glob("dropout*"):
+        (job / "model.yaml").touch()
+    show_sweep(tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert """python src/train.py -m dropout=0,0.5,0.9 'name=it'"'"'s ${here}'""" in words
+    assert f"python src/predict.py run={tmp_path}" in words
+    (tmp_path / "multirun.yaml").write_text("hydra: [")
+    show_sweep(tmp_path)
+    assert "The command is not stored" in checked(tmp_path / "report.html").words()
