@@ -1,7 +1,7 @@
 import io
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ pytest.importorskip("captum")
 COLOR = Preprocess((3, 32, 32))
 
 
-def model_of(backbones: list[Backbone], heads: list[nn.Module], frozen: int = 0) -> TrainedModel:
+def model_of(backbones: Sequence[Backbone], heads: Sequence[nn.Module], frozen: int = 0) -> TrainedModel:
     """Return the model of trials, which share the first one's frozen stages."""
     front, _ = backbones[0].split(frozen)
     networks = [
@@ -50,7 +50,7 @@ class Pooled(Backbone):
 def test_it_is_grad_cam_as_computed_by_hand(frozen: int, trials: int):
     torch.manual_seed(1)
     backbones = [Pooled(COLOR) for _ in range(trials)]
-    heads: list[nn.Module] = [Plain(6, 3, 0.5) for _ in range(trials)]
+    heads = [Plain(6, 3, 0.5) for _ in range(trials)]
     model = model_of(backbones, heads, frozen)
     pixels, classes = torch.randint(0, 255, (10, 3, 32, 32), dtype=torch.uint8), torch.arange(10) % 3
     found = evidence(model, pixels, classes)
@@ -60,7 +60,7 @@ def test_it_is_grad_cam_as_computed_by_hand(frozen: int, trials: int):
             own = [backbones[0 if stage < frozen else trial].stages[stage] for stage in range(2)]
             if frozen < 2 or not maps:
                 maps.append(nn.Sequential(*own)(pixels[image : image + 1] / 255).detach().requires_grad_())
-            logits.append(nn.functional.linear(maps[-1].mean((2, 3)), heads[trial][1].weight, heads[trial][1].bias))
+            logits.append(nn.functional.linear(maps[-1].mean((2, 3)), *heads[trial][1].parameters()))
         mean, own_class = torch.stack(logits).mean(0)[0], int(classes[image])
         others = mean[torch.arange(3) != own_class]
         gradients = torch.autograd.grad(mean[own_class] - others.exp().sum().log(), maps)

@@ -79,6 +79,13 @@ def test_every_key_that_was_typed_is_a_setting(
     assert all(isinstance(value, str | int | float) for value in found.values())
 
 
+def test_an_option_is_shown_by_its_name(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answer, "_typed", lambda: ["head=dense512"])
+    found = settings({"config": to_plain(configure("head=dense512")), "choices": {"head": "dense512"}})
+    assert {"head": "dense512", "head.widths": "[512]"}.items() <= found.items()
+    assert "head._target_" not in found
+
+
 def test_keys_that_nobody_typed_are_settings_but_for_copies_and_classes(configure: Configure):
     found = settings({"config": to_plain(configure("head.dropout=0.3")), "choices": {}})
     assert found["optimizer.weight_decay"] == 0
@@ -99,8 +106,8 @@ def test_the_texts_have_the_answer_as_the_terminal_shows_it_and_the_configuratio
     result = run(*TINY)
     found = texts(result, tmp_path / "job")
     mean = f"{100 * result['accuracy']['mean']:.1f} %"
-    assert f"| test accuracy | {mean}, mean of 3 trials |" in found["answer"]
-    assert "for other images and other draws of 20 a class" in found["answer"]
-    fence, *lines, end = found["configuration"].split("\n")
+    assert f"| test accuracy | {mean}, mean of 3 trials |" in found["job/answer"]
+    assert "for other images and other draws of 20 a class" in found["job/answer"]
+    fence, *lines, end = found["job/configuration"].split("\n")
     assert (fence, end) == ("```yaml", "```")
     assert OmegaConf.to_container(OmegaConf.create("\n".join(lines))) == result["config"]

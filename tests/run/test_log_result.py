@@ -134,7 +134,7 @@ def test_tensorboard_has_each_picture_text_and_number_once_however_often_the_job
         found = drawn(tmp_path / "job")
         assert found == dict.fromkeys(
             [
-                *tags, "confusion matrix", "worst mistakes", "answer/text_summary", "configuration/text_summary",
+                *tags, "confusion matrix", "worst mistakes", "job/answer/text_summary", "job/configuration/text_summary",
                 *(f"test_accuracy/{line}" for line in lines),
             ],
             1,
@@ -163,7 +163,7 @@ def test_pictures_that_cannot_be_drawn_take_neither_text_nor_result_with_them(
     monkeypatch.setattr("graft.run.log_result.sample_images", fail)
     monkeypatch.setattr("graft.run.log_result.answer_pictures", fail)
     run("trials=2", "epochs=1", "source.epochs=1")
-    assert {"answer/text_summary", "test_accuracy/mean"} < drawn(tmp_path / "job").keys()
+    assert {"job/answer/text_summary", "test_accuracy/mean"} < drawn(tmp_path / "job").keys()
     assert [record.message for record in caplog.records if record.name == "graft"] == [
         "logger=tensorboard has not got training images of job: no such file",
         "logger=tensorboard has not got pictures of job: no such file",
@@ -229,7 +229,7 @@ def test_mlflow_gets_a_run_for_each_job_with_its_texts_and_pictures(
     assert run.data.metrics["test_accuracy/mean"] == pytest.approx(0.5)
     assert run.data.metrics["test_accuracy/mean_ci95_high"] > 0.5
     files = {each.path for each in client.list_artifacts(run.info.run_id)}
-    assert {"answer.md", "configuration.md", "training images"} <= files
+    assert {"job", "training images"} <= files
     (point,) = client.get_metric_history(run.info.run_id, "loss/test/mean")
     assert (point.step, point.value) == (7, 2.0)
 

@@ -54,7 +54,8 @@ def settings(content: Mapping[str, Any]) -> dict[str, str | int | float]:
     nothing that was typed.
     """
     config, shown = result_config(content["config"]), {}
-    typed = [word.lstrip("+~").partition("=")[0] for word in _typed()]
+    words = {word.lstrip("+~").partition("=")[0] for word in _typed()}
+    typed = words - content["choices"].keys()  # of a group the option is shown
     for key, value in leaves(config).items():
         group, _, name = key.rpartition(".")
         copied = group in ("backbone", "head", "optimizer") and name in KNOBS and config.get(name) == value
@@ -73,4 +74,7 @@ def texts(content: dict[str, Any], folder: Path) -> dict[str, str]:
     words = in_words(content) if is_refit(content) else []
     rows = [[name, text] for name, text in summary_rows(content, folder)]
     answer = "\n\n".join([*words, markdown([folder.resolve().name, ""], rows)])
-    return {"answer": answer, "configuration": f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(content['config']))}```"}
+    return {
+        "job/answer": answer,
+        "job/configuration": f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(content['config']))}```",
+    }

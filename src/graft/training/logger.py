@@ -94,8 +94,10 @@ def log_answer(folder: Path, final: Final) -> None:
         # Without the list of keys that Lightning adds: TensorBoard would take one job's list for all jobs', where it
         # otherwise finds all of them, and shows those first in which the jobs differ.
         _, started, ended = hparams(dict(final.settings), {})
+        writer = logger.experiment.file_writer
+        assert writer is not None  # it is not closed
         for event in (started, ended):
-            logger.experiment._get_file_writer().add_summary(event)
+            writer.add_summary(event)
     _add(logger, final)
     logger.finalize("success")
 
