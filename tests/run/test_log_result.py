@@ -134,7 +134,8 @@ def test_tensorboard_has_each_picture_text_and_number_once_however_often_the_job
         found = drawn(tmp_path / "job")
         assert found == dict.fromkeys(
             [
-                *tags, "confusion matrix", "worst mistakes", "job/answer/text_summary", "job/configuration/text_summary",
+                *tags, "confusion matrix", "worst mistakes",
+                "job/answer/text_summary", "job/configuration/text_summary",
                 *(f"test_accuracy/{line}" for line in lines),
             ],
             1,
