@@ -64,6 +64,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--no-thumbnails", action="store_true", help="show no images on the page, as report.thumbnails=false does"
     )
     parser.add_argument(
+        "--explain", action="store_true", help="show where the best job's model looked, as report.explain=true does"
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
@@ -75,8 +78,12 @@ def main() -> None:
     """Parse the command line, and report."""
     parser = make_parser()
     arguments = parser.parse_args()
-    if arguments.json and (arguments.output or arguments.figures):
-        parser.error("--json writes no files, so that --output and --figures have no use; leave them out")
+    of_files = ("output", "figures", "no_thumbnails", "explain")
+    useless = [f"--{name.replace('_', '-')}" for name in of_files if getattr(arguments, name)]
+    if arguments.json and useless:
+        parser.error(f"--json writes no files, so that {', '.join(useless)} has no use; leave it out")
+    if arguments.no_thumbnails and arguments.explain:
+        parser.error("--explain shows images, and --no-thumbnails shows none; leave one of them out")
     try:
         print_json(arguments) if arguments.json else show(arguments)
     except BrokenPipeError:
@@ -93,7 +100,7 @@ def show(arguments: argparse.Namespace) -> None:
 
     output = arguments.output or default_output(arguments.folders)
     asked = {"margin": arguments.margin, "metric": arguments.metric, "figures": arguments.figures}
-    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures()
+    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures(arguments.explain)
     show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures)
 
 

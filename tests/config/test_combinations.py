@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.build import to_plain
 from graft.config.check import check
 from graft.config.combinations import combinations
+from graft.config.identity import job_identity
 from graft.config.values import Values
 from graft.errors import ConfigError
 
@@ -194,3 +196,30 @@ def test_classes_that_graft_does_not_know_are_not_judged(configure: Configure, g
     check(configure(f"{group}._target_=mine.Own", "regularize.l2_sp=1", "head=ridge", "regularize.l2_sp=0"))
     check(configure(f"{group}._target_=mine.Own", "regularize.cutmix=1"))
     check(configure(f"{group}._target_=mine.Own", "augment=digits", "augment.views=2"))
+
+
+def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: None)
+    check(configure("keep_weights=none"))
+    with pytest.raises(ConfigError) as found:
+        check(configure("report.explain=true", "keep_weights=none"))
+    first, second = map(str, found.value.faults)
+    assert first == (
+        "report.explain must be false, because the package captum is not installed, got true; "
+        "try pip install -e '.[explain]', or report.explain=false"
+    )
+    assert second.startswith("keep_weights must be best, whole or all with report.explain=true, got none")
+    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    check(configure("report.explain=true", "keep_weights=best"))
+
+
+@pytest.mark.parametrize("key", ["explain", "thumbnails"])
+@pytest.mark.parametrize("value", ["maybe", "null", "[true]"])
+def test_what_a_page_shows_is_true_or_false(configure: Callable[..., DictConfig], key: str, value: str):
+    with pytest.raises(Exception, match=f"report.{key}|{value}"):
+        check(configure(f"report.{key}={value}"))
+
+
+def test_explanations_are_no_part_of_a_job(configure: Callable[..., DictConfig]):
+    jobs = [to_plain(configure(*words)) for words in ([], ["report.explain=true"])]
+    assert len({job_identity(job, "images") for job in jobs}) == 1

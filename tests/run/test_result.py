@@ -91,8 +91,7 @@ def test_curves_are_bands_over_all_trials(run: Run, tmp_path: Path, at_once: str
 
 def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Path):
     result = run(*TINY)
-    events = EventAccumulator(str(tmp_path / "job" / "tensorboard" / "job"))
-    events.Reload()
+    events = EventAccumulator(str(tmp_path / "job" / "tensorboard" / "job" / "answer")).Reload()
     assert events.Scalars("test_accuracy/mean")[0].value == pytest.approx(result["accuracy"]["mean"])
     assert events.Scalars("test_accuracy/trials_lowest")[0].value == pytest.approx(result["accuracy"]["min"])
     assert "_hparams_/session_start_info" in events.summary_metadata

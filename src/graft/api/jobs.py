@@ -21,6 +21,7 @@ from graft.run.page_pictures import page_pictures
 from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
 from graft.sweeps.launcher import locked_sweep_folder, runs_in_this_process
+from graft.sweeps.log_sweep import log_sweep
 
 LAUNCHER = "hydra/launcher=basic"
 
@@ -168,6 +169,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
         if launcher.refused is not None:
             raise launcher.refused
         show_report(compare_jobs([folder], config.report.baseline, required=False), folder, pictures=page_pictures())
+        log_sweep(config)
     return folder
 
 

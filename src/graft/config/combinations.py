@@ -10,7 +10,7 @@ from contextlib import suppress
 from math import inf
 
 from graft.config.one_form import class_in_both_splits, domain_faults
-from graft.config.trainer import absent_loggers, refused_flags
+from graft.config.trainer import absent_packages, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -236,5 +236,5 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _nothing_to_vary,
     _trials_end_without_validation,
     refused_flags,
-    absent_loggers,
+    absent_packages,
 )

@@ -21,6 +21,7 @@ class Report:
     metric: str = "accuracy"
     thumbnails: bool = True
     figures: Any = "png"
+    explain: bool = False
 
 
 @dataclass

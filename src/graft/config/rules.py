@@ -116,7 +116,7 @@ RULES: dict[str, Rule] = {
         *FORMATS, list_of("a list of different formats", "[svg,pdf]", one_of(*FORMATS), distinct=True)
     ),
     "report.metric": one_of("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
-    "report.thumbnails": FLAG,
+    **dict.fromkeys(("report.thumbnails", "report.explain"), FLAG),
     "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),
     "dataset.download": FLAG,
     "dataset.big": one_of("rest", list_of("a list of different classes", "[0,2,4,6,8]", least=0, distinct=True)),

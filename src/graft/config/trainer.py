@@ -95,8 +95,14 @@ def refused_flags(values: Values) -> Iterator[Fault]:
             yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
 
 
-def absent_loggers(values: Values) -> Iterator[Fault]:
-    """Return the faults of loggers whose package is not installed."""
+def absent_packages(values: Values) -> Iterator[Fault]:
+    """Return the faults of loggers, and of explanations, whose package is not installed, or that lack weights."""
+    if values.get("report.explain"):
+        if find_spec("captum") is None:
+            expected = "false, because the package captum is not installed"
+            yield Fault("report.explain", True, expected, "pip install -e '.[explain]', or report.explain=false")
+        if values.get("keep_weights") == "none":
+            yield Fault("keep_weights", "none", "best, whole or all with report.explain=true", "keep_weights=best")
     for name, option in (values.get("logger") or {}).items():
         package = str(option["_target_"]).removeprefix("graft.logger.")
         if package in ("wandb", "mlflow") and find_spec(package) is None:

@@ -160,8 +160,7 @@ class TrialDataModule(pl.LightningDataModule):
         if self.augment is None:
             return TrainLoader(*settings, stored=self.inputs.stored, share=_share())
         if self.augment.views:
-            assert isinstance(inputs, torch.Tensor)
-            return StoredViewsLoader(self.augment.views, *settings, share=_share())  # type: ignore[arg-type]
+            return StoredViewsLoader(self.augment.views, *settings, share=_share())
         return AugmentedLoader(self.augment, *settings, share=_share())
 
     def val_dataloader(self) -> list[TrialLoader]:

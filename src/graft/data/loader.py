@@ -194,7 +194,7 @@ class StoredViewsLoader(TrainLoader):
     def __init__(
         self,
         num_views: int,
-        inputs: torch.Tensor,
+        inputs: torch.Tensor | ImageStream,
         labels: torch.Tensor,
         rows: torch.Tensor,
         batch_size: int,

@@ -114,6 +114,13 @@ class Preprocess(nn.Module):
             pixels = v2.functional.center_crop(pixels, list(self.resized))
         return (pixels.expand(-1, self.output_shape[0], -1, -1) - self.shift) / self.scale
 
+    def undone(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs of the first stage, (batch, channels, height, width), as bytes that a person can look at.
+
+        Scaling is undone; what padding, resizing and cropping have done stays, because the network sees it so.
+        """
+        return (inputs * self.scale + self.shift).round().clamp(0, 255).byte()
+
     def extra_repr(self) -> str:
         version = {"version": PREPROCESS_VERSION} if PREPROCESS_VERSION > 1 else {}
         return ", ".join(f"{name}={value}" for name, value in {**self.settings, **version}.items())

@@ -59,7 +59,7 @@ class AllExamples:
 
     Attributes:
         sections: those that have images, or say why not.
-        why: why no picture is shown; empty if pictures are shown, or nobody asked for them.
+        why: why no picture is shown, or what the second ones are; empty if nobody asked for any.
         missing: what stands in place of a picture.
     """
 
@@ -91,9 +91,14 @@ def examples(
         for name, method, rows, describe in sections
     ]
     missing = CHANGED if pictures.thumbnails is not None and not why else ""
-    return AllExamples(made, " ".join(f"{each}." for each in (why, why_not) if each), missing)
+    said = [why, why_not, EXPLAINED.format(record.label) if explained else ""]
+    return AllExamples(made, " ".join(f"{each}." for each in said if each), missing)
 
 
+EXPLAINED = (
+    "Beside an image: where the stored model of {} looked, yellow most, for the class that it predicts itself "
+    "(docs/explain.md)"
+)
 TITLES = {
     "mistakes": ("The most certain mistakes", "Mistakes"),
     "differing": ("Images on which the two best differ most", "Where the two best differ"),

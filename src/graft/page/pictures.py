@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.errors import GraftError
@@ -24,10 +24,12 @@ class PagePictures:
     Attributes:
         thumbnails: reads them; None: none are shown.
         explain: draws what a model looked at in them, shown beside them; None: nothing does.
+        always: whether to show that of jobs whose configuration does not ask for it, too.
     """
 
     thumbnails: Pictures | None = None
     explain: Pictures | None = None
+    always: bool = False
 
 
 NO_PICTURES = PagePictures()
@@ -57,7 +59,9 @@ def read(pictures: Pictures | None, record: Record, numbers: Sequence[int]) -> t
 
 
 def wanted(records: Sequence[Record], pictures: PagePictures) -> tuple[PagePictures, str]:
-    """Return the pictures that the jobs' configurations allow, and why there are none, if they forbid them."""
-    if any((record.config.get("report") or {}).get("thumbnails") is False for record in records):
+    """Return the pictures that the jobs' configurations want, and why there are none, if they forbid them."""
+    reports = [record.config.get("report") or {} for record in records]
+    if any(report.get("thumbnails") is False for report in reports):
         return NO_PICTURES, "report.thumbnails=false: no image is shown."
-    return pictures, ""
+    asked = pictures.always or any(report.get("explain") is True for report in reports)
+    return pictures if asked else replace(pictures, explain=None), ""

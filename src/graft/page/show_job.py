@@ -30,23 +30,12 @@ IMAGES = ("big", "small", "val", "test")
 
 def show_job(result: dict, folder: Path) -> None:
     """Print one job's summary: accuracy over the trials, or a refit's words, images, parameters, seconds by part."""
-    images, parameters = result["images"], result["parameters"]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     if is_refit(result):
         for words in in_words(result):
             terminal().print(words, soft_wrap=True)
-    else:
-        _add_accuracy(table, result, folder)
-    table.add_row("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images))
-    if images.get("groups"):
-        table.add_row("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items()))
-    if images.get("domains"):
-        words = {split: few(list(names), 4) for split, names in images["domains"].items() if names}
-        table.add_row("domains", "; ".join(f"{split}: {named}" for split, named in words.items()))
-    if images.get("ignored"):
-        table.add_row("ignored files", ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items()))
-    table.add_row("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items()))
-    table.add_row("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items()))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, words in summary_rows(result, folder):
+        table.add_row(name, words, style="bold" if name == "test accuracy" else None)
     terminal().print(table)
     terminal().print(f"written to {folder}", soft_wrap=True)
 
@@ -64,24 +53,42 @@ def write_job(result: dict, folder: Path) -> None:
         show_predictions(found, title(result["config"]) or folder.name, folder, formats)
 
 
-def _add_accuracy(table: Table, result: dict, folder: Path) -> None:
-    """Add the rows about the accuracy of a job's trials."""
+def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
+    """Return what is said of a job, by name: accuracy over the trials, images, parameters, seconds by part."""
+    images, parameters = result["images"], result["parameters"]
+    rows = [] if is_refit(result) else _accuracy(result, folder)
+    rows.append(("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images)))
+    if images.get("groups"):
+        rows.append(("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items())))
+    if images.get("domains"):
+        words = {split: few(list(names), 4) for split, names in images["domains"].items() if names}
+        rows.append(("domains", "; ".join(f"{split}: {named}" for split, named in words.items())))
+    if images.get("ignored"):
+        ignored = ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items())
+        rows.append(("ignored files", ignored))
+    rows.append(("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items())))
+    rows.append(("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items())))
+    return rows
+
+
+def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
+    """Return the rows about the accuracy of a job's trials."""
     values, accuracy = accuracies(result), _summary(result, folder)
     trials = counted(len(values), "trial")
-    table.add_row("test accuracy", f"{percent(accuracy['mean'])} %, mean of {trials}", style="bold")
+    rows = [("test accuracy", f"{percent(accuracy['mean'])} %, mean of {trials}")]
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
-        table.add_row("balanced accuracy", f"{percent(balanced)} %, classes of equal weight")
-    table.add_row("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %")
-    table.add_row("95 % interval", _interval(result, folder, accuracy))
-    for words in _ranking_metric(result, folder):
-        table.add_row(*words)
+        rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
+    rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
+    rows.append(("95 % interval", _interval(result, folder, accuracy)))
+    rows += _ranking_metric(result, folder)
     if is_copies(values):
-        table.add_row("trials", "all are the same computation, which no seed changes: they count as one")
+        rows.append(("trials", "all are the same computation, which no seed changes: they count as one"))
     if result["reference"]:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
         compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
-        table.add_row("published range", compared)
+        rows.append(("published range", compared))
+    return rows
 
 
 def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:

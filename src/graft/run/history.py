@@ -1,6 +1,5 @@
 """A job's history: every trial's metrics of every epoch, gathered fit by fit."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas
 import torch
 
 from graft.errors import GraftError
-from graft.training.logger import EVENTS, band, curves
+from graft.training.logger import band, curves, forget_curves
 from graft.training.metrics import Outcomes, TrialRecord
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
@@ -139,7 +138,7 @@ class JobHistory:
             folder: the job's.
             splits: those that have curves.
         """
-        shutil.rmtree(folder / EVENTS, ignore_errors=True)
+        forget_curves(folder)
         logger = curves(folder, splits)
         for epoch, points in self.points().items():
             logger.log_metrics(points, step=epoch)

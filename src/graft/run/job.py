@@ -27,6 +27,7 @@ from graft.ranks import rank, seed_rank
 from graft.run.earlier import Earlier, find_finished, num_kept, run_rounds
 from graft.run.history import JobHistory, check_any_finished
 from graft.run.launch import launch, launched, runs_alone
+from graft.run.log_result import log_begin
 from graft.run.lr_finder import find_lr
 from graft.run.make_plan import make_plan
 from graft.run.model_writer import write_reference
@@ -171,6 +172,8 @@ class Job:
             log.info("%s", ModelSummary(example, max_depth=2))
         if rank() == 0:
             clear_folder(self.folder, curves=self.earlier is None)
+            if self.earlier is None:
+                log_begin(self.plan, self.folder)
         for planned in self.plan.phases:
             self._run_phase(planned, backbone, store)
         write_reference(self.folder, self.plan, self.config, backbone, store, bool(self.unseen))

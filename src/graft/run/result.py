@@ -23,7 +23,7 @@ from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
-from graft.run.log_result import fill_hparams, log_result
+from graft.run.log_result import log_result
 from graft.run.model_writer import kept_trials, write_model
 from graft.run.outcome_writer import collect, write_outcomes, write_trained_on
 from graft.run.plan import Plan
@@ -129,9 +129,8 @@ def write_files(
         write_trained_on(folder, plan, content["trials"])
     else:
         write_outcomes(folder, outcomes, content["identity"])
-    fill_hparams(plan, folder, content)
     write_result(folder, history, content)
-    log_result(plan, folder, history, content)
+    log_result(plan, folder, history, content, outcomes)
     return content
 
 

@@ -120,8 +120,11 @@ def show_table(config: DictConfig) -> dict[str, str]:
     """Report on a sweep, and return the reasons of its failed jobs by name."""
     from graft.page.show import show_sweep
     from graft.run.page_pictures import page_pictures
+    from graft.sweeps.log_sweep import log_sweep
 
-    return show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
+    failed = show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
+    log_sweep(config)
+    return failed
 
 
 def show_so_far(config: DictConfig) -> None:

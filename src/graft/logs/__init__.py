@@ -1,0 +1,1 @@
+"""What loggers show of a job besides its curves: training images, the answer's numbers, texts and pictures."""

@@ -1,0 +1,33 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from graft.page.show import show_jobs
+from graft.run.page_pictures import page_pictures
+
+Run = Callable[..., dict]
+SMALL = ("trials=2", "epochs=2", "source.epochs=1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "always", "shown"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_a_page_explains_where_the_configuration_or_the_command_asks_for_it(
+    run: Run, tmp_path: Path, asked: bool, always: bool, shown: bool
+):
+    pytest.importorskip("captum")
+    run(*SMALL, f"report.explain={str(asked).lower()}")
+    show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(always))
+    page = (tmp_path / "report.html").read_text()
+    assert ("what the model looked at in" in page) is shown
+    assert ("for the class that it predicts itself" in page) is shown
+
+
+def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
+    pytest.importorskip("captum")
+    run(*SMALL, "keep_weights=none")
+    show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(True))
+    page = (tmp_path / "report.html").read_text()
+    assert "nothing is explained: " in page
+    assert "keep_weights=none has left them out" in page
