@@ -35,7 +35,7 @@ def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, class_we
     x, y = features(classes)
     if isinstance(class_weight, dict):
         class_weight = {label: class_weight[label] for label in range(classes)}
-    weight, bias = Ridge.fit(x, y, class_weight)
+    weight, bias = Ridge.fit(x, y, class_weight).values()
     model = make_pipeline(StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight=class_weight)).fit(
         x.double().numpy(), y.numpy()
     )
@@ -48,7 +48,7 @@ def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, class_we
 @pytest.mark.parametrize("classes", [2, 3])
 def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
     x, y = features(classes)
-    weight, bias = Logistic.fit(x, y)
+    weight, bias = Logistic.fit(x, y).values()
     z = StandardScaler().fit_transform(x.double().numpy())
     models = [LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6) for strength in STRENGTHS]
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -78,12 +78,12 @@ def test_a_feature_that_varies_by_rounding_errors_is_constant(
     for image in (0, 5, 9):
         for _ in range(abs(ulps)):
             x[image, 7] = np.nextafter(x[image, 7], np.sign(ulps) * np.inf, dtype=dtype)
-    weight, bias = head.fit(torch.from_numpy(x), y)
+    weight, bias = head.fit(torch.from_numpy(x), y).values()
     assert weight[:, 7].abs().max() < 1e-3
     if dtype == "f8":  # scikit-learn sees rounding errors of double precision only
         assert np.asarray(StandardScaler().fit(x).scale_)[7] == 1
     x[:, 7] = 0
-    expected, expected_bias = head.fit(torch.from_numpy(x), y)
+    expected, expected_bias = head.fit(torch.from_numpy(x), y).values()
     others = [feature for feature in range(200) if feature != 7]
     torch.testing.assert_close(weight[:, others], expected[:, others], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(bias + weight[:, 7] * value, expected_bias, atol=1e-4, rtol=1e-4)
@@ -94,13 +94,13 @@ def test_a_feature_that_varies_little_but_truly_is_standardized():
     small = x.clone()
     small[:, 3] = 1e-12 * x[:, 3]
     small[:, 5] = 1000 + x[:, 5] / 100
-    (weight, bias), (expected, expected_bias) = Ridge.fit(small, y), Ridge.fit(x, y)
+    (weight, bias), (expected, expected_bias) = Ridge.fit(small, y).values(), Ridge.fit(x, y).values()
     torch.testing.assert_close(small @ weight.T + bias, x @ expected.T + expected_bias, atol=0.02, rtol=0.01)
 
 
 def test_logistic_needs_no_folds_for_single_images():
     x, _ = features(2)
-    weight, bias = Logistic.fit(x[:3], torch.arange(3))
+    weight, bias = Logistic.fit(x[:3], torch.arange(3)).values()
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
