@@ -16,6 +16,12 @@ def fitted(head: type[PointsHead], given: Case) -> PointsHead:
     return layer
 
 
+def limited(given: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Return standardized features, those of the other images limited as no training image's can be larger."""
+    x, others = given.standardized()
+    return x, others.clip(-(len(x) ** 0.5), len(x) ** 0.5)
+
+
 def left_out(x: np.ndarray, given: Case, model: KNeighborsClassifier) -> tuple[float, float]:
     """Return the weight of images that are right, and the log likelihood, where each is left out, by a plain loop."""
     right = likelihood = 0.0
@@ -33,7 +39,7 @@ def left_out(x: np.ndarray, given: Case, model: KNeighborsClassifier) -> tuple[f
 @pytest.mark.parametrize("name", [name for name in CASES if name != "equal images"])  # whose neighbours are tied
 def test_nearest_neighbours_are_scikit_learn_s_and_their_number_is_chosen_by_leaving_images_out(name: str):
     given = CASES[name]
-    x, others = given.standardized()
+    x, others = limited(given)
     numbers = [k for k in NEIGHBOURS if k < len(x)]
     scores = {k: left_out(x, given, KNeighborsClassifier(k, algorithm="brute")) for k in numbers}
     best = max(scores, key=lambda k: scores[k])
@@ -63,7 +69,7 @@ def test_all_images_that_are_as_near_as_the_last_neighbour_count():
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_ridge_is_scikit_learn_s_with_the_least_error_of_left_out_images(name: str):
     given = CASES[name]
-    x, others = given.standardized()
+    x, others = limited(given)
     weights, targets = given.sample_weight, 2 * np.eye(given.y.max() + 1)[given.y] - 1
     distances = ((x[:, None] - x) ** 2).sum(2)
     typical, errors = np.median(distances[np.triu_indices(len(x), 1)]), {}
@@ -107,3 +113,16 @@ def test_16_bits_hold_the_points_and_compute_in_32():
         found = layer.half()(CASES["five classes"].others.half())
         assert found.dtype == torch.float32
         assert (found.softmax(1) - expected).abs().mean() < 0.01
+
+
+def test_a_feature_that_no_training_image_can_have_is_as_far_away_as_one_of_them_could_be():
+    given = case([12, 10, 11], 30)
+    given.features[:, 2] = 1e-4 * torch.randn(len(given.features), generator=torch.Generator().manual_seed(0))
+    image = given.others[:1].clone()
+    limit = len(given.features) ** 0.5 * given.features[:, 2].double().std(correction=0)
+    far, farthest = image.clone(), image.clone()
+    far[0, 2], farthest[0, 2] = 3.0, given.features[:, 2].double().mean() + limit
+    for head in (KNN, KernelRidge):
+        layer = fitted(head, given)
+        torch.testing.assert_close(layer(far), layer(farthest), atol=1e-4, rtol=0)
+        assert layer(far).unique().numel() > 1

@@ -19,13 +19,18 @@ TIE = 1e-6  # squared distances that differ by this share of the squared lengths
 class PointsHead(nn.Module):
     """A head with the standardized features of all training images; its state has as many rows as there are images.
 
+    No standardized feature of n training images is further from 0 than the root of n, and those of other images are
+    limited to it. Otherwise a feature that is almost 0 in all of them puts an image with a usual value of it so far
+    away that a kernel is 0 in 32 bits, and all classes are equal: 14 of 1,250 digits, whose accuracy rises from 92.3 to
+    93.1 % (20 images of each of five digits, 15 trials, kernel ridge on the small CNN's features, 2026-11-27).
+
     Attributes:
         uses_sklearn: True: it is fitted to all features and labels of a trial at once.
         keeps_points: True: it has to know the number of training images.
         sizes: that number, under the name of its argument.
         mean: of each feature, (features,).
-        deviation: by which it is divided, (features,).
-        points: the training images' features after both, (images, features).
+        deviation: of each feature, (features,).
+        points: the training images' standardized features, (images, features).
         coefficients: of each training image for each class, (images, classes).
     """
 
@@ -49,14 +54,13 @@ class PointsHead(nn.Module):
         """Return the head's state; arguments as for `graft.head.SklearnHead.fit`."""
         given, y = standardized(features), labels.cpu().numpy()
         found = cls.solve(given.values, y, image_weights(y, class_weight))
-        scale = found.pop("scale", 1.0)
-        found |= {"mean": given.mean, "deviation": given.deviation / scale, "points": given.values * scale}
+        found |= {"mean": given.mean, "deviation": given.deviation, "points": given.values}
         return {name: torch.as_tensor(value, dtype=DTYPES.get(name, torch.float32)) for name, value in found.items()}
 
     @staticmethod
     @abstractmethod
     def solve(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return `coefficients`, what else a head keeps, and a `scale` of the points unless it is 1.
+        """Return `coefficients` and what else a head keeps.
 
         Args:
             x: standardized features, (images, features).
@@ -66,7 +70,8 @@ class PointsHead(nn.Module):
 
     def distances(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return squared distances to the points, and below which two are equal, (batch, points), in 32 bits."""
-        x, points = (inputs.float() - self.mean.float()) / self.deviation.float(), self.points.float()
+        points, limit = self.points.float(), self.sizes["num_points"] ** 0.5
+        x = ((inputs.float() - self.mean.float()) / self.deviation.float()).clamp(-limit, limit)
         lengths = (x**2).sum(-1, keepdim=True) + (points**2).sum(-1)
         return (lengths - 2 * x @ points.mT).clamp(min=0), TIE * lengths
 
@@ -106,7 +111,7 @@ class KNN(PointsHead):
         distances, ties = self.distances(inputs)
         most = min(max(NEIGHBOURS), distances.shape[-1])
         nearest = distances.topk(most, largest=False, sorted=True).values
-        last = nearest.gather(-1, (self.neighbours - 1).expand(len(distances), 1))
+        last = nearest.gather(-1, (self.neighbours - 1).expand(*distances.shape[:-1], 1))
         votes = self.coefficients.float()
         return ((distances <= last + ties).float() @ votes + 1 / votes.shape[-1]).log()
 
@@ -115,9 +120,14 @@ class KernelRidge(PointsHead):
     """Least squares to labels of 1 and -1 with a Gaussian kernel, as scikit-learn's `KernelRidge` of each class.
 
     The penalty and the kernel's width have the smallest squared error where each training image is left out, which one
-    eigendecomposition for each width tells of all penalties. Logits are the regressions' values, as ridge's are. The
-    points are scaled so that the kernel is exp(-d²).
+    eigendecomposition for each width tells of all penalties. Logits are the regressions' values, as ridge's are.
     """
+
+    width: torch.Tensor  # the root of scikit-learn's gamma, which 16 bits hold
+
+    def __init__(self, num_features: int, num_classes: int, num_points: int):
+        super().__init__(num_features, num_classes, num_points)
+        self.register_buffer("width", torch.tensor(1.0))
 
     @staticmethod
     def solve(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -135,10 +145,10 @@ class KernelRidge(PointsHead):
         width, penalty = min(errors, key=lambda setting: errors[setting])
         model = Sklearn(alpha=penalty, kernel="precomputed")
         model.fit(np.exp(-width / typical * distances), targets, sample_weight=weights)
-        return {"coefficients": np.asarray(model.dual_coef_), "scale": np.array((width / typical) ** 0.5)}
+        return {"coefficients": np.asarray(model.dual_coef_), "width": np.array((width / typical) ** 0.5)}
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return (-self.distances(inputs)[0]).exp() @ self.coefficients.float()
+        return (-(self.width.float() ** 2) * self.distances(inputs)[0]).exp() @ self.coefficients.float()
 
 
 def left_out_errors(kernel: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
