@@ -21,7 +21,8 @@ class Case:
     def standardized(self) -> tuple[np.ndarray, np.ndarray]:
         """Return both features as scikit-learn standardizes them."""
         scaler = StandardScaler().fit(self.features.double().numpy())
-        return tuple(np.asarray(scaler.transform(each.double().numpy())) for each in (self.features, self.others))
+        given = self.features.double().numpy(), self.others.double().numpy()
+        return np.asarray(scaler.transform(given[0])), np.asarray(scaler.transform(given[1]))
 
     @property
     def y(self) -> np.ndarray:

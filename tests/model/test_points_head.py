@@ -126,3 +126,11 @@ def test_a_feature_that_no_training_image_can_have_is_as_far_away_as_one_of_them
         layer = fitted(head, given)
         torch.testing.assert_close(layer(far), layer(farthest), atol=1e-4, rtol=0)
         assert layer(far).unique().numel() > 1
+
+
+@pytest.mark.parametrize("head", [KNN, KernelRidge])
+def test_its_graph_takes_any_number_of_images(head: type[PointsHead]):
+    given = CASES["five classes"]
+    layer = fitted(head, given)
+    graph = torch.export.export(layer, (given.others[:2],), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
+    torch.testing.assert_close(graph(given.others), layer(given.others), atol=1e-6, rtol=0)

@@ -1,4 +1,5 @@
 import warnings
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_the_svm_is_scikit_learn_s_at_its_penalty(name: str):
     found, unit = logits(SVM, given), (x**2).sum(1).mean()
     errors = []
     for margin in MARGINS:
-        model = LinearSVC(C=margin / unit, dual=False, tol=1e-9, max_iter=10000)
+        model = LinearSVC(C=margin / unit, dual=cast("Any", False), tol=1e-9, max_iter=10000)
         expected = model.fit(x, given.y, given.sample_weight).decision_function(others)
         errors.append(np.abs((found[:, 1] if expected.ndim == 1 else found) - expected).max())
     assert min(errors) < 1e-4, errors
@@ -114,7 +115,7 @@ def test_the_svm_s_penalty_has_most_right_in_folds():
     given = CASES["five classes"]
     x, y = given.standardized()[0], given.y
     unit = (x**2).sum(1).mean()
-    model = LinearSVC(dual=False, tol=1e-8, max_iter=10000)
+    model = LinearSVC(dual=cast("Any", False), tol=1e-8, max_iter=10000)
     division = StratifiedKFold(5, shuffle=True, random_state=0)
     search = GridSearchCV(
         model, {"C": list(MARGINS / unit)}, cv=division, scoring=lambda model, x, y: (model.predict(x) == y).sum()

@@ -5,6 +5,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -104,7 +105,7 @@ def test_logistic_needs_no_folds_for_single_images():
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("head", ["ridge", "logistic"])
+@pytest.mark.parametrize("head", ["ridge", "logistic", "lda", "nearest_mean", "svm"])
 def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
     assert {trial["epoch"] for trial in result["trials"]} == {1}
@@ -128,6 +129,20 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
     assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
 
 
+@pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
+def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
+    result = run("source.epochs=1", "trials=2", f"head={head}")
+    assert result["accuracy"]["min"] > 0.6
+    assert result["parameters"]["trainable"] == 0
+    model = yaml.safe_load((tmp_path / "job" / "model.yaml").read_text())
+    assert model["head"]["num_points"] == 100
+    tensors = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert tensors is not None
+    assert tensors["trials.head.points"].shape == (2, 100, 1600)
+    alone = run("source.epochs=1", "trials=1", "seed=1", f"head={head}", name="alone")
+    assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -135,6 +150,9 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
         (("head=logistic", "source=scratch"), "source must be .* with head=logistic"),
         (("head=ridge", "augment=digits", "regularize.ema=0.9"), "(?s)try augment=none, .*try regularize.ema=0"),
         (("head=ridge", "backbone.keep=0"), "backbone.keep must be above 0 with head=ridge"),
+        (("head=knn", "tune=full", "trials=1"), "tune.thaw must be 0 with head=knn"),
+        (("head=knn", "+trainer.precision=bf16-mixed"), "trainer.precision must be 32-true with head=knn"),
+        (("head=nearest_mean", "class_weights=balanced"), "class_weights must be null with head=nearest_mean"),
     ],
 )
 def test_heads_that_cannot_be_fitted_are_refused(run: Run, overrides: tuple[str, ...], message: str):

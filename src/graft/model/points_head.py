@@ -14,6 +14,7 @@ NEIGHBOURS = (1, 3, 5, 7, 11, 15, 21, 31)
 PENALTIES = np.logspace(-2, 1, 7)  # of kernel ridge; smaller ones have coefficients that 32 bits do not add up
 WIDTHS = (0.25, 1.0, 4.0)  # of its kernel, exp(-width d²), by the median of d² between training images
 TIE = 1e-6  # squared distances that differ by this share of the squared lengths are equal: 32 bits do not tell more
+DTYPES = {"neighbours": torch.int64}  # of what is no 32-bit number
 
 
 class PointsHead(nn.Module):
@@ -74,9 +75,6 @@ class PointsHead(nn.Module):
         x = ((inputs.float() - self.mean.float()) / self.deviation.float()).clamp(-limit, limit)
         lengths = (x**2).sum(-1, keepdim=True) + (points**2).sum(-1)
         return (lengths - 2 * x @ points.mT).clamp(min=0), TIE * lengths
-
-
-DTYPES = {"neighbours": torch.int64}
 
 
 class KNN(PointsHead):

@@ -1,5 +1,7 @@
 """Heads that are solved at once, besides ridge and logistic regression: one layer each, or the training images kept."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -116,7 +118,8 @@ def sharpness(x: np.ndarray, y: np.ndarray, means: np.ndarray) -> float:
     def loss(log: float) -> float:
         return -(target * log_softmax(-np.exp(log) * distances, axis=1)).sum(1).mean()
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x)) / typical
+    found: Any = minimize_scalar(loss, bounds=(-10, 10), method="bounded")
+    return float(np.exp(found.x)) / typical
 
 
 class SVM(SklearnHead):

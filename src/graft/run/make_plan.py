@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -165,7 +166,7 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
 def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tuple[Callable[[], nn.Module], bool]:
     """Return what makes a head, and whether it is fitted at once instead of training."""
     target = find_target("head._target_", cfg.head._target_)
-    sizes = {"num_features": num_features, "num_classes": len(datamodule.data.small_classes)}
+    sizes: dict[str, Any] = {"num_features": num_features, "num_classes": len(datamodule.data.small_classes)}
     if getattr(target, "keeps_points", False):
         sizes["num_points"] = datamodule.rows["train"].shape[1]
     return builder(cfg, "head", **sizes), getattr(target, "uses_sklearn", False)
