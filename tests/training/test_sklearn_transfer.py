@@ -151,7 +151,7 @@ def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, di
         (("head=ridge", "augment=digits", "regularize.ema=0.9"), "(?s)try augment=none, .*try regularize.ema=0"),
         (("head=ridge", "backbone.keep=0"), "backbone.keep must be above 0 with head=ridge"),
         (("head=knn", "tune=full", "trials=1"), "tune.thaw must be 0 with head=knn"),
-        (("head=knn", "+trainer.precision=bf16-mixed"), "trainer.precision must be 32-true with head=knn"),
+        (("head=knn", "trainer.precision=bf16-mixed"), "trainer.precision must be 32-true with head=knn"),
         (("head=nearest_mean", "class_weights=balanced"), "class_weights must be null with head=nearest_mean"),
     ],
 )

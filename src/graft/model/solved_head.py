@@ -149,7 +149,7 @@ class SVM(SklearnHead):
             for train, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(x, y):
                 layer = None
                 for place, margin in enumerate(MARGINS):
-                    layer = squared_hinge(x[train], y[train], weights[train] * margin / unit, layer, 1e-4)
+                    layer = squared_hinge(x[train], y[train], weights[train] * margin / unit, layer, 1e-3)
                     said = (x[held] @ layer[:, :-1].T + layer[:, -1]).argmax(1)
                     right[place] += weights[held][said == y[held]].sum()
         best = MARGINS[int(right.round(9).argmax())] if folds > 1 else 1.0
@@ -182,7 +182,7 @@ def squared_hinge(
         y: their classes, (images,).
         costs: `LinearSVC`'s C for each image, (images,).
         start: layer to start from.
-        tolerance: largest slope at which it ends.
+        tolerance: largest slope at which it ends, and root of the last share by which the loss falls.
     """
     from scipy.optimize import minimize
 
@@ -197,7 +197,7 @@ def squared_hinge(
         return float(flat @ flat / 2 + (costs @ missing**2).sum()), slope.ravel()
 
     start = np.zeros(shape) if start is None else start
-    options = {"gtol": tolerance, "ftol": tolerance * 1e-8, "maxiter": 5000, "maxfun": 10000}
+    options = {"gtol": tolerance, "ftol": tolerance**2, "maxiter": 5000, "maxfun": 10000}
     return minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
 
 
