@@ -29,6 +29,8 @@ ROOMS = {
     "backbone_timm": "model",
     "backbone_torchvision": "model",
     "head": "model",
+    "points_head": "model",
+    "solved_head": "model",
     "logger": "training",
     "regularize": "training",
     "schedule": "training",

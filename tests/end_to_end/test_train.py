@@ -36,7 +36,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "LIGHT" in done.stdout
     assert re.search(r"  head.dropout=\$\{dropout\} +dropout rate before the output layer, in \[0, 1\)\n", done.stdout)
-    assert "head: dense, dense512, logistic, plain, ridge" in done.stdout
+    assert "head: dense, dense512, kernel_ridge, knn, lda, logistic, nearest_mean, plain, ridge, svm" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def check_same(model: TrainedModel, folder: Path, images: torch.Tensor) -> None:
         ("tune.thaw=1", "keep_weights=best"),
         ("source=scratch", "backbone.keep=1"),
         ("head=ridge", "keep_weights=whole"),
+        ("head=knn", "keep_weights=best"),
+        ("head=kernel_ridge", "keep_weights=all"),
         ("backbone=cnn5", "tune=full", "source=scratch"),  # batch norm of each trial's own
     ],
 )

@@ -171,9 +171,12 @@ def test_a_pruning_is_checked_too(tmp_path: Path, content: dict, reason: str):
 
 
 def test_a_solved_head_is_known_by_its_class(tmp_path: Path):
-    for name, head in (("a", {"_target_": "graft.head.Ridge"}), ("b", {"_target_": "graft.head.Plain"}), ("c", "x")):
+    targets = ["graft.head.Ridge", "graft.head.Plain", "graft.points_head.KNN", "mine.KNN", "graft.solved_head.SVM"]
+    heads = [*({"_target_": target} for target in targets), "x"]
+    for name, head in zip("abcdef", heads, strict=True):
         write(tmp_path / name / "result.json", {"trials": trials(0.5), "config": {"head": head}})
-    assert [record.solved for record in read_records([tmp_path]).finished] == [True, False, False]
+    found = [record.solved for record in read_records([tmp_path]).finished]
+    assert found == [True, False, True, False, True, False]
 
 
 def test_a_copy_and_a_configuration_typed_otherwise_are_one_job(tmp_path: Path):

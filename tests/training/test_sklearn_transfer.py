@@ -5,6 +5,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -35,7 +36,7 @@ def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, class_we
     x, y = features(classes)
     if isinstance(class_weight, dict):
         class_weight = {label: class_weight[label] for label in range(classes)}
-    weight, bias = Ridge.fit(x, y, class_weight)
+    weight, bias = Ridge.fit(x, y, class_weight).values()
     model = make_pipeline(StandardScaler(), RidgeClassifierCV(STRENGTHS, class_weight=class_weight)).fit(
         x.double().numpy(), y.numpy()
     )
@@ -48,7 +49,7 @@ def test_ridge_is_scikit_learn_s_on_standardised_features(classes: int, class_we
 @pytest.mark.parametrize("classes", [2, 3])
 def test_logistic_is_scikit_learn_s_at_the_best_strength(classes: int):
     x, y = features(classes)
-    weight, bias = Logistic.fit(x, y)
+    weight, bias = Logistic.fit(x, y).values()
     z = StandardScaler().fit_transform(x.double().numpy())
     models = [LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6) for strength in STRENGTHS]
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -78,12 +79,12 @@ def test_a_feature_that_varies_by_rounding_errors_is_constant(
     for image in (0, 5, 9):
         for _ in range(abs(ulps)):
             x[image, 7] = np.nextafter(x[image, 7], np.sign(ulps) * np.inf, dtype=dtype)
-    weight, bias = head.fit(torch.from_numpy(x), y)
+    weight, bias = head.fit(torch.from_numpy(x), y).values()
     assert weight[:, 7].abs().max() < 1e-3
     if dtype == "f8":  # scikit-learn sees rounding errors of double precision only
         assert np.asarray(StandardScaler().fit(x).scale_)[7] == 1
     x[:, 7] = 0
-    expected, expected_bias = head.fit(torch.from_numpy(x), y)
+    expected, expected_bias = head.fit(torch.from_numpy(x), y).values()
     others = [feature for feature in range(200) if feature != 7]
     torch.testing.assert_close(weight[:, others], expected[:, others], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(bias + weight[:, 7] * value, expected_bias, atol=1e-4, rtol=1e-4)
@@ -94,17 +95,17 @@ def test_a_feature_that_varies_little_but_truly_is_standardized():
     small = x.clone()
     small[:, 3] = 1e-12 * x[:, 3]
     small[:, 5] = 1000 + x[:, 5] / 100
-    (weight, bias), (expected, expected_bias) = Ridge.fit(small, y), Ridge.fit(x, y)
+    (weight, bias), (expected, expected_bias) = Ridge.fit(small, y).values(), Ridge.fit(x, y).values()
     torch.testing.assert_close(small @ weight.T + bias, x @ expected.T + expected_bias, atol=0.02, rtol=0.01)
 
 
 def test_logistic_needs_no_folds_for_single_images():
     x, _ = features(2)
-    weight, bias = Logistic.fit(x[:3], torch.arange(3))
+    weight, bias = Logistic.fit(x[:3], torch.arange(3)).values()
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("head", ["ridge", "logistic"])
+@pytest.mark.parametrize("head", ["ridge", "logistic", "lda", "nearest_mean", "svm"])
 def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
     assert {trial["epoch"] for trial in result["trials"]} == {1}
@@ -128,6 +129,20 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
     assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
 
 
+@pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
+def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
+    result = run("source.epochs=1", "trials=2", f"head={head}")
+    assert result["accuracy"]["min"] > 0.6
+    assert result["parameters"]["trainable"] == 0
+    model = yaml.safe_load((tmp_path / "job" / "model.yaml").read_text())
+    assert model["head"]["num_points"] == 100
+    tensors = read_tensors(tmp_path / "job" / "weights.safetensors")
+    assert tensors is not None
+    assert tensors["trials.head.points"].shape == (2, 100, 1600)
+    alone = run("source.epochs=1", "trials=1", "seed=1", f"head={head}", name="alone")
+    assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -135,6 +150,9 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
         (("head=logistic", "source=scratch"), "source must be .* with head=logistic"),
         (("head=ridge", "augment=digits", "regularize.ema=0.9"), "(?s)try augment=none, .*try regularize.ema=0"),
         (("head=ridge", "backbone.keep=0"), "backbone.keep must be above 0 with head=ridge"),
+        (("head=knn", "tune=full", "trials=1"), "tune.thaw must be 0 with head=knn"),
+        (("head=knn", "trainer.precision=bf16-mixed"), "trainer.precision must be 32-true with head=knn"),
+        (("head=nearest_mean", "class_weights=balanced"), "class_weights must be null with head=nearest_mean"),
     ],
 )
 def test_heads_that_cannot_be_fitted_are_refused(run: Run, overrides: tuple[str, ...], message: str):

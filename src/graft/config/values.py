@@ -9,6 +9,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+# Heads that are fitted at once, without epochs, by their full names: a class of the user's own may be called KNN, too.
+SOLVED_HEADS = {
+    "graft.head.Logistic": "logistic",
+    "graft.head.Ridge": "ridge",
+    "graft.points_head.KNN": "knn",
+    "graft.points_head.KernelRidge": "kernel_ridge",
+    "graft.solved_head.LDA": "lda",
+    "graft.solved_head.NearestMean": "nearest_mean",
+    "graft.solved_head.SVM": "svm",
+}
+
 
 class Undecided(Exception):
     """A combination depends on a value that is faulty itself, or on a class that Graft does not know."""
@@ -87,6 +98,5 @@ class Values:
         return [key for key in keys if self.get(key) == "auto"]
 
     def sklearn_head(self) -> str | None:
-        """Return the name of a head that scikit-learn fits to stored features; None for other heads."""
-        head = self.target("head")
-        return head.lower() if head in ("Ridge", "Logistic") else None
+        """Return the option of a head that is fitted to stored features at once; None for other heads."""
+        return SOLVED_HEADS.get(str(self.get("head._target_")))

@@ -20,7 +20,10 @@ from graft.inference.trained_model import TrainedModel
 from graft.model.pretrained_timm import timm
 
 TIMM = {"graft.backbone_timm.Timm": None, "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0"}
-LINEAR_HEADS = ("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge")
+LINEAR_HEADS = (
+    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge"),
+    *("graft.solved_head.LDA", "graft.solved_head.NearestMean", "graft.solved_head.SVM"),
+)
 CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}  # timm's names
 FILE = "model.safetensors"
 TOLERANCE = 1e-4  # of probabilities

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from graft.model.layers import activation as make_activation
 from graft.model.layers import linear
+from graft.model.stages import Weights
 
 ClassWeight = dict[int, float] | str | None  # scikit-learn's argument
 
@@ -51,8 +52,44 @@ class Dense(nn.Sequential):
         super().__init__(*layers, nn.Dropout(dropout), linear(num_features, num_classes))
 
 
+class Standardized(NamedTuple):
+    """Features with mean 0 and deviation 1 of each, in double precision, and what they were.
+
+    Attributes:
+        values: (images, features); a constant feature is 0.
+        mean: (features,).
+        deviation: 1 for a constant feature, (features,).
+        rounding: deviations up to which values vary by rounding errors only, (features,).
+    """
+
+    values: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    rounding: np.ndarray
+
+    def layer(self, weight: np.ndarray, bias: np.ndarray) -> Weights:
+        """Return the output layer on the features themselves that is this one, (classes, features), on the values."""
+        weight = weight / self.deviation
+        return {
+            "0.weight": torch.from_numpy(weight).float(),
+            "0.bias": torch.from_numpy(bias - weight @ self.mean).float(),
+        }
+
+
+def standardized(features: torch.Tensor) -> Standardized:
+    """Return features, (images, features), with mean 0 and deviation 1 of each."""
+    x = features.double().cpu().numpy()
+    mean, deviation = x.mean(0), x.std(0)
+    # As scikit-learn does in double precision, a feature that varies by rounding errors only is taken as constant.
+    # Ten units in the last place: a convolution rounds the same value differently in another batch.
+    limits = torch.finfo(features.dtype)
+    rounding = 10 * limits.eps * np.abs(mean) + limits.tiny
+    deviation[deviation <= rounding] = 1
+    return Standardized((x - mean) / deviation, mean, deviation, rounding / deviation)
+
+
 class SklearnHead(nn.Sequential):
-    """One output layer that scikit-learn fits to all features and labels of a trial, instead of training.
+    """One output layer that is fitted to all features and labels of a trial at once, instead of training.
 
     Attributes:
         uses_sklearn: True: scikit-learn fits this head.
@@ -64,12 +101,10 @@ class SklearnHead(nn.Sequential):
         super().__init__(linear(num_features, num_classes))
 
     @classmethod
-    def fit(
-        cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the layer's weights, (classes, features), and bias, (classes,).
+    def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
+        """Return the layer's weights, (classes, features), and bias, (classes,), by their names in the head.
 
-        The features X, (images, features), are standardized and replaced by U S of their singular value decomposition
+        The standardized features X, (images, features), are replaced by U S of their singular value decomposition
         U S V^T, (images, images): an L2 penalty leaves no weight outside the span of V, so the solution is the same,
         and 100 images of 1,600 features take the time of 100 features. W = W' V^T maps the weights back.
 
@@ -78,22 +113,15 @@ class SklearnHead(nn.Sequential):
             labels: classes, counted from 0, (images,).
             class_weight: as scikit-learn has it.
         """
-        x, y = features.double().cpu().numpy(), labels.cpu().numpy()
-        mean, deviation = x.mean(0), x.std(0)
-        # As scikit-learn does in double precision, a feature that varies by rounding errors only is taken as constant.
-        # Ten units in the last place: a convolution rounds the same value differently in another batch.
-        limits = torch.finfo(features.dtype)
-        deviation[deviation <= 10 * limits.eps * np.abs(mean) + limits.tiny] = 1
-        left, singular, directions = np.linalg.svd((x - mean) / deviation, full_matrices=False)
-        weight, bias = cls.fit_sklearn(left * singular, y, class_weight)
-        weight = weight @ directions / deviation
-        bias = bias - weight @ mean
-        return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+        given = standardized(features)
+        left, singular, directions = np.linalg.svd(given.values, full_matrices=False)
+        weight, bias = cls.fit_sklearn(left * singular, labels.cpu().numpy(), class_weight)
+        return given.layer(weight @ directions, bias)
 
     @staticmethod
     @abstractmethod
     def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights, (classes, features), and bias, (classes,), with a penalty chosen by cross-validation."""
+        """Return weights, (classes, features), and bias, (classes,), with a penalty chosen on the training images."""
 
 
 class Ridge(SklearnHead):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.config.one_form import PLACES
+from graft.config.values import SOLVED_HEADS
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
@@ -21,7 +22,6 @@ from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
 
 JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
-SOLVED_HEADS = ("Ridge", "Logistic")  # by scikit-learn, without epochs
 
 
 @dataclass
@@ -63,9 +63,9 @@ class Record:
 
     @property
     def solved(self) -> bool:
-        """Whether scikit-learn fits its heads, without epochs."""
+        """Whether its heads are fitted at once, without epochs."""
         head = self.config.get("head")
-        return isinstance(head, dict) and str(head.get("_target_")).rpartition(".")[-1] in SOLVED_HEADS
+        return isinstance(head, dict) and head.get("_target_") in SOLVED_HEADS
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies, or another metric, by seed, as `measured` does."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from graft import public_name
+from graft.config.values import SOLVED_HEADS
 from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
@@ -119,8 +121,9 @@ def _limited(plan: Plan) -> Iterator[Fault]:
 
 
 def _fitted(plan: Plan) -> Iterator[Fault]:
-    """Return why scikit-learn cannot fit the head: it needs stored features of unaugmented images."""
-    head = f"with head={type(plan.head()).__name__.lower()}, which is fitted on stored features"
+    """Return why the head cannot be fitted at once: it needs stored features of unaugmented images."""
+    name = public_name(type(plan.head()))
+    head = f"with head={SOLVED_HEADS.get(name, name)}, which is fitted on stored features"
     num_unfrozen = plan.num_kept - plan.phases[-1].phase.frozen_stages
     if num_unfrozen:
         yield Fault("tune.thaw", num_unfrozen, f"0 {head}", "tune=frozen")
@@ -134,6 +137,13 @@ def _fitted(plan: Plan) -> Iterator[Fault]:
         yield Fault("lr", "auto", f"a number {head}", "lr=0.001")
     if plan.world_size > 1:
         yield Fault("trainer.devices", plan.world_size, f"1 {head}", "trainer=default")
+    if plan.class_weights is not None and name == "graft.solved_head.NearestMean":
+        expected = "null with head=nearest_mean, which takes all classes as equally frequent"
+        yield Fault("class_weights", plan.class_weights, expected, "class_weights=null, or head=lda")
+    precision = plan.trainer(max_epochs=1, logger=False).precision
+    if getattr(plan.head(), "keeps_points", False) and precision != "32-true":
+        expected = f"32-true {head}: distances in 16 bits do not tell which image is nearest"
+        yield Fault("trainer.precision", precision, expected, "trainer.precision=32-true")
 
 
 def _check_batch_norms(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +21,7 @@ from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
-from graft.model.memory_format import fastest_format
+from graft.model.layers import fastest_format
 from graft.process import hide_job_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
@@ -56,9 +57,8 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     preprocess = input_spec.preprocess(data.images.shape)
     backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
     example = backbone()
-    sizes = {"num_features": example.num_features(), "num_classes": len(data.small_classes)}
-    head: Callable[[], nn.Module] = builder(cfg, "head", **sizes)
-    uses_sklearn = getattr(find_target("head._target_", cfg.head._target_), "uses_sklearn", False)
+    datamodule = _split(cfg, data, trials)
+    head, uses_sklearn = _head(cfg, example.num_features(), datamodule)
     phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
     at_each_epoch = uses_sklearn or cfg.stop.patience is not None or cfg.weights == "best"
     plan = Plan(
@@ -74,7 +74,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         head=head,
         uses_sklearn=uses_sklearn,
         phases=_planned(cfg, phases, example, head, device, len(trials)),
-        datamodule=_split(cfg, data, trials),
+        datamodule=datamodule,
         first_trial=trials.start,
         regularize=build(cfg, "regularize"),
         class_weights=cfg.class_weights,
@@ -161,6 +161,15 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
         'super().__init__(preprocess, [stage1, stage2], keep) (docs/architecture.md, "Add a backbone")'
     )
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])
+
+
+def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tuple[Callable[[], nn.Module], bool]:
+    """Return what makes a head, and whether it is fitted at once instead of training."""
+    target = find_target("head._target_", cfg.head._target_)
+    sizes: dict[str, Any] = {"num_features": num_features, "num_classes": len(datamodule.data.small_classes)}
+    if getattr(target, "keeps_points", False):
+        sizes["num_points"] = datamodule.rows["train"].shape[1]
+    return builder(cfg, "head", **sizes), getattr(target, "uses_sklearn", False)
 
 
 def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:

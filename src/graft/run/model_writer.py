@@ -75,7 +75,7 @@ def write_model(
     model = {
         "graft": graft.__version__,
         "backbone": {**config["backbone"], "preprocess": preprocess},
-        "head": {**config["head"], "num_classes": len(plan.data.small_classes)},
+        "head": {**config["head"], "num_classes": len(plan.data.small_classes), **getattr(plan.head(), "sizes", {})},
         "frozen_stages": plan.phases[-1].phase.frozen_stages,
         "frozen": {key: value for key, value in asdict(origin).items() if value is not None},
         "classes": plan.data.class_names,

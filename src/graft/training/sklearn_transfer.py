@@ -1,4 +1,4 @@
-"""Heads that scikit-learn fits in closed form or by its own solver, within the same Lightning loop and evaluation."""
+"""Heads that are fitted to all training images at once, within the same Lightning loop and evaluation."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from graft.data.loader import Batch
 from graft.model.head import ClassWeight, SklearnHead
+from graft.model.points_head import PointsHead
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
 
@@ -16,7 +17,7 @@ class SklearnTransfer(TransferModule):
 
     Args:
         frozen: preprocessing and all stages.
-        networks: for each trial no stages, and a `SklearnHead`.
+        networks: for each trial no stages, and a `SklearnHead` or `PointsHead`.
         phase: the only phase.
         examples: each trial's training features, (images, features), and labels, (images,).
         class_weights: of each trial's classes, as scikit-learn has them; None: every image has the same weight.
@@ -32,7 +33,7 @@ class SklearnTransfer(TransferModule):
     ):
         super().__init__(frozen, networks, phase)
         self.automatic_optimization = False
-        self.head_class: type[SklearnHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
+        self.head_class: type[SklearnHead | PointsHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
         self.examples, self.class_weights = examples, class_weights or [None] * len(examples)
 
     def configure_optimizers(self) -> None:
@@ -42,9 +43,8 @@ class SklearnTransfer(TransferModule):
     def on_train_start(self) -> None:
         weights = self.stack.weights()
         for trial, (features, labels) in enumerate(self.examples):
-            weight, bias = self.head_class.fit(features, labels, self.class_weights[trial])
-            weights["head.0.weight"][trial].copy_(weight)
-            weights["head.0.bias"][trial].copy_(bias)
+            for name, value in self.head_class.fit(features, labels, self.class_weights[trial]).items():
+                weights[f"head.{name}"][trial].copy_(value)
 
     @torch.no_grad()
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]

@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from graft.errors import GraftError
 from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
 from graft.model.dropout import Masks, replace_dropout
-from graft.model.memory_format import convolutions
+from graft.model.layers import convolutions
 
 Run = Callable[..., torch.Tensor]  # maps one trial's key, weights and inputs to logits
 
@@ -225,8 +225,9 @@ def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape:
         GraftError: `at_once` is above 1, but the network cannot be stacked.
     """
     if at_once == "auto":
-        # Weights, gradients and Adam's two moments, four bytes each.
+        # Weights, gradients and Adam's two moments, four bytes each; of buffers, such as training images, the values.
         size = 16 * sum(parameter.numel() for parameter in network.parameters())
+        size += 4 * sum(buffer.numel() for buffer in network.buffers())
         at_once = max(1, MAX_STACK_BYTES // max(size, 1))
         # Networks with batch norm are deep: one fit per trial adds little overhead and needs memory for one trial's
         # activations only.
