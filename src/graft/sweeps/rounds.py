@@ -157,6 +157,13 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
 
 
+def _units(records: Mapping[Path, Record], best: str, metric: str) -> str:
+    """Return what more of might tell the best from others: images, or groups of them."""
+    if split_of(metric) == "val" or Path(best) not in records:
+        return "validation images" if split_of(metric) == "val" else "test images"
+    return units_of(records[Path(best)].accuracies(metric))
+
+
 def _is(count: int) -> str:
     return "is" if count == 1 else "are"
 
@@ -172,12 +179,10 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
         return f"{got}; more would not narrow the intervals of the means by a tenth, or trials_max={most} is reached."
     (contest,) = contests
     labels = {name: records[Path(name)].label for name in contest.trials if Path(name) in records}
-    values = records[Path(contest.best)].accuracies(metric) if Path(contest.best) in records else {}
-    images = "validation images" if split_of(metric) == "val" else units_of(values)
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
     for what, words, more in (
-        (ONLY_IMAGES, "more trials are unlikely to", f" (more {images} might)"),
+        (ONLY_IMAGES, "more trials are unlikely to", f" (more {_units(records, contest.best, metric)} might)"),
         (ONLY_TRIALS, f"only more than trials_max={most} trials could", ""),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
