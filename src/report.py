@@ -53,6 +53,12 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
         help="what ranks the jobs; default: report.metric of their configurations",
     )
+    add_file_options(parser)
+    return parser
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is written."""
     parser.add_argument(
         "--figures",
         type=figure_formats,
@@ -71,7 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
     )
-    return parser
 
 
 def main() -> None:
