@@ -298,7 +298,7 @@ def test_a_word_of_graft_s_own_is_no_file_even_where_one_is_called_so(
 
 def test_a_file_that_cannot_be_read_is_named(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "w").touch()
-    monkeypatch.setattr("graft.content._digest", lambda path: path.open("rb" if path.name != "w" else "x"))
+    monkeypatch.setattr("graft.content.digest", lambda path: path.open("rb" if path.name != "w" else "x"))
     with pytest.raises(GraftError, match=r"/w cannot be read \(File exists\); try a copy"):
         content_digests(to_plain(configure("source=file", f"source.path={tmp_path}/w")))
 

@@ -58,7 +58,19 @@ def test_all_data_sets_bear_the_same_keys(configure: Configure):
         path.stem: set(configure(f"dataset={path.stem}").dataset) for path in (ROOT / "conf" / "dataset").glob("*.yaml")
     }
     of_files = {"download", "skip_unreadable", "fit", "bits", "max_pixels", "duplicates", "short", "group_pattern"}
-    of_tables = {"file", "path", "config", "image", "label", "split", "group", "suffix"}
+    of_tables = {
+        "file",
+        "path",
+        "config",
+        "image",
+        "label",
+        "split",
+        "group",
+        "suffix",
+        "domain",
+        "big_domain",
+        "small_domain",
+    }
     for name, found in keys.items():
         assert found - of_files - of_tables | {"root"} == keys["mnist5k"], name
 

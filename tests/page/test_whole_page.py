@@ -157,7 +157,7 @@ def thumbnail(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
 
 def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     sweep(tmp_path)
-    show_sweep(tmp_path, pictures=PagePictures(thumbnail, thumbnail))
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, thumbnail, always=True))
     page = checked(tmp_path / "report.html")
     alts = [each["alt"] for each in page.all("img")]
     shown = {alt for alt in alts if alt.endswith(".png")}

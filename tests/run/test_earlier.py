@@ -69,7 +69,10 @@ def _same_files(one: Path, other: Path) -> None:
     assert OmegaConf.load(one / "model.yaml") == OmegaConf.load(other / "model.yaml")
     assert not (one / "checkpoints").exists()
     for folder in (one, other):
-        assert {path.parent for path in folder.rglob("events*")} == {folder / EVENTS / folder.name}
+        assert {path.parent for path in folder.rglob("events*")} == {
+            folder / EVENTS / folder.name,
+            folder / EVENTS / folder.name / "answer",
+        }
 
 
 @pytest.mark.parametrize("first_is_best", [True, False])

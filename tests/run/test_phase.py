@@ -156,5 +156,5 @@ def test_each_epoch_has_its_own_order_however_often_the_loader_is_asked_for(run:
         return rows
 
     monkeypatch.setattr(TrainLoader, "epoch_rows", epoch_rows)
-    run(*SCRATCH, "trials=1", "epochs=6", "+trainer.reload_dataloaders_every_n_epochs=1")
+    run(*SCRATCH, "trials=1", "epochs=6", "logger=none", "+trainer.reload_dataloaders_every_n_epochs=1")
     assert len(orders) == len(set(orders)) == 6

@@ -120,7 +120,9 @@ def test_jobs_of_several_devices_are_refused_where_each_sees_one(tmp_path: Path)
 def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     golden = ROOT / "tests" / "golden" / "sweep"
     shutil.copytree(golden, tmp_path / "s")
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "report": {"baseline": None}})
+    config = OmegaConf.create(
+        {"hydra": {"sweep": {"dir": str(tmp_path)}}, "report": {"baseline": None}, "logger": ["csv"]}
+    )
     with pytest.raises(SystemExit) as stopped, launcher.launching(config):
         raise RuntimeError("A worker was killed.\nand more")
     assert stopped.value.code == 1

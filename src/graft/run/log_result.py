@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from graft.logs.answer import answer_numbers, settings, texts
 from graft.logs.answer_pictures import answer_pictures
+from graft.logs.logged_answer import answer_numbers, settings, texts
 from graft.logs.sample_images import sample_images
 from graft.results.outcomes import StoredOutcomes
 from graft.run.history import JobHistory

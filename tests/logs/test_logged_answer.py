@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import f1_score
 
 from graft.config.build import to_plain
-from graft.logs import answer
-from graft.logs.answer import answer_numbers, settings, texts
+from graft.logs import logged_answer as answer
+from graft.logs.logged_answer import answer_numbers, settings, texts
 from graft.results.outcomes import read_outcomes
 
 Run = Callable[..., dict]
