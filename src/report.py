@@ -83,10 +83,10 @@ def main() -> None:
     """Parse the command line, and report."""
     parser = make_parser()
     arguments = parser.parse_args()
-    of_files = ("output", "figures", "no_thumbnails", "explain")
+    of_files = ("output", "figures", "no_thumbnails", "explain", "baseline")
     useless = [f"--{name.replace('_', '-')}" for name in of_files if getattr(arguments, name)]
     if arguments.json and useless:
-        parser.error(f"--json writes no files, so that {', '.join(useless)} has no use; leave it out")
+        parser.error(f"--json prints the ranking only, so that {', '.join(useless)} has no use; leave it out")
     if arguments.no_thumbnails and arguments.explain:
         parser.error("--explain shows images, and --no-thumbnails shows none; leave one of them out")
     try:

@@ -21,7 +21,7 @@ def test_it_has_what_its_job_needs(kind: str, package: str, other: str, fit: str
     assert imported == {"csv", "json", "sys", "pathlib", "numpy", "PIL", package}
     assert package in text.splitlines()[0]
     assert other not in text
-    assert len([line for line in text.splitlines() if line]) == lines - (kind == "torch")
+    assert len([line for line in text.splitlines() if line]) <= lines
     assert ("padded" in text) == (fit == "pad")
     namespace = {"__name__": "predict"}
     exec(compile(text, "predict.py", "exec"), namespace)

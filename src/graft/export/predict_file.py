@@ -24,8 +24,15 @@ def predict_file(kind: str, fit: str) -> str:
     """Return the text of predict.py for a format, `onnx` or `torch`, and a job's `dataset.fit`."""
     text = inspect.getsource(standalone)
     if kind == "torch":
-        text = text.replace(inspect.getsource(standalone.load), inspect.getsource(load))
-        text = text.replace("Pillow and onnxruntime.", "Pillow and torch.")
+        text = _replaced(text, inspect.getsource(standalone.load), inspect.getsource(load))
+        text = _replaced(text, "Pillow and onnxruntime.", "Pillow and torch.")
     if fit != "pad":
-        text = text.replace(inspect.getsource(standalone.padded) + "\n\n", "").replace(', "pad": padded', "")
+        text = _replaced(text, inspect.getsource(standalone.padded) + "\n\n", "")
+        text = _replaced(text, ', "pad": padded', "")
     return text
+
+
+def _replaced(text: str, part: str, other: str) -> str:
+    """Replace a part that must be there, wherever standalone.py is changed."""
+    assert part in text, f"standalone.py has no {part!r}"
+    return text.replace(part, other)

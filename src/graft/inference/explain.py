@@ -17,7 +17,6 @@ al., Axiomatic Attribution for Deep Networks, ICML 2017).
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +27,8 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 from tqdm import tqdm
 
-from graft.data.listing import hashes
 from graft.errors import GraftError
-from graft.inference.job_images import images_of
+from graft.inference.job_images import unchanged_images
 from graft.inference.load import load
 from graft.inference.trained_model import TrainedModel
 from graft.model.layers import Average
@@ -61,14 +59,7 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
     captum_attributions()
     try:
         model = load(record.folder)
-        cache = Path((record.config or {}).get("cache") or "outputs/cache")
-        images = images_of(record.result, min(model.image_shape[1:]), cache if cache.is_dir() else None)
-        if images.shape != model.image_shape:
-            raise GraftError(f"its images are read as {images.shape}, but the model takes {model.image_shape}")
-        assert record.outcomes is not None
-        listed = record.outcomes.images.loc[list(numbers), "hash"]
-        inside = [number for number in listed.index.tolist() if number < len(images.labels)]
-        unchanged = [each for each, own in zip(inside, hashes(images, inside), strict=True) if own == listed[each]]
+        images, unchanged = unchanged_images(record, numbers, min(model.image_shape[1:]), model.image_shape)
         if not unchanged:
             return {}
         pixels = next(iter(images.batches([torch.tensor(unchanged)])))

@@ -5,6 +5,7 @@ Reports without pictures need no torch: it is imported inside functions only.
 
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,16 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from graft.config.build import build
+from graft.config.target import find_target
 from graft.content import digests
-from graft.errors import GraftError
+from graft.errors import ConfigError, GraftError
 from graft.results.records import Record
 
 if TYPE_CHECKING:
     from graft.data.images import Images
 
-# Keys of a data set's option that its class does not take, and one whose file may be gone: it changes no image.
-PREPARING = ("pixels", "pad", "exclude")
+PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
+DATA_SET = re.compile(r"graft\.dataset(_table)?\.\w+")  # the full name of a data set's class
 SIDE = 96  # most pixels of a thumbnail's side
 LOSSLESS = 48  # thumbnails up to this size are PNG, where JPEG would be no smaller
 
@@ -45,9 +47,9 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
         files = {number: Path(option["root"]) / path for number, path in zip(expected, listed["path"], strict=True)}
         if not Path(option["root"]).is_dir():
             raise GraftError(f"no image is shown: there is no folder {option['root']}")
-        found = {number: _file(path, expected[number]) for number, path in files.items()}
+        found = _of_files(files, expected, option)
     else:
-        found = _of_data_set(record.result, expected)
+        found = _of_data_set(record, list(expected))
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
 
 
@@ -62,19 +64,59 @@ def images_of(result: Mapping[str, Any], size: int, cache: Path | None = None) -
     Raises:
         GraftError: it names another class than one of Graft's, which might run anything, or the files are not there.
     """
-    config = result.get("config") or {}
-    option = config.get("dataset")
-    named = option.get("_target_") if isinstance(option, dict) else None
-    if (
-        not isinstance(option, dict)
-        or not isinstance(named, str)
-        or not named.startswith(("graft.dataset.", "graft.dataset_table."))
-        or any(isinstance(value, dict) for value in option.values())
-    ):
+    option = (result.get("config") or {}).get("dataset")
+    if not isinstance(option, dict) or not _is_data_set(option):
+        named = option.get("_target_") if isinstance(option, dict) else None
         raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
     known = {"size": size, "download": False} | ({} if cache is None else {"cache": str(cache)})
     dataset = {key: value for key, value in option.items() if key not in known}
-    return build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=PREPARING, **known).images
+    marks = option.get("exclude")
+    gone = ("exclude",) if marks is None or not Path(marks).is_file() else ()  # readable images keep their numbers
+    return build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=(*PREPARING, *gone), **known).images
+
+
+def unchanged_images(
+    record: Record, numbers: Sequence[int], size: int, shape: tuple[int, int, int] | None = None
+) -> tuple["Images", list[int]]:
+    """Return a finished job's images, and those of some numbers whose content is still the one that the job saw.
+
+    Args:
+        record: the job, with outcomes.
+        numbers: of images in its `images.csv`.
+        size: as `images_of` has it.
+        shape: what images must have, (channels, height, width); None: any.
+
+    Raises:
+        GraftError: the data set cannot be read, or not in this shape.
+    """
+    from graft.data.listing import hashes
+
+    assert record.outcomes is not None
+    cache = Path(record.config.get("cache") or "outputs/cache")
+    disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
+    try:
+        images = images_of(record.result, size, cache if cache.is_dir() else None)
+    finally:
+        log.disabled = disabled
+    if shape is not None and images.shape != shape:
+        raise GraftError(f"its images are read as {images.shape}, but the model takes {shape}")
+    listed = record.outcomes.images.loc[list(numbers), "hash"]
+    inside = [number for number in listed.index.tolist() if number < len(images.labels)]
+    return images, [each for each, own in zip(inside, hashes(images, inside), strict=True) if own == listed[each]]
+
+
+def _is_data_set(option: Mapping[str, Any]) -> bool:
+    """Return whether an option names one of Graft's data sets: `graft.dataset.torch.hub.load` is none."""
+    from graft.data.dataset import Dataset
+
+    named = option.get("_target_")
+    if not isinstance(named, str) or not DATA_SET.fullmatch(named) or any(isinstance(v, dict) for v in option.values()):
+        return False
+    try:
+        found = find_target("dataset._target_", named)
+    except ConfigError:  # there is none of this name
+        return False
+    return isinstance(found, type) and issubclass(found, Dataset)
 
 
 def picture(images: "Images", index: int, side: int) -> np.ndarray:
@@ -98,7 +140,17 @@ def _shape(height: int, width: int, side: int) -> tuple[int, int, int]:
     return 3, max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _file(path: Path, expected: str) -> np.ndarray | None:
+def _of_files(
+    files: Mapping[int, Path], expected: Mapping[int, str], option: Mapping[str, Any]
+) -> dict[int, np.ndarray | None]:
+    """Return pictures of files by number, None where the content is not the expected one."""
+    from graft.reading.decode import pixel_limit
+
+    with pixel_limit(option.get("max_pixels")):
+        return {number: _file(path, expected[number], option.get("bits", "auto")) for number, path in files.items()}
+
+
+def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
     """Return the picture in a file, (height, width, 3) bytes; None if its bytes are others, or it cannot be read."""
     from graft.reading.decode import decode, header
     from graft.reading.depth import find_white
@@ -109,27 +161,19 @@ def _file(path: Path, expected: str) -> np.ndarray | None:
         known = header(path)
         if isinstance(known, str):
             return None
-        white = find_white([known.deep], "auto") if known.deep else None
+        white = find_white([known.deep], bits) if known.deep else None
         return decode(path, _shape(known.height, known.width, SIDE), "squash", white).permute(1, 2, 0).numpy()
     except Exception:  # Pillow's exceptions for broken files depend on the format
         return None
 
 
-def _of_data_set(result: Mapping[str, Any], expected: Mapping[int, str]) -> dict[int, np.ndarray | None]:
-    """Return pictures of a data set's images by number, None where the content is not the expected one."""
-    from graft.data.listing import hashes
-
-    cache = Path((result.get("config") or {}).get("cache") or "")
-    disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
+def _of_data_set(record: Record, numbers: Sequence[int]) -> dict[int, np.ndarray | None]:
+    """Return pictures of a data set's images by number, without those whose content is not the one the job saw."""
     try:
-        images = images_of(result, SIDE, cache if cache.is_dir() and str(cache) != "." else None)
+        images, unchanged = unchanged_images(record, numbers, SIDE)
     except (GraftError, OSError, ValueError) as error:
         raise GraftError(f"no image is shown: {' '.join(str(error).split())}") from None
-    finally:
-        log.disabled = disabled
-    inside = [number for number in expected if number < len(images.labels)]
-    own = dict(zip(inside, hashes(images, inside), strict=True))
-    return {number: _in_set(images, number) for number in inside if own[number] == expected[number]}
+    return {number: _in_set(images, number) for number in unchanged}
 
 
 def _in_set(images: "Images", number: int) -> np.ndarray | None:

@@ -9,6 +9,7 @@ have neither inodes nor times of change, a file of the same size whose time of m
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from graft.bars import bar
 from graft.files import fingerprint, write_text
 from graft.reading.decode import DECODER_VERSION, Header, header, header_if_decodable
 from graft.reading.depth import Deep
+
+log = logging.getLogger("graft")
 
 VERSION = 1  # of the remembered files' form
 FOLDER = "listings"  # in the cache
@@ -62,10 +65,13 @@ class Memory:
         return json.loads(text) if checksum == self._checksum(text) else {}
 
     def write(self, rows: Rows) -> None:
-        """Replace the remembered rows."""
+        """Replace the remembered rows; a cache that is not to be written to, such as a colleague's, stays as it is."""
         if self._path is not None:
             text = json.dumps(rows, separators=(",", ":"))
-            write_text(self._path, f"{self._checksum(text)}\n{text}")
+            try:
+                write_text(self._path, f"{self._checksum(text)}\n{text}")
+            except OSError as error:
+                log.info("what was read of the files is not remembered: %s", error)
 
     def _checksum(self, text: str) -> str:
         return hashlib.sha256(f"{self._key}{text}".encode()).hexdigest()

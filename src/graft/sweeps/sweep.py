@@ -40,10 +40,10 @@ class SweepCallback(Callback):
         with stop_on_error(explain):
             end_on_signals(lambda: None)
             check_run(config)
-        announce(f"{config.hydra.run.dir}: the configuration is checked, PyTorch and the images are loaded")
+        announce(f"{config.hydra.run.dir}: the configuration is right; PyTorch and the images are loaded now")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        announce(f"{config.hydra.sweep.dir}: the configurations of all jobs are checked, before the first one runs")
+        announce(f"{config.hydra.sweep.dir}: the configurations of all jobs are checked now, before the first one runs")
         from graft.sweeps.check_sweep import check_sweep
         from graft.sweeps.grid import keep_composed, launch_only
 

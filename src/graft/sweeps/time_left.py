@@ -140,8 +140,8 @@ def _here(jobs: Jobs) -> Iterator[None]:
 def _elsewhere(jobs: Jobs) -> Iterator[None]:
     """Watch the folders of jobs that other processes run."""
     before = {folder: _ends(folder) for folder in jobs.waiting}
-    done = jobs.first + len(jobs.folders) - len(jobs.waiting)
-    bar = Bar(jobs.total or len(jobs.folders), "sweep", "job", done=done)
+    done = len(jobs.folders) - len(jobs.waiting)  # of these jobs; with rounds it is not known how many follow
+    bar = Bar(jobs.total or len(jobs.folders), "sweep", "job", done=done + (jobs.first if jobs.total else 0))
     over = threading.Event()
 
     def watch() -> None:

@@ -1,0 +1,94 @@
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from folders import forget, write_classes, write_picture
+from PIL import Image
+
+from graft.errors import GraftError
+from graft.inference.job_images import images_of, thumbnails, unchanged_images
+from graft.results.records import Record, read_records
+
+Run = Callable[..., dict]
+ONE = ("source=scratch", "dataset.size=12", "dataset.small_per_class=3", "trials=1", "epochs=1")
+
+
+def record_of(folder: Path) -> Record:
+    (record,) = read_records([folder]).finished
+    return record
+
+
+def numbers_of(record: Record) -> list[int]:
+    assert record.outcomes is not None
+    return record.outcomes.test.image[0].tolist()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_classes(tmp_path / "photos", cat=12, dog=12)
+    return tmp_path / "photos"
+
+
+def test_thumbnails_are_the_pictures_in_the_files_and_changed_ones_are_left_out(run: Run, photos: Path, tmp_path: Path):
+    run(*ONE, "dataset=image_folder", f"dataset.root={photos}")
+    record = record_of(tmp_path / "job")
+    first, second, *others = numbers = numbers_of(record)
+    assert record.outcomes is not None
+    paths = record.outcomes.images["path"]
+    write_picture(photos / str(paths[first]), 999_999)
+    (photos / str(paths[second])).unlink()
+    found = thumbnails(record, numbers)
+    assert list(found) == others
+    for number in others:
+        shown = np.asarray(Image.open(io.BytesIO(found[number])).convert("L"))
+        np.testing.assert_array_equal(shown, np.asarray(Image.open(photos / str(paths[number])).convert("L")))
+    shutil.rmtree(photos)
+    with pytest.raises(GraftError, match="there is no folder"):
+        thumbnails(record, numbers)
+
+
+def test_images_of_a_table_are_found_by_its_rows(run: Run, photos: Path, tmp_path: Path):
+    files = sorted(photos.rglob("*.bmp"))
+    table = tmp_path / "table.csv"
+    pandas.DataFrame({"file": files, "label": [file.parent.name for file in files]}).to_csv(table, index=False)
+    run(*ONE, "dataset=table", f"dataset.file={table}")
+    record = record_of(tmp_path / "job")
+    assert list(thumbnails(record, numbers_of(record))) == numbers_of(record)
+
+
+def test_a_file_that_was_marked_and_cannot_be_read_does_not_hide_the_others(run: Run, photos: Path, tmp_path: Path):
+    (photos / "cat" / "broken.png").write_bytes(b"no picture")
+    marks = tmp_path / "marks.csv"
+    marks.write_text("file,exclude\ncat/broken.png,x\n")
+    run(*ONE, "dataset=image_folder", f"dataset.root={photos}", f"dataset.exclude={marks}")
+    record = record_of(tmp_path / "job")
+    forget()
+    _, unchanged = unchanged_images(record, numbers_of(record), 4)
+    assert unchanged == numbers_of(record)
+
+
+@pytest.mark.parametrize(
+    "target", ["graft.dataset.torch.hub.load", "graft.dataset.Path", "mine.Images", "graft.dataset", 3]
+)
+def test_a_result_that_names_anything_but_a_data_set_runs_nothing(tmp_path: Path, target: object):
+    (tmp_path / "hubconf.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef m(): pass\n")
+    option = {"_target_": target, "repo_or_dir": str(tmp_path), "model": "m", "source": "local"}
+    with pytest.raises(GraftError, match="is none of Graft's: the class is not run"):
+        images_of(json.loads(json.dumps({"config": {"dataset": option}})), 8)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_cache_that_cannot_be_written_to_hides_no_image(run: Run, photos: Path, tmp_path: Path):
+    run(*ONE, "dataset=image_folder", f"dataset.root={photos}", f"cache={tmp_path / 'other'}")
+    record = record_of(tmp_path / "job")
+    shutil.rmtree(tmp_path / "other" / "listings", ignore_errors=True)
+    (tmp_path / "other").mkdir(exist_ok=True)
+    (tmp_path / "other" / "listings").touch()  # a file in its place
+    forget()
+    _, unchanged = unchanged_images(record, numbers_of(record), 4)
+    assert unchanged == numbers_of(record)
