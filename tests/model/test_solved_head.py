@@ -11,6 +11,9 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from graft.errors import GraftError
+from graft.model.head import Logistic, Ridge, SklearnHead
+from graft.model.points_head import KNN, KernelRidge, PointsHead
 from graft.model.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk, squared_hinge
 
 
@@ -154,6 +157,12 @@ def test_a_start_changes_nothing():
     cold = squared_hinge(x, given.y, costs)
     warm = squared_hinge(x, given.y, costs, squared_hinge(x, given.y, 10 * costs))
     np.testing.assert_allclose(warm, cold, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [LDA, NearestMean, SVM, KNN, KernelRidge, Ridge, Logistic])
+def test_a_class_without_images_is_refused(head: type[SklearnHead | PointsHead]):
+    with pytest.raises(GraftError, match=r"no training image has the classes \[1\]; .* head=plain"):
+        head.fit(torch.rand(20, 4), torch.arange(2).repeat(10) * 2)
 
 
 @pytest.mark.parametrize("head", [LDA, NearestMean, SVM])

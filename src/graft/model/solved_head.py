@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.model.head import ClassWeight, SklearnHead, standardized
+from graft.model.head import ClassWeight, SklearnHead, numbered, standardized
 from graft.model.stages import Weights
 
 MARGINS = np.logspace(-3, 1, 5)  # `C` of the support vector machine, times the images' mean squared length
@@ -24,7 +24,7 @@ class LDA(SklearnHead):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         prior = np.bincount(y, image_weights(y, class_weight)) / image_weights(y, class_weight).sum()
         means = class_means(given.values, y)
         residuals = given.values - means[y]
@@ -73,7 +73,7 @@ def singular(diagonal: np.ndarray, factor: np.ndarray) -> bool:
 
 
 def solved(diagonal: np.ndarray, factor: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Return means, (classes, features), times the inverse of D + F^T F; with fewer images than features D is above 0."""
+    """Return means, (classes, features), times the inverse of D + F^T F; D > 0 if images are fewer than features."""
     from scipy.linalg import solve  # takes a while, which other heads need not wait
 
     if len(factor) >= len(diagonal):
@@ -92,7 +92,7 @@ class NearestMean(SklearnHead):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         means = class_means(given.values, y)
         weight = 2 * sharpness(given.values, y, means) * means
         bias = -(weight * means).sum(1) / 2
@@ -141,7 +141,7 @@ class SVM(SklearnHead):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         x, directions = principal(given.values)
         weight, bias = cls.fit_sklearn(x, y, class_weight)
         return given.layer(weight @ directions, bias)
