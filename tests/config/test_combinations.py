@@ -218,6 +218,14 @@ def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfi
     check(configure("report.explain=true", "keep_weights=best"))
 
 
+def test_votes_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    with pytest.raises(ConfigError, match=r"^report.explain must be false with head=knn, .*, got true; try report"):
+        check(configure("report.explain=true", "head=knn", "tune=frozen"))
+    check(configure("head=knn", "tune=frozen"))
+    check(configure("report.explain=true", "head=kernel_ridge", "tune=frozen"))
+
+
 @pytest.mark.parametrize("key", ["explain", "thumbnails"])
 @pytest.mark.parametrize("value", ["maybe", "null", "[true]"])
 def test_what_a_page_shows_is_true_or_false(configure: Callable[..., DictConfig], key: str, value: str):

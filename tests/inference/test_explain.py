@@ -158,7 +158,8 @@ def record(folder: Path, result: dict) -> Record:
 
 
 @pytest.mark.parametrize(
-    "words", [["head=plain"], ["head=logistic"], ["head=ridge", "keep_weights=best"], ["tune=full"]]
+    "words",
+    [["head=plain"], ["head=logistic"], ["head=ridge", "keep_weights=best"], ["head=kernel_ridge"], ["tune=full"]],
 )
 def test_a_job_s_images_are_explained_by_their_number(run: Run, tmp_path: Path, words: list[str]):
     job = record(tmp_path / "job", run(*SMALL, *words))
@@ -187,6 +188,10 @@ def test_a_job_without_weights_or_images_and_a_missing_package_are_told(
     job = record(tmp_path / "job", run(*SMALL, "keep_weights=none"))
     with pytest.raises(GraftError, match=r"nothing is explained: .* no weights: keep_weights=none has left them out"):
         explanations(job, [0])
+    job = record(tmp_path / "votes", run(*SMALL, "head=knn", name="votes"))
+    assert job.outcomes is not None
+    with pytest.raises(GraftError, match=r"nothing is explained: the votes of head=knn are counted .* try head=kernel"):
+        explanations(job, list(job.outcomes.images.index[:1]))
     job = record(tmp_path / "own", run(*SMALL, name="own"))
     job.result["config"]["dataset"]["_target_"] = "mypkg.Data"
     with pytest.raises(GraftError, match=r"nothing is explained: its data set, mypkg.Data, is none of Graft's"):

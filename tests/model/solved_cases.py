@@ -72,5 +72,8 @@ CASES = {
     "balanced": case([30, 4, 11], 20, "balanced"),
     "weighted": case([30, 4, 11], 50, {0: 0.5, 1: 3.0, 2: 1.0}),
     "few of many classes": case([3, 3, 4, 3, 3, 4, 3], 100),
-    "one feature": case([20, 30], 5),
+    "five features": case([20, 30], 5),
+    "one feature": case([20, 30], 1),
+    "one feature of three classes": case([15, 12, 13], 1),
+    "one feature of few images": case([2, 1, 2], 1, "balanced"),
 }

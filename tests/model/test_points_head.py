@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,8 @@ from model.solved_cases import CASES, Case, case
 from sklearn.kernel_ridge import KernelRidge as SklearnKernelRidge
 from sklearn.neighbors import KNeighborsClassifier
 
-from graft.model.points_head import KNN, NEIGHBOURS, PENALTIES, WIDTHS, KernelRidge, PointsHead
+from graft.model.points_head import KNN, NEIGHBOURS, PENALTIES, WIDTHS, KernelRidge, PointsHead, median_apart
+from graft.model.solved_head import squared_distances
 from graft.training.trials import TrialStack
 
 
@@ -104,6 +107,16 @@ def test_few_images_and_equal_ones_are_no_error(head: type[PointsHead], images: 
     said = layer(features).softmax(1)
     assert said.isfinite().all()
     torch.testing.assert_close(said, torch.full_like(said, 1 / said.shape[1]), atol=1e-5, rtol=0)
+
+
+def test_the_median_of_distances_takes_half_a_matrix():
+    distances = squared_distances(*[np.random.default_rng(0).normal(size=(400, 3))] * 2)
+    expected = np.median(distances[np.triu_indices(400, 1)])
+    tracemalloc.start()
+    assert median_apart(distances) == expected
+    assert tracemalloc.get_traced_memory()[1] < 0.6 * distances.nbytes
+    tracemalloc.stop()
+    assert median_apart(np.zeros((1, 1))) == 0
 
 
 def test_16_bits_hold_the_points_and_compute_in_32():

@@ -8,8 +8,12 @@ from model.solved_cases import CASES, Case, case
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from graft.errors import GraftError
+from graft.model.head import Logistic, Ridge, SklearnHead
+from graft.model.points_head import KNN, KernelRidge, PointsHead
 from graft.model.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk, squared_hinge
 
 
@@ -60,6 +64,28 @@ def test_lda_of_classes_of_two_images_or_one_shares_what_they_have():
         assert (given.features @ weight.T + bias).argmax(1).tolist() == given.labels.tolist()
     nearest = NearestMean.fit(given.features, given.labels)
     assert nearest["0.weight"].shape == weight.shape
+
+
+def test_lda_inverts_a_covariance_that_needs_no_shrinkage():
+    corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # whose covariance is the identity
+    x, y = torch.cat([corners, corners + torch.tensor([1.0, 0.5])]), torch.arange(2).repeat_interleave(4)
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(StandardScaler().fit_transform(x), y)
+    weight, bias = LDA.fit(x, y).values()
+    expected = model.decision_function(StandardScaler().fit_transform(x))
+    np.testing.assert_allclose((x @ weight.T + bias).diff(dim=1)[:, 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("counts", [[3, 3], [2, 2], [1, 1]])
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_lda_of_a_feature_that_is_constant_in_each_class_is_finite(counts: list[int], apart: float):
+    y = torch.arange(2).repeat_interleave(torch.tensor(counts))
+    x = 0.1 + apart * y[:, None].float()
+    weight, bias = LDA.fit(x, y).values()
+    said = x @ weight.T + bias
+    assert said.isfinite().all()
+    assert said.abs().max() < 10
+    if apart:
+        assert said.argmax(1).tolist() == y.tolist()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -131,6 +157,12 @@ def test_a_start_changes_nothing():
     cold = squared_hinge(x, given.y, costs)
     warm = squared_hinge(x, given.y, costs, squared_hinge(x, given.y, 10 * costs))
     np.testing.assert_allclose(warm, cold, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [LDA, NearestMean, SVM, KNN, KernelRidge, Ridge, Logistic])
+def test_a_class_without_images_is_refused(head: type[SklearnHead | PointsHead]):
+    with pytest.raises(GraftError, match=r"no training image has the classes \[1\]; .* head=plain"):
+        head.fit(torch.rand(20, 4), torch.arange(2).repeat(10) * 2)
 
 
 @pytest.mark.parametrize("head", [LDA, NearestMean, SVM])

@@ -158,3 +158,31 @@ def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, di
 def test_heads_that_cannot_be_fitted_are_refused(run: Run, overrides: tuple[str, ...], message: str):
     with pytest.raises(GraftError, match=message):
         run(*overrides)
+
+
+@pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
+def test_more_images_than_can_be_compared_with_each_other_are_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, head: str
+):
+    monkeypatch.setattr("graft.run.check_plan.MOST_POINTS", 99)
+    with pytest.raises(
+        GraftError, match=rf"head must be another one with 100 training images: .* got {head}; try head"
+    ):
+        run(f"head={head}")
+    monkeypatch.setattr("graft.run.check_plan.MOST_POINTS", 100)
+    run(f"head={head}", "source.epochs=1", "trials=1")
+
+
+@pytest.mark.parametrize("head", ["ridge", "lda", "nearest_mean", "knn"])
+def test_classes_without_training_images_are_refused_before_training(
+    run: Run, monkeypatch: pytest.MonkeyPatch, head: str
+):
+    sample = MNIST5k.sample
+
+    def lacking(data: MNIST5k, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        train, val = sample(data, seed)
+        return train[data.images.labels[train] != 9], val
+
+    monkeypatch.setattr(MNIST5k, "sample", lacking)
+    with pytest.raises(GraftError, match=rf"head must be another one where .* \(9\), got {head}; try head=plain"):
+        run(f"head={head}")

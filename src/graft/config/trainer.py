@@ -96,13 +96,16 @@ def refused_flags(values: Values) -> Iterator[Fault]:
 
 
 def absent_packages(values: Values) -> Iterator[Fault]:
-    """Return the faults of loggers, and of explanations, whose package is not installed, or that lack weights."""
+    """Return the faults of loggers and explanations whose package is not installed, and what nothing explains."""
     if values.get("report.explain"):
         if find_spec("captum") is None:
             expected = "false, because the package captum is not installed"
             yield Fault("report.explain", True, expected, "pip install -e '.[explain]', or report.explain=false")
         if values.get("keep_weights") == "none":
             yield Fault("keep_weights", "none", "best, whole or all with report.explain=true", "keep_weights=best")
+        if values.sklearn_head() == "knn":
+            expected = "false with head=knn, whose votes are counted and have no gradients"
+            yield Fault("report.explain", True, expected, "report.explain=false, or head=kernel_ridge")
     for name, option in (values.get("logger") or {}).items():
         package = str(option["_target_"]).removeprefix("graft.logger.")
         if package in ("wandb", "mlflow") and find_spec(package) is None:

@@ -32,6 +32,7 @@ from graft.inference.job_images import unchanged_images
 from graft.inference.load import load
 from graft.inference.trained_model import TrainedModel
 from graft.model.layers import Average
+from graft.model.points_head import KNN
 from graft.process import hidden_bars
 from graft.results.records import Record
 
@@ -117,8 +118,10 @@ def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor | 
         classes: the classes' places, (images,); None: the most probable ones, as the model predicts.
 
     Raises:
-        GraftError: its network has no maps, or captum is not installed.
+        GraftError: its network has no maps, its head counts votes, or captum is not installed.
     """
+    if any(isinstance(layer, KNN) for layer in model.networks.modules()):
+        raise GraftError("the votes of head=knn are counted and have no gradients; try head=kernel_ridge")
     methods, joint = captum_attributions(), LogOdds(model)
     if classes is None:
         classes = model.probabilities(pixels).mean(0).argmax(1)

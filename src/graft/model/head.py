@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from graft.errors import GraftError
 from graft.model.layers import activation as make_activation
 from graft.model.layers import linear
 from graft.model.stages import Weights
@@ -76,6 +77,19 @@ class Standardized(NamedTuple):
         }
 
 
+def numbered(labels: torch.Tensor) -> np.ndarray:
+    """Return labels, (images,), of which no class is lacking.
+
+    Raises:
+        GraftError: a class below the highest has no images.
+    """
+    y = labels.cpu().numpy()
+    lacking = np.flatnonzero(np.bincount(y) == 0).tolist()
+    if lacking:
+        raise GraftError(f"no training image has the classes {lacking}; give some to each, or try head=plain")
+    return y
+
+
 def standardized(features: torch.Tensor) -> Standardized:
     """Return features, (images, features), with mean 0 and deviation 1 of each."""
     x = features.double().cpu().numpy()
@@ -115,7 +129,7 @@ class SklearnHead(nn.Sequential):
         """
         given = standardized(features)
         left, singular, directions = np.linalg.svd(given.values, full_matrices=False)
-        weight, bias = cls.fit_sklearn(left * singular, labels.cpu().numpy(), class_weight)
+        weight, bias = cls.fit_sklearn(left * singular, numbered(labels), class_weight)
         return given.layer(weight @ directions, bias)
 
     @staticmethod

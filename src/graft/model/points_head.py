@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from graft.model.head import ClassWeight, standardized
+from graft.model.head import ClassWeight, numbered, standardized
 from graft.model.solved_head import image_weights, squared_distances
 from graft.model.stages import Weights
 
@@ -14,6 +14,7 @@ NEIGHBOURS = (1, 3, 5, 7, 11, 15, 21, 31)
 PENALTIES = np.logspace(-2, 1, 7)  # of kernel ridge; smaller ones have coefficients that 32 bits do not add up
 WIDTHS = (0.25, 1.0, 4.0)  # of its kernel, exp(-width d²), by the median of d² between training images
 TIE = 1e-6  # squared distances that differ by this share of the squared lengths are equal: 32 bits do not tell more
+MOST_POINTS = 8000  # training images: a matrix of them all with each other takes 0.5 GB, and a fit several of these
 DTYPES = {"neighbours": torch.int64}  # of what is no 32-bit number
 
 
@@ -53,7 +54,7 @@ class PointsHead(nn.Module):
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
         """Return the head's state; arguments as for `graft.head.SklearnHead.fit`."""
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         found = cls.solve(given.values, y, image_weights(y, class_weight))
         found |= {"mean": given.mean, "deviation": given.deviation, "points": given.values}
         return {name: torch.as_tensor(value, dtype=DTYPES.get(name, torch.float32)) for name, value in found.items()}
@@ -133,8 +134,7 @@ class KernelRidge(PointsHead):
 
         distances, targets = squared_distances(x, x), 2 * np.eye(y.max() + 1)[y] - 1
         np.fill_diagonal(distances, 0)
-        apart = distances[np.triu_indices(len(x), 1)]
-        typical = (np.median(apart) if apart.size else 0) or 1.0
+        typical = median_apart(distances) or 1.0
         errors = {}
         for width in WIDTHS:
             kernel = np.exp(-width / typical * distances)
@@ -147,6 +147,14 @@ class KernelRidge(PointsHead):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return (-(self.width.float() ** 2) * self.distances(inputs)[0]).exp() @ self.coefficients.float()
+
+
+def median_apart(distances: np.ndarray) -> float:
+    """Return the median of distances between different images, (images, images); 0 of a single image."""
+    from scipy.spatial.distance import squareform  # takes a while, which other heads need not wait
+
+    apart = squareform(distances, checks=False)
+    return float(np.median(apart, overwrite_input=True)) if apart.size else 0.0
 
 
 def left_out_errors(kernel: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.model.head import ClassWeight, SklearnHead, standardized
+from graft.model.head import ClassWeight, SklearnHead, numbered, standardized
 from graft.model.stages import Weights
 
 MARGINS = np.logspace(-3, 1, 5)  # `C` of the support vector machine, times the images' mean squared length
@@ -19,23 +19,25 @@ class LDA(SklearnHead):
     these are fewer than the features. Class weights change how frequent classes are taken to be.
 
     No class of one or two images has a shrinkage of its own: if all are so small, all images about their class's mean
-    share one; if all have one image, the covariance is the identity.
+    share one; if all have one image, the covariance is the identity. One feature is never shrunk.
     """
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         prior = np.bincount(y, image_weights(y, class_weight)) / image_weights(y, class_weight).sum()
         means = class_means(given.values, y)
         residuals = given.values - means[y]
+        residuals[:, residuals.std(0) <= given.rounding] = 0
         diagonal, factor = np.zeros(len(given.mean)), np.empty_like(residuals)
         for label, share in enumerate(prior):
             own, factor[y == label] = shrunk(residuals[y == label], given.rounding)
             diagonal += share * own
             factor[y == label] *= share**0.5
-        if not diagonal.any():
+        small = np.bincount(y).max() <= 2 and len(diagonal) > 1
+        if small or singular(diagonal, factor):
             diagonal, factor = shrunk(residuals, given.rounding)
-        weight = solved(diagonal if diagonal.any() else np.ones_like(diagonal), factor, means)
+        weight = solved(np.ones_like(diagonal) if singular(diagonal, factor) else diagonal, factor, means)
         bias = np.log(prior) - (weight * means).sum(1) / 2
         return given.layer(weight - weight.mean(0), bias - bias.mean())  # equal for all classes: no probability changes
 
@@ -65,8 +67,13 @@ def shrunk(residuals: np.ndarray, rounding: np.ndarray) -> tuple[np.ndarray, np.
     return share * variance * scale**2, residuals * ((1 - share) / images) ** 0.5
 
 
+def singular(diagonal: np.ndarray, factor: np.ndarray) -> bool:
+    """Return whether D + F^T F has no inverse: nothing is shrunk, and images vary in fewer directions than features."""
+    return not diagonal.any() and np.linalg.matrix_rank(factor) < len(diagonal)
+
+
 def solved(diagonal: np.ndarray, factor: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Return means, (classes, features), times the inverse of D + F^T F, which has a positive diagonal."""
+    """Return means, (classes, features), times the inverse of D + F^T F; D > 0 if images are fewer than features."""
     from scipy.linalg import solve  # takes a while, which other heads need not wait
 
     if len(factor) >= len(diagonal):
@@ -85,7 +92,7 @@ class NearestMean(SklearnHead):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         means = class_means(given.values, y)
         weight = 2 * sharpness(given.values, y, means) * means
         bias = -(weight * means).sum(1) / 2
@@ -134,7 +141,7 @@ class SVM(SklearnHead):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), labels.cpu().numpy()
+        given, y = standardized(features), numbered(labels)
         x, directions = principal(given.values)
         weight, bias = cls.fit_sklearn(x, y, class_weight)
         return given.layer(weight @ directions, bias)

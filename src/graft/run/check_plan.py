@@ -15,6 +15,7 @@ from graft.config.values import SOLVED_HEADS
 from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
+from graft.model.points_head import MOST_POINTS, PointsHead
 from graft.run.plan import Plan
 from graft.training.final_weights import TrialEnds
 from graft.training.regularize import Regularize
@@ -30,7 +31,7 @@ def check_plan(plan: Plan) -> None:
     faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
     faults += _not_validated(plan)
     if plan.uses_sklearn:
-        faults += _fitted(plan)
+        faults += [*_fitted(plan), *_images_to_fit(plan)]
     if faults:
         raise ConfigError(faults)
     if plan.world_size > 1:
@@ -144,6 +145,24 @@ def _fitted(plan: Plan) -> Iterator[Fault]:
     if getattr(plan.head(), "keeps_points", False) and precision != "32-true":
         expected = f"32-true {head}: distances in 16 bits do not tell which image is nearest"
         yield Fault("trainer.precision", precision, expected, "trainer.precision=32-true")
+
+
+def _images_to_fit(plan: Plan) -> Iterator[Fault]:
+    """Return why a head cannot be fitted to the training images: classes without one, or more than fit in memory."""
+    head, option = plan.head(), public_name(type(plan.head()))
+    name = SOLVED_HEADS.get(option, option)
+    rows, names = plan.datamodule.rows["train"], plan.data.class_names
+    counts = torch.stack([labels.bincount(minlength=len(names)) for labels in plan.datamodule.train_labels[rows]])
+    lacking = [names[label] for label in (counts == 0).any(0).nonzero().flatten().tolist()]
+    if lacking:
+        expected = f"another one where trials have no training images of classes ({', '.join(lacking)})"
+        yield Fault("head", name, expected, "head=plain, or a data set with training images of each class")
+    if isinstance(head, PointsHead) and rows.shape[1] > MOST_POINTS:
+        expected = (
+            f"another one with {rows.shape[1]} training images: it compares each with each, which takes several "
+            f"matrices of {8 * rows.shape[1] ** 2 / 1e9:.1f} GB, and is limited to {MOST_POINTS}"
+        )
+        yield Fault("head", name, expected, "head=ridge, or a smaller dataset.small_per_class")
 
 
 def _check_batch_norms(plan: Plan) -> None:
