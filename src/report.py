@@ -94,7 +94,10 @@ def main() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise GraftError(str(error)) from None
+        place = f"{error.filename}: " if error.filename else ""
+        raise GraftError(
+            f"{place}{error.strerror or error}; try --output with a folder that can be written to"
+        ) from None
 
 
 def show(arguments: argparse.Namespace) -> None:

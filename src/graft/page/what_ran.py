@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from graft.report.compare import Report
 from graft.results.records import Record
 from graft.results.settings import flatten
 
@@ -52,14 +53,15 @@ class WhatRan(NamedTuple):
     again: list[Fact]
 
 
-def what_ran(records: Sequence[Record], output: Path, compared: bool) -> WhatRan:
+def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
     """Return how jobs were run, the best one first.
 
     Args:
-        records: at least one.
-        output: the folder of the report.
-        compared: whether they are ranked.
+        report: of one job at least.
+        output: its folder.
+        thumbnails: whether images are shown.
     """
+    records = report.board.records
     best = records[0]
     swept = list(dict.fromkeys(key for record in records for key in record.setting))
     values = {key: dict.fromkeys(record.setting.get(key, "not set") for record in records) for key in swept}
@@ -75,7 +77,7 @@ def what_ran(records: Sequence[Record], output: Path, compared: bool) -> WhatRan
         _data(best.result.get("images") or {}),
         _versions(records),
         _seconds(records),
-        _again(best, output, len(records) > 1, compared),
+        _again(report, output, thumbnails),
     )
 
 
@@ -137,12 +139,20 @@ def _seconds(records: Sequence[Record]) -> list[Fact]:
     return [Fact(part, f"{seconds:,.1f}") for part, seconds in total.items()]
 
 
-def _again(best: Record, output: Path, several: bool, compared: bool) -> list[Fact]:
+def _again(report: Report, output: Path, thumbnails: bool) -> list[Fact]:
     """Return the commands that make the report again, and that predict with the winner."""
+    best, several = report.board.records[0], len(report.board.records) > 1
     here, job = _short(output), _short(best.folder)
     named = here if several and best.folder.is_relative_to(output.resolve()) else job
-    facts = [Fact("make this page again, from the result files", f"python src/report.py {named}")]
-    if several and not compared:
+    elsewhere = [folder.resolve() for folder in report.folders] != [output.resolve()]
+    words = [
+        *map(_short, report.folders),
+        *map(shlex.quote, report.options),
+        *(["--output", here] if elsewhere else []),
+    ]
+    words += [] if thumbnails else ["--no-thumbnails"]
+    facts = [Fact("make this page again", f"python src/report.py {' '.join(words)}")]
+    if several and report.board.comparison is None:
         return facts
     if (best.folder / "model.yaml").is_file():
         words = "predict with the winner" if several else "predict with this model"

@@ -62,7 +62,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     }
     if board.records:
         found |= _comparison(report, output)
-        found["ran"] = what_ran(board.records, output, board.comparison is not None)
+        found["ran"] = what_ran(report, output, pictures.thumbnails is not None)
         found |= _best(report, pictures)
     return _environment().get_template("report.html.jinja").render(found)
 
@@ -109,7 +109,7 @@ def _interval_words(board: Leaderboard) -> str:
     counts, images = first.spread(board.metric).counts, first.result.get("images") or {}
     if counts is None:
         return "needs two trials"
-    return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images)}"
+    return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images, split_of(board.metric))}"
 
 
 def _vary(board: Leaderboard) -> str:

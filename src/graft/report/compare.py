@@ -36,6 +36,8 @@ class Report:
         effects: of the keys in which they differ.
         sentences: the answer in words; none if the jobs are not ranked.
         claim: for what the interval of the best job's mean holds; empty if the jobs are not ranked.
+        folders: that were searched.
+        options: that were asked for, as words of `src/report.py`.
     """
 
     records: Records
@@ -43,6 +45,8 @@ class Report:
     effects: Effects
     sentences: list[str]
     claim: str = ""
+    folders: Sequence[Path] = ()
+    options: Sequence[str] = ()
 
 
 def compare_jobs(
@@ -67,7 +71,10 @@ def compare_jobs(
     values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
     claim = _claim(board)
-    return Report(records, board, effects, [*_sentences(board, effects, claim), *_ends(records)], claim)
+    options = {"--baseline": baseline if required else None, "--margin": margin, "--metric": metric}
+    given = [word for name, value in options.items() if value is not None for word in (name, f"{value}")]
+    sentences = [*_sentences(board, effects, claim), *_ends(records)]
+    return Report(records, board, effects, sentences, claim, folders, given)
 
 
 def _claim(board: Leaderboard) -> str:
@@ -75,7 +82,8 @@ def _claim(board: Leaderboard) -> str:
     best, key = board.best, board.metric
     if best is None:
         return ""
-    return claim_of(best.accuracies(key), best.spread(key).counts, best.config, best.result.get("images") or {})
+    counts, images = best.spread(key).counts, best.result.get("images") or {}
+    return claim_of(best.accuracies(key), counts, best.config, images, split_of(key))
 
 
 def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
@@ -84,8 +92,10 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         return []
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
-    sentences = [answer(configurations, board.comparison, found, unit), *copies_answer(configurations)]
-    sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, len(configurations), unit))
+    sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
+    sentences.append(
+        best_answer(best.label, best.spread(board.metric), claim, found, len(configurations), board.measure)
+    )
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from graft.nouns import counted
-from graft.report.unit import PERCENT, Unit
+from graft.report.unit import PERCENT, TEST_ACCURACY, Measure, Unit
 from graft.report.verdicts import Answer
 from graft.statistics.accuracies import Accuracies, Measured, is_copies
 from graft.statistics.comparison import Comparison, Difference, Spread, spread
@@ -20,7 +20,7 @@ def join_words(items: Sequence[str]) -> str:
 
 
 def answer(
-    configurations: Mapping[str, Accuracies], comparison: Comparison, found: Answer, unit: Unit = PERCENT
+    configurations: Mapping[str, Accuracies], comparison: Comparison, found: Answer, measure: Measure = TEST_ACCURACY
 ) -> str:
     """Say which configuration is best, and what the others are compared with it.
 
@@ -28,19 +28,19 @@ def answer(
         configurations: accuracies by label.
         comparison: of these, as `compare_all` returns it.
         found: what it comes to, as `judge` returns it.
-        unit: of their metric.
+        measure: their metric.
     """
-    best, versus_best = comparison.best, _by_mean(comparison.differences)
+    unit, best, versus_best = measure.unit, comparison.best, _by_mean(comparison.differences)
     top = spread(configurations[best])
     if not versus_best:
         trials = counted(top.num_trials, "trial")
-        return f"{best} has {unit.value(top.mean)} in {trials}; there is nothing to compare it with."
+        return f"{best} has {measure.value(top.mean)} in {trials}; there is nothing to compare it with."
     first = f"{name_first([best, *comparison.tied])} {'have' if comparison.tied else 'has'} the {unit.most} mean"
     if found.shared is not None and any(spread(one).mean > top.mean + TOLERANCE for one in configurations.values()):
         first = f"{best} leads in common trials"
     if {Verdict.WORSE} <= set(found.verdicts.values()) <= {Verdict.WORSE, None}:
         first = f"{best} is best"
-    first = f"{first} ({unit.value(top.mean)})"
+    first = f"{first} ({measure.value(top.mean)})"
     if all(verdict is None for verdict in found.verdicts.values()):
         untested = "no pair was tested" if comparison.tied else "was not tested against any other"
         got = _common_trials(versus_best.values())
@@ -56,7 +56,9 @@ def answer(
     return "; ".join([first, *clauses, *_untested(by_verdict[None], found.least)]) + "."
 
 
-def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int, unit: Unit = PERCENT) -> str:
+def best_answer(
+    best: str, spread: Spread, claim: str, found: Answer, among: int, measure: Measure = TEST_ACCURACY
+) -> str:
     """Say how accurate the best configuration is, for which images and draws, and what it owes to the choice.
 
     Args:
@@ -65,10 +67,11 @@ def best_answer(best: str, spread: Spread, claim: str, found: Answer, among: int
         claim: for what the interval holds, as `claim` returns it.
         found: as `judge` returns it.
         among: number of configurations.
-        unit: of their metric.
+        measure: their metric.
     """
+    unit = measure.unit
     interval = "" if spread.interval is None else f", {unit.span(*spread.interval)}{unit.sign} {claim} (95 %)"
-    sentences = [f"{best}: {unit.value(spread.mean)}{interval}."]
+    sentences = [f"{best}: {measure.value(spread.mean)}{interval}."]
     if found.corrected is not None and among > 1:
         chosen = f"chosen among {among} by the images that it is measured on"
         sentences.append(f"Corrected for having been {chosen}: {unit.value(found.corrected)}.")

@@ -99,6 +99,11 @@ class Measure:
     words: str
     unit: Unit
 
+    def value(self, value: float) -> str:
+        """Return a value in a sentence, with the metric's name unless it is the test accuracy: 92.3 %."""
+        told = self.unit.value(value)
+        return told if self.words == TEST_ACCURACY.words else f"{self.words} {told}"
+
     @property
     def axis(self) -> str:
         """The label of an axis: test accuracy, %."""

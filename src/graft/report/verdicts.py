@@ -138,8 +138,13 @@ def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     return max(0.0, found_mean) if is_bounded(best) else found_mean
 
 
-def claim_of(values: Accuracies, counts: str | None, config: Mapping, images: Mapping) -> str:
-    """Say for what the interval of the mean of a job's trials holds, as `claim` does."""
+def claim_of(values: Accuracies, counts: str | None, config: Mapping, images: Mapping, split: str = "test") -> str:
+    """Say for what the interval of the mean of a job's trials holds, as `claim` does; of a split's images."""
+    if split == "val" and not isinstance(values, Measured):
+        drawn = (config.get("dataset") or {}).get("val_per_class")
+        return f"for other training draws and {'other draws of' if drawn else 'these'} validation images" + (
+            "" if drawn else " only"
+        )
     folds = isinstance(values, Measured) and values.outcomes.folds > 0
     return claim(isinstance(values, Measured), folds, counts, config, images)
 
