@@ -307,3 +307,24 @@ def test_what_was_run_is_said_as_it_was_typed(tmp_path: Path):
     (tmp_path / "multirun.yaml").write_text("hydra: [")
     show_sweep(tmp_path)
     assert "The command is not stored" in checked(tmp_path / "report.html").words()
+
+
+@pytest.mark.parametrize("part", ["facts.write_text", "show.draw"])
+def test_the_answer_is_told_and_written_before_what_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str
+):
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    sweep(tmp_path)
+    show_sweep(tmp_path)
+    printed = capsys.readouterr().out
+    (tmp_path / "leaderboard.md").unlink()
+    monkeypatch.setattr(f"graft.page.{part}", full)
+    with pytest.raises(OSError, match="no space left"):
+        show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "ranked by test accuracy" in said
+    assert printed.startswith(said)
+    assert (tmp_path / "leaderboard.md").exists()
+    assert (tmp_path / "per_class.csv").exists() == (part == "show.draw")  # not an earlier report's
