@@ -5,11 +5,12 @@ import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_predictions import folded, made
 from sklearn.metrics import precision_recall_fscore_support
 from test_confusion_table import predictions
-from test_predictions import Predictions, folded, made
 
 from graft.analysis.per_class import METRICS, per_class
+from graft.analysis.predictions import Predictions
 from graft.results.metric import Said, with_metric
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import spread

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas
 
-from graft.analysis.predictions import Predictions
+from graft.analysis.predictions import Predictions, once
 from graft.nouns import counted
 from graft.statistics.intervals import estimate_interval
 from graft.statistics.jackknife import pseudo_values
@@ -33,6 +33,7 @@ class _Value:
     undefined: int = 0
 
 
+@once
 def per_class(found: Predictions) -> pandas.DataFrame:
     """Return a row for each class.
 
@@ -53,7 +54,7 @@ def _row(found: Predictions, place: int, name: str) -> dict[str, object]:
         _ratio(found, 2 * (said & own), said.astype(int) + truth, 2),
     )
     row: dict[str, object] = {"class": name, "images": int(own.sum())}
-    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(12))
+    row["predicted"] = float((said.sum(0) / found.tests).sum().round(12))
     for metric, value in zip(METRICS, values, strict=True):
         row |= {metric: value.mean, f"{metric}_low": value.low, f"{metric}_high": value.high}
     return row | {"note": _note(found, values, int(own.sum()))}
@@ -63,7 +64,7 @@ def _note(found: Predictions, values: tuple[_Value, _Value, _Value], images: int
     """Return why metrics of a class are undefined, or have no interval."""
     precision, _, f1 = values
     runs = int(found.runs.max()) + 1
-    what = "repeat" if found.outcomes.folds else "trial"
+    what = found.run_noun
     parts = [] if images else ["no test images, so that it has no recall"]
     if precision.undefined == runs:
         parts.append(f"no {what} predicts it, so that it has no precision")
