@@ -54,6 +54,12 @@ class Predictions:
         return ~np.isnan(self.outcomes.values)
 
     @functools.cached_property
+    def said(self) -> np.ndarray:
+        """Place of each predicted class, (trials, images); -1 where a trial did not test an image."""
+        kind = np.int16 if len(self.classes) <= np.iinfo(np.int16).max else np.int64  # faster to compare with a class
+        return np.where(self.tested, self.predicted, -1).astype(kind)
+
+    @functools.cached_property
     def tests(self) -> np.ndarray:
         """Number of trials that tested each image, (images,)."""
         return self.tested.sum(0)
