@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_predictions import folded, made
+from made_predictions import folded, made
 
 from graft.analysis.disagreements import disagreements
 
@@ -48,3 +48,15 @@ def test_folds_are_paired_by_trial():
     table = disagreements(folded(labels[None], labels, 3, 1), folded(1 - labels[None], labels, 3, 1))
     assert table["difference"].tolist() == [1] * 6
     assert table["trials"].tolist() == [1] * 6
+
+
+def test_trials_of_one_computation_stand_for_any_trial_of_the_other_job():
+    labels = np.zeros(3, int)
+    copies, others = made([[0, 1, 1]] * 4, labels, copies=True), made([[0, 0, 1], [0, 1, 1], [1, 0, 1]], labels)
+    table = disagreements(copies, others)
+    assert table[["number", "trials"]].to_numpy().tolist() == [[1, 3], [0, 3]]
+    np.testing.assert_allclose(table[["first", "second"]].to_numpy(float), [[0, 2 / 3], [1, 2 / 3]])
+    table = disagreements(others, copies)
+    np.testing.assert_allclose(table[["first", "second"]].to_numpy(float), [[2 / 3, 0], [2 / 3, 1]])
+    both = disagreements(copies, made([[0, 0, 1]] * 2, labels, copies=True))
+    assert both[["number", "first", "second", "trials"]].to_numpy().tolist() == [[1, 0, 1, 1]]

@@ -2,10 +2,11 @@ import importlib.util
 
 import numpy as np
 import pytest
-from test_predictions import Predictions, made, taken
+from made_predictions import folded, made, taken
 
 from graft.analysis import doubts
 from graft.analysis.doubts import label_suspects, likely_wrong
+from graft.analysis.predictions import Predictions
 
 needs_cleanlab = pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="cleanlab is an extra")
 FLIPPED = [3, 30, 61]
@@ -29,7 +30,7 @@ def test_images_of_another_label_are_suspects_and_hard_ones_are_not(whole: bool)
     table, words = label_suspects(flipped(whole))
     assert sorted(table["number"]) == FLIPPED
     assert table["wrong"].tolist() == [1, 1, 1]
-    assert "at least 90 % of the trials take them for one other class" in words
+    assert "at least 90 % of the trials, and 3 of them, take them for one other class" in words
     assert ("cleanlab doubts their labels, too" in words) == (
         whole and importlib.util.find_spec("cleanlab") is not None
     )
@@ -50,10 +51,27 @@ def test_trials_that_are_unsure_or_say_different_classes_suspect_nothing():
     assert len(label_suspects(made(said, labels))[0]) == 0
 
 
-def test_one_trial_is_not_called_several():
+def test_fewer_than_three_trials_suspect_nothing_and_say_so():
     labels = np.zeros(9, int)
-    for found in (made([[1] * 9], labels), made(np.ones((4, 9), int), labels, copies=True)):
-        assert label_suspects(found)[1].startswith("the one trial that tested them takes them for another class")
+    for trials in (1, 2):
+        table, words = label_suspects(made([[1] * 9] * trials, labels))
+        assert len(table) == 0
+        assert words == f"one needs 3 trials that did not see the image, got {trials}"
+    table, words = label_suspects(made(np.ones((4, 9), int), labels, copies=True))
+    assert len(table) == 0
+    assert words.endswith("got 1 (4 trials are one computation and count as one)")
+
+
+def test_each_suspect_was_tested_by_three_trials_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doubts.importlib.util, "find_spec", lambda name: None)
+    labels = np.arange(20) % 2
+    said = np.tile(1 - labels, (3, 1))
+    found = folded(said, labels, 5, 3, failed=[0, 7])
+    tests = found.tested.sum(0)
+    assert {1, 2} & set(tests)
+    table, words = label_suspects(found)
+    assert sorted(table["number"]) == np.flatnonzero(tests == 3).tolist()
+    assert words.startswith(f"of the {(tests == 3).sum()} images that 3 trials tested, at least 90 % of the trials")
 
 
 def test_no_mistakes_and_one_class_have_no_suspects():

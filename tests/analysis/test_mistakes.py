@@ -1,10 +1,11 @@
 import numpy as np
 import pandas
 from hypothesis import given, settings
+from made_predictions import folded, made, taken
 from test_confusion_table import predictions
-from test_predictions import Predictions, folded, made, taken
 
 from graft.analysis.mistakes import COLUMNS, mistakes
+from graft.analysis.predictions import Predictions
 
 
 def plain(found: Predictions) -> dict[int, tuple[str, float, int, str]]:

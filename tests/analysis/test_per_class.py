@@ -1,12 +1,16 @@
+from random import Random
+
 import numpy as np
 import pandas
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_predictions import folded, made
 from sklearn.metrics import precision_recall_fscore_support
 from test_confusion_table import predictions
-from test_predictions import Predictions, folded, made
 
 from graft.analysis.per_class import METRICS, per_class
+from graft.analysis.predictions import Predictions
 from graft.results.metric import Said, with_metric
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import spread
@@ -156,3 +160,28 @@ def test_groups_are_the_units():
         ends = [table[[f"{name}_low", f"{name}_high"]].to_numpy(float) for table in (alone, grouped)]
         widths = [np.diff(each).mean() for each in ends]
         assert widths[1] > 1.2 * widths[0]
+
+
+def test_few_groups_whose_trials_disagree_have_an_interval_that_says_nothing():
+    labels = [0, 3, 2, 3, 0, 2, 2, 1, 0, 0]
+    said = [
+        [2, 1, 2, 1, 2, 0, 2, 2, 0, 1],
+        [0, 3, 0, 3, 0, 1, 2, 0, 0, 3],
+        [2, 3, 0, 3, 0, 2, 2, 1, 2, 0],
+        [0, 3, 0, 1, 2, 2, 0, 1, 0, 1],
+    ]
+    table = per_class(made(said, labels, 4, groups=list("0120020011")))
+    assert table.loc[2, ["f1_low", "f1_high"]].tolist() == [0, 1]
+
+
+@given(predictions(), st.integers(1, 4), st.randoms())
+@settings(max_examples=150, deadline=None)
+def test_intervals_of_few_groups_hold_their_values(found: Predictions, count: int, random: Random):
+    groups = [str(random.randrange(count)) for _ in found.labels]
+    table = per_class(made(found.predicted, found.labels, len(found.classes), groups=groups))
+    for name in METRICS:
+        values, low, high = (table[f"{name}{end}"].astype(float).to_numpy() for end in ("", "_low", "_high"))
+        known = ~np.isnan(low)
+        assert (known == ~np.isnan(high)).all()
+        assert ((low[known] >= 0) & (high[known] <= 1)).all()
+        assert ((low[known] <= values[known] + 1e-9) & (values[known] <= high[known] + 1e-9)).all()

@@ -1,89 +1,11 @@
-"""Predictions that tests of the room are made of, and how they are taken from a job's outcomes."""
-
-from collections.abc import Sequence
+"""How predictions are taken from a job's outcomes."""
 
 import numpy as np
 import pandas
 import pytest
+from made_predictions import folded, made, taken
 
-from graft.analysis.predictions import Predictions, predictions_of
-from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
-
-Said = Sequence[Sequence[int]]
-
-
-def made(
-    predicted: Said | np.ndarray,
-    labels: Sequence[int] | np.ndarray,
-    classes: int = 3,
-    probability: np.ndarray | None = None,
-    groups: Sequence[str] | None = None,
-    copies: bool = False,
-) -> Predictions:
-    """Return what trials, (trials, images), said of images that all of them tested."""
-    said, label = np.array(predicted), np.atleast_2d(labels)
-    if probability is None:
-        probability = np.full((*said.shape, classes), 0.2 / (classes - 1))
-        np.put_along_axis(probability, said[..., None], 0.8, 2)
-    return taken(said, label, np.arange(len(label[0]))[None], probability, groups=groups, copies=copies)
-
-
-def folded(
-    predicted: np.ndarray, labels: np.ndarray, folds: int, repeats: int, seed: int = 0, failed: Sequence[int] = ()
-) -> Predictions:
-    """Return what trials on folds said: of images as `predicted`, (repeats, images), says."""
-    random, classes = np.random.default_rng(seed), int(max(labels.max(), predicted.max())) + 1
-    rows, seeds = [], []
-    for repeat in range(repeats):
-        fold = random.permutation(np.arange(len(labels)) % folds)
-        for own in range(folds):
-            if repeat * folds + own not in failed:
-                seeds.append(repeat * folds + own)
-                rows.append((predicted[repeat], np.flatnonzero(fold == own)))
-    width = max(len(images) for _, images in rows)
-    image, label, said = (np.zeros((len(rows), width), dtype=int) for _ in range(3))
-    image[:] = -1
-    for row, (predictions, images) in enumerate(rows):
-        start = width - len(images)
-        image[row, start:], label[row, start:] = images, labels[images]
-        said[row, start:] = predictions[images]
-    probability = np.full((*said.shape, classes), 0.2 / (classes - 1))
-    np.put_along_axis(probability, said[..., None], 0.8, 2)
-    return taken(said, label, image, probability, folds=folds, seeds=seeds)
-
-
-def taken(
-    said: np.ndarray,
-    label: np.ndarray,
-    image: np.ndarray,
-    probability: np.ndarray,
-    folds: int = 0,
-    seeds: Sequence[int] | None = None,
-    groups: Sequence[str] | None = None,
-    copies: bool = False,
-    whole: bool = True,
-) -> Predictions:
-    probability = probability.astype(np.float16)
-    split = SplitOutcomes(said, label, image, of_label(probability, label), probability if whole else None)
-    seeds = list(range(len(said)) if seeds is None else seeds)
-    numbers = np.unique(image[image >= 0])
-    names = [f"class{place}" for place in range(probability.shape[2])]
-    of_image = dict(zip(image[image >= 0].tolist(), label[image >= 0].tolist(), strict=True))
-    table = pandas.DataFrame(
-        {
-            "path": [f"{number}.png" for number in numbers],
-            "hash": [f"h{number}" for number in numbers],
-            "class": [names[of_image[number]] for number in numbers.tolist()],
-            "group": [""] * len(numbers) if groups is None else list(groups),
-        },
-        index=pandas.Index(numbers, name="number"),
-    )
-    trials = [
-        {"seed": seed, "accuracy": float(right.mean()), "loss": 1.0 if copies else 1.0 + seed}
-        for seed, right in zip(seeds, np.asarray(split.correct), strict=True)
-    ]
-    result = {"trials": trials, "images": {}, "config": {"dataset": {"folds": folds or None}}}
-    return predictions_of(result, StoredOutcomes(seeds, names, 1, table, split))
+from graft.analysis.predictions import Predictions, once
 
 
 def test_trials_that_share_images_have_a_column_for_each():
@@ -136,3 +58,29 @@ def test_probabilities_that_are_not_stored_are_none():
     assert bare.confidence() is None
     assert bare.mean_probability() is None
     assert bare.probability_of(np.array([0, 0])) is None
+
+
+def test_trials_of_one_computation_are_one_row_and_say_so():
+    found = made([[0, 1, 1]] * 4, [0, 1, 2], copies=True)
+    assert found.outcomes.seeds == (0,)
+    arrays = (found.predicted, found.tested, found.of_label, found.confidence(), found.split.prediction)
+    assert [None if each is None else each.shape for each in arrays] == [(1, 3)] * 5
+    assert found.trials == "1 trial (4 trials are one computation and count as one)"
+    assert made([[0, 1, 1]] * 4, [0, 1, 2]).trials == "4 trials"
+
+
+def test_a_report_s_parts_share_predictions_and_tables():
+    said = np.array([[0, 1, 1]])
+    found = made(said, [0, 1, 2])
+    calls = []
+
+    def table(of: Predictions) -> pandas.DataFrame:
+        calls.append(of)
+        return pandas.DataFrame({"number": [1]})
+
+    known = once(table)
+    known(found).insert(0, "job", "x")
+    assert list(known(found)) == ["number"]
+    assert calls == [found]
+    known(made(said, [0, 1, 2]))
+    assert len(calls) == 2

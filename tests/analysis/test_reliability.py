@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_predictions import folded, made, taken
+from made_predictions import folded, made, taken
 
 from graft.analysis.calibration_error import calibration_error
 from graft.analysis.reliability import BINS, reliability

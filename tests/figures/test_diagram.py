@@ -11,7 +11,7 @@ def test_bins_are_points_of_confidence_and_accuracy():
     axes = figure.axes[0]
     points = np.asarray(axes.lines[1].get_xydata())
     np.testing.assert_allclose(points, [[60, 50], [90, 100]])
-    expected = "plain: expected calibration error 10.0 % (5.0 to 15.0 %), 2 bins of 20 images"
+    expected = "plain: expected calibration error 10.0 % (mean of 2 trials, 5.0 to 15.0 %), 2 bins of 20 images"
     assert axes.get_title().replace("\n", " ") == expected
     assert axes.get_xlim() == axes.get_ylim()
 

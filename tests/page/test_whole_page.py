@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from conftest import ROOT
 from PIL import Image
@@ -19,7 +20,9 @@ from stored_jobs import store_job
 from graft.errors import GraftError
 from graft.page.pictures import PagePictures
 from graft.page.show import show_alone, show_jobs, show_sweep
+from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
+from graft.run.outcome_writer import write_outcomes
 
 VOID = {"meta", "img", "br", "path", "circle", "rect", "link", "input"}
 HOSTILE = "\"><script>alert(1)</script>\u202e'&amp; 猫 🐈\x07"
@@ -109,6 +112,7 @@ def test_a_sweep_s_page_has_all_sections(tmp_path: Path, capsys: pytest.CaptureF
         assert heading in page.words()
     assert "6 trials each (seeds 0 to 5), 60 test images" in page.words()
     assert "360 predictions: 6 trials, 60 test images" in page.words()
+    assert "Trial k draws the same images under every configuration" in page.words()
     verdict = next(line for line in printed if "the highest mean" in line or "is best" in line)
     assert verdict in page.words()
 
@@ -223,6 +227,9 @@ def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
     assert "What more images bring" in words
     assert "intervals hold together for 4 comparisons" in words
     assert "Main effects" in words
+    assert "p is corrected for each key's comparisons" in words
+    assert "draws the same images" not in words
+    assert "draws other images where their number" in words
 
 
 def test_jobs_that_answer_different_questions_have_no_best_one(tmp_path: Path):
@@ -273,6 +280,27 @@ def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_pat
     assert "the probabilities of all classes are not stored" in checked(folder / "report.html").words()
 
 
+def test_trials_of_one_computation_are_one_trial_on_the_page(tmp_path: Path):
+    for dropout in ("0", "0.5"):
+        folder = store_job(tmp_path, {"dropout": dropout}, skill=1.0 + float(dropout))
+        stored, result = read_outcomes(folder), json.loads((folder / "result.json").read_text())
+        assert stored is not None
+        for name in ("prediction", "probability_of_label", "probability"):
+            getattr(stored.test, name)[:] = getattr(stored.test, name)[:1]
+        write_outcomes(folder, stored, result["identity"])
+        for trial in result["trials"]:
+            trial |= {"correct": int(stored.test.correct[0].sum()), "accuracy": float(stored.test.correct[0].mean())}
+        (folder / "result.json").write_text(json.dumps(result))
+    show_sweep(tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert "60 predictions: 1 trial (6 trials are one computation and count as one), 60 test images" in words
+    assert "wrong in 1 of 1 trial" in words
+    assert "right, as one computation in all trials" in words
+    assert "got 1 (6 trials are one computation and count as one)" in words
+    assert " %." in words.split("Expected calibration error")[1][:20]  # no mean of trials
+    assert pandas.read_csv(tmp_path / "mistakes.csv")["trials"].unique().tolist() == [1]
+
+
 def test_a_failed_job_is_named(tmp_path: Path):
     sweep(tmp_path)
     (tmp_path / "broken").mkdir()
@@ -307,3 +335,24 @@ def test_what_was_run_is_said_as_it_was_typed(tmp_path: Path):
     (tmp_path / "multirun.yaml").write_text("hydra: [")
     show_sweep(tmp_path)
     assert "The command is not stored" in checked(tmp_path / "report.html").words()
+
+
+@pytest.mark.parametrize("part", ["facts.write_text", "show.draw"])
+def test_the_answer_is_told_and_written_before_what_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str
+):
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    sweep(tmp_path)
+    show_sweep(tmp_path)
+    printed = capsys.readouterr().out
+    (tmp_path / "leaderboard.md").unlink()
+    monkeypatch.setattr(f"graft.page.{part}", full)
+    with pytest.raises(OSError, match="no space left"):
+        show_sweep(tmp_path)
+    said = capsys.readouterr().out
+    assert "ranked by test accuracy" in said
+    assert printed.startswith(said)
+    assert (tmp_path / "leaderboard.md").exists()
+    assert (tmp_path / "per_class.csv").exists() == (part == "show.draw")  # not an earlier report's

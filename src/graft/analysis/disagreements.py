@@ -1,11 +1,14 @@
 """The test images on which two jobs differ most."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 
 from graft.analysis.mistakes import about
 from graft.analysis.predictions import Predictions
 from graft.statistics.accuracies import Measured
+from graft.statistics.outcomes import Outcomes
 from graft.statistics.pairs import paired_outcomes
 
 
@@ -14,12 +17,14 @@ def disagreements(first: Predictions, second: Predictions) -> pandas.DataFrame:
 
     The columns are the image's number, path, hash, class and group, as the first job names them, the share of trials
     that are right of the first and of the second job, the difference of these, and the number of common trials that
-    tested the image. The largest differences come first, whichever job is better; equal ones by number.
+    tested the image; trials that are one computation stand for any trial of the other job. The largest differences come
+    first, whichever job is better; equal ones by number.
 
     Raises:
         ValueError: the jobs have no common trial, or were not tested on the same images.
     """
-    paired = paired_outcomes([Measured(one.outcomes) for one in (first, second)])
+    own = _standing_for(first, second.outcomes)
+    paired = paired_outcomes([Measured(own), Measured(_standing_for(second, own))])
     if paired is None:
         raise ValueError("the two jobs have no common trial, or were not tested on the same images")
     tested = ~np.isnan(paired[0].values)
@@ -32,3 +37,11 @@ def disagreements(first: Predictions, second: Predictions) -> pandas.DataFrame:
     table["difference"], table["trials"] = difference[places], trials[places]
     order = np.lexsort((table["number"], -np.abs(difference[places]).round(9)))
     return table.iloc[order].reset_index(drop=True)
+
+
+def _standing_for(one: Predictions, other: Outcomes) -> Outcomes:
+    """Return what trials of one computation, if they are, would be as each of another job's trials."""
+    if not one.copies or other.folds:
+        return one.outcomes
+    seeds = other.seeds[:1] if other.copies else other.seeds
+    return replace(one.outcomes, seeds=seeds, values=one.outcomes.values.repeat(len(seeds), 0))

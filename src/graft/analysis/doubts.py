@@ -11,7 +11,9 @@ import pandas
 
 from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions
+from graft.nouns import counted
 
+LEAST = 3  # trials that tested an image, of which nearly all make it a suspect
 NEARLY_ALL = 0.9  # of the trials that tested an image
 PROBABLE = 0.5  # mean probability of the other class
 IMPROBABLE = 0.1  # mean probability of the label, where only that is stored
@@ -21,21 +23,28 @@ UNLIKELY = 10  # times less likely than the likeliest class is a suspect label, 
 def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     """Return the images with a suspect label, the most suspect first, and in words by which criterion.
 
-    The columns are those of `mistakes`, but wrong is the share of trials that say this one class.
+    The columns are those of `mistakes`, but wrong is the share of trials that say this one class. Images that fewer
+    than `LEAST` trials tested are none: two may agree by chance, and one always does.
     """
     table = mistakes(found)
     images = found.images.index.get_indexer(pandas.Index(table["number"]))
     said = np.array([found.classes.index(name) for name in table["prediction"]], dtype=np.int64)
     same = (found.predicted[:, images] == said) & found.tested[:, images]
     share = table["wrong"] = same.sum(0) / table["trials"].to_numpy()
-    words = f"at least {100 * NEARLY_ALL:.0f} % of the trials take them for one other class"
-    if found.outcomes.copies or found.tested.sum(0).max() == 1:
-        words = "the one trial that tested them takes them for another class"
+    enough = table["trials"].to_numpy() >= LEAST
+    most = int(found.tests.max())
+    if most < LEAST:
+        few = f"one needs {LEAST} trials that did not see the image, got {most}"
+        return _rows(table, enough), f"{few} ({found.one_computation})" if found.copies else few
+    words = f"at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them, take them for one other class"
+    if found.tests.min() < LEAST:
+        tested = counted(int((found.tests >= LEAST).sum()), "image")
+        words = f"of the {tested} that {LEAST} trials tested, {words}"
     probabilities = found.mean_probability()
     if probabilities is None:
-        suspect = (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)
+        suspect = enough & (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)
         return _rows(table, suspect), f"{words}, and their label has a mean probability of at most 10 %"
-    suspect = (share >= NEARLY_ALL) & (table["probability"].to_numpy(float) >= PROBABLE)
+    suspect = enough & (share >= NEARLY_ALL) & (table["probability"].to_numpy(float) >= PROBABLE)
     words += f", with a mean probability of at least {100 * PROBABLE:.0f} %"
     if not suspect.any():
         return _rows(table, suspect), words  # cleanlab takes seconds to import

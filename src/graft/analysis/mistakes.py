@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 
-from graft.analysis.predictions import Predictions
+from graft.analysis.predictions import Predictions, once
 
 COLUMNS = [
     "number",
@@ -20,6 +20,7 @@ COLUMNS = [
 ]
 
 
+@once
 def mistakes(found: Predictions) -> pandas.DataFrame:
     """Return a row for each test image that at least one trial got wrong.
 
@@ -29,7 +30,7 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
 
     - prediction: the wrong class that most trials say, of equally frequent ones the first;
     - wrong: the share of the trials that tested the image and got it wrong;
-    - trials: number of trials that tested it;
+    - trials: number of trials that tested it; those that are one computation count as one;
     - probability: of that class, the mean over the trials that were wrong; None where it is not stored;
     - probability_of_label: of the true class, likewise;
     - seeds: of the trials that were wrong, with spaces between them.
@@ -40,8 +41,8 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
     probability = found.probability_of(most)
     table = about(found, places)
     table["prediction"] = np.array(found.classes, dtype=object)[most[places]]
-    table["wrong"] = wrong.sum(0)[places] / found.tested.sum(0)[places]
-    table["trials"] = found.tested.sum(0)[places]
+    table["wrong"] = wrong.sum(0)[places] / found.tests[places]
+    table["trials"] = found.tests[places]
     own = wrong[:, places]
     table["probability"] = None if probability is None else _mean(probability[:, places], own)
     table["probability_of_label"] = _mean(found.of_label[:, places].astype(np.float64), own)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas
 
-from graft.analysis.predictions import Predictions
+from graft.analysis.predictions import Predictions, once
 from graft.nouns import counted
 from graft.statistics.intervals import estimate_interval
 from graft.statistics.jackknife import pseudo_values
@@ -33,6 +33,7 @@ class _Value:
     undefined: int = 0
 
 
+@once
 def per_class(found: Predictions) -> pandas.DataFrame:
     """Return a row for each class.
 
@@ -44,26 +45,27 @@ def per_class(found: Predictions) -> pandas.DataFrame:
 
 
 def _row(found: Predictions, place: int, name: str) -> dict[str, object]:
-    tested = found.tested
-    own, said = found.labels == place, (found.predicted == place) & tested
-    truth = own & tested
+    own, said = found.labels == place, found.said == place
+    images = int(own.sum())
+    columns = np.flatnonzero(own | said.any(0))  # of a thousand classes few images concern one
+    own, said, tested = own[columns], said[:, columns], found.tested[:, columns]
     values = (
-        _ratio(found, said & own, said, 1),
-        _recall(found, np.flatnonzero(own)),
-        _ratio(found, 2 * (said & own), said.astype(int) + truth, 2),
+        _ratio(found, columns, said & own, said, 1),
+        _recall(found, columns[own]),
+        _ratio(found, columns, 2 * (said & own), said.astype(int) + (own & tested), 2),
     )
-    row: dict[str, object] = {"class": name, "images": int(own.sum())}
-    row["predicted"] = float((said.sum(0) / tested.sum(0)).sum().round(12))
+    row: dict[str, object] = {"class": name, "images": images}
+    row["predicted"] = float((said.sum(0) / found.tests[columns]).sum().round(12))
     for metric, value in zip(METRICS, values, strict=True):
         row |= {metric: value.mean, f"{metric}_low": value.low, f"{metric}_high": value.high}
-    return row | {"note": _note(found, values, int(own.sum()))}
+    return row | {"note": _note(found, values, images)}
 
 
 def _note(found: Predictions, values: tuple[_Value, _Value, _Value], images: int) -> str:
     """Return why metrics of a class are undefined, or have no interval."""
     precision, _, f1 = values
     runs = int(found.runs.max()) + 1
-    what = "repeat" if found.outcomes.folds else "trial"
+    what = found.run_noun
     parts = [] if images else ["no test images, so that it has no recall"]
     if precision.undefined == runs:
         parts.append(f"no {what} predicts it, so that it has no precision")
@@ -85,21 +87,23 @@ def _recall(found: Predictions, columns: np.ndarray) -> _Value:
     return _Value(min(max(estimate.mean, 0.0), 1.0), *estimate_interval(estimate))
 
 
-def _ratio(found: Predictions, above: np.ndarray, below: np.ndarray, weight: int) -> _Value:
+def _ratio(found: Predictions, columns: np.ndarray, above: np.ndarray, below: np.ndarray, weight: int) -> _Value:
     """Return the ratio of two sums over images, the mean over runs.
 
     Args:
         found: the predictions.
+        columns: the images that one class concerns, (images,).
         above: what each image of each trial adds above, (trials, images).
         below: likewise below.
         weight: what an image adds below on which the two are equal.
     """
-    columns = np.flatnonzero(below.any(0))
+    counts = below.any(0)
+    columns, above, below = columns[counts], above[:, counts], below[:, counts]
     runs, tested, outcomes = found.runs, found.tested[:, columns], found.outcomes
     names, unit = np.unique(
         np.arange(len(columns)) if outcomes.groups is None else outcomes.groups[columns], False, True
     )
-    top, bottom, seen = (_by_unit(each, unit, len(names)) for each in (above[:, columns], below[:, columns], tested))
+    top, bottom, seen = (_by_unit(each, unit, len(names)) for each in (above, below, tested))
     of_run = [np.array([each[runs == run].sum(0) for run in range(runs.max() + 1)]) for each in (top, bottom, seen)]
     totals = [each.sum(1) for each in of_run[:2]]
     used = np.flatnonzero(totals[1])

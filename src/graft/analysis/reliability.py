@@ -7,6 +7,7 @@ import pandas
 
 from graft.analysis.calibration_error import calibration_bins, calibration_error
 from graft.analysis.predictions import Predictions
+from graft.nouns import counted
 
 BINS = ["confidence", "accuracy", "images", "low", "high"]
 
@@ -18,15 +19,26 @@ class Reliability:
     Attributes:
         bins: a row for each bin of `calibration_bins`, of the trials together, each image counted once.
         errors: the expected calibration error of each trial, or of each repeat of all folds, in [0, 1].
+        run_noun: what each of these is of.
     """
 
     bins: pandas.DataFrame
     errors: np.ndarray
+    run_noun: str = "trial"
 
     @property
     def mean(self) -> float:
         """The mean of the errors, which are each trial's own: errors of several trials together are others."""
         return float(self.errors.mean())
+
+    @property
+    def words(self) -> str:
+        """The error in words, with its range over trials or repeats."""
+        words = f"expected calibration error {100 * self.mean:.1f} %"
+        if len(self.errors) < 2:
+            return words
+        low, high = 100 * self.errors.min(), 100 * self.errors.max()
+        return f"{words} (mean of {counted(len(self.errors), self.run_noun)}, {low:.1f} to {high:.1f} %)"
 
 
 def reliability(found: Predictions) -> Reliability | None:
@@ -39,6 +51,6 @@ def reliability(found: Predictions) -> Reliability | None:
     for run in range(runs.max() + 1):
         own = tested & (runs == run)[:, None]
         errors.append(calibration_error(confidence[own], correct[own]))
-    weight = np.broadcast_to(1 / tested.sum(0), tested.shape)[tested]
+    weight = np.broadcast_to(1 / found.tests, tested.shape)[tested]
     bins = calibration_bins(confidence[tested], correct[tested], weight)
-    return Reliability(pandas.DataFrame(bins, columns=BINS), np.array(errors))
+    return Reliability(pandas.DataFrame(bins, columns=BINS), np.array(errors), found.run_noun)

@@ -32,8 +32,5 @@ def draw_reliability(found: Reliability, job: str) -> Figure:
 
 
 def _words(found: Reliability) -> str:
-    """Return the calibration error in words, with its range over trials or repeats."""
-    error = f"expected calibration error {100 * found.mean:.1f} %"
-    if len(found.errors) > 1:
-        error += f" ({100 * found.errors.min():.1f} to {100 * found.errors.max():.1f} %)"
-    return f"{error}, {counted(len(found.bins), 'bin')} of {found.bins['images'].mean():.0f} images"
+    """Return the calibration error and the bins in words."""
+    return f"{found.words}, {counted(len(found.bins), 'bin')} of {found.bins['images'].mean():.0f} images"

@@ -55,16 +55,13 @@ def diagram_of(found: Predictions) -> Diagram | None:
         for row in known.bins.to_dict("records")
     ]
     ticks = [(_x(each / 4), _y(each / 4), str(25 * each)) for each in range(5)]
-    low, high = 100 * known.errors.min(), 100 * known.errors.max()
-    what = "repeat" if found.outcomes.folds else "trial"
-    span = f", {low:.1f} to {high:.1f}" if len(known.errors) > 1 else ""
-    error = (
-        f"Expected calibration error: {100 * known.mean:.1f} points (mean of {counted(len(known.errors), what)}{span})"
-    )
     gap = float(np.mean(known.bins["confidence"].to_numpy() - known.bins["accuracy"].to_numpy()))
     words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is in the mean of the bins "
     return Diagram(
-        points, ticks, error, f"{words}{abs(100 * gap):.1f} points {'above' if gap > 0 else 'below'} accuracy"
+        points,
+        ticks,
+        known.words[0].upper() + known.words[1:],
+        f"{words}{abs(100 * gap):.1f} points {'above' if gap > 0 else 'below'} accuracy",
     )
 
 

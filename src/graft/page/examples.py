@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import pandas
 
 from graft.analysis.disagreements import disagreements
-from graft.analysis.doubts import label_suspects
+from graft.analysis.doubts import LEAST, label_suspects
 from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
 from graft.page.pictures import CHANGED, PagePictures, read
 from graft.results.records import Record
 
-LEAST = 3  # trials, of which nearly all make a label suspect
 MOST = {"mistakes": 24, "differing": 12, "suspects": 12}
 
 
@@ -116,6 +115,7 @@ def _mistakes(found: Predictions) -> Described:
         f"{_which(rows, table)}, those first that most trials got wrong, then the most certain ones. "
         f"{own_fold if found.outcomes.folds else ''}The probability is the mean over the trials that were wrong."
     )
+    method += f" {found.one_computation}." if found.copies else ""
     return "mistakes", method, rows, _mistaken
 
 
@@ -140,19 +140,17 @@ def _differing(first: Record, found: Predictions, second: Record, other: Predict
         trials = row["trials"]
         return [
             f"label: {row['class']}",
-            f"{first.label}: right in {_trials(row['first'], trials)}",
-            f"{second.label}: right in {_trials(row['second'], trials)}",
+            f"{first.label}: {_right(found, row['first'], trials)}",
+            f"{second.label}: {_right(other, row['second'], trials)}",
         ]
 
     return "differing", method, rows, described
 
 
 def _suspects(found: Predictions) -> Described:
-    trials = int(found.tested.sum(0).max())
-    if trials < LEAST:
-        few = f"Not shown: one needs {LEAST} trials that did not see the image, got {trials}."
-        return "suspects", few, [], _mistaken
     table, criterion = label_suspects(found)
+    if found.tests.max() < LEAST:
+        return "suspects", f"Not shown: {criterion}.", [], _mistaken
     rows = _first(table, "suspects")
     count = counted(len(table), "test image") if len(table) else "No test image"
     said = f"{count} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
@@ -176,6 +174,12 @@ def _certain(row: Mapping[str, Any]) -> str:
 
 def _trials(share: float, trials: int) -> str:
     return f"{round(share * trials)} of {counted(int(trials), 'trial')}"
+
+
+def _right(found: Predictions, share: float, trials: int) -> str:
+    if found.copies:
+        return f"{'right' if share else 'wrong'}, as one computation in all trials"
+    return f"right in {_trials(share, trials)}"
 
 
 def _example(

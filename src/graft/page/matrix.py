@@ -72,17 +72,15 @@ def matrix_of(found: Predictions) -> Matrix:
         notes.append(f"Of {len(found.classes):,} classes, the {len(shown)} with the most wrong predictions are shown.")
     if len(wrong) > MOST_PAIRS:
         notes.append(f"The table below lists the {MOST_PAIRS} most frequent of {len(wrong):,} confusions.")
-    unit = _unit(found)
-    count = f"{counted(len(codes), 'prediction')}: {counted(len(found.outcomes.seeds), 'trial')}, "
+    unit, weighed, tests = found.run_noun, "", found.tests
+    count = f"{counted(len(codes), 'prediction')}: {found.trials}, "
     count += f"{counted(len(found.images), 'test image')}; ranges are from {unit} to {unit}"
+    if tests.min() < tests.max():
+        weighed = ", each image once"
+        count += f"; images were tested by {tests.min()} to {tests.max()} trials, and count once each in a share"
     listed = [_pair(row) for row in (*wrong[:MOST_PAIRS], *right[:MOST_PAIRS])]
     columns = [*shown, *(["all others"] if len(shown) < len(found.classes) else [])]
-    return Matrix(columns, _rows(pairs, shown, columns, unit), listed, " ".join(notes), count)
-
-
-def _unit(found: Predictions) -> str:
-    """Return what a range is over."""
-    return "repeat" if found.outcomes.folds else "trial"
+    return Matrix(columns, _rows(pairs, shown, columns, unit, weighed), listed, " ".join(notes), count)
 
 
 def _shown(wrong: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:
@@ -98,7 +96,7 @@ def _shown(wrong: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[s
 
 
 def _rows(
-    pairs: Sequence[Mapping[str, Any]], shown: Sequence[str], columns: Sequence[str], unit: str
+    pairs: Sequence[Mapping[str, Any]], shown: Sequence[str], columns: Sequence[str], unit: str, weighed: str
 ) -> list[tuple[str, list[MatrixCell]]]:
     of_pair = {(row["class"], row["prediction"]): row for row in pairs}
     of_class: Counter[str] = Counter()
@@ -107,7 +105,7 @@ def _rows(
     rows = []
     for true in shown:
         known = [of_pair.get((true, said)) for said in shown]
-        cells = [_cell(true, said, row, of_class[true], unit) for said, row in zip(shown, known, strict=True)]
+        cells = [_cell(true, said, row, of_class[true], unit, weighed) for said, row in zip(shown, known, strict=True)]
         if len(columns) > len(shown):
             rest = of_class[true] - sum(row["sum"] for row in known if row)
             words = f"{true} taken for another class: {rest:,} of {of_class[true]:,} predictions"
@@ -116,14 +114,14 @@ def _rows(
     return rows
 
 
-def _cell(true: str, said: str, row: Mapping[str, Any] | None, of_class: int, unit: str) -> MatrixCell:
+def _cell(true: str, said: str, row: Mapping[str, Any] | None, of_class: int, unit: str, weighed: str) -> MatrixCell:
     right = true == said
     what = f"{true} recognized" if right else f"{true} taken for {said}"
     if row is None:
         return MatrixCell("0", f"{what}: never, of {of_class:,} predictions", "zero")
     pair = _pair(row)
     span = f"; {pair.range} a {unit}" if pair.range else ""
-    words = f"{what}: {pair.sum} of {of_class:,} predictions ({pair.share} of {true}){span}"
+    words = f"{what}: {pair.sum} of {of_class:,} predictions ({pair.share} of {true}{weighed}){span}"
     shade = row["share"] if right else row["share"] ** 0.5  # few errors can be seen, too
     return MatrixCell(pair.sum, words, f"{'r' if right else 'w'}{round(SHADES * shade)}")
 
@@ -154,7 +152,7 @@ def classes_table(found: Predictions) -> Table:
         line_cells.append(cell("taken for it, mean over trials", f"{line['predicted']:,.1f}"))
         rows.append(Row(line_cells, marks))
     more = "" if len(table) <= MOST_ROWS else f"; the first {MOST_ROWS:,} of {len(table):,} classes"
-    images = f"{counted(len(found.outcomes.seeds), 'trial')}, {counted(len(found.images), 'test image')}"
+    images = f"{found.trials}, {counted(len(found.images), 'test image')}"
     caption = f"In percent, mean over trials with 95 % interval, of {images}{more}"
     return Table("classes", caption, rows, scale, "Drawn: recall, % (dot mean, line 95 % interval)")
 

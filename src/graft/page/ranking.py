@@ -14,6 +14,7 @@ from graft.report.unit import PERCENT
 from graft.results.measured import distinct_images
 from graft.results.metric import name_of, split_of
 from graft.results.records import Record
+from graft.statistics.accuracies import dataset_of
 from graft.statistics.comparison import Difference
 
 LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
@@ -91,6 +92,17 @@ def _verdict(board: Leaderboard, own: str, it: Difference, name: str) -> str:
     return ("better" if (it.mean or 0) > 0 else "worse") if it.significant else "undecided"
 
 
+def paired_words(records: Sequence[Record]) -> str:
+    """Say what trials of one seed have in common under several configurations."""
+    drawn = [(dataset_of(record.result), (record.result.get("images") or {}).get("small")) for record in records]
+    if all(each == drawn[0] for each in drawn):
+        return "Trial k draws the same images under every configuration, and all are tested on the same images"
+    return (
+        "Trial k has the same seed under every configuration, but draws other images where their number, or another "
+        "setting of the data, differs; all are tested on the same images"
+    )
+
+
 def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
     """Return the means of each key's values over the other keys; None if there are none."""
     if not len(effects.main):
@@ -113,7 +125,8 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
             "p": p_words(line["p"]),
         }
         rows.append(Row([cell(header, text) for header, text in texts.items()], marks))
-    caption = f"Means over all other keys, of {lines[0]['trials']} trials that all jobs have"
+    caption = f"Means over all other keys, of {lines[0]['trials']} trials that all jobs have; "
+    caption += "p is corrected for each key's comparisons"
     return Table(
         "effects",
         caption,

@@ -86,16 +86,18 @@ def show_report(
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
     remove_pictures(output)
-    write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
+    write_facts(None, "", output)  # removes an earlier report's
     if board.records:
         print_table(board, console)
-        configs = [record.config for record in records.finished]
-        draw(report, output, common_figures(configs) if figures is None else figures)
         for sentence in report.sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
         missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
         _write(board, report.effects, report.sentences + missing, output)
+        # Only now: what fails below shall not hide the answer.
+        write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
+        configs = [record.config for record in records.finished]
+        draw(report, output, common_figures(configs) if figures is None else figures)
     _print_unfinished(records, console)
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)

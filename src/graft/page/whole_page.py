@@ -17,7 +17,7 @@ from graft.page.calibrated import diagram_of
 from graft.page.examples import examples
 from graft.page.matrix import SHADES, classes_table, matrix_of
 from graft.page.pictures import PagePictures, figure, wanted
-from graft.page.ranking import compared, effects_table, ranked, trials_in_words
+from graft.page.ranking import compared, effects_table, paired_words, ranked, trials_in_words
 from graft.page.what_ran import what_ran
 from graft.report.compare import Report
 from graft.report.leaderboard import Leaderboard
@@ -78,6 +78,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
         "figures": {name: figure(output, f"{name}.png") for name in ("effects", "budget", "curves")},
     }
     if board.comparison is not None:
+        found["paired"] = paired_words(board.records)
         found["differences"] = compared(board, board.comparison.differences, board.comparison.best, "differences")
         found["baseline"] = compared(board, board.versus_baseline, board.baseline, "baseline")
         found["effects"] = effects_table(effects, board)

@@ -37,6 +37,7 @@ from graft.statistics.crossed import Estimate
 LEVEL = 0.05
 # For equal accuracies. One image of a million in one trial is more; the last of six decimals is not.
 TOLERANCE = 1e-6
+UNKNOWN = 1e12  # Student's quantile of 0.1 degrees of freedom, from which nothing follows
 PRIOR = 0.5  # of an image, that speaks for the binomial variance; chosen by simulation, see docs/statistics.md
 ADDED = 2.0  # disagreements, by Bonett and Price
 WHOLE = 0.1  # of a disagreement, that all trials have: chosen by simulation, too
@@ -143,6 +144,8 @@ def floored(difference: Estimate) -> Estimate:
 
 def _wilson(mean: float, images: float, quantile: float) -> tuple[float, float]:
     """Return Wilson's interval of a proportion of any positive number of images."""
+    if quantile > UNKNOWN:  # its square may be no number; the interval goes from 0 to 1 in all digits
+        return 0.0, 1.0
     worth = quantile**2 / images
     middle = (mean + worth / 2) / (1 + worth)
     half = (mean * (1 - mean) * worth + worth**2 / 4) ** 0.5 / (1 + worth)

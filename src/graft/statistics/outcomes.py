@@ -47,7 +47,7 @@ class Outcomes:
         if tuple(seeds) == self.seeds and np.array_equal(columns, np.arange(len(self.images))):
             return self
         rows = {seed: row for row, seed in enumerate(self.seeds)}
-        values = self.values[[rows[seed] for seed in seeds]][:, columns]
+        values = self.values[np.array([rows[seed] for seed in seeds], dtype=int)[:, None], columns]
         labels, groups = (None if column is None else column[columns] for column in (self.labels, self.groups))
         return replace(
             self, seeds=tuple(seeds), images=self.images[columns], values=values, labels=labels, groups=groups
