@@ -95,9 +95,8 @@ def main() -> None:
         raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        raise GraftError(
-            f"{place}{error.strerror or error}; try --output with a folder that can be written to"
-        ) from None
+        advice = "try --output DIR if it is not to be written to"
+        raise GraftError(f"{place}{error.strerror or error}; {advice}") from None
 
 
 def show(arguments: argparse.Namespace) -> None:

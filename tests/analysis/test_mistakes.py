@@ -52,14 +52,14 @@ def test_folds_have_the_trials_that_tested_an_image():
     np.testing.assert_allclose(table["probability"], 0.8, atol=1e-3)
 
 
-def test_probabilities_are_those_of_the_trials_that_were_wrong():
+def test_the_probability_of_a_prediction_is_that_of_the_trials_that_said_it():
     # Two of three trials are wrong on the first image, and say class 2 and class 1; both are as frequent.
     probability = np.array([[[0.1, 0.3, 0.6]], [[0.2, 0.5, 0.3]], [[0.9, 0.1, 0.0]]])
     found = made([[2], [1], [0]], [0], probability=probability)
     row = mistakes(found).iloc[0]
     assert row["prediction"] == "class1"  # the first of the equally frequent ones
-    assert row["wrong"] == 2 / 3
-    np.testing.assert_allclose([row["probability"], row["probability_of_label"]], [0.4, 0.15], atol=1e-3)
+    assert (row["wrong"], row["said"]) == (2 / 3, 1)
+    np.testing.assert_allclose([row["probability"], row["probability_of_label"]], [0.5, 0.15], atol=1e-3)
     bare = taken(np.array([[2], [1], [0]]), np.array([[0]]), np.array([[7]]), probability, whole=False)
     row = mistakes(bare).iloc[0]
     assert row["number"] == 7

@@ -128,4 +128,4 @@ def test_a_folder_without_results_is_an_error_and_no_object(tmp_path: Path):
     assert "there is no result.json" in done.stderr
     both = subprocess.run([*command, "--output", "x"], capture_output=True, text=True, check=False)
     assert both.returncode == 2
-    assert "--json writes no files" in both.stderr
+    assert "--json prints the ranking only, so that --output has no use" in both.stderr

@@ -14,6 +14,7 @@ COLUMNS = [
     "prediction",
     "wrong",
     "trials",
+    "said",
     "probability",
     "probability_of_label",
     "seeds",
@@ -31,8 +32,9 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
     - prediction: the wrong class that most trials say, of equally frequent ones the first;
     - wrong: the share of the trials that tested the image and got it wrong;
     - trials: number of trials that tested it; those that are one computation count as one;
-    - probability: of that class, the mean over the trials that were wrong; None where it is not stored;
-    - probability_of_label: of the true class, likewise;
+    - said: number of trials that said the prediction; others may have said another wrong class;
+    - probability: of the prediction, the mean over the trials that said it; None where it is not stored;
+    - probability_of_label: of the true class, the mean over the trials that were wrong;
     - seeds: of the trials that were wrong, with spaces between them.
     """
     wrong = found.wrong
@@ -44,7 +46,9 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
     table["wrong"] = wrong.sum(0)[places] / found.tests[places]
     table["trials"] = found.tests[places]
     own = wrong[:, places]
-    table["probability"] = None if probability is None else _mean(probability[:, places], own)
+    said = own & (found.predicted[:, places] == most[places])
+    table["said"] = said.sum(0)
+    table["probability"] = None if probability is None else _mean(probability[:, places], said)
     table["probability_of_label"] = _mean(found.of_label[:, places].astype(np.float64), own)
     seeds = np.array(found.outcomes.seeds).astype(str)
     table["seeds"] = [" ".join(seeds[column]) for column in own.T]

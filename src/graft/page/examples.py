@@ -95,7 +95,7 @@ def examples(
 
 
 EXPLAINED = (
-    "Beside an image: where the stored model of {} looked, yellow most, for the class that it predicts itself "
+    "The second picture of each image, here and below: where the stored model of {} looked, yellow most, for the class that it predicts itself "
     "(docs/explain.md)"
 )
 TITLES = {
@@ -121,7 +121,9 @@ def _mistakes(found: Predictions) -> Described:
 
 def _mistaken(row: Mapping[str, Any]) -> list[str]:
     lines = [f"label: {row['class']}", f"predicted: {row['prediction']}{_certain(row)}"]
-    return [*lines, f"wrong in {_trials(row['wrong'], row['trials'])}"]
+    wrong = round(row["wrong"] * row["trials"])
+    so = f", so in {row['said']}" if row.get("said", wrong) < wrong else ""
+    return [*lines, f"wrong in {_trials(row['wrong'], row['trials'])}{so}"]
 
 
 def _differing(first: Record, found: Predictions, second: Record, other: Predictions) -> Described:
@@ -152,8 +154,14 @@ def _suspects(found: Predictions) -> Described:
     if found.tests.max() < LEAST:
         return "suspects", f"Not shown: {criterion}.", [], _mistaken
     rows = _first(table, "suspects")
-    count = counted(len(table), "test image") if len(table) else "No test image"
-    said = f"{count} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
+    if not len(table):
+        return (
+            "suspects",
+            f"None: no test image meets the criterion. {criterion[0].upper()}{criterion[1:]}.",
+            [],
+            _mistaken,
+        )
+    said = f"{counted(len(table), 'test image')} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
     method = f"{said}: {criterion}{_which(rows, table)}. A hard image of the right label looks the same: look at it."
     return "suspects", method, rows, _mistaken
 

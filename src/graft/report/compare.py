@@ -71,10 +71,15 @@ def compare_jobs(
     values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
     claim = _claim(board)
-    options = {"--baseline": baseline if required else None, "--margin": margin, "--metric": metric}
-    given = [word for name, value in options.items() if value is not None for word in (name, f"{value}")]
+    given = _options(baseline if required else None, margin, metric)
     sentences = [*_sentences(board, effects, claim), *_ends(records)]
     return Report(records, board, effects, sentences, claim, folders, given)
+
+
+def _options(baseline: str | None, margin: float | None, metric: str | None) -> list[str]:
+    """Return what was asked for as words of `src/report.py`."""
+    options = {"--baseline": baseline, "--margin": margin, "--metric": metric}
+    return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
 def _claim(board: Leaderboard) -> str:
