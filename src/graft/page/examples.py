@@ -95,8 +95,8 @@ def examples(
 
 
 EXPLAINED = (
-    "The second picture of each image, here and below: where the stored model of {} looked, yellow most, for the class that it predicts itself "
-    "(docs/explain.md)"
+    "The second picture of each image, here and below: where the stored model of {} looked, yellow most, for the class "
+    "that it predicts itself (docs/explain.md)"
 )
 TITLES = {
     "mistakes": ("The most certain mistakes", "Mistakes"),
