@@ -18,6 +18,7 @@ from graft.data.dataset_table import Table
 from graft.data.listing import hashes, names
 from graft.errors import GraftError
 from graft.excluded import marked, marked_unreadable, marks_digest
+from graft.page.what_ran import marked_words
 
 
 def table(path: Path, *rows: str, head: str = "finding,file,hash,exclude") -> Path:
@@ -86,6 +87,7 @@ def test_marked_files_are_neither_drawn_nor_tested_and_are_counted(tmp_path: Pat
     account = data.account()
     assert account["excluded"] == 2
     assert account["ignored"] == {"left out by dataset.exclude": 2}
+    assert marked_words(account) == []
     assert account["used"] + sum(account["ignored"].values()) == account["found"] == 24
     assert "excluded" not in every.account()
 
@@ -144,6 +146,8 @@ def test_marked_files_that_cannot_be_read_are_left_out_instead_of_refused(tmp_pa
     assert account["found"] == 19
     assert account["used"] == 16
     assert account["ignored"] == {"unreadable": 2, "left out by dataset.exclude": 1}
+    assert account["excluded"] == 3
+    assert marked_words(account) == ["3, 2 of them unreadable"]
     used = {*data.test.tolist(), *[index for pool in data.pool for index in pool.tolist()]}
     assert {name.rpartition("/")[2] for name in names(data.images, sorted(used))} == {
         f"{each:02}.bmp" for each in range(8)
@@ -212,6 +216,7 @@ def test_a_table_s_marked_rows_without_a_file_that_can_be_read_are_left_out(tmp_
     account = read(table(tmp_path / "all.csv", *rows, **head)).account()
     assert account["used"] == 16
     assert account["ignored"] == {"missing": 2, "unreadable": 2, "left out by dataset.exclude": 1}
+    assert marked_words(account) == ["5, 4 of them unreadable or missing"]
     assert account["found"] == 21
 
 

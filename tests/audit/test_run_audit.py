@@ -85,7 +85,7 @@ def test_planted_faults_are_in_the_table(tmp_path: Path, audit: Audit, caplog: p
     assert details["cat/empty.png"] == "empty file"
     assert "train.py would refuse this data set: 2 of the 45 files" in caplog.text
     summary = said(caplog)
-    assert summary["images"] == "43"
+    assert summary["images"] == "43, of which train.py leaves out 2 that are equal to others"
     assert summary["ignored"] == "1 .txt, 2 unreadable"
     assert "2: cat 22, dog 21" in summary["classes"]
     assert (tmp_path / "out/near_copies.png").exists()
@@ -100,6 +100,17 @@ def test_a_table_s_marks_are_left_out_of_the_next_audit(tmp_path: Path, audit: A
     rows = audit(root, f"dataset.exclude={tmp_path}/marked.csv")
     assert "exact copy" not in set(rows.finding)
     assert said(caplog)["images"] == "40 of 41 (1 left out by dataset.exclude)"
+
+
+def test_equal_files_of_two_classes_are_audited_and_said_to_be_left_out_of_training(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    root = photos(tmp_path / "root")
+    (root / "dog/equal.png").write_bytes((root / "cat/03.png").read_bytes())
+    audit(root)
+    assert said(caplog)["images"] == "41, of which train.py leaves out 2 that are equal to others"
+    audit(root, "dataset.duplicates=keep")
+    assert said(caplog)["images"] == "41"
 
 
 def test_copies_across_splits_come_first(tmp_path: Path, audit: Audit):

@@ -17,7 +17,9 @@ from PIL import Image
 from graft.errors import GraftError
 from graft.figures.draw import PICTURES
 from graft.page.show import show_jobs, show_sweep
-from graft.page.show_job import show_job
+from graft.page.show_job import show_job, summary_rows
+from graft.page.what_ran import what_ran
+from graft.results.records import read_records
 
 
 def job(
@@ -149,6 +151,26 @@ def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
         assert ("balanced accuracy  65.0 %, classes of equal weight" in printed) is shown
         assert "images             big 1, small 1, val 0, test 1\n" in re.sub(" +\n", "\n", printed)
         assert "ignored files      2 .heic" in printed
+
+
+@pytest.mark.parametrize(("source", "used"), [("Big", True), ("ImageNet", False), ("Scratch", False)])
+def test_images_to_pre_train_on_are_shown_where_the_source_uses_them(tmp_path: Path, source: str, used: bool):
+    job(tmp_path, "row", [0.9, 0.92])
+    file = tmp_path / "row" / "result.json"
+    result = json.loads(file.read_text())
+    result["config"] = {"source": {"_target_": f"graft.source.{source}"}}
+    result["images"] |= {"big": 60, "domains": {"big": ["A"], "small": ["B"]}, "excluded": 4}
+    result["images"] |= {"found": 99, "used": 95, "ignored": {"unreadable": 3, "left out by dataset.exclude": 1}}
+    file.write_text(json.dumps(result))
+    rows = dict(summary_rows(result, tmp_path / "row"))
+    assert rows["images"] == ("big 60, " if used else "") + "small 1, val 0, test 1"
+    assert rows["domains"] == ("big: A; small: B" if used else "small: B")
+    assert rows["ignored files"] == "3 unreadable, 1 left out by dataset.exclude"
+    assert rows["marked files"] == "4, 3 of them unreadable, in dataset.exclude"
+    data = {fact.name: fact.text for fact in what_ran(read_records([tmp_path]).finished, tmp_path, True).data}
+    assert ("images to pre-train on" in data) is used
+    assert data["left out: by dataset.exclude"] == "1"
+    assert data["marked in dataset.exclude"] == "4, 3 of them unreadable"
 
 
 def grid(folder: Path, trials: int = 10, budgets: tuple[int, ...] = (20,)) -> None:

@@ -110,7 +110,7 @@ def test_a_sweep_may_be_moved_and_its_batches_add_what_they_find(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "Expecting property name"),
+        ("{", "it is no JSON (damaged?): Expecting property name"),
         ("[]", "it is no mapping"),
         ('{"pairs": -1}', "it has no number of pairs"),
         ('{"pairs": 1, "margin": 7}', "its margin is no fraction of 1"),

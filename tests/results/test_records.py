@@ -65,7 +65,7 @@ def test_trials_without_an_accuracy_are_left_out_and_a_job_without_any_has_faile
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"trials": [{', "Expecting property name"),
+        ('{"trials": [{', "it is no JSON (damaged?): Expecting property name"),
         ("[]", "it is no mapping"),
         ('{"trials": []}', "it has no list of trials"),
         ('{"trials": [{"seed": 0}]}', "a trial in it has no seed or no accuracy"),
@@ -110,6 +110,9 @@ def test_labels_are_unique(tmp_path: Path):
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path):
+    (tmp_path / "report.html").touch()
+    with pytest.raises(GraftError, match=rf"report\.html is a file, not a folder; try its folder, {tmp_path}$"):
+        read_records([tmp_path / "report.html"])
     with pytest.raises(GraftError, match=r"there is no folder .*no; try outputs"):
         read_records([tmp_path / "no"])
 

@@ -97,6 +97,9 @@ class Inventory:
             said["domains"] = self._domains()
         if self._left_out():
             said["images"] += f" ({self._left_out()})"
+        equal = sum(self.data.duplicates.values()) if self.data.drops_duplicates else 0
+        if equal:
+            said["images"] += f", of which train.py leaves out {equal:,} that are equal to others"
         if ignored:
             said["ignored"] = reasons(
                 [

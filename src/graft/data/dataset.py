@@ -14,7 +14,7 @@ from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import account, keep_images, keep_unmarked
+from graft.data.listing import account, keep_images, keep_unmarked, num_marked
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -166,7 +166,7 @@ class Dataset(ABC):
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if self.groups is not None:
             drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
-        further = {"domains": self.choice.domains or None, "excluded": self.num_excluded}
+        further = {"domains": self.choice.domains or None, "excluded": num_marked(self.images, self.num_excluded)}
         drawn |= {key: value for key, value in further.items() if value is not None}
         if not isinstance(self.images, ImageFiles):
             return drawn

@@ -97,6 +97,17 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
     return kept, int((chosen & ~kept).sum())
 
 
+def num_marked(images: Images, readable: int | None) -> int | None:
+    """Return how many files `dataset.exclude` leaves out, with those that cannot be read or do not exist.
+
+    Args:
+        images: the data set.
+        readable: how many of its chosen images are left out; None: there is no table.
+    """
+    left_out = images.folder.left_out if isinstance(images, ImageFiles) else ()
+    return None if readable is None else readable + len(left_out)
+
+
 @functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
 def _known_hashes(images: InMemoryImages) -> dict[int, str]:
     return {}

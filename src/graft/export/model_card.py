@@ -13,6 +13,7 @@ from graft.export.provenance import data_license, weights_source
 from graft.nouns import counted, percent
 from graft.results.labels import title
 from graft.results.refits import in_words, is_refit
+from graft.results.settings import unused_split
 from graft.statistics.intervals import proportion_interval
 
 MOST = 10  # confusions that are listed
@@ -71,7 +72,8 @@ class Card:
         return found if isinstance(found, dict) else {}
 
     def _data(self, config: Mapping[str, Any]) -> list[str]:
-        images = self.result.get("images") or {}
+        images = dict(self.result.get("images") or {})
+        images.pop(unused_split(config), None)
         lines = [f"data set: {str((config.get('dataset') or {}).get('_target_')).rpartition('.')[-1]}"]
         lines.append(f"license: {data_license(config)}")
         for key, words in (
@@ -84,7 +86,9 @@ class Card:
                 lines.append(f"{words}: {images[key]:,}")
         lines += _domains(images, config)
         ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
-        left_out = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in ignored.items() if count)
+        left_out = ", ".join(
+            f"{key.replace('_', ' ').removeprefix('left out ')} {count:,}" for key, count in ignored.items() if count
+        )
         lines += [f"left out: {left_out}"] if left_out else []
         for key in ("small", "test"):
             counts = (images.get("by_class") or {}).get(key, {})

@@ -11,6 +11,7 @@ from graft.figures.draw import OF_JOB, remove_pictures, show_curves, show_predic
 from graft.job_folder import OUTCOMES
 from graft.nouns import counted, few, percent
 from graft.page.facts import write_facts
+from graft.page.what_ran import marked_words
 from graft.report.rows import balanced_mean, uneven, verdict
 from graft.report.terminal import terminal
 from graft.report.unit import span, unit_of
@@ -22,6 +23,7 @@ from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.results.refits import in_words, is_refit
+from graft.results.settings import unused_split
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
 from graft.statistics.comparison import BOTH, spread, summary
 
@@ -57,15 +59,18 @@ def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
     """Return what is said of a job, by name: accuracy over the trials, images, parameters, seconds by part."""
     images, parameters = result["images"], result["parameters"]
     rows = [] if is_refit(result) else _accuracy(result, folder)
-    rows.append(("images", ", ".join(f"{split} {images[split]:,}" for split in IMAGES if split in images)))
+    unused = unused_split(result.get("config") or {})
+    counts = [f"{split} {images[split]:,}" for split in IMAGES if split in images and split != unused]
+    rows.append(("images", ", ".join(counts)))
     if images.get("groups"):
         rows.append(("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items())))
     if images.get("domains"):
-        words = {split: few(list(names), 4) for split, names in images["domains"].items() if names}
+        words = {split: few(list(names), 4) for split, names in images["domains"].items() if names and split != unused}
         rows.append(("domains", "; ".join(f"{split}: {named}" for split, named in words.items())))
     if images.get("ignored"):
         ignored = ", ".join(f"{count:,} {reason}" for reason, count in images["ignored"].items())
         rows.append(("ignored files", ignored))
+    rows += [("marked files", f"{words}, in dataset.exclude") for words in marked_words(images)]
     rows.append(("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items())))
     rows.append(("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items())))
     return rows

@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 from graft.report.compare import Report
 from graft.results.records import Record
-from graft.results.settings import flatten
+from graft.results.settings import flatten, unused_split
 
 MAX_LISTED = 60  # classes, or values of a key, that are listed
 SPLITS = {
@@ -74,7 +74,7 @@ def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
         _commands(records),
         [Fact(key, _few(list(found))) for key, found in values.items()],
         same,
-        _data(best.result.get("images") or {}),
+        _data(best.result.get("images") or {}, unused_split(best.config)),
         _versions(records),
         _seconds(records),
         _again(report, output, thumbnails),
@@ -101,11 +101,21 @@ def _read(path: Path) -> Any:
         return {}
 
 
-def _data(images: Mapping[str, Any]) -> list[Fact]:
-    """Return the account of a job's images."""
-    facts = [Fact(words, f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name)]
+def marked_words(images: Mapping[str, Any]) -> list[str]:
+    """Return in words how many files `dataset.exclude` marks, if some of them count as unreadable or missing."""
+    marked, ignored = images.get("excluded") or 0, images.get("ignored") or {}
+    other = marked - ignored.get("left out by dataset.exclude", 0)
+    why = "unreadable or missing" if "missing" in ignored else "unreadable"
+    return [f"{marked:,}, {other:,} of them {why}"] if ignored and other else []
+
+
+def _data(images: Mapping[str, Any], unused: str) -> list[Fact]:
+    """Return the account of a job's images, without an unused split."""
+    facts = [Fact(words, f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name) and name != unused]
     facts += [Fact(f"files {name}", f"{images[name]:,}") for name in ("found", "used") if images.get(name) is not None]
-    facts += [Fact(f"left out: {reason}", f"{count:,}") for reason, count in (images.get("ignored") or {}).items()]
+    for reason, count in (images.get("ignored") or {}).items():
+        facts.append(Fact(f"left out: {reason.removeprefix('left out ')}", f"{count:,}"))
+    facts += [Fact("marked in dataset.exclude", words) for words in marked_words(images)]
     for split, groups in (images.get("groups") or {}).items():
         facts.append(Fact(f"groups, {split}", f"{groups:,}"))
     for split, counts in (images.get("by_class") or {}).items():

@@ -126,10 +126,10 @@ def failure(path: Path) -> str | None:
 
 def unreadable_error(words: str, root: Path, num_files: int, reasons: Mapping[Path, str]) -> GraftError:
     """Return the error that names unreadable files, with their reasons; `words` say where files come from."""
-    skip = ", or skip them with dataset.skip_unreadable=true" if len(reasons) < num_files else ""
+    skip = ", or mark them in an audit's table (dataset.exclude), or skip them with dataset.skip_unreadable=true"
     return GraftError(
         f"{len(reasons)} of the {num_files:,} files under {words} cannot be read as images: "
-        f"{named(root, reasons)}; repair or remove them{skip}"
+        f"{named(root, reasons)}; repair or remove them{skip * (len(reasons) < num_files)}"
     )
 
 

@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a file that holds a mapping.
 
     Raises:
-        ValueError: it is a folder, a broken link, too large, or no mapping.
+        ValueError: it is a folder, a broken link, too large, damaged, or no mapping.
         OSError: it cannot be read.
     """
     check_readable(path)
@@ -33,6 +33,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:  # the parser's, or that of UTF-8
+        raise ValueError(f"it is no JSON (damaged?): {error}") from None
     if not isinstance(content, dict):
         raise ValueError("it is no mapping")
     return content

@@ -138,6 +138,8 @@ def read_records(folders: Sequence[Path]) -> Records:
 
 def _existing(folders: Sequence[Path]) -> list[Path]:
     absent = [folder for folder in folders if not folder.is_dir()]
+    if absent and absent[0].exists():
+        raise GraftError(f"{absent[0]} is a file, not a folder; try its folder, {absent[0].parent}")
     if absent:
         raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
     return [folder.resolve() for folder in folders]

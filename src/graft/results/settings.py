@@ -11,6 +11,8 @@ from graft.config.one_form import leaves
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
 IGNORED = re.compile(r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.download)(\.|$)")
 
+LOADS = ("Scratch", "ImageNet", "File")  # sources that do not pre-train
+
 Setting = dict[str, str]  # a job's values of the swept keys, as texts
 Job = tuple[Mapping, Mapping[str, str]]  # a job's configuration, and its choices: the option of each group
 
@@ -22,6 +24,14 @@ def flatten(config: Mapping) -> dict[str, str]:
         for key, value in leaves(config).items()
         if "._" not in f".{key}"
     }
+
+
+def unused_split(config: Mapping) -> str:
+    """Return `big` if a job's source is one of Graft's that does not pre-train on it; else an empty text."""
+    source = config.get("source")
+    target = str(source.get("_target_")) if isinstance(source, Mapping) else ""
+    loads = target.startswith("graft.") and target.rpartition(".")[2] in LOADS
+    return "big" if loads else ""
 
 
 def folder_overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:

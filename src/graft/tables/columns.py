@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from graft.errors import ConfigError, Fault, GraftError, as_typed
+from graft.errors import ConfigError, Fault, GraftError, as_typed, nearest
 from graft.tables.table import Table
 
 log = logging.getLogger("graft")
@@ -59,7 +59,9 @@ def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) ->
     for key, name in zip(KEYS, typed, strict=True):
         if name not in (None, AUTO, *table.columns):
             expected = f"a column of {table.path}: {_listed(table.columns)}"
-            raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={_example(table.columns)}")])
+            raise ConfigError(
+                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, table.columns, typed)}")]
+            )
     taken = [name for name in typed if name not in (None, AUTO)]
     free = [name for name in table.columns if name not in taken]
     image = _image(table, typed.image, free, exists)
@@ -149,5 +151,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(name or "(without a name)" for name in names[:20]) + (", ..." if len(names) > 20 else "")
 
 
-def _example(names: Sequence[str]) -> str:
-    return next(name for name in [*names, "COLUMN"] if name)
+def example(key: str, wrong: object, names: Sequence[str], typed: Columns) -> str:
+    """Return a column that a key may mean: the nearest to what was typed, and none that another key needs."""
+    others = {name for each in KEYS if each != key for name in matching(each, names)} | {*typed}
+    free = [name for name in names if name and name not in others]
+    return [*nearest(str(wrong), free, similarity=0.6), *matching(key, free), *free, "COLUMN"][0]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
-from graft.tables.columns import AUTO, Columns, matching
+from graft.tables.columns import AUTO, Columns, example, matching
 from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
@@ -102,7 +102,9 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     for key, name in zip(COLUMNS, typed, strict=True):
         if key != "split" and name not in (None, AUTO, *features):
             expected = f"a column of {path}: {', '.join(features)}"
-            raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={next(iter(features))}")])
+            raise ConfigError(
+                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, list(features), typed)}")]
+            )
     if typed.split not in (None, AUTO):
         expected = "auto, which takes the data's own splits, or null, which joins them"
         raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])

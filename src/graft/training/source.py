@@ -23,6 +23,7 @@ from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
+from graft.nouns import counted
 from graft.own_code import own_code
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
@@ -222,8 +223,8 @@ class Big(Source):
         unseen = transfer.unseen(self.epochs, len(data.big))
         self.unseen = [f"the pre-training {unseen}"] if unseen else []
         log.info(
-            "pre-trained on %s images in %.1f s (%d epochs, training accuracy %.1f %%)%s",
-            f"{len(data.big):,}", time.perf_counter() - start, self.epochs, 100 * accuracy,
+            "pre-trained on %s images in %.1f s (%s, training accuracy %.1f %%)%s",
+            f"{len(data.big):,}", time.perf_counter() - start, counted(self.epochs, "epoch"), 100 * accuracy,
             f"; not kept: it {unseen}" if unseen else "",
         )  # fmt: skip
         return accuracy
