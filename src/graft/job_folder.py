@@ -16,6 +16,7 @@ FAILURE = "failure.json"  # in place of a result: why the job failed
 TRIAL_RUN = "trial_run.json"  # in place of a result: that of a job which a trainer flag has cut short, and how
 PRUNED = "pruned.json"  # in place of a result: when a search's pruner ended the job
 ROUNDS = "rounds.json"  # in a sweep's folder: why jobs of trials=auto got no more trials
+PLANNED = "planned.json"  # in the folder of a sweep over a grid: the folders of its jobs, from before the first runs
 ROUND = "round.json"  # while a round of trials=auto runs: how many trials the job shall have
 SEARCH = "search.json"  # while a search's job runs: which trial of which Optuna study it is
 

@@ -59,6 +59,17 @@ def test_reading_writes_nothing_and_says_what_is_missing(tmp_path: Path):
         graft.read(tmp_path)
 
 
+def test_jobs_that_have_not_finished_come_first(tmp_path: Path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "result.json").write_text('{"trials": [{"seed": 0, "accuracy": 0.5}]}')
+    (tmp_path / "planned.json").write_text('{"jobs": ["job", "<b>"]}')
+    found = graft.read(tmp_path)
+    assert (found.unfinished, found.failed) == (["<b>"], {})
+    assert found.sentences[0] == "1 of 2 jobs has not finished: <b>."
+    assert found.sentences[0] in repr(found)
+    assert "1 of 2 jobs has not finished: &lt;b&gt;." in found._repr_html_()
+
+
 def test_results_without_curves_say_so(answer: graft.Answer):
     with pytest.raises(GraftError, match=r"history\.csv cannot be read .*resume=false"):
         answer.history()

@@ -19,7 +19,7 @@ from graft.figures.draw import PICTURES
 from graft.page.show import show_jobs, show_sweep
 from graft.page.show_job import show_job, summary_rows
 from graft.page.what_ran import what_ran
-from graft.results.records import read_records
+from graft.report.compare import compare_jobs
 
 
 def job(
@@ -167,7 +167,7 @@ def test_images_to_pre_train_on_are_shown_where_the_source_uses_them(tmp_path: P
     assert rows["domains"] == ("big: A; small: B" if used else "small: B")
     assert rows["ignored files"] == "3 unreadable, 1 left out by dataset.exclude"
     assert rows["marked files"] == "4, 3 of them unreadable, in dataset.exclude"
-    data = {fact.name: fact.text for fact in what_ran(read_records([tmp_path]).finished, tmp_path, True).data}
+    data = {fact.name: fact.text for fact in what_ran(compare_jobs([tmp_path]), tmp_path, True).data}
     assert ("images to pre-train on" in data) is used
     assert data["left out: by dataset.exclude"] == "1"
     assert data["marked in dataset.exclude"] == "4, 3 of them unreadable"

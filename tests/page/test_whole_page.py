@@ -356,3 +356,35 @@ def test_the_answer_is_told_and_written_before_what_may_fail(
     assert printed.startswith(said)
     assert (tmp_path / "leaderboard.md").exists()
     assert (tmp_path / "per_class.csv").exists() == (part == "show.draw")  # not an earlier report's
+
+
+def test_jobs_that_have_not_finished_come_before_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for value in ("0", "0.5"):
+        store_job(tmp_path, {"dropout": value})
+    gone = '"><script>alert(1)</script>'
+    (tmp_path / "planned.json").write_text(json.dumps({"jobs": ["dropout=0", "dropout=0.5", "dropout=0.9", gone]}))
+    show_jobs([tmp_path], tmp_path)
+    sentence = f"2 of 4 jobs have not finished: dropout=0.9 and {gone}."
+    said, words = capsys.readouterr().out, checked(tmp_path / "report.html").words()
+    assert said.index(sentence) < said.index("dropout=0.5 has") if "dropout=0.5 has" in said else sentence in said
+    assert "not finished dropout=0.9: the same command goes on with it" in said
+    answer = words[words.index("2 of 4 jobs") :]
+    assert answer.startswith(sentence)
+    assert "Not in the table: not finished dropout=0.9 : the same command goes on with it" in answer
+    markdown = (tmp_path / "leaderboard.md").read_text()
+    assert sentence in markdown
+    assert "Not finished: dropout=0.9: the same command goes on with it." in markdown
+
+
+def test_a_file_without_which_a_job_was_read_is_not_said_to_be_a_job_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for value in ("0", "0.5"):
+        job = store_job(tmp_path, {"dropout": value})
+    (job / "outcomes.safetensors").unlink()
+    show_jobs([tmp_path], tmp_path)
+    words, said = checked(tmp_path / "report.html").words(), capsys.readouterr().out
+    assert "Read without: dropout=0.5/outcomes.safetensors : there is none beside images.csv" in words
+    assert "Not in the table" not in words
+    assert "read without dropout=0.5/outcomes.safetensors: there is none" in said
+    assert "Read without dropout=0.5/outcomes.safetensors: there is none" in (tmp_path / "leaderboard.md").read_text()

@@ -16,7 +16,7 @@ from graft.report.compare import compare_jobs
 
 OUTCOMES = ROOT / "tests" / "golden" / "outcomes"
 SWEEP = ROOT / "tests" / "golden" / "sweep"
-KEYS = ["metric", "ranked_by", "claim", "sentence", "rows", "failed", "left_out"]
+KEYS = ["metric", "ranked_by", "claim", "sentence", "rows", "failed", "left_out", "unfinished"]
 
 
 def job(folder: Path, name: str, accuracies: list[float], published: tuple[float, float] | None = None) -> None:
@@ -108,6 +108,14 @@ def test_damaged_files_are_named(tmp_path: Path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/result.json").write_text('{"trials": [{"seed": 0, "accuracy": NaN}]')
     assert list(read(tmp_path)["left_out"]) == ["bad/result.json"]
+
+
+def test_unfinished_jobs_have_a_key_of_their_own(tmp_path: Path):
+    job(tmp_path, "fine", [0.5])
+    (tmp_path / "planned.json").write_text('{"jobs": ["fine", "slow"]}')
+    found = read(tmp_path)
+    assert found["unfinished"] == {"slow": "the same command goes on with it"}
+    assert found["left_out"] == {}
 
 
 def test_the_command_prints_one_object_and_writes_nothing(tmp_path: Path):

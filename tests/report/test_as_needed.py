@@ -125,7 +125,7 @@ def test_damaged_rounds_are_named_and_the_table_is_made_without(
         auto(tmp_path, name, mean, 6)
     (tmp_path / "rounds.json").write_text(content)
     assert standings(tmp_path)["a"] == "best"
-    assert f"left out rounds.json: {reason}" in capsys.readouterr().out
+    assert f"read without rounds.json: {reason}" in capsys.readouterr().out
 
 
 def test_a_job_of_fewer_trials_that_leads_in_common_trials_is_the_best(

@@ -191,3 +191,50 @@ def test_a_copy_and_a_configuration_typed_otherwise_are_one_job(tmp_path: Path):
     records = read_records([tmp_path])
     assert [record.name for record in records.finished] == ["b", "c", "d", "e"]
     assert records.damaged == {"a": "it is the same job as c"}
+
+
+def test_planned_jobs_without_any_file_of_theirs_have_not_finished(tmp_path: Path):
+    write(tmp_path / "a" / "result.json", {"trials": trials(0.5)})
+    write(tmp_path / "b" / "failure.json", {"error": "no space left"})
+    write(tmp_path / "c" / "trial_run.json", {"trials": trials(0.9), "trial_run": ["cut short"]})
+    write(tmp_path / "d" / "pruned.json", {"epoch": 1, "trials": 2, "val_accuracy": 0.3})
+    write(tmp_path / "e" / "result.json", {"trials": "damaged"})
+    write(tmp_path / "begun" / "round.json", {})
+    write(tmp_path / "planned.json", {"jobs": [*"abcde", "begun", "x/never begun"]})
+    records = read_records([tmp_path])
+    assert records.unfinished == dict.fromkeys(["begun", "x/never begun"], "the same command goes on with it")
+    assert records.num_jobs == 7
+    assert list(records.damaged) == ["e/result.json"]
+    write(tmp_path.parent / "other" / "f" / "result.json", {"trials": trials(0.5)})
+    both = read_records([tmp_path, tmp_path, tmp_path.parent / "other"])  # a sweep counts once
+    assert list(both.unfinished) == [f"{tmp_path.name}/begun", f"{tmp_path.name}/x/never begun"]
+    assert both.num_jobs == 8
+    assert read_records([tmp_path / "a"]).unfinished == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"jobs": null}',
+        '{"jobs": "ab"}',
+        '{"jobs": {"a": 1}}',
+        '{"jobs": [1, null, ["a"]]}',
+        "[" * 10**5,
+    ]
+    + [json.dumps({"jobs": [name]}) for name in ("", ".", "..", "../up", "a/../../up", "/etc", "\0", "a\x1b[2J")]
+    + [json.dumps({"jobs": [name]}) for name in ("two\nlines", "\ud800", "\u202eleft", "long" * 1000)],
+)
+def test_a_damaged_list_of_planned_jobs_and_names_that_lead_elsewhere_are_ignored(tmp_path: Path, text: str):
+    write(tmp_path / "sweep" / "fine" / "result.json", {"trials": trials(0.5)})
+    (tmp_path / "sweep" / "planned.json").write_text(text)
+    records = read_records([tmp_path / "sweep"])
+    assert (records.unfinished, records.num_jobs, records.damaged) == ({}, 1, {})
+
+
+def test_a_folder_in_place_of_the_list_is_ignored(tmp_path: Path):
+    write(tmp_path / "fine" / "result.json", {"trials": trials(0.5)})
+    (tmp_path / "planned.json").mkdir()
+    assert read_records([tmp_path]).unfinished == {}

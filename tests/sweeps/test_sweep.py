@@ -205,6 +205,10 @@ def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_comma
     table = pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")
     assert "dropout=0" in set(table["job"])
     assert len(table) < 3
+    missing = [f"dropout={value}" for value in ("0", "0.2", "0.5") if f"dropout={value}" not in set(table["job"])]
+    page = (tmp_path / "outputs/sweep/report.html").read_text()
+    assert f"{len(missing)} of 3 jobs {'has' if len(missing) == 1 else 'have'} not finished: {missing[0]}" in page
+    assert all(f"not finished {name}: the same command goes on with it" in said for name in missing)
     written = finished.stat().st_mtime_ns
     done = train("-m", *words)
     assert done.returncode == 0, done.stderr
@@ -212,6 +216,7 @@ def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_comma
     assert finished.stat().st_mtime_ns == written
     assert len(pandas.read_csv(tmp_path / "outputs/sweep/leaderboard.csv")) == 3
     assert (tmp_path / "outputs/sweep/curves.png").exists()
+    assert "not finished" not in done.stdout + (tmp_path / "outputs/sweep/report.html").read_text()
 
 
 @pytest.mark.slow

@@ -167,15 +167,21 @@ class Answer:
 
     @property
     def sentences(self) -> list[str]:
-        """The answer in words; of jobs that cannot be ranked, why."""
+        """The answer in words, after the jobs that have not finished; of jobs that cannot be ranked, why."""
         board = self._report.board
         unranked = [f"{board.order[0].upper()}{board.order[1:]}."] if board.comparison is None else []
-        return [*self._report.sentences, *unranked]
+        return [*self._report.missing, *self._report.sentences, *unranked]
 
     @property
     def failed(self) -> dict[str, str]:
         """Why jobs and trials failed, or files could not be read, by name."""
-        return self._report.records.failed | self._report.records.damaged
+        records = self._report.records
+        return records.failed | records.damaged | records.read_without
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The jobs that a sweep was to run and that have not finished, by name."""
+        return list(self._report.records.unfinished)
 
     def trials(self) -> pandas.DataFrame:
         """Return a row for each job and trial."""

@@ -85,15 +85,20 @@ def show_report(
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
         console.print(f"left out {name}: {reason}", style="red", soft_wrap=True)
+    for name, reason in records.read_without.items():
+        console.print(f"read without {name}: {reason}", style="red", soft_wrap=True)
     remove_pictures(output)
     write_facts(None, "", output)  # removes an earlier report's
     if board.records:
         print_table(board, console)
-        for sentence in report.sentences:
+        sentences = report.missing + report.sentences
+        for sentence in sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
         missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
-        _write(board, report.effects, report.sentences + missing, output)
+        missing += [f"Read without {name}: {reason}." for name, reason in records.read_without.items()]
+        missing += [f"Not finished: {name}: {reason}." for name, reason in records.unfinished.items()]
+        _write(board, report.effects, sentences + missing, output)
         # Only now: what fails below shall not hide the answer.
         write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
         configs = [record.config for record in records.finished]
@@ -143,6 +148,8 @@ def print_table(board: Leaderboard, console: Console) -> None:
 def _print_unfinished(records: Records, console: Console) -> None:
     for name, reason in records.failed.items():
         console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
+    for name, reason in records.unfinished.items():
+        console.print(f"not finished {name}: {reason}", style="red", soft_wrap=True)
     for name, note in records.pruned.items():
         console.print(f"pruned {name} {note}", soft_wrap=True)
     for name, words in records.refits.items():

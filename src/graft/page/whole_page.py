@@ -52,9 +52,11 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     found: dict[str, Any] = {
         "title": output.resolve().name,
         "subject": title(board.records[0].config) if board.records else "",
-        "sentences": report.sentences or (_unranked(board) if board.records else _nothing(report)),
+        "sentences": report.missing + (report.sentences or (_unranked(board) if board.records else _nothing(report))),
         "failed": records.failed,
         "damaged": records.damaged,
+        "unfinished": records.unfinished,
+        "read_without": records.read_without,
         "pruned": records.pruned,
         "refits": records.refits,
         "board": board,

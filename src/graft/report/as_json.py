@@ -20,17 +20,19 @@ def as_json(report: Report) -> str:
     - rows: for each finished job, the best first, job, trials, mean, ci95 (low and high) and to_best: mean, ci95, p
       and verdict of its difference to the best job; null for the best and for jobs that are not ranked;
     - failed: why jobs and trials failed, by name;
-    - left_out: why files and jobs were left out, by name.
+    - left_out: why files and jobs were left out, by name;
+    - unfinished: jobs that a sweep was to run and that have not finished, and what can be done, by name.
     """
-    board, ranked = report.board, report.board.comparison is not None
+    records, board, ranked = report.records, report.board, report.board.comparison is not None
     content = {
         "metric": board.metric,
         "ranked_by": board.metric if ranked else None,
         "claim": report.claim or None,
         "sentence": report.sentences[0] if report.sentences else _why_not(report),
         "rows": [_row(row, board.metric) for row in table_rows(board.table)],
-        "failed": report.records.failed,
-        "left_out": report.records.damaged | report.records.pruned | report.records.refits,
+        "failed": records.failed,
+        "left_out": records.damaged | records.read_without | records.pruned | records.refits,
+        "unfinished": records.unfinished,
     }
     return json.dumps(content, indent=2, allow_nan=False, default=_plain)
 

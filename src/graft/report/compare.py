@@ -18,6 +18,7 @@ from graft.report.sentences import (
     deciding_answers,
     images_answer,
     join_words,
+    unfinished_answer,
 )
 from graft.report.verdicts import claim_of
 from graft.results.baseline import common_baseline, common_margin, common_metric
@@ -47,6 +48,11 @@ class Report:
     claim: str = ""
     folders: Sequence[Path] = ()
     options: Sequence[str] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """Which jobs have not finished, in a sentence that belongs before the answer; none if all have."""
+        return unfinished_answer(list(self.records.unfinished), self.records.num_jobs)
 
 
 def compare_jobs(

@@ -56,6 +56,16 @@ def answer(
     return "; ".join([first, *clauses, *_untested(by_verdict[None], found.least)]) + "."
 
 
+def unfinished_answer(jobs: Sequence[str], num_jobs: int) -> list[str]:
+    """Say which of all jobs have not finished, in a sentence if there are any."""
+    if not jobs:
+        return []
+    return [
+        f"{len(jobs)} of {counted(num_jobs, 'job')} {'has' if len(jobs) == 1 else 'have'} not finished: "
+        f"{name_first(jobs)}."
+    ]
+
+
 def best_answer(
     best: str, spread: Spread, claim: str, found: Answer, among: int, measure: Measure = TEST_ACCURACY
 ) -> str:

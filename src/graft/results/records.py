@@ -8,7 +8,7 @@ from pathlib import Path
 from graft.config.one_form import PLACES
 from graft.config.values import SOLVED_HEADS
 from graft.errors import GraftError
-from graft.job_folder import FAILURE, OUTCOMES, PRUNED, RESULT, TRIAL_RUN
+from graft.job_folder import FAILURE, OUTCOMES, PLANNED, PRUNED, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
 from graft.results.measured import distinct_images, measured
@@ -17,11 +17,19 @@ from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
 from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
-from graft.results.unranked import DamagedFile, FailedJob, PrunedJob, Refit, TrialRun, Unranked, reasons
+from graft.results.unranked import (
+    JOB_FILES,
+    DamagedFile,
+    FailedJob,
+    PrunedJob,
+    Refit,
+    TrialRun,
+    Unranked,
+    reasons,
+    unfinished_jobs,
+)
 from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Spread, spread
-
-JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
 
 
 @dataclass
@@ -86,10 +94,13 @@ class Records:
     Attributes:
         finished: jobs with at least one finished trial.
         failed: reasons by name, of failed jobs, trial runs, and failed trials of finished jobs.
-        damaged: reasons by file, and by job that is the same as another.
+        damaged: reasons by file whose job is left out, and by job that is the same as another.
         pruned: epoch and accuracy at which jobs were pruned, by name.
         rounds: what the rounds of sweeps with trials=auto have found, by folder.
         refits: what jobs that were trained on every labelled image say of themselves, by name.
+        read_without: reasons by file without which finished jobs were read.
+        unfinished: what can be done, by name of a job that a sweep planned and that has left no file.
+        num_jobs: number of all these jobs, without refits and copies.
     """
 
     finished: list[Record]
@@ -98,6 +109,9 @@ class Records:
     pruned: dict[str, str]
     rounds: dict[Path, SweepRounds] = field(default_factory=dict)
     refits: dict[str, str] = field(default_factory=dict)
+    read_without: dict[str, str] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
+    num_jobs: int = 0
 
 
 def read_records(folders: Sequence[Path]) -> Records:
@@ -112,7 +126,8 @@ def read_records(folders: Sequence[Path]) -> Records:
         # A file counts once if its folder is given twice, is inside another, or is linked to.
         paths.setdefault(path.parent.resolve() / path.name, path)
     root = Path(os.path.commonpath(roots))
-    jobs = [_read(path, root) for path in paths.values()]
+    sweeps = [path.parent for path in paths.values() if path.name == PLANNED]
+    jobs = [_read(path, root) for path in paths.values() if path.name != PLANNED]
     failed = reasons(jobs, FailedJob)
     # A job that ran twice may have left two files: a failure counts more than a result, a result more than a
     # trial run or a pruning.
@@ -123,16 +138,19 @@ def read_records(folders: Sequence[Path]) -> Records:
     _set_labels(finished)
     auto = [job.folder for job in finished if job.config.get("trials") == "auto"]
     rounds, unread = find_rounds(roots, auto)
+    refits, unfinished = reasons(jobs, Refit), unfinished_jobs(sweeps, root)
+    places = {place.parent for place in paths if place.name != PLANNED}
     return Records(
         finished,
         failed | _failed_trials(finished),
-        reasons(jobs, DamagedFile)
-        | {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
-        | {str(path.relative_to(root)): reason for path, reason in unread.items()}
-        | again,
+        reasons(jobs, DamagedFile) | again,
         reasons(jobs, PrunedJob, names),
         rounds,
-        reasons(jobs, Refit),
+        refits,
+        {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
+        | {str(path.relative_to(root)): reason for path, reason in unread.items()},
+        unfinished,
+        len(places) + len(unfinished) - len(refits) - len(again),
     )
 
 
@@ -146,10 +164,10 @@ def _existing(folders: Sequence[Path]) -> list[Path]:
 
 
 def _job_files(folder: Path) -> Iterator[Path]:
-    """Find the files below a folder by which a job is known; of linked folders, only those of jobs themselves."""
+    """Find the files below a folder by which a job, or a sweep, is known; of linked folders, only those of jobs."""
     for parent, subfolders, names in os.walk(folder):
         linked = [Path(parent, name) for name in subfolders if Path(parent, name).is_symlink()]
-        yield from (Path(parent, name) for name in JOB_FILES if name in (*names, *subfolders))
+        yield from (Path(parent, name) for name in (*JOB_FILES, PLANNED) if name in (*names, *subfolders))
         yield from (path / name for path in linked for name in JOB_FILES if (path / name).is_file())
 
 

@@ -1,7 +1,15 @@
 """What jobs have left in their folders in place of a result that can be ranked."""
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from graft.job_folder import FAILURE, PLANNED, PRUNED, RESULT, TRIAL_RUN
+from graft.results.job_files import read_json
+
+JOB_FILES = (RESULT, FAILURE, TRIAL_RUN, PRUNED)
+MAX_NAME = 1000  # characters of a planned job's
 
 
 @dataclass
@@ -41,3 +49,39 @@ def reasons(jobs: Iterable[object], kind: type[Unranked], without: Collection[st
         without: names that are left out.
     """
     return {job.name: job.reason for job in jobs if isinstance(job, kind) and job.name not in without}
+
+
+def unfinished_jobs(sweeps: Iterable[Path], root: Path) -> dict[str, str]:
+    """Return the jobs that sweeps planned and that have left no file, by name, with what can be done.
+
+    Args:
+        sweeps: folders that have a list of planned jobs.
+        root: names are relative to it.
+    """
+    planned = [folder / name for folder in sweeps for name in _planned(folder)]
+    return {
+        str(job.relative_to(root)): "the same command goes on with it"
+        for job in planned
+        if not any(os.path.lexists(job / name) for name in JOB_FILES)
+    }
+
+
+def _planned(folder: Path) -> list[str]:
+    """Return the names of a sweep's planned jobs; those that are no text of one line, or lead elsewhere, do not count.
+
+    A damaged list is as none: jobs that have run are found without it.
+    """
+    try:
+        jobs = read_json(folder / PLANNED).get("jobs")
+    except (ValueError, OSError):
+        return []
+    names = [name for name in jobs if isinstance(name, str)] if isinstance(jobs, list) else []
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if len(name) <= MAX_NAME and name.isprintable() and _is_below(PurePath(name))
+    ]
+
+
+def _is_below(path: PurePath) -> bool:
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts

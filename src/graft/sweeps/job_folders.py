@@ -3,7 +3,8 @@
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,7 +12,8 @@ from omegaconf import DictConfig
 from graft.config.build import to_plain
 from graft.config.identity import check_existing_result
 from graft.errors import GraftError
-from graft.files import make_folder
+from graft.files import make_folder, write_text
+from graft.job_folder import PLANNED
 
 
 def check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
@@ -45,3 +47,16 @@ def make_writable(*folders: Path) -> None:
                 f"cannot write to {folder} ({error.strerror}), seen from {Path.cwd()}; try another working directory, "
                 "or hydra.run.dir=DIR and cache=DIR"
             ) from None
+
+
+def write_planned(config: DictConfig, jobs: Iterable[DictConfig]) -> None:
+    """Write into a sweep's folder which jobs a grid will have, so that a report can name those that are missing.
+
+    A search proposes its jobs one after another: they are not known, and an earlier grid's list is removed.
+    """
+    path = Path(config.hydra.sweep.dir) / PLANNED
+    if config.sweep is not None:
+        path.unlink(missing_ok=True)
+        return
+    names = list(dict.fromkeys(str(job.hydra.sweep.subdir) for job in jobs))
+    write_text(path, json.dumps({"jobs": names}, indent=2) + "\n")

@@ -1,0 +1,29 @@
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from graft.results.unranked import unfinished_jobs
+from graft.sweeps.job_folders import write_planned
+
+
+def config(folder: Path, sweep: str | None = None, subdir: str = "") -> DictConfig:
+    return OmegaConf.create({"sweep": sweep, "hydra": {"sweep": {"dir": str(folder), "subdir": subdir}}})
+
+
+def test_a_grid_s_jobs_are_listed_once_each_and_those_of_the_last_command_count(tmp_path: Path):
+    folder = tmp_path / "new"
+    names = ["größe=猫,n=[a,b]", "b", "b"]
+    write_planned(config(folder), [config(folder, subdir=name) for name in names])
+    assert json.loads((folder / "planned.json").read_text()) == {"jobs": names[:2]}
+    assert list(unfinished_jobs([folder], folder)) == names[:2]  # they are read as they were written
+    write_planned(config(folder), [config(folder, subdir="c")])
+    assert list(unfinished_jobs([folder], tmp_path)) == ["new/c"]
+    assert [path.name for path in folder.iterdir()] == ["planned.json"]
+
+
+def test_a_search_lists_none_and_removes_an_earlier_grid_s_list(tmp_path: Path):
+    write_planned(config(tmp_path), [config(tmp_path, subdir="a")])
+    for _ in range(2):
+        write_planned(config(tmp_path, "optuna"), [config(tmp_path, "optuna", "b")])
+        assert not list(tmp_path.iterdir())
