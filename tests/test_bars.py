@@ -105,7 +105,7 @@ def test_a_line_begins_with_the_place_in_the_sweep(clock: Clock, caplog: pytest.
     set_place(lambda: f"job 3 of 12 ({clock.now - 1000:.0f} s)")
     work(clock, [30.0, 30.0])
     assert lines(caplog) == [
-        "job 3 of 12 (30 s), features: 1 of 2 images, 30 s left",
+        "job 3 of 12 (30 s), features: 1 of 2 images",
         "job 3 of 12 (60 s), features: 2 of 2 images, 0 s left",
     ]
 

@@ -77,6 +77,7 @@ class Bar:
         self.hidden = hidden or hidden_bars() or environment_rank() > 0
         self._say = say or log.info
         self._started = self._last = clock()
+        self._updates = 0
         self.notes: dict[str, str] = {}
         self._bar = None
         if not self.hidden and sys.stderr.isatty():
@@ -92,6 +93,7 @@ class Bar:
     def update(self, count: int = 1) -> None:
         """Count finished parts."""
         self.done += count
+        self._updates += 1
         now = clock()
         if self._bar is not None:
             if _place is not None and now - self._last >= 1:
@@ -114,7 +116,7 @@ class Bar:
     def _line(self, now: float) -> str:
         """Return the line: features: 1,200 of 5,000 images, 2 min left."""
         words = [f"{self.done:,} of {counted(self.total, self.unit)}" if self.total else counted(self.done, self.unit)]
-        if self.total and self.done > self._before:
+        if self.total and self._updates > 1:  # the first part may have taken long for itself, such as a solved head's
             each = (now - self._started) / (self.done - self._before)
             words.append(f"{duration(each * max(0, self.total - self.done))} left")
         words += [f"{name.replace('_', ' ')} {value}" for name, value in self.notes.items()]
