@@ -117,22 +117,27 @@ def _lock(path: Path) -> bool:
 
 
 def show_table(config: DictConfig) -> dict[str, str]:
-    """Report on a sweep, and return the reasons of its failed jobs by name."""
-    from graft.page.show import show_sweep
-    from graft.run.page_pictures import page_pictures
-    from graft.sweeps.log_sweep import log_sweep
+    """Report on a sweep that has finished, and return the reasons of its failed jobs by name."""
+    failed = _show(config)
+    from graft.sweeps.log_sweep import log_sweep  # imports PyTorch, which sweeps in other processes have not
 
-    failed = show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
     log_sweep(config)
     return failed
 
 
 def show_so_far(config: DictConfig) -> None:
-    """Print the table of a sweep that has not finished."""
+    """Print the table of a sweep that has not finished; its jobs in other processes run on meanwhile."""
     try:
-        show_table(config)
+        _show(config)
     except GraftError as error:  # no job has finished, or not the baseline
         print(error, file=sys.stderr)
+
+
+def _show(config: DictConfig) -> dict[str, str]:
+    from graft.page.show import show_sweep
+    from graft.run.page_pictures import page_pictures
+
+    return show_sweep(Path(config.hydra.sweep.dir), config.report.baseline, page_pictures())
 
 
 @contextmanager
