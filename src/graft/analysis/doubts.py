@@ -74,8 +74,10 @@ def likely_wrong(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndar
     """
     if importlib.util.find_spec("cleanlab") is None:
         return None
-    from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
-    from cleanlab.rank import get_label_quality_scores  # pyright: ignore[reportMissingImports]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm's, in notebooks without widgets
+        from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
+        from cleanlab.rank import get_label_quality_scores  # pyright: ignore[reportMissingImports]
 
     classes, own = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
