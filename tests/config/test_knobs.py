@@ -14,7 +14,11 @@ from graft.run.make_plan import PREPROCESSING
 
 Configure = Callable[..., DictConfig]
 OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "sweep"))
-LIBRARIES = {"optimizer": "torch.optim", "trainer": "pytorch_lightning"}
+LIBRARIES = {
+    "optimizer": "torch.optim",
+    "trainer": "pytorch_lightning",
+    "head": ("graft.head", "graft.solved_head", "graft.points_head"),
+}
 
 
 def targets(node: Any) -> Iterator[DictConfig]:
