@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from graft.config.values import FORMATS, METRICS
 from graft.ending import prepare, stop_on_error
 from graft.errors import GraftError
 
@@ -23,7 +24,7 @@ def margin(text: str) -> float:
 def figure_formats(text: str) -> list[str]:
     """Return formats of pictures, with commas between them."""
     formats = text.split(",")
-    if not {*formats} <= {"png", "svg", "pdf"}:
+    if not {*formats} <= {*FORMATS}:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of png, svg and pdf; try svg,pdf")
     return formats
 
@@ -50,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--metric",
-        choices=("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
+        choices=METRICS,
         help="what ranks the jobs; default: report.metric of their configurations",
     )
     add_file_options(parser)

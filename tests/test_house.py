@@ -39,7 +39,7 @@ BELOW = {
     "results": {"ground", "config", "statistics"},
     "analysis": {"ground", "statistics", "results"},
     "report": {"ground", "statistics", "results"},
-    "figures": {"ground", "statistics", "results", "analysis", "report"},
+    "figures": {"ground", "config", "statistics", "results", "analysis", "report"},
     "page": {"ground", "statistics", "results", "analysis", "report", "figures"},
     "logs": {
         "ground",

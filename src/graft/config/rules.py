@@ -9,8 +9,7 @@ from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
 from graft.config.trainer import TRAINER_RULES
-
-FORMATS = ("png", "svg", "pdf")  # of pictures
+from graft.config.values import FORMATS, METRICS
 
 
 def _is_inside(value: Any) -> bool:
@@ -115,7 +114,7 @@ RULES: dict[str, Rule] = {
     "report.figures": one_of(
         *FORMATS, list_of("a list of different formats", "[svg,pdf]", one_of(*FORMATS), distinct=True)
     ),
-    "report.metric": one_of("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss"),
+    "report.metric": one_of(*METRICS),
     **dict.fromkeys(("report.thumbnails", "report.explain"), FLAG),
     "dataset.root": one_of(None, text("the path of a folder", "DIR"), expected="the path of a folder"),
     "dataset.download": FLAG,

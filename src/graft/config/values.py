@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "loss")  # that rank jobs
+FORMATS = ("png", "svg", "pdf")  # that a picture can be written in
 # Heads that are fitted at once, without epochs, by their full names: a class of the user's own may be called KNN, too.
 SOLVED_HEADS = {
     "graft.head.Logistic": "logistic",

@@ -68,7 +68,7 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
         if isinstance(stored, str):
             raise GraftError(stored)
         listed = stored.images
-    images = _images(model, result)
+    images = images_of(result, min(model.image_shape[1:]), shape=model.image_shape)
     trained = np.asarray(listed.index.to_numpy()[listed["draws"].to_numpy() > 0])
     numbers = trained if stored is None else np.unique(stored.test.image[stored.test.tested])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
@@ -90,18 +90,6 @@ def stored_outcomes(folder: Path) -> StoredOutcomes | str:
         return read_outcomes(folder) or "it has no list of its test images, as older versions have not"
     except (ValueError, OSError) as error:
         return f"its outcomes cannot be read: {error}"
-
-
-def _images(model: TrainedModel, result: Mapping[str, Any]) -> Images:
-    """Return the images of the data set that a result's configuration names, in the shape that the model takes.
-
-    Raises:
-        GraftError: they cannot be read in this shape.
-    """
-    images = images_of(result, min(model.image_shape[1:]))
-    if images.shape != model.image_shape:
-        raise GraftError(f"its images are read as {images.shape}, but the model takes {model.image_shape}")
-    return images
 
 
 def random_images(shape: tuple[int, int, int]) -> torch.Tensor:

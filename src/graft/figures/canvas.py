@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from graft.config.values import FORMATS
 from graft.files import write_bytes
 from graft.report.unit import PERCENT, Unit
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FORMATS = ("png", "svg", "pdf")  # that a picture can be written in
 # Without dates, so that a repeated report writes the same bytes.
 METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 COLUMN, PAGE = 3.5, 7.2  # inches: widths of one column of a paper and of two

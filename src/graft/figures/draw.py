@@ -9,7 +9,8 @@ import pandas
 from graft.analysis.confusion_table import confusion_table
 from graft.analysis.predictions import Predictions, job_predictions
 from graft.analysis.reliability import reliability
-from graft.figures.canvas import FORMATS, LINES, save
+from graft.config.values import FORMATS
+from graft.figures.canvas import LINES, save
 from graft.figures.confusion import draw_confusion
 from graft.figures.curves import draw_best_curves, draw_curves
 from graft.figures.diagram import draw_reliability

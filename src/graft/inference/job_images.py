@@ -53,16 +53,20 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
 
 
-def images_of(result: Mapping[str, Any], size: int, cache: Path | None = None) -> "Images":
+def images_of(
+    result: Mapping[str, Any], size: int, cache: Path | None = None, shape: tuple[int, int, int] | None = None
+) -> "Images":
     """Return the images of the data set that a result's configuration names, files read in a size.
 
     Args:
         result: the content of a `result.json`.
         size: height and width of files that are larger or differ in shape.
         cache: folder in which the digests of files are remembered; None: every file is read.
+        shape: what images must have, (channels, height, width); None: any.
 
     Raises:
-        GraftError: it names another class than one of Graft's, which might run anything, or the files are not there.
+        GraftError: it names another class than one of Graft's, which might run anything, or the files are not there or
+            not of this shape.
     """
     option = (result.get("config") or {}).get("dataset")
     if not isinstance(option, dict) or not _is_data_set(option):
@@ -72,7 +76,10 @@ def images_of(result: Mapping[str, Any], size: int, cache: Path | None = None) -
     dataset = {key: value for key, value in option.items() if key not in known}
     marks = option.get("exclude")
     gone = ("exclude",) if marks is None or not Path(marks).is_file() else ()  # readable images keep their numbers
-    return build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=(*PREPARING, *gone), **known).images
+    images = build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=(*PREPARING, *gone), **known).images
+    if shape is not None and images.shape != shape:
+        raise GraftError(f"its images are read as {images.shape}, but the model takes {shape}")
+    return images
 
 
 def unchanged_images(
@@ -84,7 +91,7 @@ def unchanged_images(
         record: the job, with outcomes.
         numbers: of images in its `images.csv`.
         size: as `images_of` has it.
-        shape: what images must have, (channels, height, width); None: any.
+        shape: likewise.
 
     Raises:
         GraftError: the data set cannot be read, or not in this shape.
@@ -95,11 +102,9 @@ def unchanged_images(
     cache = Path(record.config.get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
     try:
-        images = images_of(record.result, size, cache if cache.is_dir() else None)
+        images = images_of(record.result, size, cache if cache.is_dir() else None, shape)
     finally:
         log.disabled = disabled
-    if shape is not None and images.shape != shape:
-        raise GraftError(f"its images are read as {images.shape}, but the model takes {shape}")
     listed = record.outcomes.images.loc[list(numbers), "hash"]
     inside = [number for number in listed.index.tolist() if number < len(images.labels)]
     return images, [each for each, own in zip(inside, hashes(images, inside), strict=True) if own == listed[each]]
