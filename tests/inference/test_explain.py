@@ -12,12 +12,12 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
+from graft.backbones.backbone import CNN, CNN5, Backbone
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.inference import explain
 from graft.inference.explain import SIDE, evidence, explanations, overlaid
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import CNN, CNN5, Backbone
 from graft.model.head import Dense, Plain
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
@@ -97,7 +97,7 @@ def fitted(backbone: Backbone, head: nn.Module, epochs: int) -> TrainedModel:
 
 
 def vit(pool: str) -> Backbone:
-    backbone_timm = pytest.importorskip("graft.model.backbone_timm")
+    backbone_timm = pytest.importorskip("graft.backbones.backbone_timm")
     timm = pytest.importorskip("timm")
     settings = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
     network = timm.models.VisionTransformer(**settings, global_pool=pool, class_token=pool == "token")

@@ -13,12 +13,12 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.backbone import CNN
 from graft.model.dropout import Masks
 from graft.model.head import Dense, Plain
 from graft.model.layers import linear

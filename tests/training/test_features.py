@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import write_tensors
-from graft.model.backbone import CNN
 from graft.training import features
 from graft.training.features import FeatureStore
 

@@ -11,11 +11,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.backbone import CNN
 from graft.model.head import STRENGTHS, ClassWeight, Logistic, Ridge, SklearnHead
 
 Run = Callable[..., dict]

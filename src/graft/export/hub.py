@@ -11,13 +11,13 @@ import torch
 import yaml
 from torch import nn
 
+from graft.backbones.pretrained_timm import timm
 from graft.errors import GraftError
 from graft.export.job_images import random_images
 from graft.files import write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
-from graft.model.pretrained_timm import timm
 
 TIMM = {"graft.backbone_timm.Timm": None, "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0"}
 LINEAR_HEADS = (

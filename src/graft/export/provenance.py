@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from graft.backbones.pretrained_timm import timm
 from graft.errors import GraftError
-from graft.model.pretrained_timm import timm
 
 # The data sets that Graft knows by name, and the pages that say under which terms they may be used.
 DATA = {

@@ -1,1 +1,1 @@
-"""Backbones as stages, heads, and published weights."""
+"""Layers, heads, the splitting of a network into stages, and weights by their names."""

@@ -14,11 +14,11 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
+from graft.backbones.backbone import Backbone
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.page.show import show_alone
 from graft.page.show_job import show_job

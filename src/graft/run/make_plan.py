@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
+from graft.backbones.backbone import Backbone
 from graft.config.build import build, builder
 from graft.config.check import check
 from graft.config.target import find_target
@@ -19,7 +20,6 @@ from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, Fault, GraftError
-from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.layers import fastest_format
 from graft.process import hide_job_bars
@@ -157,7 +157,7 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     if isinstance(found, type) and issubclass(found, Backbone):
         return found
     expected = (
-        "a subclass of graft.model.backbone.Backbone that gives it the network's stages, "
+        "a subclass of graft.backbones.backbone.Backbone that gives it the network's stages, "
         'super().__init__(preprocess, [stage1, stage2], keep) (docs/architecture.md, "Add a backbone")'
     )
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import graft
+from graft.backbones.backbone import Backbone
 from graft.files import fingerprint, num_bytes, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
 from graft.inference.novelty import known_features, write_novelty
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.ranks import rank
 from graft.results.best_trial import best_by, best_trial

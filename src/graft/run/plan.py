@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from graft.backbones.backbone import Backbone
 from graft.config.identity import Contents, content_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
@@ -19,7 +20,6 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
-from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.model.dropout import Masks
 from graft.model.head import ClassWeight

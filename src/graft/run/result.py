@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 import graft
+from graft.backbones.backbone import Backbone
 from graft.files import remove_leftovers, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes

@@ -10,16 +10,16 @@ import pytorch_lightning as pl
 from torch import nn
 
 from graft import public_name
+from graft.backbones.backbone import Backbone
+from graft.backbones.pretrained import WeightsLookup
 from graft.config.identity import RESULTS_VERSION
 from graft.data.datamodule import BigDataModule, Inputs
 from graft.data.dataset import Dataset
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors
-from graft.model.backbone import Backbone
 from graft.model.batch_norm import synchronized
 from graft.model.dropout import Masks
-from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights

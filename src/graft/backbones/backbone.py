@@ -9,11 +9,11 @@ from torch import nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
-from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.model.stages import Weights, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from graft.backbones.pretrained import unknown
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
-from graft.model.pretrained import unknown
 
 
 class TimmWeights:

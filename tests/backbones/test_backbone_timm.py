@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from graft.backbones import backbone_timm, pretrained_timm
+from graft.backbones.backbone_timm import EfficientNetLite0, Timm
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import GraftError
-from graft.model import backbone_timm, pretrained_timm
-from graft.model.backbone_timm import EfficientNetLite0, Timm
 from graft.training.source import ImageNet
 
 timm = pytest.importorskip("timm")

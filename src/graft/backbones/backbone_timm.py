@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from graft.backbones.backbone import Backbone
+from graft.backbones.pretrained import PretrainedWeights
+from graft.backbones.pretrained_timm import PackageWeights, TimmWeights, known, tags, timm
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import Backbone
 from graft.model.layers import Average
-from graft.model.pretrained import PretrainedWeights
-from graft.model.pretrained_timm import PackageWeights, TimmWeights, known, tags, timm
 from graft.model.stages import computes_the_same, evenly, stages, units
 
 log = logging.getLogger("graft")

@@ -8,11 +8,11 @@ import torchvision
 from conftest import ROOT
 from torch import nn
 
+from graft.backbones.backbone import CNN, CNN4, CNN5, VGG16
 from graft.config.build import build
 from graft.data.loader import Batch
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
-from graft.model.backbone import CNN, CNN4, CNN5, VGG16
 from graft.model.head import Plain
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase

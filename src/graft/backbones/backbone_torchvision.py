@@ -13,10 +13,10 @@ from torchvision import models
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
+from graft.backbones.backbone import Backbone
+from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights, unknown
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import Backbone
 from graft.model.layers import Average
-from graft.model.pretrained import PretrainedWeights, TorchvisionWeights, unknown
 from graft.model.stages import Weights, evenly, has_weights, nest, stages, units
 
 log = logging.getLogger("graft")
