@@ -32,7 +32,14 @@ timm = pytest.importorskip("timm")
         pytest.param("swin_tiny_patch4_window7_224", 224, 5, marks=pytest.mark.slow),
         pytest.param("densenet121", 64, 5, marks=pytest.mark.slow),
         pytest.param("vit_small_patch14_dinov2", 518, 5, marks=pytest.mark.slow),
-        pytest.param("eva02_tiny_patch14_224", 224, 1, marks=pytest.mark.slow),  # its blocks take more than tokens
+        pytest.param("vit_small_patch14_dinov2", 224, 5, marks=pytest.mark.slow),  # positions for 518 pixels
+        pytest.param("eva02_tiny_patch14_224", 224, 5, marks=pytest.mark.slow),  # its blocks take more than tokens
+        pytest.param("vit_small_patch16_dinov3", 256, 5, marks=pytest.mark.slow),
+        pytest.param("vit_small_patch16_dinov3", 128, 5, marks=pytest.mark.slow),
+        pytest.param("vit_base_patch16_siglip_224", 224, 5, marks=pytest.mark.slow),
+        pytest.param("vit_base_patch32_clip_224", 224, 5, marks=pytest.mark.slow),
+        pytest.param("vit_pe_core_tiny_patch16_384", 384, 5, marks=pytest.mark.slow),
+        pytest.param("convnextv2_atto", 64, 5, marks=pytest.mark.slow),
         pytest.param("hiera_tiny_224", 224, 1, marks=pytest.mark.slow),
     ],
 )
@@ -85,8 +92,8 @@ def test_weights_bring_their_pixels():
         (lambda: Timm.published("a1_in1", "resnet18"), "got a1_in1; try source.weights=a1_in1k"),
         (lambda: EfficientNetLite0.published("V2"), "source.weights must be one of DEFAULT, got V2"),
         (
-            lambda: Timm(Preprocess([3, 32, 32]), "vit_tiny_patch16_224").num_features(),
-            "vit_tiny_patch16_224 with 5 stages takes images of 224x224 pixels, got 32x32; try dataset.size=224",
+            lambda: Timm(Preprocess([3, 30, 30]), "vit_tiny_patch16_224").num_features(),
+            "vit_tiny_patch16_224 with 5 stages takes images of 32x32 pixels, but not of 30x30; try dataset.size=224",
         ),
     ],
 )  # fmt: skip

@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from graft.backbones.pooling import checked_pool, pooled
 from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
@@ -16,6 +18,14 @@ from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
 from graft.model.stages import Weights, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
+
+# Keys of an option that mean nothing where they are null: a class of the user's own may lack them.
+OPTIONAL_KEYS = ("pool",)
+
+
+def stated(option: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a backbone's option without the optional keys that are null."""
+    return {key: value for key, value in option.items() if key not in OPTIONAL_KEYS or value is not None}
 
 
 class Backbone(nn.Module):
@@ -27,7 +37,8 @@ class Backbone(nn.Module):
         preprocess: prepares the images for the first stage.
         stages: the network's parts, in order; each is kept, frozen or unfrozen as a whole.
         keep: how many leading stages stay; None: all.
-        pool: maps the last kept stage's output to features: `flatten`, `average` over positions, or a module.
+        pool: maps the last kept stage's output to features: `flatten`; `average` over positions; `avg`, `gem` or
+            `concat` as in `Pool`; or a module.
         model: the network's name in its library.
 
     Attributes:
@@ -59,7 +70,11 @@ class Backbone(nn.Module):
         self.keep = len(stages) if keep is None else keep
         self.preprocess = preprocess
         self.stages = nn.ModuleList(stages)
-        self.pool = pool if isinstance(pool, nn.Module) else nn.Flatten() if pool == "flatten" else Average()
+        self.pool = self._named_pool(pool) if isinstance(pool, str) else pool
+
+    def _named_pool(self, pool: str) -> nn.Module:
+        own = {"flatten": nn.Flatten, "average": Average}
+        return own[pool]() if pool in own else pooled(checked_pool(pool, self.label, has_class_token=False))
 
     @property
     def label(self) -> str:
@@ -131,6 +146,8 @@ class Backbone(nn.Module):
         smallest = next((side for side in range(shorter, shorter + 1024) if takes(side)), None)
         if smallest is None:
             return f"{taken} of other sizes than {height}x{width}; try dataset.size={size or 224}"
+        if not takes(smallest + 1):  # a ViT's patches have to divide them
+            return f"{taken} of {smallest}x{smallest} pixels, but not of {height}x{width}; try dataset.size={size}"
         return (
             f"{taken} from {smallest}x{smallest} pixels up, got {height}x{width}; "
             f"try dataset.size={smallest}, or dataset.pad={(smallest - shorter + 1) // 2}"
@@ -160,9 +177,12 @@ class CNN(Backbone):
     A 28x28 image becomes 1,600 features; 18,816 parameters for one channel.
     """
 
-    def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
+    def __init__(
+        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+    ):
         channels = preprocess.output_shape[0]
-        super().__init__(preprocess, [_block([channels, 32], activation), _block([32, 64], activation)], keep)
+        stages: list[nn.Module] = [_block([channels, 32], activation), _block([32, 64], activation)]
+        super().__init__(preprocess, stages, keep, pool or "flatten")
 
 
 class CNN4(Backbone):
@@ -171,10 +191,12 @@ class CNN4(Backbone):
     A 32x32 image becomes 1,600 features; 65,568 parameters for three channels.
     """
 
-    def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
+    def __init__(
+        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+    ):
         channels = preprocess.output_shape[0]
         stages: list[nn.Module] = [_block([channels, 32, 32], activation), _block([32, 64, 64], activation)]
-        super().__init__(preprocess, stages, keep)
+        super().__init__(preprocess, stages, keep, pool or "flatten")
 
 
 class CNN5(Backbone):
@@ -183,9 +205,12 @@ class CNN5(Backbone):
     Each stage ends in 2x2 max pooling. A 28x28 image becomes 1,152 features; 139,168 parameters for one channel.
     """
 
-    def __init__(self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None):
+    def __init__(
+        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+    ):
         widths = [preprocess.output_shape[0], 32, 32], [32, 64, 64], [64, 128]
-        super().__init__(preprocess, [_block(channels, activation, normed=True) for channels in widths], keep)
+        stages = [_block(channels, activation, normed=True) for channels in widths]
+        super().__init__(preprocess, stages, keep, pool or "flatten")
 
 
 def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Sequential:
@@ -217,7 +242,7 @@ class VGG16(Backbone):
     def published_names(cls, model: str | None = None) -> list[str]:
         return [weights.name for weights in VGG16_Weights]
 
-    def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str = "average"):
+    def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str | None = "average"):
         stages: list[nn.Module] = [nn.Sequential()]
         for name, layer in make_layers(cfgs["D"]).named_children():
             if isinstance(layer, nn.Conv2d):
@@ -226,4 +251,4 @@ class VGG16(Backbone):
             stages[-1].add_module(name, layer)
             if isinstance(layer, nn.MaxPool2d):
                 stages.append(nn.Sequential())
-        super().__init__(preprocess.rgb(), stages[:-1], keep, pool)
+        super().__init__(preprocess.rgb(), stages[:-1], keep, pool or "average")

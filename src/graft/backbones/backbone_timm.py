@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from graft.backbones.backbone import Backbone
+from graft.backbones.pooling import check_pooled, checked_pool, pool_maps, pooled
 from graft.backbones.pretrained import PretrainedWeights
 from graft.backbones.pretrained_timm import PackageWeights, TimmWeights, known, tags, timm
+from graft.backbones.timm_vit import divided, has_rotations, is_vit, takes_any_size, vit_parts, with_rotations
 from graft.data.preprocess import Preprocess
 from graft.model.layers import Average
 from graft.model.stages import computes_the_same, evenly, stages, units
@@ -33,19 +35,26 @@ class Timm(Backbone):
         preprocess: prepares the images for the network.
         model: the name in timm, with or without the tag of its weights: `resnet18.a1_in1k`.
         keep: how many leading stages stay; None keeps all of them.
+        pool: `avg`, `cls`, `gem` or `concat` in place of the network's own pooling; see `Pool`.
 
     Raises:
-        GraftError: timm is not installed, or has no network of this name.
+        GraftError: timm is not installed, or has no network of this name, or the network cannot be pooled so.
     """
 
-    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None):
+    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None, pool: str | None = None):
         network = _create(model)
         config = network.pretrained_cfg
         heads = config.get("classifier") or ()
         self.head = tuple(f"{name}." for name in ([heads] if isinstance(heads, str) else heads))
-        self.default_input_size = config["input_size"][-1]
-        pool = _pool(network)
-        super().__init__(preprocess.rgb(), _stages(network, stage_starts(model)), keep, pool, model)
+        size: int = config["input_size"][-1]
+        self.default_input_size = size
+        parts = _stages(network, stage_starts(model), preprocess.output_shape[1:], pool)
+        last: nn.Module = _average(network)
+        if pool is not None:
+            self.head += ("attn_pool.",)  # the network's own pooling, which is replaced
+            image = divided(network, preprocess.output_shape[1:]) if has_rotations(network) else (size, size)
+            last = _repooled(network, parts, pool, keep, image)
+        super().__init__(preprocess.rgb(), parts, keep, last, model)
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -59,35 +68,71 @@ class Timm(Backbone):
 class EfficientNetLite0(Timm):
     """EfficientNet-Lite0, whose ImageNet weights are in a Python package and need no download."""
 
-    def __init__(self, preprocess: Preprocess, keep: int | None = None):
-        super().__init__(preprocess, "tf_efficientnet_lite0", keep)
+    name = "tf_efficientnet_lite0"
+
+    def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str | None = None):
+        super().__init__(preprocess, self.name, keep, pool)
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
-        return PackageWeights(weights)
+        return PackageWeights(cls.name, weights)
 
     @classmethod
     def published_names(cls, model: str | None = None) -> list[str]:
         return ["DEFAULT"]
 
 
+class EfficientNetLite2(EfficientNetLite0):
+    """EfficientNet-Lite2, deeper than Lite0 and for images of 260x260 pixels; its weights, too, are in a package."""
+
+    name = "tf_efficientnet_lite2"
+
+
 def _create(model: str) -> Any:
-    return timm().create_model(known(model), pretrained=False, num_classes=0)
+    flags = {"dynamic_img_size": True} if takes_any_size(known(model)) else {}
+    return timm().create_model(model, pretrained=False, num_classes=0, **flags)
 
 
-def _pool(network: Any) -> nn.Module:
-    return Average(channels_last=getattr(network, "output_fmt", "NCHW") == "NHWC")
+def _repooled(network: Any, parts: Sequence[nn.Module], pool: str, keep: int | None, image: Sequence[int]) -> nn.Module:
+    """Replace the pooling in a network's last stage; return the pooling after the last kept one.
+
+    Args:
+        network: the network.
+        parts: its stages.
+        pool: the name of the pooling.
+        keep: how many stages are kept; None: all.
+        image: height and width of images that it takes.
+
+    Raises:
+        ConfigError: the network cannot have this pooling.
+    """
+    label, prefix = network.pretrained_cfg.get("architecture"), getattr(network, "num_prefix_tokens", 0)
+    has_class_token = isinstance(getattr(network, "cls_token", None), nn.Parameter)
+    pool, last = checked_pool(pool, label, has_class_token), _channels_last(network)
+    replaced = (is_vit(network) and len(parts) > 1) or pool_maps(parts[-1], pool, last)
+    check_pooled(parts, pool, label, image, replaced)
+    whole = keep is None or keep == len(parts)
+    return nn.Flatten() if whole and replaced else pooled(pool, prefix, has_class_token, last)
+
+
+def _average(network: Any) -> nn.Module:
+    return Average(_channels_last(network))
+
+
+def _channels_last(network: Any) -> bool:
+    return getattr(network, "output_fmt", "NCHW") == "NHWC"
 
 
 @functools.cache
 def stage_starts(model: str) -> tuple[str, ...]:
     """Return the paths of the modules that start a stage; none if the network stays one stage."""
-    with torch.random.fork_rng(devices=[]):  # a trial's weights must not depend on whether this is cached
+    # A trial's weights must not depend on whether this is cached; and it takes values, whatever device is the default.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = _create(model)
-    starts = _layer_groups(network)
-    size = network.pretrained_cfg["input_size"][-1]
-    if starts and computes_the_same(network, _stages(network, starts), _pool(network), size):
-        return starts
+        starts = _layer_groups(network)
+        size = network.pretrained_cfg["input_size"][-1]
+        if starts and computes_the_same(network, _stages(network, starts, (size, size)), _average(network), size):
+            return starts
     log.info("timm's %s cannot be split into stages: it is one", model)
     return ()
 
@@ -113,69 +158,12 @@ def _layer_groups(network: Any) -> tuple[str, ...]:
     return tuple(starts if len(starts) <= MAX_STAGES else [starts[0], *evenly(starts[1:])])
 
 
-def _stages(network: Any, starts: tuple[str, ...]) -> list[nn.Module]:
+def _stages(network: Any, starts: tuple[str, ...], image: Sequence[int], pool: str | None = None) -> list[nn.Module]:
+    """Split a network into stages that start at these modules, for images of a height and width."""
     if not starts:
         return [network]
-    parts = units(network)
-    if not isinstance(network, timm().models.VisionTransformer):
-        return stages(parts, starts)
-    embedding = PatchEmbedding(network)
-    names = [name for name in parts if name not in dict(embedding.named_children())]
-    rest = {name: parts[name] for name in names[: names.index("norm") + 1]}
-    rest["pool"] = TokenPool(network.global_pool, network.num_prefix_tokens)
-    rest |= {name: parts[name] for name in names[names.index("norm") + 1 :]}
-    return [embedding, *stages(rest, starts[1:])]
-
-
-class PatchEmbedding(nn.Module):
-    """A ViT's first stage: images become tokens, with prefix tokens before them and their positions added.
-
-    timm has it only inside the network's forward pass; parameters and submodules keep their names.
-
-    Args:
-        network: the ViT.
-    """
-
-    def __init__(self, network: Any):
-        super().__init__()
-        self.cls_token, self.reg_token, self.pos_embed = network.cls_token, network.reg_token, network.pos_embed
-        self.patch_embed, self.pos_drop = network.patch_embed, network.pos_drop
-        self.patch_drop, self.norm_pre = network.patch_drop, network.norm_pre
-        # Of the prefix tokens (class token, registers) either all have a position or none has.
-        self.num_prefix_positions = 0 if network.no_embed_class else network.num_prefix_tokens
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens, positions = self.patch_embed(images), self.pos_embed  # tokens: (batch, patches, features)
-        if tokens.dim() == 4:  # (batch, height, width, features), from a network that takes images of any size
-            positions = self._resized(positions, tokens.shape[1:3])
-            tokens = tokens.flatten(1, 2)
-        if positions is not None and not self.num_prefix_positions:
-            tokens = tokens + positions
-        prefix = [
-            token.expand(tokens.shape[0], -1, -1) for token in (self.cls_token, self.reg_token) if token is not None
-        ]
-        tokens = torch.cat([*prefix, tokens], dim=1)
-        if positions is not None and self.num_prefix_positions:
-            tokens = tokens + positions
-        return self.norm_pre(self.patch_drop(self.pos_drop(tokens)))
-
-    def _resized(self, positions: torch.Tensor | None, grid: Sequence[int]) -> torch.Tensor | None:
-        """Interpolate the patches' positions to a grid of this height and width."""
-        if positions is None:
-            return None
-        old_grid = self.patch_embed.grid_size
-        return timm().layers.resample_abs_pos_embed(positions, list(grid), old_grid, self.num_prefix_positions)
-
-
-class TokenPool(nn.Module):
-    """timm's pooling of tokens, (batch, tokens, features) to (batch, features)."""
-
-    def __init__(self, pool: str, prefix: int):
-        super().__init__()
-        self.kind, self.prefix = pool, prefix
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return timm().layers.global_pool_nlc(tokens, self.kind, self.prefix)
-
-    def extra_repr(self) -> str:
-        return f"{self.kind}, prefix={self.prefix}"
+    if not is_vit(network):
+        return stages(units(network), starts)
+    embedding, rest = vit_parts(network, units(network), pool)
+    parts = stages(rest, starts[1:])
+    return [embedding, *(with_rotations(network, parts, image) if has_rotations(network) else parts)]

@@ -159,7 +159,7 @@ RULES: dict[str, Rule] = {
     "dataset.exclude": one_of(None, text("the path of a file", "audit.csv"), expected="the path of a file"),
     "backbone.keep": one_of(None, whole(0, 2)),
     "backbone.model": text("a network's name in its library", "resnet18"),
-    "backbone.pool": one_of("average", "flatten"),
+    "backbone.pool": one_of(None, "avg", "cls", "gem", "concat", "average", "flatten"),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
     "source.seed": whole(0, 0),

@@ -19,7 +19,11 @@ from graft.inference.frozen_weights import PREFIX
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
 
-TIMM = {"graft.backbone_timm.Timm": None, "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0"}
+TIMM = {
+    "graft.backbone_timm.Timm": None,
+    "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0",
+    "graft.backbone_timm.EfficientNetLite2": "tf_efficientnet_lite2",
+}
 LINEAR_HEADS = (
     *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge"),
     *("graft.solved_head.LDA", "graft.solved_head.NearestMean", "graft.solved_head.SVM"),
@@ -114,6 +118,8 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
         return f"it is the mean of {len(model.seeds)} trials (trial=SEED takes one)"
     if backbone["_target_"] not in TIMM:
         return "its network is none of timm's"
+    if backbone.get("pool") is not None:
+        return f"its pooling is another one than timm's (backbone.pool={backbone['pool']})"
     if head["_target_"] not in LINEAR_HEADS:
         return "its head has more than one linear layer"
     return None
