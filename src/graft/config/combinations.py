@@ -70,6 +70,10 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
         expected = "big, imagenet or file with tune=thaw, whose first phase freezes all stages"
         yield Fault("source", "scratch", expected, "tune=full, or source=big")
         return
+    if values.target("tune") == "Lora":
+        expected = "big, imagenet or file with tune=lora, which updates trained weights"
+        yield Fault("source", "scratch", expected, "tune=full, or source=imagenet")
+        return
     unfrozen = values.num_unfrozen()[0]
     if kept and (unfrozen == 0 or unfrozen < kept < inf):
         expected = "auto or all with source=scratch, because frozen stages would keep random weights"
@@ -86,6 +90,8 @@ def _unfrozen_stages(values: Values) -> Iterator[Fault]:
         yield Fault("backbone.keep", 0, expected, "backbone.keep=1, or tune=full")
     elif max(counts) > kept:
         yield Fault("tune.thaw", thaw, f"at most {kept}, the kept stages (backbone.keep)", "tune.thaw=all")
+    elif values.target("tune") == "Lora" and counts[0] == 0:
+        yield Fault("tune.thaw", thaw, "above 0 or all with tune=lora, which updates these stages", "tune.thaw=1")
     elif not values.staged() and isinstance(thaw, list):
         yield Fault("tune.thaw", thaw, "one number; only tune=thaw takes a list", f"tune.thaw={thaw[-1]}, or tune=thaw")
     elif values.staged() and any(now <= before for before, now in zip([0, *counts], counts, strict=False)):
@@ -138,7 +144,10 @@ def _too_long_a_step(values: Values, schedule: str, key: str) -> Iterator[Fault]
 
 def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:
     l2_sp = values.get("regularize.l2_sp")
-    if l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_unfrozen()[-1]):
+    if l2_sp and values.target("tune") == "Lora":
+        expected = "0 with tune=lora, whose stages keep their weights but for the updates"
+        yield Fault("regularize.l2_sp", l2_sp, expected, "regularize.l2_sp=0, or tune=thaw")
+    elif l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_unfrozen()[-1]):
         expected = "0 unless stages with trained weights are unfrozen, which it pulls towards these weights"
         unfrozen = ", or tune=full with source=big" if values.num_kept() else ""
         yield Fault("regularize.l2_sp", l2_sp, expected, f"regularize.l2_sp=0{unfrozen}")

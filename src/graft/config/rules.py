@@ -174,6 +174,8 @@ RULES: dict[str, Rule] = {
     "tune.lr": LEARNING_RATE,
     "tune.lr_decay": number(0, 1, 0.5, closed="right"),
     "tune.batch_norm": one_of("train", "frozen"),
+    "tune.rank": whole(1, 8),
+    "tune.alpha": number(0, inf, 16, closed="neither"),
     **_under("tune.optimizer", OPTIMIZER),
     **_under("tune.schedule", SCHEDULE),
     **_under("optimizer", OPTIMIZER),

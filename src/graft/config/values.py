@@ -71,7 +71,7 @@ class Values:
 
     def num_unfrozen(self) -> list[float]:
         """Return how many stages each number of `tune.thaw` unfreezes; infinity: all that the backbone has."""
-        if self.target("tune") not in ("Tune", "Thaw"):
+        if self.target("tune") not in ("Tune", "Thaw", "Lora"):
             raise Undecided("tune")
         thaw = self.get("tune.thaw")
         return [self._count(each) for each in (thaw if isinstance(thaw, list) else [thaw])]

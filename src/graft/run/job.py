@@ -211,15 +211,14 @@ class Job:
                 if last:
                     with self.clock("test"):
                         fit.test()
-            self._add(trials, fit.transfer)
+            self._add(trials, fit.transfer, run)
             self.unseen += [reason for reason in fit.unseen(last) if reason not in self.unseen]
 
-    def _add(self, trials: range, transfer: TransferModule) -> None:
+    def _add(self, trials: range, transfer: TransferModule, run: PhaseRun) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
         self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
         self.history.add(trials, transfer.record, transfer.epoch, transfer.outcomes)
-        for position, trial in enumerate(trials):
-            self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
+        self.learned |= zip(trials, run.weights(transfer), strict=True)
 
     def _finish(self, example: SingleTrial) -> dict[str, Any]:
         """Write the job's files, with the frozen part of an example of its trials; return the content of the result.

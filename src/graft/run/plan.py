@@ -1,6 +1,5 @@
 """The plan of a job: every object that its configuration names. make_plan.py builds it, check_plan.py checks it."""
 
-import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
-from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
+from graft.model.batch_norm import synchronized
 from graft.model.dropout import Masks
 from graft.model.head import ClassWeight
 from graft.seed import seeded
@@ -184,10 +183,8 @@ class Plan:
         if not self.source.trained:
             with seeded(seed, "backbone"):
                 stages = self.backbone().split(phase.frozen_stages)[1]
-        # An earlier phase may have frozen these stages (the fit unfreezes them) and changed their memory format.
-        unfrozen = copy.deepcopy(stages).train().to(memory_format=torch.contiguous_format)
-        if phase.batch_norm == "frozen":
-            freeze_batch_norm_stats(unfrozen)
+        with seeded(seed, "lora"):
+            unfrozen = phase.trainable(stages)
         with seeded(seed, "head"):
             return nn.Sequential(OrderedDict(stages=unfrozen, head=self.head()))
 

@@ -195,11 +195,13 @@ def hardware(device: torch.device) -> dict[str, str]:
 class SingleTrial(pl.LightningModule):
     """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
 
-    def __init__(self, frozen: nn.Module, network: nn.Module):
+    def __init__(self, frozen: nn.Module, network: nn.Module, updated: nn.Module | None = None):
         super().__init__()
-        self.frozen = frozen
+        self.frozen, self.updated = frozen, updated  # LoRA's stages, frozen but for the updates in the network
         self.network = network
-        freeze(self.frozen)
+        for part in (frozen, updated):
+            if part is not None:
+                freeze(part)
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the parameters: total, trainable and frozen."""
@@ -212,4 +214,4 @@ def single_trial(plan: Plan, backbone: Backbone) -> SingleTrial:
     """Return the first trial's model of the last phase, before it is trained."""
     phase = plan.phases[-1].phase
     frozen, stages = backbone.split(phase.frozen_stages)
-    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages))
+    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages), stages if phase.lora else None)
