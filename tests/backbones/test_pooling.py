@@ -141,3 +141,29 @@ def test_layers_after_the_pooling_that_take_no_two_parts_are_named(monkeypatch: 
     message = r"null, avg or gem for test_resnet2?, whose layers after the pooling take single features, got concat"
     with pytest.raises(ConfigError, match=message):
         Timm(Preprocess([3, 64, 64]), "test_resnet", pool="concat")
+
+
+def test_features_of_several_stages_are_those_of_fewer_joined():
+    torch.manual_seed(0)
+    backbone = Timm(Preprocess([3, 64, 64]), "test_resnet", features=[4, 2], pool="gem").eval()
+    parts = []
+    for keep in (2, 4):
+        part = Timm(Preprocess([3, 64, 64]), "test_resnet", keep=keep, pool="gem").eval()
+        part.load_state_dict(backbone.state_dict())
+        parts.append(part)
+    frozen, rest = backbone.split(backbone.keep)
+    assert not list(rest)
+    with torch.no_grad():
+        expected = torch.cat([part(PIXELS) for part in parts], 1)
+        assert torch.equal(frozen(PIXELS), expected)
+        assert torch.equal(backbone(PIXELS), expected)
+    assert backbone.num_features() == expected.shape[1] == backbone.output_shape(backbone.keep)[0]
+    last = len(backbone.stages)
+    whole = Timm(Preprocess([3, 64, 64]), "test_resnet", features=[last - 1, last], pool="concat").eval()
+    alone = Timm(Preprocess([3, 64, 64]), "test_resnet", pool="concat").eval()
+    alone.load_state_dict(whole.state_dict())
+    with torch.no_grad():
+        assert torch.equal(whole(PIXELS)[:, -alone.num_features() :], alone(PIXELS))
+    assert CNN(Preprocess([1, 28, 28]), features=[1, 2], pool="avg").num_features() == 32 + 64
+    with pytest.raises(ConfigError, match=r"backbone\.features must be stages from 1 to 1, .*CNN keeps, got \[2\]"):
+        CNN(Preprocess([1, 28, 28]), keep=1, features=[2])

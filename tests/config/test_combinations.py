@@ -62,6 +62,8 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),
         ("source=scratch tune=lora", "source", "big, imagenet or file with tune=lora"),
+        ("source=scratch backbone.features=[1]", "tune.thaw", "0 with backbone.features"),
+        ("tune=thaw backbone.features=[1,2]", "tune.thaw", "0 with backbone.features"),
         ("tune=lora tune.thaw=0", "tune.thaw", "above 0 or all with tune=lora"),
         ("tune=lora tune.thaw=3 backbone.keep=2", "tune.thaw", "at most 2, the kept stages"),
         ("tune=lora tune.thaw=[1,2]", "tune.thaw", "one number; only tune=thaw takes a list"),

@@ -1,152 +1,17 @@
-"""Backbones: an ordered list of stages; a transfer keeps the leading ones, and freezes or unfreezes each of them."""
+"""Graft's own backbones, those of the lecture among them, and VGG-16."""
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-import torch
 from torch import nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from graft.backbones.pooling import checked_pool, pooled
 from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights
+from graft.backbones.staged import Backbone as Backbone
 from graft.data.preprocess import Preprocess
-from graft.errors import ConfigError, Fault, GraftError
-from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
-from graft.model.stages import Weights, expected_size, on_meta, output_shape
-from graft.model.weight_names import Wanted, choose, unwrapped
-
-# Keys of an option that mean nothing where they are null: a class of the user's own may lack them.
-OPTIONAL_KEYS = ("pool",)
-
-
-def stated(option: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a backbone's option without the optional keys that are null."""
-    return {key: value for key, value in option.items() if key not in OPTIONAL_KEYS or value is not None}
-
-
-class Backbone(nn.Module):
-    """Preprocessing, stages and a pooling that ends in features.
-
-    Images, bytes (batch, channels, height, width), become features, (batch, features).
-
-    Args:
-        preprocess: prepares the images for the first stage.
-        stages: the network's parts, in order; each is kept, frozen or unfrozen as a whole.
-        keep: how many leading stages stay; None: all.
-        pool: maps the last kept stage's output to features: `flatten`; `average` over positions; `avg`, `gem` or
-            `concat` as in `Pool`; or a module.
-        model: the network's name in its library.
-
-    Attributes:
-        prefix: the library's prefix of weights' names, in place of our `stages.N.`
-        head: prefixes of the names of the library's own head.
-        default_input_size: height and width of the images that the network was designed for; it may take no others.
-
-    Raises:
-        ConfigError: `keep` exceeds the number of stages.
-    """
-
-    prefix = ""
-    head: tuple[str, ...] = ()
-    default_input_size: int | None = None
-
-    def __init__(
-        self,
-        preprocess: Preprocess,
-        stages: Sequence[nn.Module],
-        keep: int | None = None,
-        pool: str | nn.Module = "flatten",
-        model: str | None = None,
-    ):
-        super().__init__()
-        self.model = model
-        if keep is not None and not 0 <= keep <= len(stages):
-            expected = f"from 0 to {len(stages)}, the stages of {self.label}"
-            raise ConfigError([Fault("backbone.keep", keep, expected, f"backbone.keep={len(stages)}")])
-        self.keep = len(stages) if keep is None else keep
-        self.preprocess = preprocess
-        self.stages = nn.ModuleList(stages)
-        self.pool = self._named_pool(pool) if isinstance(pool, str) else pool
-
-    def _named_pool(self, pool: str) -> nn.Module:
-        own = {"flatten": nn.Flatten, "average": Average}
-        return own[pool]() if pool in own else pooled(checked_pool(pool, self.label, has_class_token=False))
-
-    @property
-    def label(self) -> str:
-        """The network's name in messages."""
-        return self.model or type(self).__name__
-
-    @classmethod
-    def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
-        """Return the published weights of this name for this network.
-
-        Raises:
-            GraftError: there are none.
-        """
-        raise GraftError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
-
-    @classmethod
-    def published_names(cls, model: str | None = None) -> list[str]:
-        """Return the names of the published weights for this network."""
-        return []
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return nn.Sequential(*self.split(0))(pixels)
-
-    def split(self, num_frozen: int) -> tuple[nn.Sequential, nn.Sequential]:
-        """Split the kept stages: preprocessing with the first `num_frozen` stages, and the other stages.
-
-        Pooling ends the second part; if that has no stages, it ends the first, so that stored features are small.
-        """
-        stages = {f"stage{number}": stage for number, stage in enumerate(self.stages[: self.keep], start=1)}
-        names = list(stages)
-        frozen = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:num_frozen]}
-        rest = {name: stages[name] for name in names[num_frozen:]}
-        (rest if rest else frozen)["pool"] = self.pool
-        return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
-
-    def output_shape(self, num_frozen: int) -> tuple[int, ...]:
-        """Return the shape of one image's output of the first `num_frozen` stages."""
-        stages = list(self.stages[:num_frozen])
-        if num_frozen == self.keep:
-            stages.append(self.pool)
-        return output_shape(on_meta(stages), self.preprocess.output_shape)
-
-    def num_features(self) -> int:
-        """Return the length of the features.
-
-        Raises:
-            GraftError: the kept stages take images of other sizes.
-        """
-        network = on_meta([*self.stages[: self.keep], self.pool])
-        try:
-            return output_shape(network, self.preprocess.output_shape)[0]
-        except (RuntimeError, AssertionError):  # the maps became empty, or a library checks the size
-            taken = f"{self.label} with {self.keep} stages takes images"
-            expected = expected_size(network, self.preprocess.output_shape, self.default_input_size)
-            raise GraftError(f"{taken} {expected}") from None
-
-    def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
-        """Return weights under this backbone's names, without a head.
-
-        Args:
-            weights: under this backbone's own names or its library's, after any prefix: a training script that holds
-                the network as `self.model` writes `model.conv1.weight`, and may write other weights.
-            prefix: the prefix, if the weights of several networks have these names.
-
-        Raises:
-            ConfigError: the weights are several networks', or no name has the prefix.
-        """
-        own = self.state_dict()
-        to_own = {self.prefix + name.split(".", 2)[2]: name for name in own}
-        # Two stages of ours may have the same names inside; a library's network has each name once.
-        namings = [dict(zip(own, own, strict=True)), *([to_own] if len(to_own) == len(own) else [])]
-        return choose(unwrapped(weights), Wanted(self.label, own, namings, self.head), prefix)
+from graft.model.layers import conv
 
 
 class CNN(Backbone):
@@ -156,11 +21,16 @@ class CNN(Backbone):
     """
 
     def __init__(
-        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+        self,
+        preprocess: Preprocess,
+        activation: str = "relu",
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
     ):
         channels = preprocess.output_shape[0]
         stages: list[nn.Module] = [_block([channels, 32], activation), _block([32, 64], activation)]
-        super().__init__(preprocess, stages, keep, pool or "flatten")
+        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
 
 
 class CNN4(Backbone):
@@ -170,11 +40,16 @@ class CNN4(Backbone):
     """
 
     def __init__(
-        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+        self,
+        preprocess: Preprocess,
+        activation: str = "relu",
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
     ):
         channels = preprocess.output_shape[0]
         stages: list[nn.Module] = [_block([channels, 32, 32], activation), _block([32, 64, 64], activation)]
-        super().__init__(preprocess, stages, keep, pool or "flatten")
+        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
 
 
 class CNN5(Backbone):
@@ -184,11 +59,16 @@ class CNN5(Backbone):
     """
 
     def __init__(
-        self, preprocess: Preprocess, activation: str = "relu", keep: int | None = None, pool: str | None = None
+        self,
+        preprocess: Preprocess,
+        activation: str = "relu",
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
     ):
         widths = [preprocess.output_shape[0], 32, 32], [32, 64, 64], [64, 128]
         stages = [_block(channels, activation, normed=True) for channels in widths]
-        super().__init__(preprocess, stages, keep, pool or "flatten")
+        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
 
 
 def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Sequential:
@@ -220,7 +100,13 @@ class VGG16(Backbone):
     def published_names(cls, model: str | None = None) -> list[str]:
         return [weights.name for weights in VGG16_Weights]
 
-    def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str | None = "average"):
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        keep: int | None = None,
+        pool: str | None = "average",
+        features: Sequence[int] | None = None,
+    ):
         stages: list[nn.Module] = [nn.Sequential()]
         for name, layer in make_layers(cfgs["D"]).named_children():
             if isinstance(layer, nn.Conv2d):
@@ -229,4 +115,4 @@ class VGG16(Backbone):
             stages[-1].add_module(name, layer)
             if isinstance(layer, nn.MaxPool2d):
                 stages.append(nn.Sequential())
-        super().__init__(preprocess.rgb(), stages[:-1], keep, pool or "average")
+        super().__init__(preprocess.rgb(), stages[:-1], keep, pool or "average", None, features)

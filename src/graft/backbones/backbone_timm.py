@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from graft.backbones.backbone import Backbone
 from graft.backbones.pooling import check_pooled, checked_pool, pool_maps, pooled
 from graft.backbones.pretrained import PretrainedWeights
 from graft.backbones.pretrained_timm import PackageWeights, TimmWeights, known, tags, timm
+from graft.backbones.staged import Backbone
 from graft.backbones.timm_vit import divided, has_rotations, is_vit, takes_any_size, vit_parts, with_rotations
 from graft.data.preprocess import Preprocess
 from graft.model.layers import Average
@@ -36,12 +36,20 @@ class Timm(Backbone):
         model: the name in timm, with or without the tag of its weights: `resnet18.a1_in1k`.
         keep: how many leading stages stay; None keeps all of them.
         pool: `avg`, `cls`, `gem` or `concat` in place of the network's own pooling; see `Pool`.
+        features: numbers of kept stages, from 1, whose pooled outputs are joined; None: the last kept one's alone.
 
     Raises:
         GraftError: timm is not installed, or has no network of this name, or the network cannot be pooled so.
     """
 
-    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None, pool: str | None = None):
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        model: str,
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
+    ):
         network = _create(model)
         config = network.pretrained_cfg
         heads = config.get("classifier") or ()
@@ -49,12 +57,13 @@ class Timm(Backbone):
         size: int = config["input_size"][-1]
         self.default_input_size = size
         parts = _stages(network, stage_starts(model), preprocess.output_shape[1:], pool)
-        last: nn.Module = _average(network)
+        inner, whole = _average(network), None
         if pool is not None:
             self.head += ("attn_pool.",)  # the network's own pooling, which is replaced
             image = divided(network, preprocess.output_shape[1:]) if has_rotations(network) else (size, size)
-            last = _repooled(network, parts, pool, keep, image)
-        super().__init__(preprocess.rgb(), parts, keep, last, model)
+            inner, whole = _repooled(network, parts, pool, image)
+        super().__init__(preprocess.rgb(), parts, keep, inner, model, features)
+        self.whole_pool = whole
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -70,8 +79,14 @@ class EfficientNetLite0(Timm):
 
     name = "tf_efficientnet_lite0"
 
-    def __init__(self, preprocess: Preprocess, keep: int | None = None, pool: str | None = None):
-        super().__init__(preprocess, self.name, keep, pool)
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
+    ):
+        super().__init__(preprocess, self.name, keep, pool, features)
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -93,14 +108,15 @@ def _create(model: str) -> Any:
     return timm().create_model(model, pretrained=False, num_classes=0, **flags)
 
 
-def _repooled(network: Any, parts: Sequence[nn.Module], pool: str, keep: int | None, image: Sequence[int]) -> nn.Module:
-    """Replace the pooling in a network's last stage; return the pooling after the last kept one.
+def _repooled(
+    network: Any, parts: Sequence[nn.Module], pool: str, image: Sequence[int]
+) -> tuple[nn.Module, nn.Module | None]:
+    """Replace the pooling in a network's last stage; return those after fewer stages, and after all if it is another.
 
     Args:
         network: the network.
         parts: its stages.
         pool: the name of the pooling.
-        keep: how many stages are kept; None: all.
         image: height and width of images that it takes.
 
     Raises:
@@ -111,8 +127,7 @@ def _repooled(network: Any, parts: Sequence[nn.Module], pool: str, keep: int | N
     pool, last = checked_pool(pool, label, has_class_token), _channels_last(network)
     replaced = (is_vit(network) and len(parts) > 1) or pool_maps(parts[-1], pool, last)
     check_pooled(parts, pool, label, image, replaced)
-    whole = keep is None or keep == len(parts)
-    return nn.Flatten() if whole and replaced else pooled(pool, prefix, has_class_token, last)
+    return pooled(pool, prefix, has_class_token, last), nn.Flatten() if replaced else None
 
 
 def _average(network: Any) -> nn.Module:

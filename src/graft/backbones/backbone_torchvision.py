@@ -13,9 +13,9 @@ from torchvision import models
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from graft.backbones.backbone import Backbone
 from graft.backbones.pooling import Pool, check_pooled, checked_pool, pool_maps, pooled
 from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights, unknown
+from graft.backbones.staged import Backbone
 from graft.data.preprocess import Preprocess
 from graft.model.layers import Average
 from graft.model.stages import Weights, evenly, has_weights, nest, stages, units
@@ -47,6 +47,7 @@ class Torchvision(Backbone):
         model: the name in torchvision, `resnet18`.
         keep: how many leading stages stay; None keeps all of them.
         pool: `avg`, `cls`, `gem` or `concat` in place of the network's own pooling; see `Pool`.
+        features: numbers of kept stages, from 1, whose pooled outputs are joined; None: the last kept one's alone.
 
     Raises:
         GraftError: torchvision has no network of this name, or the network cannot be pooled so.
@@ -54,19 +55,27 @@ class Torchvision(Backbone):
 
     default_input_size = 224
 
-    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None, pool: str | None = None):
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        model: str,
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
+    ):
         network = models.get_model(_known(model), weights=None, **_options(model, preprocess.output_shape[-1]))
         names = set(network.state_dict())
         _drop_head(network)
         self.head = _heads(names, set(network.state_dict()))
         channels_last = isinstance(network, SwinTransformer)
         parts = _stages(network)
-        if pool is None:
-            last: nn.Module = Average(channels_last)
-        else:
+        inner: nn.Module = Average(channels_last)
+        whole = None
+        if pool is not None:
             kind = checked_pool(pool, model, isinstance(network, VisionTransformer))
-            last = _repooled(parts, kind, keep, model, channels_last)
-        super().__init__(preprocess.rgb(), parts, keep, last, model)
+            inner, whole = _repooled(parts, kind, model, channels_last)
+        super().__init__(preprocess.rgb(), parts, keep, inner, model, features)
+        self.whole_pool = whole
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -80,8 +89,10 @@ class Torchvision(Backbone):
         return super().convert_state_dict({_renamed(name): value for name, value in weights.items()}, prefix)
 
 
-def _repooled(parts: Sequence[nn.Module], pool: str, keep: int | None, model: str, channels_last: bool) -> nn.Module:
-    """Replace the pooling in the last stage; return the pooling after the last kept one.
+def _repooled(
+    parts: Sequence[nn.Module], pool: str, model: str, channels_last: bool
+) -> tuple[nn.Module, nn.Module | None]:
+    """Replace the pooling in the last stage; return those after fewer stages, and after all if it is another.
 
     Raises:
         ConfigError: the network cannot have this pooling.
@@ -93,8 +104,7 @@ def _repooled(parts: Sequence[nn.Module], pool: str, keep: int | None, model: st
     replaced = bool(tokens) or pool_maps(last, pool, channels_last=False)  # a Swin transposes its maps before it
     size = embedding.size if isinstance(embedding, PatchEmbedding) else 224
     check_pooled(parts, pool, model, (size, size), replaced)
-    whole = keep is None or keep == len(parts)
-    return nn.Flatten() if whole and replaced else pooled(pool, channels_last=channels_last, **tokens)
+    return pooled(pool, channels_last=channels_last, **tokens), nn.Flatten() if replaced else None
 
 
 def _known(model: str) -> str:

@@ -1,6 +1,7 @@
 """Pooling: how a backbone's last output, maps or tokens, becomes one list of features."""
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,12 +10,20 @@ from torch import nn
 from graft.errors import ConfigError, Fault
 from graft.model.stages import on_meta, output_shape
 
+# Keys of a backbone's option that mean nothing where they are null: a class of the user's own may lack them.
+OPTIONAL_KEYS = ("pool", "features")
+
 POOLS = ("avg", "cls", "gem", "concat")
 POWER = 3.0  # of the generalized mean, the initial value in Radenovic et al. 2018
 SMALLEST = 1e-6  # which values below it become before they are raised to this power
 
 # Where torchvision's and timm's networks have the pooling before their classifier.
 PLACES = ("avgpool", "global_pool", "head.global_pool")
+
+
+def stated(option: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a backbone's option without the optional keys that are null."""
+    return {key: value for key, value in option.items() if key not in OPTIONAL_KEYS or value is not None}
 
 
 class Pool(nn.Module):
@@ -74,6 +83,29 @@ class Pool(nn.Module):
 def pooled(kind: str, prefix: int = 0, has_class_token: bool = False, channels_last: bool = False) -> nn.Module:
     """Return a pooling to (batch, features), parts joined; arguments as for `Pool`."""
     return nn.Sequential(Pool(kind, prefix, has_class_token, channels_last), nn.Flatten())
+
+
+class Joined(nn.Sequential):
+    """Stages that run one after another; the pooled outputs of some are joined, (batch, features of all these stages).
+
+    Args:
+        stages: by name, in order.
+        pools: poolings by the names of the stages whose outputs are joined.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], pools: Mapping[str, nn.Module]):
+        super().__init__(OrderedDict(stages))
+        self.order, self.joined = tuple(stages), tuple(pools)
+        for name, pool in pools.items():
+            self.add_module(f"{name}_pool", pool)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        outputs = []
+        for name in self.order:
+            input = self.get_submodule(name)(input)
+            if name in self.joined:
+                outputs.append(self.get_submodule(f"{name}_pool")(input))
+        return torch.cat(outputs, 1)
 
 
 def checked_pool(pool: str, label: str, has_class_token: bool) -> str:

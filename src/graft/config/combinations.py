@@ -66,13 +66,9 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
     if values.source_is_trained():
         return
     kept = values.num_kept()
-    if values.staged():
-        expected = "big, imagenet or file with tune=thaw, whose first phase freezes all stages"
-        yield Fault("source", "scratch", expected, "tune=full, or source=big")
-        return
-    if values.target("tune") == "Lora":
-        expected = "big, imagenet or file with tune=lora, which updates trained weights"
-        yield Fault("source", "scratch", expected, "tune=full, or source=imagenet")
+    if values.staged() or values.target("tune") == "Lora":
+        why = "thaw, whose first phase freezes all stages" if values.staged() else "lora, which updates trained weights"
+        yield Fault("source", "scratch", f"big, imagenet or file with tune={why}", "tune=full, or source=big")
         return
     unfrozen = values.num_unfrozen()[0]
     if kept and (unfrozen == 0 or unfrozen < kept < inf):
@@ -85,7 +81,10 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
 
 def _unfrozen_stages(values: Values) -> Iterator[Fault]:
     thaw, counts, kept = values.get("tune.thaw"), values.num_unfrozen(), values.num_kept()
-    if values.staged() and kept == 0:
+    if values.get("backbone.features") and max(counts) > 0:
+        expected = "0 with backbone.features, whose stages are joined as one frozen part"
+        yield Fault("tune.thaw", thaw, expected, "tune=frozen with trained weights, or backbone.features=null")
+    elif values.staged() and kept == 0:
         expected = "above 0 with tune=thaw, which unfreezes kept stages"
         yield Fault("backbone.keep", 0, expected, "backbone.keep=1, or tune=full")
     elif max(counts) > kept:

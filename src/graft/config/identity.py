@@ -36,7 +36,7 @@ UNUSED = {
         ("folds", None), ("group_pattern", None), ("exclude", None),
         ("domain", None), ("big_domain", "rest"), ("small_domain", None),
     ),
-    "backbone": (("pool", None),),
+    "backbone": (("pool", None), ("features", None)),
 }  # fmt: skip
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 

@@ -160,6 +160,9 @@ RULES: dict[str, Rule] = {
     "backbone.keep": one_of(None, whole(0, 2)),
     "backbone.model": text("a network's name in its library", "resnet18"),
     "backbone.pool": one_of(None, "avg", "cls", "gem", "concat", "average", "flatten"),
+    "backbone.features": one_of(
+        None, list_of("a list of different numbers of stages", "[1,2]", whole(1, 1), distinct=True)
+    ),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
     "source.seed": whole(0, 0),

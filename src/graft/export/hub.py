@@ -77,6 +77,7 @@ def _write_for_graft(folder: Path, model: TrainedModel, rows: list[int]) -> None
     config = {key: value for key, value in model.config.items() if key != "frozen"}
     config["seeds"] = [model.seeds[row] for row in rows]
     parts = [f"stage{number}" for number in range(1, config["frozen_stages"] + 1)] + ["pool"]
+    parts = ["joined"] if config["backbone"].get("features") else parts
     shared = {}
     for name, value in model.frozen.state_dict().items():
         place, _, inner = name.partition(".")
@@ -120,6 +121,8 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
         return "its network is none of timm's"
     if backbone.get("pool") is not None:
         return f"its pooling is another one than timm's (backbone.pool={backbone['pool']})"
+    if backbone.get("features"):
+        return f"it joins features of several stages (backbone.features={backbone['features']})"
     if head["_target_"] not in LINEAR_HEADS:
         return "its head has more than one linear layer"
     return None

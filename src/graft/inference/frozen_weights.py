@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from graft.backbones.backbone import Backbone
+from graft.backbones.staged import Backbone
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
 from graft.model.stages import Weights

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from graft.backbones.backbone import Backbone
+from graft.backbones.staged import Backbone
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import fingerprint

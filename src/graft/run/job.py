@@ -14,7 +14,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
-from graft.backbones.backbone import Backbone
+from graft.backbones.staged import Backbone
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned

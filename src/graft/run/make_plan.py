@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
-from graft.backbones.backbone import OPTIONAL_KEYS, Backbone
+from graft.backbones.pooling import OPTIONAL_KEYS
+from graft.backbones.staged import Backbone
 from graft.config.build import build, builder
 from graft.config.check import check
 from graft.config.target import find_target
@@ -167,7 +168,7 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     if isinstance(found, type) and issubclass(found, Backbone):
         return found
     expected = (
-        "a subclass of graft.backbones.backbone.Backbone that gives it the network's stages, "
+        "a subclass of graft.backbones.staged.Backbone that gives it the network's stages, "
         'super().__init__(preprocess, [stage1, stage2], keep) (docs/architecture.md, "Add a backbone")'
     )
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])

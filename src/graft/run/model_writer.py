@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import graft
-from graft.backbones.backbone import Backbone, stated
+from graft.backbones.pooling import stated
+from graft.backbones.staged import Backbone
 from graft.files import fingerprint, num_bytes, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from graft.backbones.backbone import Backbone
+from graft.backbones.staged import Backbone
 from graft.config.identity import Contents, content_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import graft
-from graft.backbones.backbone import Backbone
+from graft.backbones.staged import Backbone
 from graft.files import remove_leftovers, write_text
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
 from graft.model.stages import Weights

@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 from torch import nn
 
 from graft import public_name
-from graft.backbones.backbone import Backbone
 from graft.backbones.pretrained import WeightsLookup
+from graft.backbones.staged import Backbone
 from graft.config.identity import RESULTS_VERSION
 from graft.data.datamodule import BigDataModule, Inputs
 from graft.data.dataset import Dataset
@@ -171,7 +171,8 @@ class Big(Source):
             raise GraftError(f"source=big pre-trains on {left}; try source=scratch")
         with seeded(self.seed, "pretrain"):
             network = make_backbone()
-            network.keep = len(network.stages)  # all stages train, even if this job discards some of them
+            # All stages train, even if this job discards some of them or joins the features of several.
+            network.keep, network.features = len(network.stages), []
             flags = {"max_epochs": self.epochs, "logger": False, "limit_val_batches": 0}
             path = cache / "pretrained" / f"{self.key(network, data, make_trainer(**flags))}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
