@@ -16,7 +16,7 @@ from graft import process
 from graft.data.dataset import MNIST5k
 from graft.own_code import own_code
 from graft.run import job
-from graft.training import trials
+from graft.stack import trial_stack
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -86,7 +86,7 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., d
 @pytest.fixture(params=["vmap", "loop"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with both ways in which a stack runs its trials; its networks are too small to be looped over."""
-    monkeypatch.setattr(trials, "LOOP_THRESHOLD", 0 if request.param == "loop" else 10**12)
+    monkeypatch.setattr(trial_stack, "LOOP_THRESHOLD", 0 if request.param == "loop" else 10**12)
     return request.param
 
 

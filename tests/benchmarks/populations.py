@@ -36,7 +36,7 @@ from graft.model.backbone import CNN
 from graft.model.backbone_timm import EfficientNetLite0
 from graft.model.head import Dense, Plain
 from graft.seed import generator, seeded
-from graft.training.trials import TrialStack
+from graft.stack.trial_stack import TrialStack
 
 EPOCHS, BATCH, WIDTH, AT_ONCE, EQUAL = 20, 20, 32, 50, 8
 

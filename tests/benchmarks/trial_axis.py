@@ -27,9 +27,9 @@ from graft.data.preprocess import Preprocess
 from graft.model.backbone import CNN
 from graft.model.head import Dense, Plain
 from graft.process import keep_memory
+from graft.stack.trial_stack import TrialStack
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
-from graft.training.trials import TrialStack
 from graft.training.tune import Freeze, Phase
 
 EPOCHS, TURNS = 20, 5

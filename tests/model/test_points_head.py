@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from graft.model.points_head import KNN, NEIGHBOURS, PENALTIES, WIDTHS, KernelRidge, PointsHead, median_apart
 from graft.model.solved_head import squared_distances
-from graft.training.trials import TrialStack
+from graft.stack.trial_stack import TrialStack
 
 
 def fitted(head: type[PointsHead], given: Case) -> PointsHead:

@@ -11,7 +11,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
-from graft.model.layers import Average, conv
+from graft.model.layers import MONOTONE, Average, conv
 from graft.model.layers import activation as make_activation
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.model.stages import Weights, on_meta, output_shape
@@ -196,6 +196,10 @@ def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Seq
         else:
             layers.append(conv(in_channels, out_channels, 3))
         layers.append(make_activation(activation))
+    if (
+        activation in MONOTONE
+    ):  # the largest value's activation is the largest activation, and there are fewer to compute
+        return nn.Sequential(*layers[:-1], nn.MaxPool2d(2), layers[-1])
     return nn.Sequential(*layers, nn.MaxPool2d(2))
 
 
