@@ -159,6 +159,7 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
         "per_class.csv",
         "confusion.csv",
         "mistakes.csv",
+        "label_suspects.csv",
         "weights.safetensors",
         "model.yaml",
         ".hydra",

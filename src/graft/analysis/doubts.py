@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from graft.analysis.mistakes import mistakes
-from graft.analysis.predictions import Predictions
+from graft.analysis.predictions import Predictions, once
 from graft.nouns import counted
 
 LEAST = 3  # trials that tested an image, of which nearly all make it a suspect
@@ -20,6 +20,7 @@ IMPROBABLE = 0.1  # mean probability of the label, where only that is stored
 UNLIKELY = 10  # times less likely than the likeliest class is a suspect label, at least
 
 
+@once
 def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     """Return the images with a suspect label, the most suspect first, and in words by which criterion.
 
