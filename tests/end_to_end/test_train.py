@@ -149,7 +149,7 @@ def test_one_job_leaves_its_files_and_says_its_answer(train: Train, tmp_path: Pa
     result = json.loads((folder / "result.json").read_text())
     assert f"{100 * result['accuracy']['mean']:.1f} %" in done.stdout
     assert result["parameters"] == {"total": 26_821, "trainable": 8_005, "frozen": 18_816}
-    assert "18.8 K    Non-trainable params" in done.stdout + done.stderr
+    assert "Non-trainable params" not in done.stdout + done.stderr  # the answer's parameters are enough
     files = {path.name for path in folder.iterdir()}
     assert files >= {
         "history.csv",

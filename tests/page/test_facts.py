@@ -18,6 +18,7 @@ from graft.page.facts import TABLES
 from graft.page.show import show_jobs
 from graft.page.show_job import write_job
 from graft.results.outcomes import of_label, read_outcomes
+from graft.results.records import Record
 from graft.run.outcome_writer import write_outcomes
 
 GOLDEN = ROOT / "tests" / "golden" / "outcomes"
@@ -102,20 +103,20 @@ def test_the_configurations_formats_count_where_none_are_asked_for(tmp_path: Pat
 def test_a_job_that_runs_alone_has_them_beside_its_result(tmp_path: Path):
     shutil.copytree(GOLDEN / "head=plain", tmp_path / "job")
     result = json.loads((tmp_path / "job/result.json").read_text())
-    write_job(result, tmp_path / "job")
+    job = tmp_path / "job"
+    write_job(Record("job", result, job, outcomes=read_outcomes(job)))
     names = {path.name for path in (tmp_path / "job").iterdir()}
     assert names >= {*TABLES, "curves.png", "confusion.png", "reliability.png"}
     assert set(pandas.read_csv(tmp_path / "job/mistakes.csv")["job"]) == {"job"}
     assert not list((tmp_path / "job").glob("*.svg"))
     result["config"]["report"]["figures"] = "svg"
-    write_job(result, tmp_path / "job")
+    write_job(Record("job", result, job, outcomes=read_outcomes(job)))
     assert {path.name for path in (tmp_path / "job").glob("*.svg")} == {
         "curves.svg",
         "confusion.svg",
         "reliability.svg",
     }
-    for name in ("outcomes.safetensors", "images.csv"):
-        (tmp_path / "job" / name).unlink()
-    write_job(result, tmp_path / "job")
+    write_job(Record("job", result, job))  # of an older version, without outcomes
     left = {path.name for path in (tmp_path / "job").iterdir()}
-    assert left == {"result.json", "history.csv", "curves.png", "curves.svg"}
+    stored = {"result.json", "history.csv", "outcomes.safetensors", "images.csv"}
+    assert left == {*stored, "curves.png", "curves.svg"}

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -18,8 +20,10 @@ from rich.console import Console
 from stored_jobs import store_job
 
 from graft.errors import GraftError
+from graft.page import show_job
 from graft.page.pictures import PagePictures
 from graft.page.show import show_alone, show_jobs, show_sweep
+from graft.results import records
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.run.outcome_writer import write_outcomes
@@ -201,11 +205,24 @@ def test_a_page_that_cannot_be_made_leaves_the_answer_and_no_old_page(
         raise OSError("no space left")
 
     monkeypatch.setattr("graft.page.whole_page.write_text", full)
-    show_sweep(tmp_path)
+    assert show_sweep(tmp_path) == {}  # the sweep's jobs are finished all the same
     said = capsys.readouterr().out
-    assert said.endswith("report.html could not be made: no space left\n")
+    again = f"mend this, and python src/report.py {tmp_path} makes it"
+    assert said.endswith(f"report.html could not be made: no space left; {again}\n")
     assert said.count("ranked by test accuracy") == 2
     assert not (tmp_path / "report.html").exists()
+    assert not show_jobs([tmp_path], tmp_path)
+
+
+def test_report_py_fails_if_there_is_no_page(tmp_path: Path):
+    folder = store_job(tmp_path)
+    (folder / "report.html").mkdir()
+    command = [sys.executable, str(ROOT / "src" / "report.py"), str(folder)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is nothing to compare it with" in done.stdout
+    assert "report.html could not be made: " in done.stdout.splitlines()[-1]
+    assert done.stderr == ""
 
 
 def test_the_terminal_ends_with_a_link_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -265,11 +282,16 @@ def test_results_of_the_first_format_have_a_page(tmp_path: Path):
         ({"images": 1, "trials": 1}, "1 test image"),
     ],
 )
-def test_one_job_has_a_sensible_page(tmp_path: Path, job: dict[str, Any], expected: str):
-    folder = store_job(tmp_path, **job)
+def test_one_job_has_a_sensible_page(
+    tmp_path: Path, job: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder, read = store_job(tmp_path, **job), []
+    monkeypatch.setattr(records, "read_outcomes", lambda folder: read.append(folder) or read_outcomes(folder))
+    monkeypatch.setattr(show_job, "read_outcomes", lambda folder: read.append(folder) or read_outcomes(folder))
     show_alone(json.loads((folder / "result.json").read_text()), folder)
     page = checked(folder / "report.html")
     assert expected in page.words()
+    assert read == [folder.resolve()]  # once: a job's outcomes may be large
     assert "nan" not in page.words().lower().split()
     assert (folder / "report.html").stat().st_size < 3e6
 

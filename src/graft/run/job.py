@@ -12,7 +12,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
@@ -168,8 +167,6 @@ class Job:
         origin = self.plan.origin(backbone.label, self.config)
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
         example = single_trial(self.plan, backbone)
-        if runs_alone():  # a sweep's table would get lost among its jobs' layers
-            log.info("%s", ModelSummary(example, max_depth=2))
         if rank() == 0:
             clear_folder(self.folder, curves=self.earlier is None)
             if self.earlier is None:

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -192,8 +191,8 @@ def hardware(device: torch.device) -> dict[str, str]:
     return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
-class SingleTrial(pl.LightningModule):
-    """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
+class SingleTrial(nn.Module):
+    """One trial's model: frozen and trainable parameters."""
 
     def __init__(self, frozen: nn.Module, network: nn.Module):
         super().__init__()
