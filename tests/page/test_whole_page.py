@@ -21,14 +21,14 @@ from stored_jobs import store_job
 
 from graft.errors import GraftError
 from graft.page import show_job
-from graft.page.pictures import PagePictures
+from graft.page.pictures import Explained, PagePictures
 from graft.page.show import show_alone, show_jobs, show_sweep
 from graft.results import records
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.run.outcome_writer import write_outcomes
 
-VOID = {"meta", "img", "br", "path", "circle", "rect", "link", "input"}
+VOID = {"meta", "img", "br", "wbr", "path", "circle", "rect", "link", "input"}
 HOSTILE = "\"><script>alert(1)</script>\u202e'&amp; 猫 🐈\x07"
 
 
@@ -165,13 +165,18 @@ def thumbnail(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
 
 def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     sweep(tmp_path)
-    show_sweep(tmp_path, pictures=PagePictures(thumbnail, thumbnail, always=True))
+
+    def explanation(record: Record, numbers: Sequence[int]) -> Mapping[int, Explained]:
+        return {number: Explained(content, "<dog>") for number, content in thumbnail(record, numbers).items()}
+
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, explanation, always=True))
     page = checked(tmp_path / "report.html")
     alts = [each["alt"] for each in page.all("img")]
     shown = {alt for alt in alts if alt.endswith(".png")}
     assert shown
     assert all(int(Path(alt).stem) % 2 for alt in shown)
     assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
+    assert page.words().count("explained: <dog>") == len(alts) // 2
     assert "not shown: the image has changed since, or cannot be read" in page.words()
 
 
@@ -316,8 +321,9 @@ def test_trials_of_one_computation_are_one_trial_on_the_page(tmp_path: Path):
     show_sweep(tmp_path)
     words = checked(tmp_path / "report.html").words()
     assert "60 predictions: 1 trial (6 trials are one computation and count as one), 60 test images" in words
-    assert "wrong in 1 of 1 trial" in words
     assert "right, as one computation in all trials" in words
+    assert "by the one trial" in words
+    assert "1 of 1 trial" not in words
     assert "got 1 (6 trials are one computation and count as one)" in words
     assert " %." in words.split("Expected calibration error")[1][:20]  # no mean of trials
     assert pandas.read_csv(tmp_path / "mistakes.csv")["trials"].unique().tolist() == [1]

@@ -37,14 +37,14 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     if most < LEAST:
         few = f"one needs {LEAST} trials that did not see the image, got {most}"
         return _rows(table, enough), f"{few} ({found.one_computation})" if found.copies else few
-    words = f"at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them, take them for one other class"
+    words = f"taken for one other class by at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them"
     if found.tests.min() < LEAST:
         tested = counted(int((found.tests >= LEAST).sum()), "image")
-        words = f"of the {tested} that {LEAST} trials tested, {words}"
+        words += f" ({tested} had {LEAST} trials)"
     probabilities = found.mean_probability()
     if probabilities is None:
         suspect = enough & (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)
-        return _rows(table, suspect), f"{words}, and their label has a mean probability of at most 10 %"
+        return _rows(table, suspect), f"{words}, with a mean probability of the label of at most 10 %"
     suspect = enough & (share >= NEARLY_ALL) & (table["probability"].to_numpy(float) >= PROBABLE)
     words += f", with a mean probability of at least {100 * PROBABLE:.0f} %"
     if not suspect.any():
@@ -52,7 +52,7 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     doubted = likely_wrong(found.labels, probabilities)
     if doubted is not None:
         suspect &= np.isin(images, doubted[0])
-        words += ", and cleanlab doubts their labels, too"
+        words += ", and doubted by cleanlab, too"
     return _rows(table, suspect), words
 
 

@@ -77,11 +77,13 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     """Return the rows about the accuracy of a job's trials."""
     values, accuracy = accuracies(result), _summary(result, folder)
     trials = counted(len(values), "trial")
-    rows = [("test accuracy", f"{percent(accuracy['mean'])} %, mean of {trials}")]
+    several = len(values) > 1
+    rows = [("test accuracy", f"{percent(accuracy['mean'])} %, {'mean of ' if several else ''}{trials}")]
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
-    rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
+    if several:
+        rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
     rows.append(("95 % interval", _interval(result, folder, accuracy)))
     rows += _ranking_metric(result, folder)
     if is_copies(values):

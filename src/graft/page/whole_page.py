@@ -51,7 +51,8 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     records, board = report.records, report.board
     found: dict[str, Any] = {
         "title": output.resolve().name,
-        "subject": title(board.records[0].config) if board.records else "",
+        "subject": title(board.best.config) if board.best else "",
+        "single": all(len(record.accuracies(board.metric)) == 1 for record in board.records),
         "sentences": report.missing + (report.sentences or (_unranked(board) if board.records else _nothing(report))),
         "failed": records.failed,
         "damaged": records.damaged,
@@ -173,6 +174,7 @@ def _environment() -> jinja2.Environment:
     script = loader.get_source(made, "script.js")[0]
     # Nothing is fetched from anywhere, and no other script or style runs, whatever a name contains.
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    made.filters["breakable"] = lambda path: Markup("/<wbr>").join(str(_visible(path)).split("/"))
     made.globals |= {
         "style": Markup(style),
         "script": Markup(script),
