@@ -104,9 +104,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
-    sentences.append(
-        best_answer(best.label, best.spread(board.metric), claim, found, len(configurations), board.measure)
-    )
+    sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))

@@ -12,7 +12,7 @@ from graft.report.rows import SPREAD, column, costs, difference_columns, results
 from graft.report.unit import Measure, measure_of
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
-from graft.results.metric import METRICS, in_words, name_of
+from graft.results.metric import METRICS, in_words, name_of, split_of
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies
@@ -122,7 +122,8 @@ def rank_jobs(
     board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in placed], comparison)
     board.lacking = lacking
     vary = {str(record.config.get("trials_vary", "all")) for record in records}
-    board.answer = judge(found, comparison, margin, vary.pop() if len(vary) == 1 else "all", shared)
+    images = "validation images" if split_of(metric) == "val" else "test images"
+    board.answer = judge(found, comparison, margin, vary.pop() if len(vary) == 1 else "all", shared, images)
     if baseline:
         _compare_with_baseline(board, baseline, required)
     board.table = pandas.DataFrame(_ranked_rows(board, comparison, placed))
