@@ -301,6 +301,18 @@ def test_one_job_has_a_sensible_page(
     assert (folder / "report.html").stat().st_size < 3e6
 
 
+def test_trials_of_the_same_images_vary_in_no_draw(tmp_path: Path):
+    images = {"small": 60, "test": 60, "draws_vary": False}
+    folder = store_job(tmp_path)
+    result = json.loads((folder / "result.json").read_text()) | {"images": images}
+    (folder / "result.json").write_text(json.dumps(result))
+    show_jobs([tmp_path], tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert "one seed, with its own initialization and batch order." in words
+    assert "comes from: initialization and batch order " in words
+    assert "training draws" not in words
+
+
 def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_path: Path):
     folder = store_job(tmp_path, classes=[str(number) for number in range(1000)], images=4000, trials=9)
     show_alone(json.loads((folder / "result.json").read_text()), folder)

@@ -72,7 +72,7 @@ def test_where_neither_alone_decides_both_may():
 def test_nothing_decides_a_difference_of_0_without_a_margin():
     found = known(0.0, 4e-4, 0.02, 0.06, (15, 450))
     words = in_words(needed(found, two_sided(found.degrees)))
-    assert words == "no number of trials and test images would decide: the difference is too small"
+    assert words == "no number of trials and test images would decide, because the difference is too small"
     assert needed(found, two_sided(found.degrees), 0.02).both is None  # one of them alone shows that it is small
 
 
@@ -83,7 +83,7 @@ def test_a_correction_stays_whatever_is_added():
     answer = needed(corrected, two_sided(corrected.degrees))
     assert answer == Needed(None, None, None, 30.0, shared=True)
     assert in_words(answer).endswith(
-        "would decide: the doubt that is left is about the images that all trials draw from"
+        "would decide, because the doubt that is left is about the images that all trials draw from"
     )
 
 
@@ -119,7 +119,7 @@ def test_more_doubt_makes_wider_ranges():
         ),
         (
             Needed(None, None, Further(900, None, None), 1.0),
-            "no number of trials and test images is likely to decide: the difference is too small",
+            "no number of trials and test images is likely to decide, because the difference is too small",
         ),
     ],
 )

@@ -77,7 +77,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
         "ranking": ranked(board),
         "computed": trials_in_words(board.records, board.metric),
         "interval_words": _interval_words(board),
-        "own": VARIES[_vary(board)],
+        "own": VARIES[board.vary],
         "figures": {name: figure(output, f"{name}.png") for name in ("effects", "budget", "curves")},
     }
     if board.comparison is not None:
@@ -114,13 +114,6 @@ def _interval_words(board: Leaderboard) -> str:
     if counts is None:
         return "needs two trials"
     return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images, split_of(board.metric))}"
-
-
-def _vary(board: Leaderboard) -> str:
-    """Return what the trials of all jobs differ in; all, where jobs differ in that."""
-    found = {str(record.config.get("trials_vary", "all")) for record in board.records}
-    only = found.pop() if len(found) == 1 else "all"
-    return only if only in VARIES else "all"
 
 
 def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:

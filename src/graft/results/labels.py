@@ -54,5 +54,5 @@ def title(config: Mapping) -> str:
         option = config.get(group)
         if not isinstance(option, Mapping) or "_target_" not in option:
             return ""
-        names.append(str(option["_target_"]).split(".")[-1])
+        names.append(str(option.get("model") or option["_target_"].split(".")[-1]))  # a library's network by its name
     return "{} ({}) with a {} head on {}".format(*names)

@@ -120,7 +120,7 @@ def in_words(needed: Needed, images: str = "test images") -> str:
     if needed.both is None or needed.both.expected is None:
         why = "the doubt that is left is about the images that all trials draw from"
         why = why if needed.shared else "the difference is too small"
-        return f"no number of trials and {images} {_denied(needed.both)} decide: {why}"
+        return f"no number of trials and {images} {_denied(needed.both)} decide, because {why}"
     return f"{both} together with {_rounded(round(needed.images_per_trial * needed.both.expected)):,} more {images}"
 
 
