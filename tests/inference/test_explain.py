@@ -14,11 +14,11 @@ from torch.nn.functional import interpolate
 
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
+from graft.heads.head import Dense, Plain
 from graft.inference import explain
 from graft.inference.explain import SIDE, evidence, explanations, overlaid, predicted
 from graft.inference.trained_model import TrainedModel
 from graft.model.backbone import CNN, CNN5, Backbone
-from graft.model.head import Dense, Plain
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 

@@ -8,9 +8,9 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from graft.errors import GraftError
+from graft.heads.head import Dense, Plain
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.dropout import Masks
-from graft.model.head import Dense, Plain
 from graft.training import trials as trials_module
 from graft.training.trials import TrialStack, chunks, stackable
 

@@ -28,11 +28,11 @@ from torch.nn.functional import avg_pool2d, interpolate
 from tqdm import tqdm
 
 from graft.errors import GraftError
+from graft.heads.points_head import KNN
 from graft.inference.job_images import unchanged_images
 from graft.inference.load import load
 from graft.inference.trained_model import TrainedModel
 from graft.model.layers import Average
-from graft.model.points_head import KNN
 from graft.process import hidden_bars
 from graft.results.records import Record
 

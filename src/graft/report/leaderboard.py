@@ -8,7 +8,7 @@ import pandas
 
 from graft.errors import GraftError
 from graft.report.as_needed import AsNeeded, as_needed, compare_as_needed
-from graft.report.rows import SPREAD, column, costs, difference_columns, results_row
+from graft.report.rows import SPREAD, backbone_costs, column, costs, difference_columns, results_row
 from graft.report.unit import Measure, measure_of
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
@@ -186,14 +186,14 @@ def _test_settings(record: Record) -> str:
 
 
 def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str, int]) -> list[dict[str, object]]:
-    rows = []
-    for record in board.records:
+    rows, prices = [], backbone_costs(board.records, board.metric)
+    for record, price in zip(board.records, prices, strict=True):
         versus_best = comparison.differences.get(record.label)
         row = {"rank": places[record.label], **results_row(record, board.metric), **difference_columns("", versus_best)}
         row["standing"] = _standing(record.label, board)
         if board.baseline:
             row |= difference_columns("baseline_", board.versus_baseline.get(record.label))
-        rows.append(row | costs(record))
+        rows.append(row | costs(record) | price)
     return rows
 
 
@@ -221,7 +221,7 @@ def _compare_with_baseline(board: Leaderboard, baseline: str, required: bool) ->
     for record in (record for record in records if record not in bases):
         base = bases[0] if len(bases) == 1 else _counterpart(record, bases, baseline_keys(baseline))
         if base is None:
-            board.without_counterpart.append(record.label)
+            board.without_counterpart += [] if record.baseline else [record.label]
         else:
             pairs.append((record, base))
     tested = differences([(record.accuracies(board.metric), base.accuracies(board.metric)) for record, base in pairs])
