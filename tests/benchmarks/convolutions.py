@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from graft.data.preprocess import Preprocess
+from graft.heads.head import Plain
 from graft.model.backbone import CNN, CNN4, CNN5, VGG16
-from graft.model.head import Plain
 from graft.process import keep_memory
 from graft.stack import trial_stack
 from graft.stack.trial_stack import TrialStack

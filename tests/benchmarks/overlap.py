@@ -32,7 +32,7 @@ import torch
 from scipy.special import stdtrit
 from torch.nn.functional import cross_entropy
 
-from graft.model.head import Dense
+from graft.heads.head import Dense
 from graft.stack.trial_stack import TrialStack
 from graft.statistics import cross_validation, crossed
 from graft.statistics.overlap import for_other_pools

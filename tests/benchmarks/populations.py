@@ -32,9 +32,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from graft.data.preprocess import Preprocess
+from graft.heads.head import Dense, Plain
 from graft.model.backbone import CNN
 from graft.model.backbone_timm import EfficientNetLite0
-from graft.model.head import Dense, Plain
 from graft.seed import generator, seeded
 from graft.stack.trial_stack import TrialStack
 

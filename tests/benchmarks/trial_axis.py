@@ -24,8 +24,8 @@ from torch.nn.functional import cross_entropy
 from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
+from graft.heads.head import Dense, Plain
 from graft.model.backbone import CNN
-from graft.model.head import Dense, Plain
 from graft.process import keep_memory
 from graft.stack.trial_stack import TrialStack
 from graft.training.progress import Progress

@@ -12,8 +12,8 @@ from graft.config.build import build
 from graft.data.loader import Batch
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
+from graft.heads.head import Plain
 from graft.model.backbone import CNN, CNN4, CNN5, VGG16
-from graft.model.head import Plain
 from graft.model.layers import activation as make_activation
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase

@@ -18,8 +18,8 @@ from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
+from graft.heads.head import Dense, Plain
 from graft.model.backbone import CNN
-from graft.model.head import Dense, Plain
 from graft.model.layers import linear
 from graft.reading.class_folders import list_folder
 from graft.run.plan import Plan

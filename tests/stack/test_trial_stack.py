@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from graft.heads.head import Dense, Plain
 from graft.model.batch_norm import freeze_batch_norm_stats
-from graft.model.head import Dense, Plain
 from graft.stack import trial_stack as stack_module
 from graft.stack.chunks import stackable
 from graft.stack.dropout import Masks

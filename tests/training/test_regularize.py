@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
-from graft.model.head import Dense
+from graft.heads.head import Dense
 from graft.stack.trial_stack import TrialStack
 from graft.training.regularize import Mix, Objective, Regularize, clip, weight_decay_groups
 

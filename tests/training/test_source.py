@@ -21,9 +21,9 @@ from graft.data.loader import Batch
 from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.files import write_tensors
+from graft.heads.head import Plain
 from graft.model.backbone import CNN, VGG16
 from graft.model.backbone_torchvision import Torchvision
-from graft.model.head import Plain
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import Big, File, ImageNet, Scratch
 from graft.training.transfer import TransferModule

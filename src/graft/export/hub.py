@@ -21,7 +21,7 @@ from graft.model.pretrained_timm import timm
 
 TIMM = {"graft.backbone_timm.Timm": None, "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0"}
 LINEAR_HEADS = (
-    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge"),
+    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge", "graft.best_solved_head.BestSolved"),
     *("graft.solved_head.LDA", "graft.solved_head.NearestMean", "graft.solved_head.SVM"),
 )
 CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}  # timm's names

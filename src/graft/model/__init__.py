@@ -1,1 +1,1 @@
-"""Backbones as stages, heads, and published weights."""
+"""Backbones as stages, and published weights."""

@@ -19,9 +19,9 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
+from graft.heads.head import ClassWeight
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
-from graft.model.head import ClassWeight
 from graft.seed import seeded
 from graft.stack.dropout import Masks
 from graft.training.logger import MakeLogger
