@@ -13,7 +13,7 @@ from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
 from graft.files import read_tensors
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.seed import generator, seeded
 
 

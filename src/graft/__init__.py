@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # The room of each module that conf/ names. Configurations write the public name, graft.head.Dense, although the class
-# is in graft/model/head.py: a module can move without changing a result, a cache or a user's YAML.
+# is in graft/heads/head.py: a module can move without changing a result, a cache or a user's YAML.
 ROOMS = {
     "augment": "data",
     "dataset": "data",
@@ -28,9 +28,10 @@ ROOMS = {
     "backbone": "backbones",
     "backbone_timm": "backbones",
     "backbone_torchvision": "backbones",
-    "head": "model",
-    "points_head": "model",
-    "solved_head": "model",
+    "best_solved_head": "heads",
+    "head": "heads",
+    "points_head": "heads",
+    "solved_head": "heads",
     "logger": "training",
     "regularize": "training",
     "schedule": "training",

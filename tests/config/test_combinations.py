@@ -226,6 +226,13 @@ def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfi
     check(configure("report.explain=true", "keep_weights=best"))
 
 
+def test_images_that_are_not_shown_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    with pytest.raises(ConfigError, match=r"^report.explain must be false with report.thumbnails=false, .*, got true"):
+        check(configure("report.explain=true", "report.thumbnails=false"))
+    check(configure("report.thumbnails=false"))
+
+
 def test_votes_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
     with pytest.raises(ConfigError, match=r"^report.explain must be false with head=knn, .*, got true; try report"):

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from graft.config.build import build
 from graft.config.target import find_target
 from graft.errors import ConfigError
-from graft.model.head import Dense
+from graft.heads.head import Dense
 from graft.run.make_plan import make_plan
 
 Configure = Callable[..., DictConfig]

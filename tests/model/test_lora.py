@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from graft.model.lora import Adapted, attention_weights, merged
-from graft.training.trials import TrialStack
+from graft.stack.trial_stack import TrialStack
 
 timm = pytest.importorskip("timm")
 TIMES = 3

@@ -19,11 +19,11 @@ from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.dropout import Masks
-from graft.model.head import Dense, Plain
+from graft.heads.head import Dense, Plain
 from graft.model.layers import linear
 from graft.reading.class_folders import list_folder
 from graft.run.plan import Plan
+from graft.stack.dropout import Masks
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "dropout=0")

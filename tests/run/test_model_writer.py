@@ -37,6 +37,7 @@ def test_augmented_training_images_are_known_as_they_are(run: Run, tmp_path: Pat
     assert not (tmp_path / "none" / NOVELTY).exists()
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap runs timm's attention trial by trial
 def test_lora_s_updates_are_merged_into_the_weights_that_are_written(run: Run, tmp_path: Path):
     timm = pytest.importorskip("timm")
     torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "vit.pt")

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +154,30 @@ def test_stored_features_that_are_not_finite_are_computed_again(digits: MNIST5k,
     features._memory.clear()
     assert torch.equal(store.features(Counting(), digits.images, WANTED), first)
     assert Counting.images == 120
+
+
+def test_the_speed_is_that_of_the_pass_over_the_images_wherever_features_come_from(digits: MNIST5k, tmp_path: Path):
+    store = FeatureStore(tmp_path, CPU)
+    store.features(Counting(), digits.images, WANTED)
+    measured = store.images_per_second
+    assert measured is not None
+    assert measured > 0
+    features._memory.clear()
+    again = FeatureStore(tmp_path, CPU)
+    again.features(Counting(), digits.images, WANTED[:5])
+    assert again.images_per_second == measured
+    again.features(Counting(), digits.images, torch.arange(200, 230))  # others, whose seconds are added
+    (path,) = tmp_path.glob("*/speed.json")
+    assert json.loads(path.read_text())["images"] == 90
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": 3}', '{"images": 3, "seconds": 0}', '{"images": "x"}'])
+def test_features_without_a_speed_have_none(digits: MNIST5k, tmp_path: Path, content: str):
+    store = FeatureStore(tmp_path, CPU)
+    store.features(Counting(), digits.images, WANTED)
+    (path,) = tmp_path.glob("*/speed.json")
+    path.write_text(content) if content else path.unlink()
+    store.features(Counting(), digits.images, WANTED)
+    assert store.images_per_second is None
+    store.features(Counting(), digits.images, torch.arange(200, 230))
+    assert store.images_per_second is not None

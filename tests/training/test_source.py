@@ -23,7 +23,7 @@ from graft.data.loader import Batch
 from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.files import write_tensors
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import Big, File, ImageNet, Scratch
 from graft.training.transfer import TransferModule

@@ -12,7 +12,7 @@ from graft.data.dataset import MNIST5k
 from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.training.regularize import parameter_groups
 from graft.training.transfer import TransferModule
 from graft.training.tune import Freeze, Lora, Phase, Thaw, Tune

@@ -10,8 +10,8 @@ from torchvision.models.vgg import cfgs, make_layers
 from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights
 from graft.backbones.staged import Backbone as Backbone
 from graft.data.preprocess import Preprocess
+from graft.model.layers import MONOTONE, conv
 from graft.model.layers import activation as make_activation
-from graft.model.layers import conv
 
 
 class CNN(Backbone):
@@ -79,6 +79,10 @@ def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Seq
         else:
             layers.append(conv(in_channels, out_channels, 3))
         layers.append(make_activation(activation))
+    if (
+        activation in MONOTONE
+    ):  # the largest value's activation is the largest activation, and there are fewer to compute
+        return nn.Sequential(*layers[:-1], nn.MaxPool2d(2), layers[-1])
     return nn.Sequential(*layers, nn.MaxPool2d(2))
 
 

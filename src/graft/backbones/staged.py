@@ -114,14 +114,9 @@ class Backbone(nn.Module):
         if self.features and 0 < num_frozen < self.keep:
             raise GraftError("backbone.features joins stages that are all frozen; try tune=frozen")
         if self.features:
-            last = {"joined": self._joined()}
-            first = {"preprocess": self.preprocess}
-            whole, none = OrderedDict(first | last), OrderedDict()
-            return (
-                (nn.Sequential(whole), nn.Sequential(none))
-                if num_frozen
-                else (nn.Sequential(OrderedDict(first)), nn.Sequential(OrderedDict(last)))
-            )
+            first, last = ("preprocess", self.preprocess), ("joined", self._joined())
+            frozen, rest = ([first, last], []) if num_frozen else ([first], [last])
+            return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
         stages = {f"stage{number}": stage for number, stage in enumerate(self.stages[: self.keep], start=1)}
         names = list(stages)
         frozen = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:num_frozen]}

@@ -83,7 +83,7 @@ def _unfrozen_stages(values: Values) -> Iterator[Fault]:
     thaw, counts, kept = values.get("tune.thaw"), values.num_unfrozen(), values.num_kept()
     if values.get("backbone.features") and max(counts) > 0:
         expected = "0 with backbone.features, whose stages are joined as one frozen part"
-        yield Fault("tune.thaw", thaw, expected, "tune=frozen with trained weights, or backbone.features=null")
+        yield Fault("tune.thaw", thaw, expected, "tune=frozen with source=big, or backbone.features=null")
     elif values.staged() and kept == 0:
         expected = "above 0 with tune=thaw, which unfreezes kept stages"
         yield Fault("backbone.keep", 0, expected, "backbone.keep=1, or tune=full")

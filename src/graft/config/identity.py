@@ -28,7 +28,7 @@ from graft.own_code import own_code
 RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
-NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
+NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger", "baseline")
 PLACED = {f"dataset.{key}" for key in PLACES}
 # Keys of a group, and values at which they change nothing.
 UNUSED = {

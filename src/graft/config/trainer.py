@@ -101,6 +101,9 @@ def absent_packages(values: Values) -> Iterator[Fault]:
         if find_spec("captum") is None:
             expected = "false, because the package captum is not installed"
             yield Fault("report.explain", True, expected, "pip install -e '.[explain]', or report.explain=false")
+        if values.get("report.thumbnails") is False:
+            expected = "false with report.thumbnails=false, which shows no images, explained or not"
+            yield Fault("report.explain", True, expected, "report.explain=false, or report.thumbnails=true")
         if values.get("keep_weights") == "none":
             yield Fault("keep_weights", "none", "best, whole or all with report.explain=true", "keep_weights=best")
         if values.sklearn_head() == "knn":

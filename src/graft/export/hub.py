@@ -25,7 +25,7 @@ TIMM = {
     "graft.backbone_timm.EfficientNetLite2": "tf_efficientnet_lite2",
 }
 LINEAR_HEADS = (
-    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge"),
+    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge", "graft.best_solved_head.BestSolved"),
     *("graft.solved_head.LDA", "graft.solved_head.NearestMean", "graft.solved_head.SVM"),
 )
 CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}  # timm's names

@@ -1,1 +1,1 @@
-"""Layers, heads, the splitting of a network into stages, and weights by their names."""
+"""Layers, the splitting of a network into stages, low-rank updates, and weights by their names."""

@@ -14,9 +14,9 @@ from graft import public_name
 from graft.config.values import SOLVED_HEADS
 from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
+from graft.heads.points_head import MOST_POINTS, PointsHead
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
 from graft.model.lora import attention_weights
-from graft.model.points_head import MOST_POINTS, PointsHead
 from graft.run.plan import Plan
 from graft.training.final_weights import TrialEnds
 from graft.training.regularize import Regularize

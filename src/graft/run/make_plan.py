@@ -27,10 +27,10 @@ from graft.process import hide_job_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
+from graft.stack.chunks import chunks
 from graft.training.checkpoint import Checkpoint
 from graft.training.final_weights import AverageWeights, TrialEnds
 from graft.training.source import MakeTrainer, Source
-from graft.training.trials import chunks
 from graft.training.tune import Phase
 
 # Keys of a data set's option for preparing its images; the data set itself takes `size` only.

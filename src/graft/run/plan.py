@@ -19,10 +19,10 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
+from graft.heads.head import ClassWeight
 from graft.model.batch_norm import synchronized
-from graft.model.dropout import Masks
-from graft.model.head import ClassWeight
 from graft.seed import seeded
+from graft.stack.dropout import Masks
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer

@@ -19,7 +19,6 @@ from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors
 from graft.model.batch_norm import synchronized
-from graft.model.dropout import Masks
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
@@ -27,6 +26,7 @@ from graft.nouns import counted
 from graft.own_code import own_code
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
+from graft.stack.dropout import Masks
 from graft.training.checkpoint import Checkpoint
 from graft.training.progress import Progress
 from graft.training.transfer import Optimizer, TransferModule

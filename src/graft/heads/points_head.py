@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from graft.model.head import ClassWeight, numbered, standardized
-from graft.model.solved_head import image_weights, squared_distances
+from graft.heads.head import ClassWeight, numbered, standardized
+from graft.heads.solved_head import image_weights, squared_distances
 from graft.model.stages import Weights
 
 NEIGHBOURS = (1, 3, 5, 7, 11, 15, 21, 31)

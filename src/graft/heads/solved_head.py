@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.model.head import ClassWeight, SklearnHead, numbered, standardized
+from graft.heads.head import ClassWeight, SklearnHead, numbered, standardized
 from graft.model.stages import Weights
 
 MARGINS = np.logspace(-3, 1, 5)  # `C` of the support vector machine, times the images' mean squared length
