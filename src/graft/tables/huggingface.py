@@ -105,15 +105,15 @@ def _from_hub(name: str, config: str | None) -> Any:
     Raises:
         GraftError: the hub does not have it, or cannot be reached.
     """
-    import datasets  # pyright: ignore[reportMissingImports]
+    from datasets import exceptions, load_dataset  # pyright: ignore[reportMissingImports]
 
-    hub = datasets.config.HF_ENDPOINT
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     for talkative in ("httpx", "huggingface_hub"):  # a line for each request and for each of 5 retries
         logging.getLogger(talkative).setLevel(logging.ERROR)
     log.info("%s is no file or folder here; it is looked for on the hub %s", name, hub)
     try:
-        return datasets.load_dataset(name, config)
-    except datasets.exceptions.DatasetNotFoundError as error:
+        return load_dataset(name, config)
+    except exceptions.DatasetNotFoundError as error:
         raise GraftError(
             f"dataset.path={name} is no file or folder here, and the hub {hub} has no such data set or does not show "
             f"it ({' '.join(str(error).split())}); expected the name on its page there, as in dataset.path=USER/NAME; "
