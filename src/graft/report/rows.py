@@ -60,7 +60,7 @@ def costs(record: Record) -> dict[str, object]:
 
 
 def backbone_costs(records: Sequence[Record], metric: str) -> list[dict[str, object]]:
-    """Return for each of jobs with different backbones its cost, and whether it is on the front; nothing for others.
+    """Return for each of jobs with different networks its cost, and whether it is on the front; nothing for others.
 
     On the front is a job of which no other is at least as good and as fast, and better or faster. Jobs whose speed was
     not measured have no place.
@@ -69,7 +69,8 @@ def backbone_costs(records: Sequence[Record], metric: str) -> list[dict[str, obj
         records: ranked jobs.
         metric: the key of the metric that ranks them.
     """
-    if len({str(record.config.get("backbone")) for record in records}) < 2:
+    settings = [record.config.get("backbone") or {} for record in records]
+    if len({(each.get("_target_"), each.get("model")) for each in settings}) < 2:  # they may differ in `keep`
         return [{} for _ in records]
     costs = [record.result.get("backbone") or {} for record in records]
     points = [
