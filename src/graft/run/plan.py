@@ -22,8 +22,8 @@ from graft.files import fingerprint
 from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
 from graft.model.dropout import Masks
-from graft.model.head import ClassWeight
 from graft.seed import seeded
+from graft.solvers.weights import ClassWeight
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer
