@@ -155,3 +155,12 @@ def test_classes_without_training_images_are_refused_before_training(
     monkeypatch.setattr(MNIST5k, "sample", lacking)
     with pytest.raises(GraftError, match=rf"head must be another one where .* \(9\), got {head}; try head=plain"):
         run(f"head={head}")
+
+
+def test_a_job_on_frozen_stages_in_bfloat16_is_near_one_in_32_bits(run: Run, tmp_path: Path):
+    words = ("source.epochs=1", "trials=2", "head=ridge")
+    exact, half = run(*words), run(*words, "frozen_precision=bf16-mixed", name="half")
+    assert half["identity"] != exact["identity"]
+    for one, other in zip(exact["trials"], half["trials"], strict=True):
+        assert one["loss"] != other["loss"]
+        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=0.03)

@@ -160,6 +160,12 @@ def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
         yield Fault("augment.views", views, expected, "augment.views=null")
 
 
+def _half_without_frozen_stages(values: Values) -> Iterator[Fault]:
+    precision = values.get("frozen_precision")
+    if precision != "32-true" and not values.staged() and values.num_unfrozen()[-1] >= values.num_kept():
+        yield Fault("frozen_precision", precision, "32-true if all stages train", "frozen_precision=32-true")
+
+
 def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
     head = values.sklearn_head()
     if head is None:
@@ -231,6 +237,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _l2_sp_without_stages,
     _cutmix_of_features,
     _views_without_frozen_stages,
+    _half_without_frozen_stages,
     _sklearn_head_without_frozen_stages,
     _sklearn_head_without_steps,
     _nothing_to_vary,

@@ -14,7 +14,7 @@ from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import Average, conv
 from graft.model.layers import activation as make_activation
 from graft.model.pretrained import PretrainedWeights, TorchvisionWeights
-from graft.model.stages import Weights, on_meta, output_shape
+from graft.model.stages import HalfPrecision, Weights, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
 
 
@@ -34,6 +34,7 @@ class Backbone(nn.Module):
         prefix: the library's prefix of weights' names, in place of our `stages.N.`
         head: prefixes of the names of the library's own head.
         default_input_size: height and width of the images that the network was designed for; it may take no others.
+        half_frozen: whether stages that are frozen compute in bfloat16.
 
     Raises:
         ConfigError: `keep` exceeds the number of stages.
@@ -42,6 +43,7 @@ class Backbone(nn.Module):
     prefix = ""
     head: tuple[str, ...] = ()
     default_input_size: int | None = None
+    half_frozen = False
 
     def __init__(
         self,
@@ -93,7 +95,8 @@ class Backbone(nn.Module):
         frozen = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:num_frozen]}
         rest = {name: stages[name] for name in names[num_frozen:]}
         (rest if rest else frozen)["pool"] = self.pool
-        return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
+        front = HalfPrecision if self.half_frozen and num_frozen else nn.Sequential
+        return front(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
 
     def output_shape(self, num_frozen: int) -> tuple[int, ...]:
         """Return the shape of one image's output of the first `num_frozen` stages."""

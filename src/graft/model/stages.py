@@ -104,6 +104,14 @@ def output_shape(network: nn.Module, image: Sequence[int]) -> tuple[int, ...]:
         return tuple(network(torch.empty(1, *image)).shape[1:])
 
 
+class HalfPrecision(nn.Sequential):
+    """Modules whose products and convolutions are computed in bfloat16; their output has 32 bits again."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(input.device.type, torch.bfloat16):
+            return super().forward(input).float()
+
+
 def fast_batch_size(device: torch.device) -> int:
     """Return the number of images that a pass through a network takes at once on a device.
 

@@ -83,6 +83,7 @@ class Plan:
         first_trial: number of the first trial; those before it have finished in earlier rounds.
         regularize: the regularizers.
         class_weights: `balanced`, `effective` or None.
+        half_frozen: whether frozen stages compute in bfloat16.
         val_every: epochs between two points of the validation and test curves.
         callbacks: makes the callbacks of one fit that the configuration asks for.
         loggers: make a job's loggers, by name; `tensorboard` alone logs while it trains.
@@ -118,6 +119,7 @@ class Plan:
     first_trial: int
     regularize: Regularize
     class_weights: str | None
+    half_frozen: bool
     val_every: int
     callbacks: Callable[[], list[pl.Callback]]
     loggers: dict[str, MakeLogger]
@@ -167,10 +169,10 @@ class Plan:
         Args:
             cache: the folder of stored pre-trainings.
         """
-        weights = self.source.weights(self.backbone, self.data, self.trainer, cache)
-        backbone = self.backbone()
+        weights, backbone = self.source.weights(self.backbone, self.data, self.trainer, cache), self.backbone()
         if weights is not None:
             backbone.load_state_dict(weights)
+        backbone.half_frozen = self.half_frozen
         return backbone
 
     def network(self, seed: int, phase: Phase, stages: nn.Module) -> nn.Module:
