@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def main() -> None:
 
 
 def show(arguments: argparse.Namespace) -> None:
-    """Print a report, and write its files."""
+    """Print a report, and write its files; exit with status 1 if its page cannot be made."""
     from graft.page.pictures import NO_PICTURES
     from graft.page.show import show_jobs  # after parsing: pandas and matplotlib take a second to import
     from graft.run.page_pictures import page_pictures
@@ -109,7 +110,8 @@ def show(arguments: argparse.Namespace) -> None:
     output = arguments.output or default_output(arguments.folders)
     asked = {"margin": arguments.margin, "metric": arguments.metric, "figures": arguments.figures}
     pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures(arguments.explain)
-    show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures)
+    if not show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures):
+        sys.exit(1)
 
 
 def print_json(arguments: argparse.Namespace) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from graft import process
 from graft.data.dataset import MNIST5k
 from graft.own_code import own_code
 from graft.run import job
-from graft.training import trials
+from graft.stack import trial_stack
+from graft.sweeps.check_sweep import check_sweep
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -86,7 +87,7 @@ def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., d
 @pytest.fixture(params=["vmap", "loop"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with both ways in which a stack runs its trials; its networks are too small to be looped over."""
-    monkeypatch.setattr(trials, "LOOP_THRESHOLD", 0 if request.param == "loop" else 10**12)
+    monkeypatch.setattr(trial_stack, "LOOP_THRESHOLD", 0 if request.param == "loop" else 10**12)
     return request.param
 
 
@@ -99,3 +100,22 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
 
     return train
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[DictConfig]]:
+    """Check a sweep as train.py -m does, in an empty folder; without baselines, unless these are asked for."""
+    monkeypatch.chdir(tmp_path)
+
+    def sweep(*words: str) -> list[DictConfig]:
+        words = words if any(word.startswith("baseline=") for word in words) else (*words, "baseline=none")
+        monkeypatch.setattr("sys.argv", ["train.py", "-m", *words])
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            fixed = [word for word in words if word.startswith(("name=", "hydra."))]
+            config = compose("train", [*fixed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+            with open_dict(config):
+                config.hydra.overrides.task = [word for word in words if not word.startswith("hydra.")]
+                config.hydra.overrides.hydra = [word for word in words if word.startswith("hydra.")]
+            return check_sweep(config, Path(config.hydra.sweep.dir))
+
+    return sweep

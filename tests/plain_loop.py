@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
 from graft.files import read_tensors
-from graft.model.backbone import CNN
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.seed import generator, seeded
 
 

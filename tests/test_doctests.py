@@ -10,7 +10,7 @@ MODULES = (
     "graft.run.plan",
     "graft.training.features",
     "graft.training.transfer",
-    "graft.training.trials",
+    "graft.stack.trial_stack",
 )
 
 

@@ -79,7 +79,7 @@ def test_a_package_without_an_init_file_is_own_code(package: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["graft.model.head", "graft", "torch.nn", "json", "sklearn.linear_model", "builtins", "no_such.module", ""]
+    "name", ["graft.heads.head", "graft", "torch.nn", "json", "sklearn.linear_model", "builtins", "no_such.module", ""]
 )
 def test_libraries_and_graft_are_not_own_code(name: str):
     assert again(name) is None

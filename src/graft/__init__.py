@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # The room of each module that conf/ names. Configurations write the public name, graft.head.Dense, although the class
-# is in graft/model/head.py: a module can move without changing a result, a cache or a user's YAML.
+# is in graft/heads/head.py: a module can move without changing a result, a cache or a user's YAML.
 ROOMS = {
     "augment": "data",
     "dataset": "data",
     "dataset_table": "data",
     "preprocess": "data",
-    "backbone": "model",
-    "backbone_timm": "model",
-    "backbone_torchvision": "model",
-    "head": "model",
-    "points_head": "model",
-    "solved_head": "model",
+    "backbone": "backbones",
+    "backbone_timm": "backbones",
+    "backbone_torchvision": "backbones",
+    "best_solved_head": "heads",
+    "head": "heads",
+    "points_head": "heads",
+    "solved_head": "heads",
     "logger": "training",
     "regularize": "training",
     "schedule": "training",

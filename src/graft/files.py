@@ -124,8 +124,8 @@ def num_bytes(tensors: Tensors) -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_bytes(path, text.encode())
+    r"""Write a text file atomically; what is no letter of UTF-8, such as a name of other bytes, as \udcff."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, str] | None = None) -> None:

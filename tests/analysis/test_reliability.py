@@ -22,6 +22,7 @@ def test_errors_are_each_trial_s_and_bins_those_of_all_with_each_image_once():
     assert list(found.bins) == BINS
     assert found.bins["images"].to_numpy().sum() == pytest.approx(200)
     assert len(found.bins) == 10
+    assert "from one bin" not in found.words
     assert np.average(found.bins["accuracy"], weights=found.bins["images"]) == pytest.approx((said == 0).mean())
 
 
@@ -39,5 +40,6 @@ def test_one_image_has_one_bin_and_no_confidence_has_none():
     found = reliability(made([[1]], [0], 2))
     assert found is not None
     assert found.bins["accuracy"].tolist() == [0]
+    assert found.words.endswith("from one bin: mean confidence against accuracy; two bins need 40 test images")
     said, image = np.zeros((1, 2), int), np.arange(2)[None]
     assert reliability(taken(said, said, image, np.full((1, 2, 2), 0.5), whole=False)) is None

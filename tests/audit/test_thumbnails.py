@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from graft.audit.thumbnails import thumbnails
+from graft.audit.thumbnails import pictures, thumbnails
 from graft.data.dataset import ImageFolder, MNIST5k
 
 
@@ -29,6 +29,7 @@ def test_files_become_small_pictures_and_broken_ones_have_reasons(tmp_path: Path
     again = thumbnails(images, torch.arange(6), tmp_path / "cache")
     assert torch.equal(again.tiny, small.tiny)
     assert again.reasons == small.reasons
+    assert [tuple(each.shape) for each in pictures(images, torch.tensor([0, 1]))] == [(3, 8, 8), (3, 64, 64)]
 
 
 def test_images_in_memory_are_as_pillow_resizes_them():
@@ -40,3 +41,5 @@ def test_images_in_memory_are_as_pillow_resizes_them():
         for found, side in ((small.pixels, 32), (small.tiny, 8)):
             expected = torch.from_numpy(np.array(digit.resize((side, side), Image.Resampling.BILINEAR))).float()
             assert (found[place].float() - expected).abs().max() < 2
+    shown = pictures(images, torch.tensor([7, 3]))
+    assert torch.equal(shown[0], images.pixels[7].expand(3, -1, -1).float())

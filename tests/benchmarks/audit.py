@@ -48,9 +48,9 @@ def degraded(path: Path, target: Path, chance: random.Random) -> Path:
     return target
 
 
-def plant(source: str, out: Path, num_equal: int, num_near: int, wrong: float) -> tuple[set, set, set]:
+def plant(source: str, out: Path, num_equal: int, num_near: int, wrong: float, seed: int = 0) -> tuple[set, set, set]:
     """Write a folder with faults; return the names of equal pairs and of near pairs, and of files with wrong labels."""
-    chance, root = random.Random(0), out / "root"
+    chance, root = random.Random(seed), out / "root"
     files = originals(source, out)
     classes = sorted({path.parent.name for path in files})
     parts = [path.parents[1].name if path.parents[1].name in ("train", "test") else "" for path in files]

@@ -26,7 +26,7 @@ from seconds import Seconds
 from torch import nn
 from trial_axis import DIGIT, adam, data
 
-from graft.model.head import Dense
+from graft.heads.head import Dense
 from graft.process import keep_memory, stop_looking_for_gpus
 from graft.training.transfer import TransferModule
 from graft.training.tune import Freeze, Phase

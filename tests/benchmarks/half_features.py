@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from graft.data.images import ImageFiles
-from graft.model.head import Ridge
+from graft.heads.head import Ridge
 from graft.process import keep_memory
 from graft.run.make_plan import make_plan
 from graft.run.plan import Plan

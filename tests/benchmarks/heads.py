@@ -11,11 +11,12 @@ import time
 
 import torch
 
-from graft.model.head import Logistic, Ridge
-from graft.model.points_head import KNN, KernelRidge
-from graft.model.solved_head import LDA, SVM, NearestMean
+from graft.heads.best_solved_head import BestSolved
+from graft.heads.head import Logistic, Ridge
+from graft.heads.points_head import KNN, KernelRidge
+from graft.heads.solved_head import LDA, SVM, NearestMean
 
-HEADS = {each.__name__: each for each in (LDA, NearestMean, KNN, KernelRidge, SVM, Ridge, Logistic)}
+HEADS = {each.__name__: each for each in (LDA, NearestMean, KNN, KernelRidge, SVM, Ridge, Logistic, BestSolved)}
 
 
 def examples(trials: int, images: int, features: int, classes: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -19,7 +19,7 @@ from typing import Any
 import pandas
 
 TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
-SWEEP = ("name=s", "head=plain,dense512", "dropout=0,0.5", "lr=0.001,0.0003", "activation=relu,tanh")
+SWEEP = ("name=s", "baseline=none", "head=plain,dense512", "dropout=0,0.5", "lr=0.001,0.0003", "activation=relu,tanh")
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 RUNS = {"one process": ({}, ()), "one process, one thread": ({"OMP_NUM_THREADS": "1"}, ()), "two workers": ({}, JOBLIB)}
 

@@ -32,10 +32,10 @@ import torch
 from scipy.special import stdtrit
 from torch.nn.functional import cross_entropy
 
-from graft.model.head import Dense
+from graft.heads.head import Dense
+from graft.stack.trial_stack import TrialStack
 from graft.statistics import cross_validation, crossed
 from graft.statistics.overlap import for_other_pools
-from graft.training.trials import TrialStack
 
 COMPONENTS, TRIALS, PER_CLASS, TESTED = 48, 20, 20, 1500
 HEADS = ("ridge1", "ridge100", "mean", "dense", "small")

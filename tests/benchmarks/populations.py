@@ -31,12 +31,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from graft.backbones.backbone import CNN
+from graft.backbones.backbone_timm import EfficientNetLite0
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import CNN
-from graft.model.backbone_timm import EfficientNetLite0
-from graft.model.head import Dense, Plain
+from graft.heads.head import Dense, Plain
 from graft.seed import generator, seeded
-from graft.training.trials import TrialStack
+from graft.stack.trial_stack import TrialStack
 
 EPOCHS, BATCH, WIDTH, AT_ONCE, EQUAL = 20, 20, 32, 50, 8
 

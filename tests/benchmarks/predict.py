@@ -17,12 +17,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from graft.backbones.backbone_timm import EfficientNetLite0
 from graft.data.preprocess import Preprocess
+from graft.heads.head import Plain
 from graft.inference.image_list import Item
 from graft.inference.predict import Predictor, best_device
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone_timm import EfficientNetLite0
-from graft.model.head import Plain
 
 BATCH_SIZE = 64
 REPEATS = 3

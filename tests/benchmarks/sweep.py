@@ -14,7 +14,7 @@ from pathlib import Path
 
 TRAIN = Path(__file__).parent.parent.parent / "src" / "train.py"
 # The last key varies fastest: the first eight jobs have every width and head, so memory then includes the largest.
-GRID = ("dropout=0,0.2,0.4,0.6", "activation=relu,tanh", "width=16,32,64,128", "head=plain,dense")
+GRID = ("baseline=none", "dropout=0,0.2,0.4,0.6", "activation=relu,tanh", "width=16,32,64,128", "head=plain,dense")
 FIXED = ("backbone.activation=relu",)
 
 

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from safetensors.torch import save_file
 from seconds import Seconds
 
+from graft.backbones.backbone import VGG16
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import VGG16
 from graft.process import keep_memory
 from graft.run.make_plan import make_plan
 from graft.training.features import FeatureStore, phase_inputs

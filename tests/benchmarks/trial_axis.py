@@ -21,15 +21,15 @@ from rich.table import Table
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from graft.backbones.backbone import CNN
 from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import CNN
-from graft.model.head import Dense, Plain
+from graft.heads.head import Dense, Plain
 from graft.process import keep_memory
+from graft.stack.trial_stack import TrialStack
 from graft.training.progress import Progress
 from graft.training.transfer import TransferModule
-from graft.training.trials import TrialStack
 from graft.training.tune import Freeze, Phase
 
 EPOCHS, TURNS = 20, 5

@@ -58,7 +58,10 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         ([*FOLDER, "dataset.root=7"], "dataset.root must be the path of a folder, got 7"),
         (["dataset=mnist", "dataset.download=maybe"], "dataset.download must be true or false, got maybe"),
         (FOLDER, "dataset.root must be the path of a folder, got nothing; try dataset.root=DIR"),
-        (["backbone=vgg16", "backbone.pool=max"], "backbone.pool must be average or flatten, got max"),
+        (
+            ["backbone=vgg16", "backbone.pool=max"],
+            "backbone.pool must be null, avg, cls, gem, concat, average or flatten, got max",
+        ),
         (["source=imagenet", "source.weights=1"], "source.weights must be null or a name, got 1"),
         (["reference={low: 2, high: 3, source: x}"], "reference must be null or low and high (fractions of 1)"),
         (["reference={low: 0.3, high: 0.2, source: x}"], "reference must be"),

@@ -61,6 +61,14 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("source=scratch tune=frozen", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune.thaw=1 backbone.keep=2", "tune.thaw", "auto or all with source=scratch"),
         ("source=scratch tune=thaw", "source", "big, imagenet or file with tune=thaw"),
+        ("source=scratch tune=lora", "source", "big, imagenet or file with tune=lora"),
+        ("source=scratch backbone.features=[1]", "tune.thaw", "0 with backbone.features"),
+        ("tune=thaw backbone.features=[1,2]", "tune.thaw", "0 with backbone.features"),
+        ("tune=lora tune.thaw=0", "tune.thaw", "above 0 or all with tune=lora"),
+        ("tune=lora tune.thaw=3 backbone.keep=2", "tune.thaw", "at most 2, the kept stages"),
+        ("tune=lora tune.thaw=[1,2]", "tune.thaw", "one number; only tune=thaw takes a list"),
+        ("tune=lora regularize.l2_sp=1", "regularize.l2_sp", "0 with tune=lora"),
+        ("tune=lora head=ridge", "tune.thaw", "0 with head=ridge"),
         ("source=scratch tune.batch_norm=frozen", "tune.batch_norm", "train with source=scratch"),
         ("tune.thaw=3 backbone.keep=2", "tune.thaw", "at most 2, the kept stages"),
         ("tune=thaw backbone.keep=2 tune.thaw=[1,3]", "tune.thaw", "at most 2, the kept stages (backbone.keep)"),
@@ -218,6 +226,13 @@ def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfi
     assert second.startswith("keep_weights must be best, whole or all with report.explain=true, got none")
     monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
     check(configure("report.explain=true", "keep_weights=best"))
+
+
+def test_images_that_are_not_shown_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    with pytest.raises(ConfigError, match=r"^report.explain must be false with report.thumbnails=false, .*, got true"):
+        check(configure("report.explain=true", "report.thumbnails=false"))
+    check(configure("report.thumbnails=false"))
 
 
 def test_votes_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):

@@ -17,7 +17,7 @@ OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.paren
 LIBRARIES = {
     "optimizer": "torch.optim",
     "trainer": "pytorch_lightning",
-    "head": ("graft.head", "graft.solved_head", "graft.points_head"),
+    "head": ("graft.head", "graft.solved_head", "graft.points_head", "graft.best_solved_head"),
 }
 
 

@@ -33,7 +33,7 @@ Configure = Callable[..., DictConfig]
         (
             ["head=dens"],
             "no option dens for head; did you mean dense? there are dense, dense512, kernel_ridge, knn, lda, logistic, "
-            "nearest_mean, plain, ridge, svm",
+            "nearest_mean, plain, ridge, solved, svm",
         ),
         (["schedule=xyz"], "no option xyz for schedule; there are constant, cosine, one_cycle, step"),
         (["dropout=abc"], "dropout must be in [0, 1), got abc; try dropout=0.5"),

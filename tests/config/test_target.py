@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from graft.config.build import build
 from graft.config.target import find_target
 from graft.errors import ConfigError
-from graft.model.head import Dense
+from graft.heads.head import Dense
 from graft.run.make_plan import make_plan
 
 Configure = Callable[..., DictConfig]
@@ -116,7 +116,7 @@ def test_each_group_s_targets_are_checked(configure: Configure, package: Path, g
 @pytest.mark.parametrize("path", ["mypkg.net.Net", "mypkg.net.make_net", "graft.head.Dense", "torch.nn.Identity"])
 def test_a_backbone_that_is_no_list_of_stages_is_refused_in_one_line(configure: Configure, package: Path, path: str):
     expected = (
-        r"backbone\._target_ must be a subclass of graft\.model\.backbone\.Backbone that .*stages, "
+        r"backbone\._target_ must be a subclass of graft\.backbones\.staged\.Backbone that .*stages, "
         r"super\(\)\.__init__\(preprocess, \[stage1, stage2\], keep\) .*architecture\.md.*, "
         rf"got {path}; try backbone=torchvision"
     )
@@ -126,7 +126,7 @@ def test_a_backbone_that_is_no_list_of_stages_is_refused_in_one_line(configure: 
 
 def test_a_plain_module_becomes_a_backbone_as_that_line_says(configure: Configure, package: Path):
     (package / "staged.py").write_text(
-        "from torch import nn\nfrom graft.model.backbone import Backbone\nclass Net(Backbone):\n"
+        "from torch import nn\nfrom graft.backbones.backbone import Backbone\nclass Net(Backbone):\n"
         "    def __init__(self, preprocess, keep=None):\n"
         "        stage1, stage2 = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3)\n"
         "        super().__init__(preprocess, [stage1, stage2], keep)\n"

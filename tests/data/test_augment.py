@@ -17,7 +17,7 @@ from graft.data.augment import Augment, Chance, Distort
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.results.outcomes import read_outcomes
 from graft.seed import generator, stream_seed
 

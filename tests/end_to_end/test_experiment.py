@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 from PIL import Image
 from safetensors.torch import save_file
 
+from graft.backbones.backbone import VGG16
 from graft.config.check import check
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import VGG16
 
 Configure = Callable[..., DictConfig]
 Train = Callable[..., subprocess.CompletedProcess[str]]

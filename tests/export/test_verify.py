@@ -8,13 +8,13 @@ import torch
 from test_exported_model import trained
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.export import verify as module
 from graft.export.exported_model import ExportedModel
 from graft.export.verify import Run, verify
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import CNN
 
 NONE = GraftError("the folder is gone")
 

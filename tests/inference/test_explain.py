@@ -12,13 +12,13 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
+from graft.backbones.backbone import CNN, CNN5, Backbone
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
+from graft.heads.head import Dense, Plain
 from graft.inference import explain
-from graft.inference.explain import SIDE, evidence, explanations, overlaid
+from graft.inference.explain import SIDE, evidence, explanations, overlaid, predicted
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import CNN, CNN5, Backbone
-from graft.model.head import Dense, Plain
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 
@@ -97,7 +97,7 @@ def fitted(backbone: Backbone, head: nn.Module, epochs: int) -> TrainedModel:
 
 
 def vit(pool: str) -> Backbone:
-    backbone_timm = pytest.importorskip("graft.model.backbone_timm")
+    backbone_timm = pytest.importorskip("graft.backbones.backbone_timm")
     timm = pytest.importorskip("timm")
     settings = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
     network = timm.models.VisionTransformer(**settings, global_pool=pool, class_token=pool == "token")
@@ -121,7 +121,7 @@ def test_a_square_that_decides_the_class_is_hot(
     model = fitted(backbone, head(backbone.num_features(), 2), epochs)
     pixels, labels = planted(24, 1)
     assert (model.probabilities(pixels)[0].argmax(1) == labels).all()
-    heat = evidence(model, pixels)
+    heat = evidence(model, pixels, predicted(model, pixels))
     share = heat[:, :12, :12].sum((1, 2)) / heat.sum((1, 2)).clamp(min=1e-9)
     assert share.mean() > least > 2 * (12 * 12) / (32 * 32)
 
@@ -133,7 +133,7 @@ def test_a_model_without_maps_is_refused():
 
     model = model_of([Flat()], [Plain(3, 2)])
     with pytest.raises(GraftError, match="has an output with height and width"):
-        evidence(model, torch.zeros(1, 3, 1, 1, dtype=torch.uint8))
+        evidence(model, torch.zeros(1, 3, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.long))
 
 
 @pytest.mark.parametrize(("side", "shown"), [(28, 140), (32, 160), (160, 160), (224, 160), (500, 160)])
@@ -168,7 +168,8 @@ def test_a_job_s_images_are_explained_by_their_number(run: Run, tmp_path: Path, 
     numbers = [int(number) for number in job.outcomes.test.image[0, [5, 0, 9]]]
     found = explanations(job, numbers)
     assert sorted(found) == sorted(numbers)
-    for content in found.values():
+    for content, name in found.values():
+        assert name in job.outcomes.classes
         picture = np.asarray(Image.open(io.BytesIO(content)))
         assert picture.shape == (140, 140, 3)
         assert (picture[..., 0] != picture[..., 2]).any()  # the digits themselves are gray

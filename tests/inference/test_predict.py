@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
+from graft.heads.head import Plain
 from graft.inference import predict
 from graft.inference.image_list import Item
 from graft.inference.predict import Predictor, Row
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import CNN
-from graft.model.head import Plain
 
 CLASSES = ["cat", "dog", "hen"]
 

@@ -232,7 +232,7 @@ def test_a_model_file_is_plain_yaml(job: Path, text: str):
 
 
 def test_a_network_of_the_user_s_own_needs_their_word(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "own_heads.py").write_text("from graft.model.head import Plain\n\n\nclass Mine(Plain): ...\n")
+    (tmp_path / "own_heads.py").write_text("from graft.heads.head import Plain\n\n\nclass Mine(Plain): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     text = (job / "model.yaml").read_text().replace("graft.head.Plain", "own_heads.Mine")
     (job / "model.yaml").write_text(text)

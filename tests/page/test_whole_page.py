@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -18,13 +20,15 @@ from rich.console import Console
 from stored_jobs import store_job
 
 from graft.errors import GraftError
-from graft.page.pictures import PagePictures
+from graft.page import show_job
+from graft.page.pictures import Explained, PagePictures
 from graft.page.show import show_alone, show_jobs, show_sweep
+from graft.results import records
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.run.outcome_writer import write_outcomes
 
-VOID = {"meta", "img", "br", "path", "circle", "rect", "link", "input"}
+VOID = {"meta", "img", "br", "wbr", "path", "circle", "rect", "link", "input"}
 HOSTILE = "\"><script>alert(1)</script>\u202e'&amp; 猫 🐈\x07"
 
 
@@ -161,13 +165,18 @@ def thumbnail(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
 
 def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     sweep(tmp_path)
-    show_sweep(tmp_path, pictures=PagePictures(thumbnail, thumbnail, always=True))
+
+    def explanation(record: Record, numbers: Sequence[int]) -> Mapping[int, Explained]:
+        return {number: Explained(content, "<dog>") for number, content in thumbnail(record, numbers).items()}
+
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, explanation, always=True))
     page = checked(tmp_path / "report.html")
     alts = [each["alt"] for each in page.all("img")]
     shown = {alt for alt in alts if alt.endswith(".png")}
     assert shown
     assert all(int(Path(alt).stem) % 2 for alt in shown)
     assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
+    assert page.words().count("explained: <dog>") == len(alts) // 2
     assert "not shown: the image has changed since, or cannot be read" in page.words()
 
 
@@ -201,11 +210,24 @@ def test_a_page_that_cannot_be_made_leaves_the_answer_and_no_old_page(
         raise OSError("no space left")
 
     monkeypatch.setattr("graft.page.whole_page.write_text", full)
-    show_sweep(tmp_path)
+    assert show_sweep(tmp_path) == {}  # the sweep's jobs are finished all the same
     said = capsys.readouterr().out
-    assert said.endswith("report.html could not be made: no space left\n")
+    again = f"mend this, and python src/report.py {tmp_path} makes it"
+    assert said.endswith(f"report.html could not be made: no space left; {again}\n")
     assert said.count("ranked by test accuracy") == 2
     assert not (tmp_path / "report.html").exists()
+    assert not show_jobs([tmp_path], tmp_path)
+
+
+def test_report_py_fails_if_there_is_no_page(tmp_path: Path):
+    folder = store_job(tmp_path)
+    (folder / "report.html").mkdir()
+    command = [sys.executable, str(ROOT / "src" / "report.py"), str(folder)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is nothing to compare it with" in done.stdout
+    assert "report.html could not be made: " in done.stdout.splitlines()[-1]
+    assert done.stderr == ""
 
 
 def test_the_terminal_ends_with_a_link_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -265,13 +287,30 @@ def test_results_of_the_first_format_have_a_page(tmp_path: Path):
         ({"images": 1, "trials": 1}, "1 test image"),
     ],
 )
-def test_one_job_has_a_sensible_page(tmp_path: Path, job: dict[str, Any], expected: str):
-    folder = store_job(tmp_path, **job)
+def test_one_job_has_a_sensible_page(
+    tmp_path: Path, job: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder, read = store_job(tmp_path, **job), []
+    monkeypatch.setattr(records, "read_outcomes", lambda folder: read.append(folder) or read_outcomes(folder))
+    monkeypatch.setattr(show_job, "read_outcomes", lambda folder: read.append(folder) or read_outcomes(folder))
     show_alone(json.loads((folder / "result.json").read_text()), folder)
     page = checked(folder / "report.html")
     assert expected in page.words()
+    assert read == [folder.resolve()]  # once: a job's outcomes may be large
     assert "nan" not in page.words().lower().split()
     assert (folder / "report.html").stat().st_size < 3e6
+
+
+def test_trials_of_the_same_images_vary_in_no_draw(tmp_path: Path):
+    images = {"small": 60, "test": 60, "draws_vary": False}
+    folder = store_job(tmp_path)
+    result = json.loads((folder / "result.json").read_text()) | {"images": images}
+    (folder / "result.json").write_text(json.dumps(result))
+    show_jobs([tmp_path], tmp_path)
+    words = checked(tmp_path / "report.html").words()
+    assert "one seed, with its own initialization and batch order." in words
+    assert "comes from: initialization and batch order " in words
+    assert "training draws" not in words
 
 
 def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_path: Path):
@@ -294,8 +333,9 @@ def test_trials_of_one_computation_are_one_trial_on_the_page(tmp_path: Path):
     show_sweep(tmp_path)
     words = checked(tmp_path / "report.html").words()
     assert "60 predictions: 1 trial (6 trials are one computation and count as one), 60 test images" in words
-    assert "wrong in 1 of 1 trial" in words
     assert "right, as one computation in all trials" in words
+    assert "by the one trial" in words
+    assert "1 of 1 trial" not in words
     assert "got 1 (6 trials are one computation and count as one)" in words
     assert " %." in words.split("Expected calibration error")[1][:20]  # no mean of trials
     assert pandas.read_csv(tmp_path / "mistakes.csv")["trials"].unique().tolist() == [1]

@@ -48,6 +48,15 @@ def test_without_what_the_rounds_have_found_all_pairs_of_the_table_share_the_lev
     assert worst.significant == (worst.interval[1] < 0)
 
 
+def test_rounds_of_too_few_trials_test_nothing_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, mean in (("a", 0.9), ("b", 0.8)):
+        auto(tmp_path, name, mean, 4, settings={"trials_min": 2, "trials_max": 4})
+    assert standings(tmp_path)["b"] == "not tested"
+    said = capsys.readouterr().out
+    assert "no round tests any, because a test needs 6 trials (trials_max)" in said
+    assert "alpha spending" not in said
+
+
 def test_fixed_numbers_of_trials_are_compared_as_ever(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name, mean in (("a", 0.9), ("b", 0.8)):
         auto(tmp_path, name, mean, 6, settings={"trials": 6})

@@ -151,11 +151,25 @@ def test_what_holds_for_these_test_images_only_is_said():
     assert sentences.images_answer([unknown])[0].startswith("Differences are for")
 
 
+def test_what_would_decide_is_not_said_of_a_pair_with_one_mean_if_there_is_another():
+    tie = Difference(np.array([0.1, -0.1]), 1.0, None)
+    comparison = Comparison("best", {"tie": tie, "near": Difference(np.full(2, -0.01), 0.5, None)}, 2)
+    found = Answer(deciding={"tie": "no number", "near": "9 more trials"})
+    assert "between best and near, " in deciding_answers("best", comparison, found)[0]
+    alone = deciding_answers("best", Comparison("best", {"tie": tie}, 1), Answer(deciding={"tie": "no number"}))
+    assert alone == ["What would decide between best and tie: no number."]
+
+
 def test_what_would_decide_is_said_of_the_closest_that_differs():
     means = {"same": 0.0, "far": -0.1, "near": -0.01}
     differences = {name: Difference(np.full(8, mean), 0.5, None) for name, mean in means.items()}
     comparison = Comparison("best", differences, 3)
     found = Answer(deciding={"same": "nothing", "far": "9 more trials", "near": "300 more trials"})
+    assert deciding_answers("best", comparison, found) == [
+        "What would decide between best and near, the closest of those undecided that has another mean: "
+        "300 more trials."
+    ]
+    found = Answer(deciding={"far": "9 more trials", "near": "300 more trials"})
     assert deciding_answers("best", comparison, found) == [
         "What would decide between best and near, the closest of those undecided: 300 more trials."
     ]

@@ -63,7 +63,7 @@ def test_a_report_says_that_it_is_a_refit_and_ranks_nothing(tmp_path: Path, caps
     assert not is_refit({"refit": None})
     records = read_records([tmp_path])
     assert (records.finished, records.failed, records.damaged) == ([], {}, {})
-    assert show_jobs([tmp_path / "pets-refit"], tmp_path) == {}
+    assert show_jobs([tmp_path / "pets-refit"], tmp_path)
     said = capsys.readouterr().out
     assert said.startswith("not ranked pets-refit: a refit of outputs/pets/head=plain")
     assert "its accuracy is the estimate of outputs/pets" in said

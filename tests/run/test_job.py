@@ -13,17 +13,17 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.backbone import CNN
-from graft.model.dropout import Masks
-from graft.model.head import Dense, Plain
+from graft.heads.head import Dense, Plain
 from graft.model.layers import linear
 from graft.reading.class_folders import list_folder
 from graft.run.plan import Plan
+from graft.stack.dropout import Masks
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "dropout=0")

@@ -405,8 +405,6 @@ def test_ranks_that_torchrun_starts_write_once(tmp_path: Path, mark: str):
     done = subprocess.run([*command, *script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 1
-    log = (tmp_path / "outputs/run/train.log").read_text()
-    assert log.count("Non-trainable params") == 1
     refused = subprocess.run(
         [*command, str(ROOT / "src" / "train.py"), "-m", "lr=0.1,0.2", *TWO],
         cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,

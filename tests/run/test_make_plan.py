@@ -140,3 +140,15 @@ def test_a_later_phase_s_own_optimizer_and_schedule_count_alone(configure: Confi
         assert settings.items() <= optimizers[1].param_groups[0].items()
         assert last.schedule is not None
         last.schedule(optimizers[1], 10, 1)  # with no key of the head's schedule
+
+
+def test_a_pooling_that_a_network_cannot_have_is_refused_before_data_are_read(configure: Configure):
+    words = (
+        "backbone=resnet18",
+        "backbone.pool=cls",
+        "source=scratch",
+        "dataset=image_folder",
+        "dataset.root=/nowhere",
+    )
+    with pytest.raises(ConfigError, match=r"resnet18, which has no class token, got cls; try backbone\.pool=avg"):
+        make_plan(configure(*words))

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def test_a_page_explains_where_the_configuration_or_the_command_asks_for_it(
     page = (tmp_path / "report.html").read_text()
     assert ("what the model looked at in" in page) is shown
     assert ("for the class that it predicts itself" in page) is shown
+    assert bool(re.search(r"<bdi>explained: [13579]</bdi>", page)) is shown
 
 
 def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
@@ -31,3 +33,9 @@ def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
     page = (tmp_path / "report.html").read_text()
     assert "nothing is explained: " in page
     assert "keep_weights=none has left them out" in page
+
+
+def test_a_page_without_images_has_no_explanations_and_says_so(run: Run, tmp_path: Path):
+    run(*SMALL, "report.thumbnails=false")
+    show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(True))
+    assert "report.thumbnails=false: no image is shown, or explained." in (tmp_path / "report.html").read_text()

@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model.solved_cases import CASES
+from heads.solved_cases import CASES
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from graft.model.head import STRENGTHS, Logistic
+from graft.heads.head import STRENGTHS, Logistic
 from graft.solvers import folded
 from graft.solvers.folded import fold_weights
 

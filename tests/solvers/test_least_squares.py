@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from model.solved_cases import CASES
+from heads.solved_cases import CASES
 from sklearn.linear_model import RidgeClassifierCV
 
-from graft.model.head import STRENGTHS, Ridge
+from graft.heads.head import STRENGTHS, Ridge
 from graft.solvers.least_squares import ridge
 
 

@@ -71,7 +71,8 @@ def test_where_neither_alone_decides_both_may():
 
 def test_nothing_decides_a_difference_of_0_without_a_margin():
     found = known(0.0, 4e-4, 0.02, 0.06, (15, 450))
-    assert in_words(needed(found, two_sided(found.degrees))) == "no number of trials and test images would decide"
+    words = in_words(needed(found, two_sided(found.degrees)))
+    assert words == "no number of trials and test images would decide, because the difference is too small"
     assert needed(found, two_sided(found.degrees), 0.02).both is None  # one of them alone shows that it is small
 
 
@@ -79,7 +80,11 @@ def test_a_correction_stays_whatever_is_added():
     found = known(0.0105, 4e-4, 0.001, 0.001, (15, 450))
     assert needed(found, two_sided(found.degrees)).trials is not None
     corrected = replace(found, variance=found.variance + 1e-3)
-    assert needed(corrected, two_sided(corrected.degrees)) == Needed(None, None, None, 30.0)
+    answer = needed(corrected, two_sided(corrected.degrees))
+    assert answer == Needed(None, None, None, 30.0, shared=True)
+    assert in_words(answer).endswith(
+        "would decide, because the doubt that is left is about the images that all trials draw from"
+    )
 
 
 def test_more_doubt_makes_wider_ranges():
@@ -112,7 +117,10 @@ def test_more_doubt_makes_wider_ranges():
             Needed(Further(20, None, None), None, Further(25, 30, 36), 30.0),
             "30 more trials together with 900 more test images",
         ),
-        (Needed(None, None, Further(900, None, None), 1.0), "no number of trials and test images is likely to decide"),
+        (
+            Needed(None, None, Further(900, None, None), 1.0),
+            "no number of trials and test images is likely to decide, because the difference is too small",
+        ),
     ],
 )
 def test_what_is_needed_in_words(answer: Needed, words: str):

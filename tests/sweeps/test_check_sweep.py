@@ -6,37 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from folders import forget, write_classes, write_picture
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from graft.config.build import to_plain
 from graft.config.identity import without_hydra
 from graft.errors import ConfigError, GraftError, OtherResult
 from graft.run.make_plan import planned_images
-from graft.sweeps.check_sweep import check_sweep
 from graft.sweeps.job_folders import make_writable
 
 Sweep = Callable[..., list[DictConfig]]
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """Check a sweep as train.py -m does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def sweep(*words: str) -> list[DictConfig]:
-        monkeypatch.setattr("sys.argv", ["train.py", "-m", *words])
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            fixed = [word for word in words if word.startswith(("name=", "hydra."))]
-            config = compose("train", [*fixed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
-            with open_dict(config):
-                config.hydra.overrides.task = [word for word in words if not word.startswith("hydra.")]
-                config.hydra.overrides.hydra = [word for word in words if word.startswith("hydra.")]
-            return check_sweep(config, Path(config.hydra.sweep.dir))
-
-    return sweep
 
 
 def test_two_files_whose_names_differ_in_a_separator_have_two_folders(sweep: Sweep):

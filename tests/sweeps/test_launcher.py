@@ -26,7 +26,7 @@ from graft.run import job
 from graft.sweeps import launcher
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
-TINY = ("trials=2", "epochs=3", "source.epochs=1")
+TINY = ("trials=2", "epochs=3", "source.epochs=1", "baseline=none")
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 

@@ -25,8 +25,8 @@ from graft.config.identity import without_hydra
 from graft.content import digests
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError, OtherResult
+from graft.heads.head import STRENGTHS
 from graft.inference.load import load
-from graft.model.head import STRENGTHS
 from graft.report.compare import compare_jobs
 from graft.results.refits import in_words
 from graft.run.job import run as run_job

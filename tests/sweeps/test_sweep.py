@@ -21,14 +21,14 @@ from omegaconf import OmegaConf
 
 from graft.errors import GraftError, OtherResult
 from graft.files import read_tensors, write_bytes
-from graft.model import head
+from graft.heads import head
 from graft.run import job
 from graft.seed import stream_seed
 from graft.sweeps.sweep import run_job
 
 Run = Callable[..., dict]
 Train = Callable[..., subprocess.CompletedProcess[str]]
-TINY = ("trials=2", "epochs=2", "source.epochs=1")
+TINY = ("trials=2", "epochs=2", "source.epochs=1", "baseline=none")
 TIMES = ["seconds"]
 
 
@@ -190,7 +190,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_command_resumes(
     train: Train, tmp_path: Path, end: signal.Signals
 ):
-    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=100", "source.epochs=1", "name=sweep")
+    words = ("dropout=0,0.2,0.5", "trials=2", "epochs=100", "source.epochs=1", "name=sweep", "baseline=none")
     process = start(tmp_path, *words)
     finished = tmp_path / "outputs/sweep/dropout=0/result.json"
     until = time.monotonic() + 120
@@ -222,6 +222,7 @@ def test_ctrl_c_and_sigterm_end_a_sweep_with_the_table_so_far_and_the_same_comma
 @pytest.mark.slow
 def test_a_sweep_killed_twenty_times_ends_in_the_same_table(train: Train, tmp_path: Path):
     words = ("head=plain,dense512", "dropout=0,0.5", "activation=relu,tanh", "trials=3", "epochs=20", "source.epochs=3")
+    words = (*words, "baseline=none")
     done = train("-m", *words, "name=whole", "cache=other")
     assert done.returncode == 0, done.stderr
     chance = random.Random(0)

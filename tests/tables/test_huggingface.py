@@ -130,9 +130,10 @@ def test_data_sets_in_memory_are_told_apart(tmp_path: Path, monkeypatch: pytest.
 
 def test_what_is_no_data_set(tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    for path in ("empty", "nobody/nothing"):
-        with pytest.raises(GraftError, match=f"dataset.path={path} cannot be loaded as a data set of Hugging Face"):
-            loaded(path)
+    with pytest.raises(GraftError, match=r"dataset.path=empty cannot be loaded as a data set of Hugging Face"):
+        loaded("empty")
+    with pytest.raises(GraftError, match=r"nothing is no file .* cannot be reached, .* type dataset.path=DIR"):
+        loaded("nobody/nothing")
     made(4, other=list("abcd")).save_to_disk(str(tmp_path / "a"))
     with pytest.raises(GraftError, match=r"dataset.label must be a column of .*: image, label, other, got species"):
         loaded(tmp_path / "a", label="species")

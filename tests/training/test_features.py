@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import write_tensors
-from graft.model.backbone import CNN
 from graft.training import features
 from graft.training.features import FeatureStore
 
@@ -168,3 +169,30 @@ def test_half_precision_is_near_has_32_bits_and_is_stored_under_a_name_of_its_ow
     assert len(list(tmp_path.iterdir())) == 2
     assert type(rest) is nn.Sequential
     assert type(backbone.split(0)[0]) is nn.Sequential  # preprocessing alone has nothing to compute in 16 bits
+
+
+def test_the_speed_is_that_of_the_pass_over_the_images_wherever_features_come_from(digits: MNIST5k, tmp_path: Path):
+    store = FeatureStore(tmp_path, CPU)
+    store.features(Counting(), digits.images, WANTED)
+    measured = store.images_per_second
+    assert measured is not None
+    assert measured > 0
+    features._memory.clear()
+    again = FeatureStore(tmp_path, CPU)
+    again.features(Counting(), digits.images, WANTED[:5])
+    assert again.images_per_second == measured
+    again.features(Counting(), digits.images, torch.arange(200, 230))  # others, whose seconds are added
+    (path,) = tmp_path.glob("*/speed.json")
+    assert json.loads(path.read_text())["images"] == 90
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": 3}', '{"images": 3, "seconds": 0}', '{"images": "x"}'])
+def test_features_without_a_speed_have_none(digits: MNIST5k, tmp_path: Path, content: str):
+    store = FeatureStore(tmp_path, CPU)
+    store.features(Counting(), digits.images, WANTED)
+    (path,) = tmp_path.glob("*/speed.json")
+    path.write_text(content) if content else path.unlink()
+    store.features(Counting(), digits.images, WANTED)
+    assert store.images_per_second is None
+    store.features(Counting(), digits.images, torch.arange(200, 230))
+    assert store.images_per_second is not None

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.run.make_plan import make_plan
 from graft.training.final_weights import AverageWeights
 

@@ -13,9 +13,9 @@ from torch.nn.utils import clip_grad_norm_
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
-from graft.model.head import Dense
+from graft.heads.head import Dense
+from graft.stack.trial_stack import TrialStack
 from graft.training.regularize import Mix, Objective, Regularize, clip, weight_decay_groups
-from graft.training.trials import TrialStack
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "trials=2", "epochs=1", "dropout=0")

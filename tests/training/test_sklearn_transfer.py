@@ -8,12 +8,12 @@ import torch
 import yaml
 from sklearn.preprocessing import StandardScaler
 
+from graft.backbones.backbone import CNN
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.backbone import CNN
-from graft.model.head import Logistic, Ridge, SklearnHead
+from graft.heads.head import Logistic, Ridge, SklearnHead
 
 Run = Callable[..., dict]
 
@@ -74,10 +74,13 @@ def test_logistic_needs_no_folds_for_single_images():
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("head", ["ridge", "logistic", "lda", "nearest_mean", "svm"])
+@pytest.mark.parametrize("head", ["ridge", "logistic", "lda", "nearest_mean", "svm", "solved"])
 def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
     assert {trial["epoch"] for trial in result["trials"]} == {1}
+    assert {trial.get("head") for trial in result["trials"]} <= (
+        {"lda", "nearest_mean"} if head == "solved" else {None}
+    )
     assert result["accuracy"]["min"] > 0.6
     assert result["parameters"]["trainable"] == 8005
     history = pandas.read_csv(tmp_path / "job" / "history.csv")

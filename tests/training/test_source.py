@@ -15,15 +15,15 @@ from domain_tables import files, split, used, write_sites
 from safetensors.torch import save_file
 from torch import nn
 
+from graft.backbones.backbone import CNN, VGG16
+from graft.backbones.backbone_torchvision import Torchvision
 from graft.data.datamodule import BigDataModule, TrialDataModule
 from graft.data.dataset import MNIST5k
 from graft.data.loader import Batch
 from graft.data.preprocess import InputSpec, Preprocess, PretrainedInput
 from graft.errors import GraftError
 from graft.files import write_tensors
-from graft.model.backbone import CNN, VGG16
-from graft.model.backbone_torchvision import Torchvision
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.training.checkpoint import Checkpoint
 from graft.training.source import Big, File, ImageNet, Scratch
 from graft.training.transfer import TransferModule

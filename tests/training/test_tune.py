@@ -12,10 +12,10 @@ from graft.data.dataset import MNIST5k
 from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.model.head import Plain
+from graft.heads.head import Plain
 from graft.training.regularize import parameter_groups
 from graft.training.transfer import TransferModule
-from graft.training.tune import Freeze, Phase, Thaw, Tune
+from graft.training.tune import Freeze, Lora, Phase, Thaw, Tune
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,12 @@ def test_a_resnet_s_frozen_stages_keep_weights_buffers_and_features_through_phas
             same = [torch.equal(saved[name][0], found) for key, found in original.items() if key.endswith(buffer)]
             assert any(same) != moves
     assert any(name.startswith("trials.stages.stage4") for name in saved)
+
+
+def test_lora_is_one_phase_of_trained_weights():
+    (phase,) = Lora(2, rank=4, alpha=8).phases(5, trained=True)
+    assert (phase.frozen_stages, phase.lora) == (3, (4, 8))
+    assert Lora("all").phases(5, trained=True)[0].lora == (8, 16)
+    for thaw, has_weights, message in ((0, True, "above 0 or all with tune=lora"), (1, False, "big, imagenet or file")):
+        with pytest.raises(GraftError, match=message):
+            Lora(thaw).phases(5, has_weights)

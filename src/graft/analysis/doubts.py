@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from graft.analysis.mistakes import mistakes
-from graft.analysis.predictions import Predictions
+from graft.analysis.predictions import Predictions, once
 from graft.nouns import counted
 
 LEAST = 3  # trials that tested an image, of which nearly all make it a suspect
@@ -20,6 +20,7 @@ IMPROBABLE = 0.1  # mean probability of the label, where only that is stored
 UNLIKELY = 10  # times less likely than the likeliest class is a suspect label, at least
 
 
+@once
 def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     """Return the images with a suspect label, the most suspect first, and in words by which criterion.
 
@@ -36,14 +37,14 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     if most < LEAST:
         few = f"one needs {LEAST} trials that did not see the image, got {most}"
         return _rows(table, enough), f"{few} ({found.one_computation})" if found.copies else few
-    words = f"at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them, take them for one other class"
+    words = f"taken for one other class by at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them"
     if found.tests.min() < LEAST:
         tested = counted(int((found.tests >= LEAST).sum()), "image")
-        words = f"of the {tested} that {LEAST} trials tested, {words}"
+        words += f" ({tested} had {LEAST} trials)"
     probabilities = found.mean_probability()
     if probabilities is None:
         suspect = enough & (share >= NEARLY_ALL) & (table["probability_of_label"].to_numpy(float) <= IMPROBABLE)
-        return _rows(table, suspect), f"{words}, and their label has a mean probability of at most 10 %"
+        return _rows(table, suspect), f"{words}, with a mean probability of the label of at most 10 %"
     suspect = enough & (share >= NEARLY_ALL) & (table["probability"].to_numpy(float) >= PROBABLE)
     words += f", with a mean probability of at least {100 * PROBABLE:.0f} %"
     if not suspect.any():
@@ -51,7 +52,7 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     doubted = likely_wrong(found.labels, probabilities)
     if doubted is not None:
         suspect &= np.isin(images, doubted[0])
-        words += ", and cleanlab doubts their labels, too"
+        words += ", and doubted by cleanlab, too"
     return _rows(table, suspect), words
 
 

@@ -1,9 +1,10 @@
 """What a job's trials said of its test images, a row for each trial and a column for each image."""
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,6 +16,8 @@ from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
 from graft.results.records import Record
 from graft.statistics.accuracies import Measured
 from graft.statistics.outcomes import Outcomes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Predictions:
     of_label: np.ndarray
     split: SplitOutcomes
     copies: int = 0
-    tables: dict[Callable, pandas.DataFrame] = field(default_factory=dict, repr=False)
+    tables: dict[Callable, Any] = field(default_factory=dict, repr=False)
 
     @property
     def labels(self) -> np.ndarray:
@@ -129,14 +132,14 @@ class Predictions:
         return total / self.tests[:, None]
 
 
-def once(compute: Callable[[Predictions], pandas.DataFrame]) -> Callable[[Predictions], pandas.DataFrame]:
-    """Return the function that computes a table of the same predictions once, and returns a copy each time."""
+def once(compute: Callable[[Predictions], T]) -> Callable[[Predictions], T]:
+    """Return the function that computes tables of the same predictions once, and returns copies each time."""
 
     @functools.wraps(compute)
-    def known(found: Predictions) -> pandas.DataFrame:
+    def known(found: Predictions) -> T:
         if compute not in found.tables:
             found.tables[compute] = compute(found)
-        return found.tables[compute].copy()
+        return copy.deepcopy(found.tables[compute])
 
     return known
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from graft.analysis.calibration_error import calibration_bins, calibration_error
+from graft.analysis.calibration_error import BIN, calibration_bins, calibration_error
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
 
@@ -33,12 +33,14 @@ class Reliability:
 
     @property
     def words(self) -> str:
-        """The error in words, with its range over trials or repeats."""
+        """The error in words, with its range over trials or repeats; of one bin, what it then is."""
         words = f"expected calibration error {100 * self.mean:.1f} %"
-        if len(self.errors) < 2:
+        if len(self.errors) > 1:
+            low, high = 100 * self.errors.min(), 100 * self.errors.max()
+            words += f" (mean of {counted(len(self.errors), self.run_noun)}, {low:.1f} to {high:.1f} %)"
+        if len(self.bins) > 1:
             return words
-        low, high = 100 * self.errors.min(), 100 * self.errors.max()
-        return f"{words} (mean of {counted(len(self.errors), self.run_noun)}, {low:.1f} to {high:.1f} %)"
+        return f"{words}, from one bin: mean confidence against accuracy; two bins need {2 * BIN} test images"
 
 
 def reliability(found: Predictions) -> Reliability | None:

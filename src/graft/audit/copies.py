@@ -1,28 +1,34 @@
 """Copies: images with equal contents, and near copies, which were resized or encoded again.
 
-An image is its gray thumbnail of 8x8 pixels, with mean 0 and length 1. How close two images are says nothing by itself:
-two handwritten ones are closer than a photo and its copy at half the size. So the distance d of two images is compared
-with the distances b of either to what lies beyond a gap: of its neighbors in the order of their distances, the last
-that is less than LOOSE of the next one ends its copies, and b is that next distance. They are near copies if
+How close two images are says nothing by itself: two handwritten ones are closer than a photo and its copy at half the
+size. So the distance d of two images is compared with the distances b of either to what lies beyond a gap: of its
+neighbors in the order of their distances, the last that is less than a factor f of the next one ends its copies, and b
+is that next distance. Two images can be copies if
 
-    d < LOOSE min(b1, b2)     and their sizes or formats differ, or
-    d < STRICT min(b1, b2)    of equal ones, since only losses in resizing and encoding move a copy,
+    d < f min(b1, b2).
 
-and if d is at most FARTHEST and colors agree. docs/audit.md says how many planted copies this finds.
+This is asked twice. Candidates pass with f = LOOSE on gray thumbnails of 8x8 pixels, with mean 0 and length 1, which
+are compared among all images; d is at most FARTHEST, and colors agree. Near copies pass with f = STRICT, too, on
+pictures at the smaller one's size, where two images that look alike differ more (STRICTER, if their sizes are equal,
+as only encoding moves such a copy), and resizing and encoding have cost them no more than LOSS. docs/audit.md says
+how many planted copies this finds.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from graft.audit.thumbnails import Thumbnails
 from graft.bars import bar
 
-LOOSE, STRICT = 0.45, 0.3
+LOOSE, STRICT, STRICTER = 0.75, 0.6, 0.4
+LOSS = 20.0  # largest root mean square of differences of gray values of 0 to 255: a signal-to-noise ratio of 22 dB
+FILTERS = "bicubic", "bilinear"  # a copy's filter is unknown: the one that fits better
 FARTHEST = 0.35  # the distance of independent images is the square root of 2
 COLORS = 25.0  # largest difference of two copies' colors, a root mean square over 8x8 pixels of 0 to 255
 BLANK = 2.0  # standard deviation of the gray values of 0 to 255 below which there is nothing to compare
@@ -33,7 +39,7 @@ GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Pair(NamedTuple):
-    """Two images that are near copies, by their places, and the correlation of their thumbnails."""
+    """Two images that are near copies, by their places, and the correlation of their gray values."""
 
     first: int
     second: int
@@ -53,13 +59,15 @@ def blank(pixels: torch.Tensor) -> np.ndarray:
     return (_gray(pixels).std((1, 2), correction=0) < BLANK).numpy()
 
 
-def near_copies(small: Thumbnails, kinds: Sequence[Hashable], compared: np.ndarray) -> list[Pair]:
+def near_copies(
+    small: Thumbnails, compared: np.ndarray, pictures: Callable[[list[int]], list[torch.Tensor]]
+) -> list[Pair]:
     """Return pairs of near copies.
 
     Args:
         small: thumbnails of the images.
-        kinds: sizes and formats, (images,).
         compared: places of the images to compare; no two have equal contents.
+        pictures: returns the pixels of images by their places, each (3, height, width).
     """
     if len(compared) < 3:
         return []
@@ -67,15 +75,15 @@ def near_copies(small: Thumbnails, kinds: Sequence[Hashable], compared: np.ndarr
     gray = _gray(colors).flatten(1)
     vectors = normalize(gray - gray.mean(1, keepdim=True))
     distances, neighbors = nearest(vectors, min(NEIGHBORS + 1, len(compared) - 1))
-    beyond = _beyond_gap(distances)
+    beyond = _beyond_gap(distances, LOOSE)
+    close = (distances < LOOSE * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= FARTHEST)
+    found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
+    ordered = sorted({(min(pair), max(pair)) for pair in found})
+    candidates = [pair for pair in ordered if _loss(colors[pair[0]], colors[pair[1]]) <= COLORS]
     pairs = _equal(small.pixels, compared)
-    for one, (row, others) in enumerate(zip(distances.tolist(), neighbors.tolist(), strict=True)):
-        for distance, other in zip(row, others, strict=True):
-            first, second = sorted((int(compared[one]), int(compared[other])))
-            limit = STRICT if kinds[first] == kinds[second] else LOOSE
-            close = distance < limit * min(beyond[one], beyond[other]) and distance <= FARTHEST
-            if close and float((colors[one] - colors[other]).square().mean().sqrt()) <= COLORS:
-                pairs[first, second] = 1 - distance**2 / 2
+    for one, other, similarity in _confirmed(candidates, neighbors, lambda them: pictures(compared[them].tolist())):
+        first, second = sorted((int(compared[one]), int(compared[other])))
+        pairs.setdefault((first, second), similarity)
     return [Pair(*places, similarity) for places, similarity in pairs.items()]
 
 
@@ -100,15 +108,69 @@ def nearest(vectors: torch.Tensor, count: int, among: torch.Tensor | None = None
     return torch.cat(distances), torch.cat(places)
 
 
+def _confirmed(
+    candidates: list[tuple[int, int]], neighbors: torch.Tensor, pictures: Callable[[list[int]], list[torch.Tensor]]
+) -> list[Pair]:
+    """Return the candidates that are near copies as pictures, too, and of each other's nearer copies."""
+    either = sorted({image for pair in candidates for image in pair})
+    shown = sorted({*either, *neighbors[either].flatten().tolist()})
+    grays = dict(zip(shown, map(_gray, pictures(shown)), strict=True))
+
+    @cache
+    def measured(pair: frozenset[int]) -> tuple[float, float]:
+        return _measured(*[grays[image] for image in pair])
+
+    beyond = {}
+    for one in bar(either, "comparing", len(either), "image"):
+        distances = sorted(measured(frozenset((one, other)))[0] for other in neighbors[one].tolist())
+        beyond[one] = float(_beyond_gap(torch.tensor([distances]), STRICT))
+
+    def near(one: int, other: int) -> bool:
+        distance, loss = measured(frozenset((one, other)))
+        factor = STRICTER if grays[one].shape == grays[other].shape else STRICT
+        return distance < factor * min(beyond[one], beyond[other]) and loss <= LOSS
+
+    pairs, copies = [], defaultdict(list)
+    for distance, one, other in sorted((measured(frozenset(pair))[0], *pair) for pair in candidates):
+        if (
+            near(one, other)
+            and all(near(one, each) for each in copies[other])
+            and all(near(each, other) for each in copies[one])
+        ):
+            copies[one].append(other)
+            copies[other].append(one)
+            pairs.append(Pair(one, other, 1 - distance**2 / 2))
+    return pairs
+
+
+def _measured(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
+    """Return the distance of two gray pictures, (height, width), at the smaller one's size, and the loss."""
+    size = [min(sides) for sides in zip(one.shape, other.shape, strict=True)]
+    fits = []
+    for mode in FILTERS if one.shape != other.shape else FILTERS[:1]:
+        first, second = (
+            each if list(each.shape) == size else interpolate(each[None, None], size, mode=mode, antialias=True)[0, 0]
+            for each in (one, other)
+        )
+        vectors = [normalize((each - each.mean()).flatten(), dim=0) for each in (first, second)]
+        fits.append((float((vectors[0] - vectors[1]).norm()), _loss(first, second)))
+    return min(fits)
+
+
+def _loss(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).square().mean().sqrt())
+
+
 def _gray(pixels: torch.Tensor) -> torch.Tensor:
-    return (pixels.float() * GRAY[:, None, None]).sum(1)
+    """Return the gray values of pixels, (..., 3, height, width), without the channels."""
+    return (pixels.float() * GRAY[:, None, None]).sum(-3)
 
 
-def _beyond_gap(distances: torch.Tensor) -> list[float]:
+def _beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
     """Return each image's distance to what is not its copy: beyond the last gap, or else to its nearest neighbor."""
-    gap = distances[:, :-1] < LOOSE * distances[:, 1:]
+    gap = distances[:, :-1] < factor * distances[:, 1:]
     last = torch.where(gap, torch.arange(1, distances.shape[1]), 0).amax(1)
-    return distances.gather(1, last[:, None]).flatten().tolist()
+    return distances.gather(1, last[:, None])[:, 0]
 
 
 def _equal(pixels: torch.Tensor, compared: np.ndarray) -> dict[tuple[int, int], float]:

@@ -16,7 +16,7 @@ from graft.audit.inventory import Inventory, mean_colors
 from graft.audit.outliers import outliers
 from graft.audit.summary import Account
 from graft.audit.suspects import out_of_fold
-from graft.audit.thumbnails import Thumbnails, thumbnails
+from graft.audit.thumbnails import Thumbnails, pictures, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels
 from graft.config.build import build, builder
 from graft.data.dataset import Dataset
@@ -107,7 +107,7 @@ def _copies(account: Account, found: Inventory, small: Thumbnails, readable: np.
     account.blank(np.flatnonzero(empty))
     later = {place for group in exact for place in group[1:]}
     compared = np.array([place for place in readable.tolist() if place not in later and not empty[place]], dtype=int)
-    near = near_copies(small, found.kinds(), compared)
+    near = near_copies(small, compared, lambda places: pictures(found.images, found.indices[places]))
     account.near_copies(near)
     same = np.arange(len(found.labels))
     for first, *others in (*exact, *[pair[:2] for pair in near]):

@@ -72,20 +72,36 @@ def thumbnails(images: Images, indices: torch.Tensor, cache: Path) -> Thumbnails
     return Thumbnails(tensors["pixels"], tensors["tiny"], reasons)
 
 
+def pictures(images: Images, indices: torch.Tensor) -> list[torch.Tensor]:
+    """Return the pixels of images that can be read, each (3, height, width), with sides of at most DECODED pixels."""
+    if not isinstance(images, ImageFiles):
+        parts = images.batches(indices.split(BATCH))
+        size = [min(side, DECODED) for side in images.shape[1:]]
+        return [each.expand(3, -1, -1) for part in parts for each in _resized(part, size)]
+    with pixel_limit(images.reading.max_pixels), ThreadPoolExecutor(os.cpu_count()) as threads:
+        read = threads.map(lambda index: _decoded(images, index), indices.tolist())
+        return list(bar(read, "candidates for copies", len(indices), "image"))
+
+
 def _thumbnail(images: ImageFiles, index: int) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return an image at both sizes, (1, 3, height, width); None if it cannot be read."""
-    file = images.folder.files[index]
-    shape = 3, min(file.header.height, DECODED), min(file.header.width, DECODED)
     try:
-        return _reduced(decode(file.path, shape, "squash", images.white)[None])
+        return _reduced(_decoded(images, index)[None])
     except Exception:  # Pillow's exceptions for broken files depend on the format
         return None
 
 
+def _decoded(images: ImageFiles, index: int) -> torch.Tensor:
+    file = images.folder.files[index]
+    shape = 3, min(file.header.height, DECODED), min(file.header.width, DECODED)
+    return decode(file.path, shape, "squash", images.white)
+
+
 def _reduced(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images, (images, channels, height, width), at both sizes, in color."""
-    small, tiny = (
-        interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True).expand(-1, 3, -1, -1)
-        for side in (SIDE, TINY)
-    )
+    small, tiny = (_resized(pixels, [side, side]).expand(-1, 3, -1, -1) for side in (SIDE, TINY))
     return small.round().clamp(0, 255).byte(), tiny.contiguous()
+
+
+def _resized(pixels: torch.Tensor, size: list[int]) -> torch.Tensor:
+    return interpolate(pixels.float(), size, mode="bilinear", antialias=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from math import inf
 
 from graft.config.one_form import class_in_both_splits, domain_faults
-from graft.config.trainer import absent_packages, refused_flags
+from graft.config.trainer import absent_packages, frozen_precision_of_none, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -66,9 +66,9 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
     if values.source_is_trained():
         return
     kept = values.num_kept()
-    if values.staged():
-        expected = "big, imagenet or file with tune=thaw, whose first phase freezes all stages"
-        yield Fault("source", "scratch", expected, "tune=full, or source=big")
+    if values.staged() or values.target("tune") == "Lora":
+        why = "thaw, whose first phase freezes all stages" if values.staged() else "lora, which updates trained weights"
+        yield Fault("source", "scratch", f"big, imagenet or file with tune={why}", "tune=full, or source=big")
         return
     unfrozen = values.num_unfrozen()[0]
     if kept and (unfrozen == 0 or unfrozen < kept < inf):
@@ -81,11 +81,16 @@ def _random_weights_frozen(values: Values) -> Iterator[Fault]:
 
 def _unfrozen_stages(values: Values) -> Iterator[Fault]:
     thaw, counts, kept = values.get("tune.thaw"), values.num_unfrozen(), values.num_kept()
-    if values.staged() and kept == 0:
+    if values.get("backbone.features") and max(counts) > 0:
+        expected = "0 with backbone.features, whose stages are joined as one frozen part"
+        yield Fault("tune.thaw", thaw, expected, "tune=frozen with source=big, or backbone.features=null")
+    elif values.staged() and kept == 0:
         expected = "above 0 with tune=thaw, which unfreezes kept stages"
         yield Fault("backbone.keep", 0, expected, "backbone.keep=1, or tune=full")
     elif max(counts) > kept:
         yield Fault("tune.thaw", thaw, f"at most {kept}, the kept stages (backbone.keep)", "tune.thaw=all")
+    elif values.target("tune") == "Lora" and counts[0] == 0:
+        yield Fault("tune.thaw", thaw, "above 0 or all with tune=lora, which updates these stages", "tune.thaw=1")
     elif not values.staged() and isinstance(thaw, list):
         yield Fault("tune.thaw", thaw, "one number; only tune=thaw takes a list", f"tune.thaw={thaw[-1]}, or tune=thaw")
     elif values.staged() and any(now <= before for before, now in zip([0, *counts], counts, strict=False)):
@@ -138,7 +143,10 @@ def _too_long_a_step(values: Values, schedule: str, key: str) -> Iterator[Fault]
 
 def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:
     l2_sp = values.get("regularize.l2_sp")
-    if l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_unfrozen()[-1]):
+    if l2_sp and values.target("tune") == "Lora":
+        expected = "0 with tune=lora, whose stages keep their weights but for the updates"
+        yield Fault("regularize.l2_sp", l2_sp, expected, "regularize.l2_sp=0, or tune=thaw")
+    elif l2_sp and not (values.source_is_trained() and values.num_kept() and values.num_unfrozen()[-1]):
         expected = "0 unless stages with trained weights are unfrozen, which it pulls towards these weights"
         unfrozen = ", or tune=full with source=big" if values.num_kept() else ""
         yield Fault("regularize.l2_sp", l2_sp, expected, f"regularize.l2_sp=0{unfrozen}")
@@ -158,12 +166,6 @@ def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
     if views and values.num_unfrozen()[-1] >= values.num_kept():
         expected = "null if all stages train, because it stores the outputs of frozen stages"
         yield Fault("augment.views", views, expected, "augment.views=null")
-
-
-def _half_without_frozen_stages(values: Values) -> Iterator[Fault]:
-    precision = values.get("frozen_precision")
-    if precision != "32-true" and not values.staged() and values.num_unfrozen()[-1] >= values.num_kept():
-        yield Fault("frozen_precision", precision, "32-true if all stages train", "frozen_precision=32-true")
 
 
 def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
@@ -237,7 +239,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _l2_sp_without_stages,
     _cutmix_of_features,
     _views_without_frozen_stages,
-    _half_without_frozen_stages,
+    frozen_precision_of_none,
     _sklearn_head_without_frozen_stages,
     _sklearn_head_without_steps,
     _nothing_to_vary,

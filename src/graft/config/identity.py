@@ -28,13 +28,16 @@ from graft.own_code import own_code
 RESULTS_VERSION = "0.2.0"
 
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
-NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger")
+NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger", "baseline")
 PLACED = {f"dataset.{key}" for key in PLACES}
-# Keys of a data set, and values at which they change nothing.
-UNUSED = (
-    ("folds", None), ("group_pattern", None), ("exclude", None),
-    ("domain", None), ("big_domain", "rest"), ("small_domain", None),
-)  # fmt: skip
+# Keys of a group, and values at which they change nothing.
+UNUSED = {
+    "dataset": (
+        ("folds", None), ("group_pattern", None), ("exclude", None),
+        ("domain", None), ("big_domain", "rest"), ("small_domain", None),
+    ),
+    "backbone": (("pool", None), ("features", None)),
+}  # fmt: skip
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
 
@@ -171,8 +174,8 @@ def _compared(key: str, value: Any) -> Any:
     """Return a top-level value as it affects results."""
     if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
         return "all"
-    if key == "dataset" and isinstance(value, Mapping):  # without folds, groups or domains it is as before they came
-        return {name: each for name, each in value.items() if (name, each) not in UNUSED}
+    if key in UNUSED and isinstance(value, Mapping):  # without folds, groups or domains it is as before they came
+        return {name: each for name, each in value.items() if (name, each) not in UNUSED[key]}
     return value
 
 

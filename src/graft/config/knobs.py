@@ -48,6 +48,7 @@ class Knobs:
     trainer: Any = MISSING
     logger: Any = MISSING
     sweep: Any = None  # a search's settings; None: Hydra's grid
+    baseline: str = MISSING
     run: Any = None
     refit: Any = None  # once its job is known, what a refit keeps of it
     name: str = MISSING

@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
 from graft.config.trainer import TRAINER_RULES
-from graft.config.values import FORMATS, METRICS
+from graft.config.values import BASELINE, FORMATS, METRICS
 
 
 def _is_inside(value: Any) -> bool:
@@ -81,6 +81,7 @@ RULES: dict[str, Rule] = {
     ),
     "run": one_of(None, text("the folder of a finished job or sweep", "outputs/NAME")),
     "refit": Rule("all, or null", lambda value: value in (None, "all") or _is_refit(value), "all"),
+    "baseline": one_of("solved", "none", BASELINE, expected="solved or none"),
     "seed": whole(0, 0),
     "trials": one_of("auto", whole(1, 15)),
     **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),
@@ -160,7 +161,10 @@ RULES: dict[str, Rule] = {
     "dataset.exclude": one_of(None, text("the path of a file", "audit.csv"), expected="the path of a file"),
     "backbone.keep": one_of(None, whole(0, 2)),
     "backbone.model": text("a network's name in its library", "resnet18"),
-    "backbone.pool": one_of("average", "flatten"),
+    "backbone.pool": one_of(None, "avg", "cls", "gem", "concat", "average", "flatten"),
+    "backbone.features": one_of(
+        None, list_of("a list of different numbers of stages", "[1,2]", whole(1, 1), distinct=True)
+    ),
     "source.epochs": whole(1, 15),
     "source.batch_size": whole(1, 128),
     "source.seed": whole(0, 0),
@@ -175,6 +179,8 @@ RULES: dict[str, Rule] = {
     "tune.lr": LEARNING_RATE,
     "tune.lr_decay": number(0, 1, 0.5, closed="right"),
     "tune.batch_norm": one_of("train", "frozen"),
+    "tune.rank": whole(1, 8),
+    "tune.alpha": number(0, inf, 16, closed="neither"),
     **_under("tune.optimizer", OPTIMIZER),
     **_under("tune.schedule", SCHEDULE),
     **_under("optimizer", OPTIMIZER),

@@ -95,12 +95,22 @@ def refused_flags(values: Values) -> Iterator[Fault]:
             yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
 
 
+def frozen_precision_of_none(values: Values) -> Iterator[Fault]:
+    """Return the fault of a precision of frozen stages where no stage is frozen in any phase."""
+    precision = values.get("frozen_precision")
+    if precision != "32-true" and not values.staged() and values.num_unfrozen()[-1] >= values.num_kept():
+        yield Fault("frozen_precision", precision, "32-true if all stages train", "frozen_precision=32-true")
+
+
 def absent_packages(values: Values) -> Iterator[Fault]:
     """Return the faults of loggers and explanations whose package is not installed, and what nothing explains."""
     if values.get("report.explain"):
         if find_spec("captum") is None:
             expected = "false, because the package captum is not installed"
             yield Fault("report.explain", True, expected, "pip install -e '.[explain]', or report.explain=false")
+        if values.get("report.thumbnails") is False:
+            expected = "false with report.thumbnails=false, which shows no images, explained or not"
+            yield Fault("report.explain", True, expected, "report.explain=false, or report.thumbnails=true")
         if values.get("keep_weights") == "none":
             yield Fault("keep_weights", "none", "best, whole or all with report.explain=true", "keep_weights=best")
         if values.sklearn_head() == "knn":

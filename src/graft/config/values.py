@@ -13,6 +13,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precis
 FORMATS = ("png", "svg", "pdf")  # that a picture can be written in
 # Heads that are fitted at once, without epochs, by their full names: a class of the user's own may be called KNN, too.
 SOLVED_HEADS = {
+    "graft.best_solved_head.BestSolved": "solved",
     "graft.head.Logistic": "logistic",
     "graft.head.Ridge": "ridge",
     "graft.points_head.KNN": "knn",
@@ -21,6 +22,12 @@ SOLVED_HEADS = {
     "graft.solved_head.NearestMean": "nearest_mean",
     "graft.solved_head.SVM": "svm",
 }
+# Keys, or their groups, that concern steps of training and layers of other heads: nothing of what a solved head does.
+OF_TRAINED_HEADS = (
+    *("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule", "stop", "weights", "regularize"),
+    *("head", "dropout", "width"),
+)
+BASELINE = "self"  # the value of baseline= in the jobs that a sweep adds
 
 
 class Undecided(Exception):
@@ -71,7 +78,7 @@ class Values:
 
     def num_unfrozen(self) -> list[float]:
         """Return how many stages each number of `tune.thaw` unfreezes; infinity: all that the backbone has."""
-        if self.target("tune") not in ("Tune", "Thaw"):
+        if self.target("tune") not in ("Tune", "Thaw", "Lora"):
             raise Undecided("tune")
         thaw = self.get("tune.thaw")
         return [self._count(each) for each in (thaw if isinstance(thaw, list) else [thaw])]

@@ -11,17 +11,21 @@ import torch
 import yaml
 from torch import nn
 
+from graft.backbones.pretrained_timm import timm
 from graft.errors import GraftError
 from graft.export.job_images import random_images
 from graft.files import write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
-from graft.model.pretrained_timm import timm
 
-TIMM = {"graft.backbone_timm.Timm": None, "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0"}
+TIMM = {
+    "graft.backbone_timm.Timm": None,
+    "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0",
+    "graft.backbone_timm.EfficientNetLite2": "tf_efficientnet_lite2",
+}
 LINEAR_HEADS = (
-    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge"),
+    *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge", "graft.best_solved_head.BestSolved"),
     *("graft.solved_head.LDA", "graft.solved_head.NearestMean", "graft.solved_head.SVM"),
 )
 CROP_MODES = {"crop": "center", "squash": "squash", "pad": "border"}  # timm's names
@@ -73,6 +77,7 @@ def _write_for_graft(folder: Path, model: TrainedModel, rows: list[int]) -> None
     config = {key: value for key, value in model.config.items() if key != "frozen"}
     config["seeds"] = [model.seeds[row] for row in rows]
     parts = [f"stage{number}" for number in range(1, config["frozen_stages"] + 1)] + ["pool"]
+    parts = ["joined"] if config["backbone"].get("features") else parts
     shared = {}
     for name, value in model.frozen.state_dict().items():
         place, _, inner = name.partition(".")
@@ -114,6 +119,10 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
         return f"it is the mean of {len(model.seeds)} trials (trial=SEED takes one)"
     if backbone["_target_"] not in TIMM:
         return "its network is none of timm's"
+    if backbone.get("pool") is not None:
+        return f"its pooling is another one than timm's (backbone.pool={backbone['pool']})"
+    if backbone.get("features"):
+        return f"it joins features of several stages (backbone.features={backbone['features']})"
     if head["_target_"] not in LINEAR_HEADS:
         return "its head has more than one linear layer"
     return None

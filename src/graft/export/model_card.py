@@ -105,11 +105,12 @@ class Card:
         count = sum(trial.get("error") is None for trial in self.result.get("trials") or [])
         lines = []
         if accuracy.get("mean") is not None:
-            lines.append(f"mean of {counted(count, 'trial')}: {percent(accuracy['mean'])} %")
+            of = counted(count, "trial") if count == 1 else f"mean of {counted(count, 'trial')}"
+            lines.append(f"{of}: {percent(accuracy['mean'])} %")
             if accuracy.get("ci95"):
                 low, high = accuracy["ci95"]
                 counts = accuracy.get("ci95_counts") or "test images"
-                lines.append(f"95 % interval of this mean: {percent(low)} to {percent(high)} %, counting {counts}")
+                lines.append(f"its 95 % interval: {percent(low)} to {percent(high)} %, counting {counts}")
         if self.account and self.account.averaged and len(self.account.labels):
             right, total = self.account.counts.right, len(self.account.labels)
             low, high = proportion_interval(right / total, total)

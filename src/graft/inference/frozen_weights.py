@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from graft.backbones.staged import Backbone
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_weights

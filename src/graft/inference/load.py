@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from graft.backbones.staged import Backbone
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import fingerprint
@@ -19,7 +20,6 @@ from graft.inference.calibration import calibrate
 from graft.inference.frozen_weights import PREFIX, find_frozen, read_origin
 from graft.inference.model_file import MODEL, WEIGHTS, read_model_file
 from graft.inference.trained_model import TrainedModel
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.nouns import counted
 from graft.results.unseen import unseen_images

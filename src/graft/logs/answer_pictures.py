@@ -1,25 +1,26 @@
 """Pictures of a finished job's answer: which classes its trials confuse, and their worst mistakes on test images."""
 
+import io
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from graft.analysis.confusion_table import confusion_table
 from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.data.images import Images
-from graft.figures.canvas import styled, wrapped
+from graft.figures.canvas import rendered, styled, wrapped
+from graft.figures.confusion import MATRIX, draw_confusion
 from graft.logs.sample_images import grid
 from graft.nouns import counted
+from graft.results.labels import title
 from graft.results.outcomes import StoredOutcomes
 
-MOST_CLASSES = 25  # of a matrix that can be read
 WORST = 8  # mistakes that are shown
 SIDE = 112  # pixels of one
-CELL = 0.45  # inches of the matrix
 
 
 def answer_pictures(content: dict[str, Any], outcomes: StoredOutcomes, images: Images) -> dict[str, np.ndarray]:
@@ -34,44 +35,16 @@ def answer_pictures(content: dict[str, Any], outcomes: StoredOutcomes, images: I
         found = predictions_of(content, outcomes)
     except ValueError:  # the trials have test images of their own, and no folds
         return {}
-    pictures = {}
-    if len(found.classes) <= MOST_CLASSES:
-        pictures["confusion matrix"] = _matrix(found)
+    name = "confusion matrix" if len(found.classes) <= MATRIX else "worst confusions"
+    job = title(content["config"]) or "all trials"
+    pictures = {name: _drawn(draw_confusion(confusion_table(found), found.classes, job))}
     if found.wrong.any():
         pictures["worst mistakes"] = _worst(found, images)
     return pictures
 
 
 def _drawn(figure: Figure) -> np.ndarray:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-@styled
-def _matrix(found: Predictions) -> np.ndarray:
-    """Draw how many test images of each class are taken for each class, the mean over the trials."""
-    table, names, size = confusion_table(found), list(found.classes), len(found.classes)
-    images, share = np.zeros((size, size)), np.zeros((size, size))
-    cells = [names.index(name) for name in table["class"]], [names.index(name) for name in table["prediction"]]
-    images[*cells], share[*cells] = table["images"], table["share"]
-    labels = [wrapped(name, 16) for name in found.classes]
-    edge = 0.6 + 0.07 * max(len(line) for label in labels for line in label.split("\n"))
-    side = edge + CELL * size + 0.3
-    figure = Figure((side, side), dpi=100)
-    axes = figure.add_axes((edge / side, edge / side, CELL * size / side, CELL * size / side))
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    decimals = 0 if (images == images.round()).all() else 1
-    for (row, column), number in np.ndenumerate(images):
-        color = "white" if share[row, column] > 0.5 else "black"
-        text = f"{number:.{decimals}f}" if number else ""
-        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(size), labels, rotation=0 if max(map(len, labels)) < 4 else 90)
-    axes.set_yticks(range(size), labels)
-    trials = counted(len(found.outcomes.seeds), "trial")
-    axes.set(xlabel="taken for", ylabel="class", title=f"test images, mean of {trials}")
-    axes.title.set_fontsize(9)
-    return _drawn(figure)
+    return np.asarray(Image.open(io.BytesIO(rendered(figure, "png"))).convert("RGB"))
 
 
 @styled

@@ -1,1 +1,1 @@
-"""Backbones as stages, heads, and published weights."""
+"""Layers, the splitting of a network into stages, low-rank updates, and weights by their names."""

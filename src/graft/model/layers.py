@@ -12,6 +12,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "gelu": nn.GELU,
 }
+MONOTONE = ("relu", "tanh", "sigmoid")  # they keep the order of values, so that max pooling may come before them
 
 
 def activation(name: str) -> nn.Module:

@@ -112,6 +112,37 @@ class HalfPrecision(nn.Sequential):
             return super().forward(input).float()
 
 
+def expected_size(network: nn.Module, image: Sequence[int], size: int | None) -> str:
+    """Return in words which images a network takes, and how to mend that it gets others.
+
+    Args:
+        network: on the meta device.
+        image: shape of the images that it gets, (channels, height, width).
+        size: height and width of those that it was designed for, if known.
+    """
+    channels, height, width = image
+
+    def takes(side: int) -> bool:
+        try:
+            return bool(output_shape(network, (channels, side, side)))
+        except (RuntimeError, AssertionError):
+            return False
+
+    if size and takes(size) and not takes(2 * size):
+        return f"of {size}x{size} pixels, got {height}x{width}; try dataset.size={size}"
+    shorter = min(height, width)
+    smallest = next((side for side in range(shorter, shorter + 1024) if takes(side)), None)
+    if smallest is None:
+        return f"of other sizes than {height}x{width}; try dataset.size={size or 224}"
+    if not takes(smallest + 1):  # a ViT's patches have to divide them
+        return f"of {smallest}x{smallest} pixels, but not of {height}x{width}; try dataset.size={size or smallest}"
+    padding = (smallest - shorter + 1) // 2
+    return (
+        f"from {smallest}x{smallest} pixels up, got {height}x{width}; "
+        f"try dataset.size={smallest}, or dataset.pad={padding}"
+    )
+
+
 def fast_batch_size(device: torch.device) -> int:
     """Return the number of images that a pass through a network takes at once on a device.
 

@@ -11,7 +11,7 @@ from graft.analysis.doubts import LEAST, label_suspects
 from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
-from graft.page.pictures import CHANGED, PagePictures, read
+from graft.page.pictures import CHANGED, Explained, PagePictures, data_uri, read
 from graft.results.records import Record
 
 MOST = {"mistakes": 24, "differing": 12, "suspects": 12}
@@ -96,7 +96,7 @@ def examples(
 
 EXPLAINED = (
     "The second picture of each image, here and below: where the stored model of {} looked, yellow most, for the class "
-    "that it predicts itself (docs/explain.md)"
+    "that it predicts itself, which is named as explained (docs/explain.md)"
 )
 TITLES = {
     "mistakes": ("The most certain mistakes", "Mistakes"),
@@ -109,21 +109,26 @@ Described = tuple[str, str, list[dict[str, Any]], Callable[[Mapping[str, Any]], 
 def _mistakes(found: Predictions) -> Described:
     table, total = mistakes(found), len(found.images)
     rows, were = _first(table, "mistakes"), "was" if len(table) == 1 else "were"
-    own_fold = "Each trial predicts only images of its own fold, on which it did not train. "
-    method = (
-        f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by at least one trial"
-        f"{_which(rows, table)}, those first that most trials got wrong, then the most certain ones. "
-        f"{own_fold if found.outcomes.folds else ''}The probability is the mean over the trials that were wrong."
-    )
+    own_fold = " Each trial predicts only images of its own fold, on which it did not train."
+    single = len(found.outcomes.seeds) == 1
+    by = "the one trial" if single else "at least one trial"
+    method = f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by {by}"
+    method += f"{_which(rows, table)}, "
+    method += "the most certain ones first." if single else "those first that most trials got wrong, then the most "
+    method += "" if single else "certain ones. The probability is the mean over the trials that were wrong."
+    method += own_fold if found.outcomes.folds else ""
     method += f" {found.one_computation}." if found.copies else ""
-    return "mistakes", method, rows, _mistaken
+    return "mistakes", method, rows, _mistaken_once if single else _mistaken
+
+
+def _mistaken_once(row: Mapping[str, Any]) -> list[str]:
+    return [f"label: {row['class']}", f"predicted: {row['prediction']}{_certain(row)}"]
 
 
 def _mistaken(row: Mapping[str, Any]) -> list[str]:
-    lines = [f"label: {row['class']}", f"predicted: {row['prediction']}{_certain(row)}"]
     wrong = round(row["wrong"] * row["trials"])
     so = f", so in {row['said']}" if row.get("said", wrong) < wrong else ""
-    return [*lines, f"wrong in {_trials(row['wrong'], row['trials'])}{so}"]
+    return [*_mistaken_once(row), f"wrong in {_trials(row['wrong'], row['trials'])}{so}"]
 
 
 def _differing(first: Record, found: Predictions, second: Record, other: Predictions) -> Described:
@@ -132,11 +137,11 @@ def _differing(first: Record, found: Predictions, second: Record, other: Predict
     except ValueError as error:
         return "differing", f"Not shown: {error}.", [], _mistaken
     rows = _first(table, "differing")
-    method = (
-        f"{first.label} and {second.label} are right in different shares of their common trials on "
-        f"{counted(len(table), 'test image')} of {len(found.images):,}{_which(rows, table)}, "
-        "the largest differences first."
-    )
+    images = f"on {counted(len(table), 'test image')} of {len(found.images):,}{_which(rows, table)}"
+    method = f"{first.label} and {second.label} are right in different shares of their common trials {images}, "
+    method += "the largest differences first."
+    if not rows or max(row["trials"] for row in rows) == 1:
+        method = f"Just one of {first.label} and {second.label} is right {images}."
 
     def described(row: Mapping[str, Any]) -> list[str]:
         trials = row["trials"]
@@ -157,7 +162,7 @@ def _suspects(found: Predictions) -> Described:
     if not len(table):
         return (
             "suspects",
-            f"None: no test image meets the criterion. {criterion[0].upper()}{criterion[1:]}.",
+            f"None: no test image is {criterion}.",
             [],
             _mistaken,
         )
@@ -185,16 +190,19 @@ def _trials(share: float, trials: int) -> str:
 
 
 def _right(found: Predictions, share: float, trials: int) -> str:
-    if found.copies:
-        return f"{'right' if share else 'wrong'}, as one computation in all trials"
+    if found.copies or trials == 1:
+        return ("right" if share else "wrong") + (", as one computation in all trials" if found.copies else "")
     return f"right in {_trials(share, trials)}"
 
 
 def _example(
     row: Mapping[str, Any],
     describe: Callable[[Mapping[str, Any]], list[str]],
-    shots: Mapping[int, str],
-    explained: Mapping[int, str],
+    shots: Mapping[int, bytes],
+    explanations: Mapping[int, Explained],
 ) -> Example:
-    number = int(row["number"])
-    return Example(str(row["path"]), describe(row), shots.get(number, ""), explained.get(number, ""))
+    shot, explained, lines = shots.get(row["number"]), explanations.get(row["number"]), describe(row)
+    if shot is not None and explained is not None:
+        lines.append(f"explained: {explained.name}")
+    addresses = ["" if it is None else data_uri(it) for it in (shot, explained and explained.picture)]
+    return Example(str(row["path"]), lines, *addresses)

@@ -5,12 +5,18 @@ from pathlib import Path
 import pandas
 
 from graft.analysis.confusion_table import confusion_table
+from graft.analysis.doubts import label_suspects
 from graft.analysis.mistakes import mistakes
 from graft.analysis.per_class import per_class
 from graft.analysis.predictions import Predictions
 from graft.files import write_text
 
-TABLES = {"per_class.csv": per_class, "confusion.csv": confusion_table, "mistakes.csv": mistakes}
+TABLES = {
+    "per_class.csv": per_class,
+    "confusion.csv": confusion_table,
+    "mistakes.csv": mistakes,
+    "label_suspects.csv": lambda found: label_suspects(found)[0],
+}
 
 
 def write_facts(found: Predictions | None, job: str, output: Path) -> None:

@@ -50,6 +50,7 @@ class Matrix:
         pairs: the confusions, most frequent first.
         note: in words, what was left out; empty if nothing was.
         count: what its numbers count.
+        several: whether they are of several trials or repeats, so that they have ranges.
     """
 
     classes: list[str]
@@ -57,6 +58,7 @@ class Matrix:
     pairs: list[Pair]
     note: str
     count: str
+    several: bool
 
 
 def matrix_of(found: Predictions) -> Matrix:
@@ -72,15 +74,19 @@ def matrix_of(found: Predictions) -> Matrix:
         notes.append(f"Of {len(found.classes):,} classes, the {len(shown)} with the most wrong predictions are shown.")
     if len(wrong) > MOST_PAIRS:
         notes.append(f"The table below lists the {MOST_PAIRS} most frequent of {len(wrong):,} confusions.")
-    unit, weighed, tests = found.run_noun, "", found.tests
+    unit, weighed, tests, several = found.run_noun, "", found.tests, bool(found.runs.max())
     count = f"{counted(len(codes), 'prediction')}: {found.trials}, "
-    count += f"{counted(len(found.images), 'test image')}; ranges are from {unit} to {unit}"
+    count += counted(len(found.images), "test image")
+    count += f"; ranges are from {unit} to {unit}" if several else ""
     if tests.min() < tests.max():
         weighed = ", each image once"
         count += f"; images were tested by {tests.min()} to {tests.max()} trials, and count once each in a share"
+    if not several:  # one has no range
+        pairs, wrong, right = ([row | {"low": None} for row in rows] for rows in (pairs, wrong, right))
     listed = [_pair(row) for row in (*wrong[:MOST_PAIRS], *right[:MOST_PAIRS])]
     columns = [*shown, *(["all others"] if len(shown) < len(found.classes) else [])]
-    return Matrix(columns, _rows(pairs, shown, columns, unit, weighed), listed, " ".join(notes), count)
+    rows = _rows(pairs, shown, columns, unit, weighed)
+    return Matrix(columns, rows, listed, " ".join(notes), count, several)
 
 
 def _shown(wrong: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:
@@ -136,7 +142,7 @@ def _pair(row: Mapping[str, Any]) -> Pair:
 
 def classes_table(found: Predictions) -> Table:
     """Return what each class came to: precision, recall and F1 with their intervals, those of recall drawn."""
-    rows, table = [], per_class(found)
+    rows, table, single = [], per_class(found), len(found.outcomes.seeds) == 1
     lines = table_rows(table.head(MOST_ROWS))
     scale = scale_of([line[f"recall{end}"] for line in lines for end in ("", "_low", "_high")], PERCENT)
     for line in lines:
@@ -149,12 +155,13 @@ def classes_table(found: Predictions) -> Table:
         line_cells = [cell("class", line["class"], line["note"])]
         line_cells += [cell(name.replace("f1", "F1"), text) for name, text in texts.items()]
         line_cells.append(cell("test images", f"{line['images']:,}"))
-        line_cells.append(cell("taken for it, mean over trials", f"{line['predicted']:,.1f}"))
+        line_cells.append(cell("taken for it", f"{line['predicted']:,.{0 if single else 1}f}"))
         rows.append(Row(line_cells, marks))
     more = "" if len(table) <= MOST_ROWS else f"; the first {MOST_ROWS:,} of {len(table):,} classes"
     images = f"{found.trials}, {counted(len(found.images), 'test image')}"
-    caption = f"In percent, mean over trials with 95 % interval, of {images}{more}"
-    return Table("classes", caption, rows, scale, "Drawn: recall, % (dot mean, line 95 % interval)")
+    means = "" if single else ", means over the trials"
+    caption = f"In percent, with 95 % intervals, of {images}{means}{more}"
+    return Table("classes", caption, rows, scale, "Drawn: recall, %; line 95 % interval")
 
 
 def _value(line: Mapping[str, Any], metric: str) -> str:

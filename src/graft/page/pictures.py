@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from graft.errors import GraftError
 from graft.results.records import Record
@@ -12,6 +13,17 @@ from graft.results.records import Record
 # the job saw are left out. Raises GraftError where none can be read. The page itself never reads data: it needs no
 # torch.
 Pictures = Callable[[Record, Sequence[int]], Mapping[int, bytes]]
+
+
+class Explained(NamedTuple):
+    """What a model looked at in an image, as an encoded picture, and for which class."""
+
+    picture: bytes
+    name: str
+
+
+Explanations = Callable[[Record, Sequence[int]], Mapping[int, Explained]]
+Found = TypeVar("Found")
 
 KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}  # by their first bytes
 CHANGED = "not shown: the image has changed since, or cannot be read"
@@ -28,7 +40,7 @@ class PagePictures:
     """
 
     thumbnails: Pictures | None = None
-    explain: Pictures | None = None
+    explain: Explanations | None = None
     always: bool = False
 
 
@@ -47,21 +59,22 @@ def figure(folder: Path, name: str) -> str:
     return data_uri(path.read_bytes()) if path.is_file() else ""
 
 
-def read(pictures: Pictures | None, record: Record, numbers: Sequence[int]) -> tuple[dict[int, str], str]:
-    """Return pictures of a job's images as addresses, and why there are none, if it is for a reason."""
+def read(
+    pictures: Callable[[Record, Sequence[int]], Mapping[int, Found]] | None, record: Record, numbers: Sequence[int]
+) -> tuple[Mapping[int, Found], str]:
+    """Return pictures of a job's images, and why there are none, if it is for a reason."""
     if pictures is None or not numbers:
         return {}, ""
     try:
-        found = pictures(record, sorted(set(numbers)))
+        return pictures(record, sorted(set(numbers))), ""
     except (GraftError, OSError) as error:
         return {}, str(error)
-    return {number: data_uri(content) for number, content in found.items()}, ""
 
 
 def wanted(records: Sequence[Record], pictures: PagePictures) -> tuple[PagePictures, str]:
     """Return the pictures that the jobs' configurations want, and why there are none, if they forbid them."""
     reports = [record.config.get("report") or {} for record in records]
-    if any(report.get("thumbnails") is False for report in reports):
-        return NO_PICTURES, "report.thumbnails=false: no image is shown."
     asked = pictures.always or any(report.get("explain") is True for report in reports)
+    if any(report.get("thumbnails") is False for report in reports):
+        return NO_PICTURES, f"report.thumbnails=false: no image is shown{', or explained' if asked else ''}."
     return pictures if asked else replace(pictures, explain=None), ""

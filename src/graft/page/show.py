@@ -1,5 +1,6 @@
 """Reports: the comparison of several jobs as sentences, tables and pictures."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from graft.report.leaderboard import Leaderboard
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.terminal import terminal
 from graft.results.baseline import common_figures
-from graft.results.records import Records
+from graft.results.records import Record, Records
 
 
 def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures = NO_PICTURES) -> dict[str, str]:
@@ -44,7 +45,7 @@ def show_jobs(
     metric: str | None = None,
     figures: Sequence[str] | None = None,
     pictures: PagePictures = NO_PICTURES,
-) -> dict[str, str]:
+) -> bool:
     """Compare all jobs below some folders: print the report, and write it.
 
     Writes `report.html`, `leaderboard.csv`, `leaderboard.md`, the tables of module facts, and the pictures of
@@ -61,19 +62,18 @@ def show_jobs(
         pictures: of single images, which the page shows.
 
     Returns:
-        The failed jobs' reasons by name.
+        Whether the page could be made; the terminal has said why, if not.
 
     Raises:
         GraftError: a folder is missing, has no results, no job matches the baseline, or a job lacks the metric.
     """
     report = compare_jobs(folders, baseline, margin=margin, metric=metric)
-    show_report(report, output, figures, pictures)
-    return report.records.failed
+    return show_report(report, output, figures, pictures)
 
 
 def show_report(
     report: Report, output: Path, figures: Sequence[str] | None = None, pictures: PagePictures = NO_PICTURES
-) -> None:
+) -> bool:
     """Print a report, and write its tables, pictures and page into a folder.
 
     Args:
@@ -81,6 +81,9 @@ def show_report(
         output: the folder.
         figures: as `show_jobs` has it.
         pictures: as `show_jobs` has it.
+
+    Returns:
+        As `show_jobs` does.
     """
     records, board, console = report.records, report.board, terminal()
     for name, reason in records.damaged.items():
@@ -106,29 +109,33 @@ def show_report(
     _print_unfinished(records, console)
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)
-    show_page(report, output, pictures)
+    return show_page(report, output, pictures)
 
 
 def show_alone(result: dict, folder: Path, pictures: PagePictures = NO_PICTURES) -> None:
     """Write the pictures, tables and page of a job that is no part of a sweep into its folder."""
-    write_job(result, folder)
-    try:
-        report = compare_jobs([folder])
-    except GraftError as error:
-        terminal().print(f"{PAGE} could not be made: {error}", style="red", soft_wrap=True)
-        return
+    report = compare_jobs([folder], required=False)
+    read = {record.folder: record for record in report.records.finished}  # with outcomes, which may be large
+    write_job(read.get(folder.resolve()) or Record(folder.name, result, folder))
     show_page(report, folder, pictures)
 
 
-def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> None:
-    """Write a report's page, and print its path, on terminals as a link; why there is none, if it cannot be made."""
+def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES) -> bool:
+    """Write a report's page, and print its path, on terminals as a link; why there is none, if it cannot be made.
+
+    Returns:
+        Whether it could be made.
+    """
     try:
         path = write_page(report, output, pictures)
     except (GraftError, OSError, MemoryError) as error:
-        terminal().print(f"{PAGE} could not be made: {error or type(error).__name__}", style="red", soft_wrap=True)
-        return
+        why = f"{PAGE} could not be made: {str(error) or 'out of memory'}"
+        mend = f"mend this, and python src/report.py {shlex.quote(str(output))} makes it"
+        terminal().print(f"{why}; {mend}", style="red", soft_wrap=True)
+        return False
     link = Style(link=path.resolve().as_uri())
     terminal().print(Text.assemble("page: ", (str(path), link)), soft_wrap=True)
+    return True
 
 
 def print_table(board: Leaderboard, console: Console) -> None:

@@ -1,6 +1,5 @@
 """One job's summary on the terminal, and its learning curves."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +41,15 @@ def show_job(result: dict, folder: Path) -> None:
     terminal().print(f"written to {folder}", soft_wrap=True)
 
 
-def write_job(result: dict, folder: Path) -> None:
+def write_job(record: Record) -> None:
     """Write a job's pictures, and the tables of what its trials said of the test images, beside its result."""
-    formats, record = common_figures([result["config"]]), Record(folder.name, result, folder)
+    folder, name = record.folder, record.folder.name
+    formats, found = common_figures([record.config]), job_predictions(record)
     remove_pictures(folder, OF_JOB)
-    show_curves(folder, result["config"], folder, formats)
-    with suppress(ValueError, OSError):  # a report names the reason
-        record.outcomes = read_outcomes(folder)
-    found = job_predictions(record)
-    write_facts(found, folder.name, folder)
+    show_curves(folder, record.config, folder, formats)
+    write_facts(found, name, folder)
     if found is not None:
-        show_predictions(found, title(result["config"]) or folder.name, folder, formats)
+        show_predictions(found, title(record.config) or name, folder, formats)
 
 
 def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
@@ -80,11 +77,13 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     """Return the rows about the accuracy of a job's trials."""
     values, accuracy = accuracies(result), _summary(result, folder)
     trials = counted(len(values), "trial")
-    rows = [("test accuracy", f"{percent(accuracy['mean'])} %, mean of {trials}")]
+    several = len(values) > 1
+    rows = [("test accuracy", f"{percent(accuracy['mean'])} %, {'mean of ' if several else ''}{trials}")]
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
-    rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
+    if several:
+        rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
     rows.append(("95 % interval", _interval(result, folder, accuracy)))
     rows += _ranking_metric(result, folder)
     if is_copies(values):

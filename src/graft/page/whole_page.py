@@ -51,7 +51,8 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     records, board = report.records, report.board
     found: dict[str, Any] = {
         "title": output.resolve().name,
-        "subject": title(board.records[0].config) if board.records else "",
+        "subject": title(board.best.config) if board.best else "",
+        "single": all(len(record.accuracies(board.metric)) == 1 for record in board.records),
         "sentences": report.missing + (report.sentences or (_unranked(board) if board.records else _nothing(report))),
         "failed": records.failed,
         "damaged": records.damaged,
@@ -76,7 +77,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
         "ranking": ranked(board),
         "computed": trials_in_words(board.records, board.metric),
         "interval_words": _interval_words(board),
-        "own": VARIES[_vary(board)],
+        "own": VARIES[board.vary],
         "figures": {name: figure(output, f"{name}.png") for name in ("effects", "budget", "curves")},
     }
     if board.comparison is not None:
@@ -113,13 +114,6 @@ def _interval_words(board: Leaderboard) -> str:
     if counts is None:
         return "needs two trials"
     return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images, split_of(board.metric))}"
-
-
-def _vary(board: Leaderboard) -> str:
-    """Return what the trials of all jobs differ in; all, where jobs differ in that."""
-    found = {str(record.config.get("trials_vary", "all")) for record in board.records}
-    only = found.pop() if len(found) == 1 else "all"
-    return only if only in VARIES else "all"
 
 
 def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
@@ -173,6 +167,7 @@ def _environment() -> jinja2.Environment:
     script = loader.get_source(made, "script.js")[0]
     # Nothing is fetched from anywhere, and no other script or style runs, whatever a name contains.
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    made.filters["breakable"] = lambda path: Markup("/<wbr>").join(str(_visible(path)).split("/"))
     made.globals |= {
         "style": Markup(style),
         "script": Markup(script),

@@ -31,7 +31,7 @@ class AsNeeded:
     """How the jobs of a table share the level of 5 %.
 
     Attributes:
-        num_looks: number of looks at which a job could have been ended.
+        num_looks: number of looks at which a job could have been ended; 0 if all had too few trials for a test.
         pairs: number of pairs that share the level of a look.
         best: the label of the best job, as the rounds have found it; None: unknown.
         ended: the verdicts by which rounds ended jobs, by label.
@@ -73,7 +73,7 @@ def as_needed(records: Sequence[Record], sweeps: Mapping[Path, SweepRounds]) -> 
 def _num_looks(config: Mapping) -> int:
     """Return the number of looks that test."""
     sizes = looks(config["trials_min"], config["trials_max"], (config.get("dataset") or {}).get("folds"))
-    return max(1, sum(level > 0 for level in levels(sizes)))
+    return sum(level > 0 for level in levels(sizes))
 
 
 def compare_as_needed(configurations: Mapping[str, Accuracies], shared: AsNeeded) -> tuple[Comparison, dict[str, int]]:
@@ -85,7 +85,7 @@ def compare_as_needed(configurations: Mapping[str, Accuracies], shared: AsNeeded
     Returns:
         The comparison, and ranks by the difference to the best: means of other trials are of other draws.
     """
-    best, level = shared.best, LEVEL / shared.num_looks / shared.pairs
+    best, level = shared.best, LEVEL / max(1, shared.num_looks) / shared.pairs
     if best is None:
         worse = {name for name, it in shared.ended.items() if it.verdict is Verdict.WORSE}
         left = {name: values for name, values in configurations.items() if name not in worse}
@@ -158,6 +158,10 @@ def method(shared: AsNeeded, also_fixed: str) -> str:
         shared: how the jobs share the level.
         also_fixed: what in the report does not count that results have decided the numbers of trials, in words.
     """
+    if not shared.num_looks:
+        return (
+            f"Differences, with trials=auto: no round tests any, because a test needs {MIN_TRIALS} trials (trials_max)."
+        )
     rounds, pairs = counted(shared.num_looks, "round"), counted(shared.pairs, "pair")
     return (
         "Differences, with trials=auto: verdicts, p and repeated 95 % intervals are those of the rounds, and hold "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.report.as_needed import ended_otherwise, method
-from graft.report.effect_sentences import budget_answers, effects_answer
+from graft.report.effect_sentences import budget_answers, effects_answer, front_answer
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.sentences import (
@@ -20,6 +20,7 @@ from graft.report.sentences import (
     join_words,
     unfinished_answer,
 )
+from graft.report.solved_answer import solved_answer
 from graft.report.verdicts import claim_of
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.metric import split_of
@@ -104,13 +105,14 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     configurations = {record.label: record.accuracies(board.metric) for record in board.records}
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
-    sentences.append(
-        best_answer(best.label, best.spread(board.metric), claim, found, len(configurations), board.measure)
-    )
+    sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
+    sentences += solved_answer(board)
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
+    if "front" in board.table and any(board.table["front"]):
+        sentences.append(front_answer([record.label for record in board.records], list(board.table["front"])))
     if len(effects.main):
         sentences.append(effects_answer(effects.main, unit))
     if effects.budget:

@@ -11,6 +11,7 @@ from graft.results.labels import describe
 from graft.statistics.intervals import LEVEL
 
 MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and the highest
+ONLY = "the trained head"  # the curve beside that of a baseline, if no other key is swept
 
 
 def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
@@ -32,18 +33,31 @@ def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
 
 
+def front_answer(labels: Sequence[str], front: Sequence[bool]) -> str:
+    """Name the jobs of different backbones that no other one beats in both accuracy and speed.
+
+    Args:
+        labels: of the jobs.
+        front: whether each is on the front.
+    """
+    names = [label for label, own in zip(labels, front, strict=True) if own]
+    where = f"{'is' if len(names) == 1 else 'are'} on the front: no other job is at least as accurate and as fast"
+    return f"Accuracy against seconds an image: {join_words(names)} {where}."
+
+
 def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:
     """Say how many images the next curves need for the accuracies that the best one reaches with fewer."""
     best, sentences = curves[0], []
+    first = best.label or ONLY
     for other in curves[1 : 1 + MAX_NAMES]:
-        equal = equal_budgets(best, other)
+        equal, second = equal_budgets(best, other), other.label or ONLY
         if equal:
             fewer = describe(key, join_words([str(images) for images, _ in equal]))
             more = join_words([f"{images:.1f}" if images < 10 else f"{images:.0f}" for _, images in equal])
-            sentences.append(f"{best.label} with {fewer} equals {other.label} with {more} (interpolated).")
+            sentences.append(f"{first} with {fewer} equals {second} with {more} (interpolated).")
         elif does_not_reach(best, other):
             most = describe(key, str(other.images[-1]))
-            sentences.append(f"{other.label} with {most} does not reach {best.label} with {best.images[0]}.")
+            sentences.append(f"{second} with {most} does not reach {first} with {best.images[0]}.")
         else:
-            sentences.append(f"How many images {other.label} needs to equal {best.label} cannot be told.")
+            sentences.append(f"How many images {second} needs to equal {first} cannot be told.")
     return sentences

@@ -51,14 +51,16 @@ class Effects:
 
 
 def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies], spreads: Sequence[Spread]) -> Effects:
-    """Return the effects that a sweep's jobs allow to compute.
+    """Return the effects that a sweep's jobs allow to compute; main effects without the baselines that it has added.
 
     Args:
         settings: the jobs' values of the swept keys.
         accuracies: of each job, by seed.
         spreads: of each job, with the interval of its mean.
     """
-    main = main_effects(settings, accuracies) if is_grid(settings) else pandas.DataFrame()
+    own = [place for place, setting in enumerate(settings) if "baseline" not in setting]
+    grid = [settings[place] for place in own]
+    main = main_effects(grid, [accuracies[place] for place in own]) if is_grid(grid) else pandas.DataFrame()
     budget = budget_key(settings)
     curves = budget_curves(budget, settings, spreads) if budget else []
     return Effects(main, budget if curves else None, curves)

@@ -8,15 +8,17 @@ import pandas
 
 from graft.errors import GraftError
 from graft.report.as_needed import AsNeeded, as_needed, compare_as_needed
-from graft.report.rows import SPREAD, column, costs, difference_columns, results_row
+from graft.report.rows import SPREAD, backbone_costs, column, costs, difference_columns, results_row
 from graft.report.unit import Measure, measure_of
 from graft.report.verdicts import Answer, judge
 from graft.results.baseline import baseline_keys, matches_baseline, unknown_baseline
-from graft.results.metric import METRICS, in_words, name_of
+from graft.results.measured import vary
+from graft.results.metric import METRICS, in_words, name_of, split_of
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Comparison, Difference, compare_all, differences, ranks
+from graft.statistics.margin import VARIES
 
 DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
@@ -63,6 +65,13 @@ class Leaderboard:
     def measure(self) -> Measure:
         """The metric by which jobs are compared, in words and with its unit."""
         return measure_of(self.metric)
+
+    @property
+    def vary(self) -> str:
+        """What the trials of all jobs vary in; all, where jobs differ in that."""
+        found = {vary(record.result) for record in self.records}
+        only = found.pop() if len(found) == 1 else "all"
+        return only if only in VARIES else "all"
 
     @property
     def best(self) -> Record | None:
@@ -121,8 +130,8 @@ def rank_jobs(
         order += IN_COMMON_TRIALS
     board = Leaderboard(pandas.DataFrame(), order, metric, [by_label[name] for name in placed], comparison)
     board.lacking = lacking
-    vary = {str(record.config.get("trials_vary", "all")) for record in records}
-    board.answer = judge(found, comparison, margin, vary.pop() if len(vary) == 1 else "all", shared)
+    images = "validation images" if split_of(metric) == "val" else "test images"
+    board.answer = judge(found, comparison, margin, board.vary, shared, images)
     if baseline:
         _compare_with_baseline(board, baseline, required)
     board.table = pandas.DataFrame(_ranked_rows(board, comparison, placed))
@@ -177,14 +186,14 @@ def _test_settings(record: Record) -> str:
 
 
 def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str, int]) -> list[dict[str, object]]:
-    rows = []
-    for record in board.records:
+    rows, prices = [], backbone_costs(board.records, board.metric)
+    for record, price in zip(board.records, prices, strict=True):
         versus_best = comparison.differences.get(record.label)
         row = {"rank": places[record.label], **results_row(record, board.metric), **difference_columns("", versus_best)}
         row["standing"] = _standing(record.label, board)
         if board.baseline:
             row |= difference_columns("baseline_", board.versus_baseline.get(record.label))
-        rows.append(row | costs(record))
+        rows.append(row | costs(record) | price)
     return rows
 
 
@@ -212,7 +221,7 @@ def _compare_with_baseline(board: Leaderboard, baseline: str, required: bool) ->
     for record in (record for record in records if record not in bases):
         base = bases[0] if len(bases) == 1 else _counterpart(record, bases, baseline_keys(baseline))
         if base is None:
-            board.without_counterpart.append(record.label)
+            board.without_counterpart += [] if record.baseline else [record.label]
         else:
             pairs.append((record, base))
     tested = differences([(record.accuracies(board.metric), base.accuracies(board.metric)) for record, base in pairs])

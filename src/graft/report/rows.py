@@ -1,6 +1,6 @@
 """What a leaderboard's table says of each job: a metric over the trials, differences, published ranges, costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.results.metric import name_of
@@ -57,6 +57,31 @@ def costs(record: Record) -> dict[str, object]:
         "trainable": parameters.get("trainable"),
         "seconds": (record.result.get("seconds") or {}).get("total"),
     }
+
+
+def backbone_costs(records: Sequence[Record], metric: str) -> list[dict[str, object]]:
+    """Return for each of jobs with different backbones its cost, and whether it is on the front; nothing for others.
+
+    On the front is a job of which no other is at least as good and as fast, and better or faster. Jobs whose speed was
+    not measured have no place.
+
+    Args:
+        records: ranked jobs.
+        metric: the key of the metric that ranks them.
+    """
+    if len({str(record.config.get("backbone")) for record in records}) < 2:
+        return [{} for _ in records]
+    costs = [record.result.get("backbone") or {} for record in records]
+    points = [
+        (record.spread(metric).mean, cost.get("images_per_second")) for record, cost in zip(records, costs, strict=True)
+    ]
+    known = [(mean, speed) for mean, speed in points if speed]
+    found = []
+    for cost, (mean, speed) in zip(costs, points, strict=True):
+        beaten = speed and any(a >= mean and b >= speed and (a, b) != (mean, speed) for a, b in known)
+        front = bool(speed) and not beaten
+        found.append({"gflops": cost.get("gflops"), "images_per_second": speed or None, "front": front})
+    return found
 
 
 def uneven(result: Mapping[str, Any]) -> bool:

@@ -66,9 +66,7 @@ def unfinished_answer(jobs: Sequence[str], num_jobs: int) -> list[str]:
     ]
 
 
-def best_answer(
-    best: str, spread: Spread, claim: str, found: Answer, among: int, measure: Measure = TEST_ACCURACY
-) -> str:
+def best_answer(best: str, spread: Spread, claim: str, found: Answer, measure: Measure = TEST_ACCURACY) -> str:
     """Say how accurate the best configuration is, for which images and draws, and what it owes to the choice.
 
     Args:
@@ -76,14 +74,13 @@ def best_answer(
         spread: of its accuracies.
         claim: for what the interval holds, as `claim` returns it.
         found: as `judge` returns it.
-        among: number of configurations.
         measure: their metric.
     """
     unit = measure.unit
     interval = "" if spread.interval is None else f", {unit.span(*spread.interval)}{unit.sign} {claim} (95 %)"
     sentences = [f"{best}: {measure.value(spread.mean)}{interval}."]
-    if found.corrected is not None and among > 1:
-        chosen = f"chosen among {among} by the images that it is measured on"
+    if found.corrected is not None:
+        chosen = f"chosen among {found.among} by the images that it is measured on"
         sentences.append(f"Corrected for having been {chosen}: {unit.value(found.corrected)}.")
     if found.doubt:
         sentences.append(f"Its doubt comes from: {found.doubt}.")
@@ -93,13 +90,15 @@ def best_answer(
 def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[str]:
     """Say what would decide between the best and the closest configuration that is undecided, if there is any."""
     closest = _by_mean({name: comparison.differences[name] for name in found.deciding})
-    for name, difference in closest.items():
-        if not difference.per_trial.any():
-            continue
-        others = "" if len(closest) == 1 else ", the closest of those undecided"
-        return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
     if not closest:
         return []
+    differing = {name: it for name, it in closest.items() if it.per_trial.any()}
+    # No number of trials and images tells which of two is better whose means are the same.
+    apart = {name: it for name, it in differing.items() if abs(it.mean or 0) > TOLERANCE} or differing
+    for name in apart:
+        others = "" if len(closest) == 1 else ", the closest of those undecided"
+        others = ", the closest of those undecided that has another mean" if apart != closest and others else others
+        return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
     verb = "has" if len(closest) == 1 else "have"
     same = f"{name_first(list(closest))} {verb} the same value as {best} in every trial"
     return [f"{same}: report.margin=1 would call them equal."]

@@ -33,7 +33,7 @@ def cells(
     whole = not ranked or not short
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, str(row.get("rank"))),
-        ("job", True, str(row["job"]).replace("experiment=", "")),
+        ("job", True, str(row["job"]).replace("experiment=", "").replace("_baseline=self", " (baseline)")),
         *_metric_columns(row, metric, ranked, whole),
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),
@@ -44,6 +44,9 @@ def cells(
         ("p ", "baseline_difference" in row and whole, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
         ("trials", trials or not short, str(row["trials"])),
         ("parameters", whole, _count(row["parameters"])),
+        ("GFLOPs", "front" in row, _digits(row.get("gflops"))),
+        ("images/s", "front" in row, _digits(row.get("images_per_second"))),
+        ("front", "front" in row, "yes" if row.get("front") else ""),
         ("trainable", ranked and whole, _count(row["trainable"])),
         ("seconds", whole, "" if row["seconds"] is None else f"{row['seconds']:.1f}"),
     ]
@@ -95,6 +98,11 @@ def _interval(low: float | None, high: float | None, unit: Unit = PERCENT) -> st
 
 def _count(number: float | None) -> str:
     return "" if number is None else f"{int(number):,}"
+
+
+def _digits(number: float | None) -> str:
+    """Return a number with three digits: 0.0123, 4.56, 1,230."""
+    return "" if number is None else f"{float(f'{number:.3g}'):,g}"
 
 
 def _difference(row: Mapping[str, Any], prefix: str, unit: Unit) -> str:

@@ -28,6 +28,7 @@ class Answer:
         deciding: what would decide each undecided configuration whose images are known, in words.
         doubt: where the doubt in the best's mean comes from, in words; empty if images are unknown.
         corrected: the best's mean without what it owes to having been chosen on the same images; None if unknown.
+        among: number of configurations that this correction counts, the best included.
         least: number of common trials that a test needs.
         shared: how jobs with trials=auto share the level; None: results have decided no number of trials.
         ended: jobs with trials=auto whose verdict is that of their sweep, by label.
@@ -38,6 +39,7 @@ class Answer:
     deciding: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
     corrected: float | None = None
+    among: int = 1
     least: int = MIN_TRIALS
     shared: AsNeeded | None = None
     ended: dict[str, EndedLabel] = field(default_factory=dict)
@@ -49,6 +51,7 @@ def judge(
     margin: float,
     vary: str = "all",
     shared: AsNeeded | None = None,
+    images: str = IMAGES,
 ) -> Answer:
     """Judge all configurations against the best one.
 
@@ -58,19 +61,23 @@ def judge(
         margin: the largest difference that does not matter, a fraction of 1.
         vary: what their trials differ in, as `trials_vary` has it.
         shared: how jobs with trials=auto share the level; None: there are none.
+        images: by which they are compared, in words.
     """
     verdicts, ended = {name: judged(it, margin) for name, it in comparison.differences.items()}, {}
     if shared is not None:
         verdicts, ended = with_ended(verdicts, shared, margin)
     measured = all(isinstance(one, Measured) for one in configurations.values())
-    # A configuration that is worse is no choice of luck. With trials=auto it may have few trials.
-    chosen = [name for name in verdicts if shared is None or verdicts[name] is not Verdict.WORSE]
+    # One that was not tested has too few trials in common to be chosen by. With trials=auto one that is worse may have
+    # few, too, and is no choice of luck.
+    chosen = [name for name, it in verdicts.items() if it is not None and (shared is None or it is not Verdict.WORSE)]
+    best, units = configurations[comparison.best], units_of(configurations[comparison.best], images)
     return Answer(
         margin,
         verdicts,
-        _deciding(comparison.differences, verdicts, margin, units_of(configurations[comparison.best])),
-        _doubt(configurations[comparison.best], vary),
-        _corrected(configurations[comparison.best], [configurations[name] for name in chosen]) if verdicts else None,
+        _deciding(comparison.differences, verdicts, margin, units),
+        _doubt(best, vary, units),
+        _corrected(best, [configurations[name] for name in chosen]) if chosen else None,
+        len(chosen) + 1,
         MIN_CROSSED if measured and shared is None else MIN_TRIALS,
         shared,
         ended,
@@ -108,19 +115,18 @@ def _deciding(
     }
 
 
-def _doubt(best: Accuracies, vary: str) -> str:
+def _doubt(best: Accuracies, vary: str, units: str) -> str:
     """Return the shares of the variance of the best's mean in words."""
     estimate = spread(best).estimate
     if estimate is None or estimate.num_trials < 2 or not estimate.variance:
         return ""
-    return shares_in_words(
-        {units_of(best) if key == IMAGES else key: each for key, each in shares(estimate, vary).items()}
-    )
+    return shares_in_words({units if key == IMAGES else key: each for key, each in shares(estimate, vary).items()})
 
 
-def units_of(accuracies: Accuracies) -> str:
-    """Return what a test set is counted in: images, or groups of them."""
-    return "test groups" if isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None else IMAGES
+def units_of(accuracies: Accuracies, images: str = IMAGES) -> str:
+    """Return what test or validation images are counted in: images, or groups of them."""
+    grouped = isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None
+    return images.replace("images", "groups") if grouped else images
 
 
 def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:

@@ -179,6 +179,9 @@ def _check_numbers(result: Mapping[str, Any]) -> None:
         _check_count(f"images.{split}", images.get(split))
     for kind in ("total", "trainable"):
         _check_count(f"parameters.{kind}", parameters.get(kind))
+    cost = _mapping(result, "backbone")
+    for key in ("gflops", "images_per_second"):
+        _check_number(f"backbone.{key}", cost.get(key), None, "a number of 0 or more")
     _check_number("seconds.total", seconds.get("total"), None, "a number of seconds")
 
 

@@ -10,6 +10,7 @@ BUDGETS = {
 }  # units of training set sizes
 # For these keys the value alone is a clear label: "dense512", not "head dense512".
 CLEAR_VALUES = (
+    "baseline",
     "experiment",
     "dataset",
     "backbone",
@@ -39,6 +40,8 @@ def label(setting: Setting) -> str:
 
 def describe(key: str, value: str) -> str:
     """Return one swept key's value in words: lr 0.01, 5 images per class."""
+    if key == "baseline":
+        return f"{value} (baseline)"
     if key in CLEAR_VALUES:
         return value.replace("_", " ")
     if key in BUDGETS:
@@ -54,5 +57,5 @@ def title(config: Mapping) -> str:
         option = config.get(group)
         if not isinstance(option, Mapping) or "_target_" not in option:
             return ""
-        names.append(str(option["_target_"]).split(".")[-1])
+        names.append(str(option.get("model") or option["_target_"].split(".")[-1]))  # a library's network by its name
     return "{} ({}) with a {} head on {}".format(*names)

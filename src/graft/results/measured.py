@@ -122,6 +122,12 @@ def distinct_images(result: Mapping[str, Any], stored: StoredOutcomes | None, me
     return len(np.unique(split.image[split.tested]))
 
 
+def vary(result: Mapping[str, Any]) -> str:
+    """Return what a job's trials vary in, as `trials_vary` has it: not in the draw if all train on the same images."""
+    same = (result.get("images") or {}).get("draws_vary") is False
+    return "init" if same else str((result.get("config") or {}).get("trials_vary", "all"))
+
+
 def share_of_pool(result: Mapping[str, Any]) -> float:
     """Return the share of its pool of training images that each trial draws, 0 to 1; 0 if it is unknown."""
     images = result.get("images") or {}

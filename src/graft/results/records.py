@@ -75,6 +75,11 @@ class Record:
         head = self.config.get("head")
         return isinstance(head, dict) and head.get("_target_") in SOLVED_HEADS
 
+    @property
+    def baseline(self) -> bool:
+        """Whether its sweep has added it to heads that train, as what they have to beat."""
+        return "baseline" in self.setting
+
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies, or another metric, by seed, as `measured` does."""
         if metric not in self.by_metric:  # a report asks several times, and outcomes may be of many images
@@ -136,8 +141,7 @@ def read_records(folders: Sequence[Path]) -> Records:
     finished = [job for job in finished if job.name not in again]
     failed = reasons(jobs, TrialRun, names) | failed
     _set_labels(finished)
-    auto = [job.folder for job in finished if job.config.get("trials") == "auto"]
-    rounds, unread = find_rounds(roots, auto)
+    rounds, unread = find_rounds(roots, [job.folder for job in finished if job.config.get("trials") == "auto"])
     refits, unfinished = reasons(jobs, Refit), unfinished_jobs(sweeps, root)
     places = {place.parent for place in paths if place.name != PLANNED}
     return Records(

@@ -5,11 +5,15 @@ Do not import torch or pandas here: a sweep's baseline is checked before its fir
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from graft.config.one_form import leaves
+from graft.config.values import BASELINE, OF_TRAINED_HEADS
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
-IGNORED = re.compile(r"(name|cache|trials_at_once|report|reference|val_every|test_curve|dataset\.download)(\.|$)")
+IGNORED = re.compile(
+    r"(name|cache|trials_at_once|report|reference|baseline|val_every|test_curve|dataset\.download)(\.|$)"
+)
 
 LOADS = ("Scratch", "ImageNet", "File")  # sources that do not pre-train
 
@@ -86,19 +90,29 @@ def swept_settings(jobs: Sequence[Job]) -> list[Setting]:
 
     A group in which jobs chose different options is one key, and its inner keys are listed only if jobs with the
     same option differ in them. Keys set by an experiment are skipped, and so are a group's copies of a top-level key
-    (`head.dropout: ${dropout}`).
+    (`head.dropout: ${dropout}`). A job that a sweep has added has the key `baseline` instead of those that
+    concern heads that train.
 
     Args:
         jobs: with complete choices.
     """
-    chosen = [choices for _, choices in jobs]
-    values = [flatten(config) for config, _ in jobs]
+    baselines = [config.get("baseline") == BASELINE for config, _ in jobs]
+    parts = [tuple(map(_without_training, job)) if own else job for job, own in zip(jobs, baselines, strict=True)]
+    chosen = [choices for _, choices in parts]
+    values = [flatten(config) for config, _ in parts]
     groups = _swept_groups(chosen)
     keys = _swept_keys(values, chosen, "experiment" in groups)
     return [
-        {group: choices[group] for group in groups if group in choices} | {key: had[key] for key in keys if key in had}
-        for choices, had in zip(chosen, values, strict=True)
+        ({"baseline": "solved"} if own else {})
+        | {group: choices[group] for group in groups if group in choices}
+        | {key: had[key] for key in keys if key in had}
+        for choices, had, own in zip(chosen, values, baselines, strict=True)
     ]
+
+
+def _without_training(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what does not concern heads that train: no such key tells a solved one from other jobs."""
+    return {key: value for key, value in values.items() if key not in OF_TRAINED_HEADS}
 
 
 def _swept_groups(chosen: Sequence[Mapping[str, str]]) -> list[str]:

@@ -14,8 +14,9 @@ from graft import public_name
 from graft.config.values import SOLVED_HEADS
 from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
+from graft.heads.points_head import MOST_POINTS, PointsHead
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
-from graft.model.points_head import MOST_POINTS, PointsHead
+from graft.model.lora import attention_weights
 from graft.run.plan import Plan
 from graft.training.final_weights import TrialEnds
 from graft.training.regularize import Regularize
@@ -29,7 +30,7 @@ def check_plan(plan: Plan) -> None:
         GraftError: names every fault with its key, its value and the allowed ones.
     """
     faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
-    faults += _not_validated(plan)
+    faults += [*_not_validated(plan), *_adapted(plan)]
     if plan.uses_sklearn:
         faults += [*_fitted(plan), *_images_to_fit(plan)]
     if faults:
@@ -44,6 +45,16 @@ def _not_varying(plan: Plan) -> Iterator[Fault]:
     if len(data.seeds) > 1 and len(set(data.streams)) == 1 and (drawn == drawn[0]).all():
         expected = "all or init where each trial trains on the same images, here all of the pool"
         yield Fault("trials_vary", "data", expected, "trials_vary=all, or a smaller dataset.small_per_class")
+
+
+def _adapted(plan: Plan) -> Iterator[Fault]:
+    """Return why LoRA has nothing to update."""
+    phase = plan.phases[-1].phase
+    if phase.lora is not None:
+        backbone = plan.backbone()
+        if not attention_weights(backbone.split(phase.frozen_stages)[1]):
+            expected = f"frozen, thaw or full for {backbone.label}: the stages that tune.thaw names have no attention"
+            yield Fault("tune", "lora", expected, "tune=thaw")
 
 
 def _not_validated(plan: Plan) -> Iterator[Fault]:

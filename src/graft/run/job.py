@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
+from graft.backbones.staged import Backbone
 from graft.config.build import to_plain
 from graft.config.identity import Contents, check_existing_result, check_refit, choices
 from graft.errors import GraftError, Pruned
 from graft.job_folder import TRIAL_RUN, locked_job_folder, read_result
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.page.show import show_alone
 from graft.page.show_job import show_job
@@ -34,7 +32,7 @@ from graft.run.model_writer import write_reference
 from graft.run.page_pictures import page_pictures
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_folder, keep_result, made_with, single_trial, write_files
+from graft.run.result import Clock, SingleTrial, clear_folder, gflops, keep_result, made_with, single_trial, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore, phase_inputs
 from graft.training.prune import pruning
@@ -168,8 +166,6 @@ class Job:
         origin = self.plan.origin(backbone.label, self.config)
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
         example = single_trial(self.plan, backbone)
-        if runs_alone():  # a sweep's table would get lost among its jobs' layers
-            log.info("%s", ModelSummary(example, max_depth=2))
         if rank() == 0:
             clear_folder(self.folder, curves=self.earlier is None)
             if self.earlier is None:
@@ -179,9 +175,7 @@ class Job:
         write_reference(self.folder, self.plan, self.config, backbone, store, bool(self.unseen))
         if rank() > 0:
             return None
-        content = self._finish(example)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        return content
+        return self._finish(example, store)
 
     def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> None:
         """Train all trials in one phase."""
@@ -211,35 +205,34 @@ class Job:
                 if last:
                     with self.clock("test"):
                         fit.test()
-            self._add(trials, fit.transfer)
+            self._add(trials, fit.transfer, run)
             self.unseen += [reason for reason in fit.unseen(last) if reason not in self.unseen]
 
-    def _add(self, trials: range, transfer: TransferModule) -> None:
+    def _add(self, trials: range, transfer: TransferModule, run: PhaseRun) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""
         self.redraw |= len(trials) < len(self.plan.seeds) or transfer.resumed
         self.history.add(trials, transfer.record, transfer.epoch, transfer.outcomes)
-        for position, trial in enumerate(trials):
-            self.learned[trial] = {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
+        self.learned |= zip(trials, run.weights(transfer), strict=True)
 
-    def _finish(self, example: SingleTrial) -> dict[str, Any]:
+    def _finish(self, example: SingleTrial, store: FeatureStore) -> dict[str, Any]:
         """Write the job's files, with the frozen part of an example of its trials; return the content of the result.
 
         Raises:
             GraftError: all trials failed.
         """
         plan, config, results = self.plan, self.config, self.history.trial_results(self.plan.seeds)
-        images = {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()}
         check_any_finished(results, config["lr"])
         if self.redraw and self.earlier is None and "tensorboard" in plan.loggers:
             self.history.draw(self.folder, ("train", *plan.datamodule.curves))
         content = {
             "config": config,
             "trials": results,
-            "images": images,
+            "images": {"big": len(plan.data.big), **self.history.image_counts(), **plan.data.account()},
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "lr": self.lr,
             "accuracy": {},  # with that of earlier rounds' trials
             "parameters": example.parameter_counts(),
+            "backbone": {"gflops": gflops(plan), "images_per_second": store.images_per_second},
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
             **made_with(plan.device),

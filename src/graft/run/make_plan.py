@@ -11,29 +11,31 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
+from graft.backbones.pooling import OPTIONAL_KEYS
+from graft.backbones.staged import Backbone
 from graft.config.build import build, builder
 from graft.config.check import check
 from graft.config.target import find_target
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.images import Images
-from graft.data.preprocess import InputSpec
+from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import ConfigError, Fault, GraftError
-from graft.model.backbone import Backbone
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.layers import fastest_format
 from graft.process import hide_job_bars
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
+from graft.stack.chunks import chunks
 from graft.training.checkpoint import Checkpoint
 from graft.training.final_weights import AverageWeights, TrialEnds
 from graft.training.source import MakeTrainer, Source
-from graft.training.trials import chunks
 from graft.training.tune import Phase
 
 # Keys of a data set's option for preparing its images; the data set itself takes `size` only.
 PREPROCESSING = ("pixels", "pad")
+ANY_SIZE = 224  # height and width of images where their real ones do not matter
 
 
 def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
@@ -55,7 +57,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     source: Source = build(cfg, "source")
     data, input_spec = planned_data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
-    backbone: Callable[[], Backbone] = builder(cfg, "backbone", preprocess=preprocess)
+    backbone = _backbone(cfg, preprocess)
     example = backbone()
     datamodule = _split(cfg, data, trials)
     head, uses_sklearn = _head(cfg, example.num_features(), datamodule)
@@ -102,6 +104,9 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     published = functools.partial(_backbone_class(cfg).published, **model)
     given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
     input_spec = InputSpec(**given, trained=source.trained_on(published))
+    if any(cfg.backbone.get(key) is not None for key in OPTIONAL_KEYS):
+        with torch.device("meta"):  # what a network cannot have is refused before data are read
+            _backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
     known = {"size": input_spec.scaled.size, "cache": cfg.cache}
     data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
     if cfg.get("refit") is not None:  # audit.py has no such key
@@ -147,6 +152,12 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
     return device, world_size
 
 
+def _backbone(cfg: DictConfig, preprocess: Preprocess) -> Callable[[], Backbone]:
+    """Return what makes a backbone with random weights."""
+    null = [key for key in OPTIONAL_KEYS if cfg.backbone.get(key) is None]
+    return builder(cfg, "backbone", leave_out=null, preprocess=preprocess)
+
+
 def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     """Return the class of the backbone.
 
@@ -158,7 +169,7 @@ def _backbone_class(cfg: DictConfig) -> type[Backbone]:
     if isinstance(found, type) and issubclass(found, Backbone):
         return found
     expected = (
-        "a subclass of graft.model.backbone.Backbone that gives it the network's stages, "
+        "a subclass of graft.backbones.staged.Backbone that gives it the network's stages, "
         'super().__init__(preprocess, [stage1, stage2], keep) (docs/architecture.md, "Add a backbone")'
     )
     raise ConfigError([Fault("backbone._target_", path, expected, "backbone=torchvision backbone.model=resnet18")])

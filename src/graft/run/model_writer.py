@@ -10,11 +10,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import graft
+from graft.backbones.pooling import stated
+from graft.backbones.staged import Backbone
 from graft.files import fingerprint, num_bytes, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
 from graft.inference.novelty import known_features, write_novelty
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.ranks import rank
 from graft.results.best_trial import best_by, best_trial
@@ -74,7 +75,7 @@ def write_model(
     preprocess = {"_target_": graft.public_name(type(plan.preprocess)), **plan.preprocess.settings}
     model = {
         "graft": graft.__version__,
-        "backbone": {**config["backbone"], "preprocess": preprocess},
+        "backbone": {**stated(config["backbone"]), "preprocess": preprocess},
         "head": {**config["head"], "num_classes": len(plan.data.small_classes), **getattr(plan.head(), "sizes", {})},
         "frozen_stages": plan.phases[-1].phase.frozen_stages,
         "frozen": {key: value for key, value in asdict(origin).items() if value is not None},

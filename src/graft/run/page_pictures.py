@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from graft.inference.job_images import thumbnails
-from graft.page.pictures import PagePictures
+from graft.page.pictures import Explained, PagePictures
 from graft.results.records import Record
 
 
@@ -16,7 +16,7 @@ def page_pictures(explain: bool = False) -> PagePictures:
     return PagePictures(thumbnails, _explanations, explain)
 
 
-def _explanations(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
+def _explanations(record: Record, numbers: Sequence[int]) -> dict[int, Explained]:
     from graft.inference.explain import explanations
 
-    return explanations(record, numbers)
+    return {number: Explained(*found) for number, found in explanations(record, numbers).items()}

@@ -10,6 +10,7 @@ from torch import nn
 
 from graft.data.datamodule import SmallDataModule
 from graft.data.folds import NO_IMAGE
+from graft.model.lora import merged
 from graft.model.stages import Weights
 from graft.nouns import counted
 from graft.run.outcome_writer import keeps_all_classes
@@ -121,3 +122,12 @@ class PhaseRun:
         )
         training = f"phase {number} of the training" if len(plan.phases) > 1 else "the training"
         return Fit(trainer, transfer, datamodule, checkpoint, self.planned.phase.epochs or 0, training)
+
+    def weights(self, transfer: TransferModule) -> list[Weights]:
+        """Return the state dicts of the trials that a fit has trained, LoRA's updates added to the stages' weights."""
+        found = [
+            {name: value.cpu() for name, value in transfer.stack.trial(position).items()}
+            for position in range(transfer.stack.num_trials)
+        ]
+        lora = self.planned.phase.lora
+        return [merged(self.stages, weights, lora) for weights in found] if lora else found

@@ -1,6 +1,5 @@
 """The plan of a job: every object that its configuration names. make_plan.py builds it, check_plan.py checks it."""
 
-import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from graft.backbones.staged import Backbone
 from graft.config.identity import Contents, content_digests, job_identity
 from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
@@ -19,11 +19,10 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
-from graft.model.backbone import Backbone
-from graft.model.batch_norm import freeze_batch_norm_stats, synchronized
-from graft.model.dropout import Masks
+from graft.model.batch_norm import synchronized
 from graft.seed import seeded
 from graft.solvers.weights import ClassWeight
+from graft.stack.dropout import Masks
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
 from graft.training.sklearn_transfer import SklearnTransfer
@@ -169,7 +168,8 @@ class Plan:
         Args:
             cache: the folder of stored pre-trainings.
         """
-        weights, backbone = self.source.weights(self.backbone, self.data, self.trainer, cache), self.backbone()
+        weights = self.source.weights(self.backbone, self.data, self.trainer, cache)
+        backbone = self.backbone()
         if weights is not None:
             backbone.load_state_dict(weights)
         backbone.half_frozen = self.half_frozen
@@ -186,10 +186,8 @@ class Plan:
         if not self.source.trained:
             with seeded(seed, "backbone"):
                 stages = self.backbone().split(phase.frozen_stages)[1]
-        # An earlier phase may have frozen these stages (the fit unfreezes them) and changed their memory format.
-        unfrozen = copy.deepcopy(stages).train().to(memory_format=torch.contiguous_format)
-        if phase.batch_norm == "frozen":
-            freeze_batch_norm_stats(unfrozen)
+        with seeded(seed, "lora"):
+            unfrozen = phase.trainable(stages)
         with seeded(seed, "head"):
             return nn.Sequential(OrderedDict(stages=unfrozen, head=self.head()))
 

@@ -10,14 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import graft
+from graft.backbones.staged import Backbone
 from graft.files import remove_leftovers, write_text
+from graft.heads.best_solved_head import candidate
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
-from graft.model.backbone import Backbone
 from graft.model.stages import Weights
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
@@ -107,11 +108,12 @@ def write_files(
         The content of the result, of all trials.
     """
     if "trial_run" in content:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         content = _with_accuracy(_with_refit(content), None)
         write_text(folder / TRIAL_RUN, _text(content))
         _bring_back_curves(folder)
         return content
-    content = _with_refit(content)
+    content = _with_candidates(_with_refit(content), learned)
     outcomes = None if "refit" in content else collect(plan, history, content["trials"])
     weights = {plan.seeds[trial]: found for trial, found in learned.items()}
     if earlier is not None:
@@ -131,6 +133,7 @@ def write_files(
         write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
     log_result(plan, folder, history, content, outcomes)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
 
 
@@ -148,6 +151,17 @@ def _with_refit(content: dict[str, Any]) -> dict[str, Any]:
     if config.get("refit") is None:
         return content
     return content | {"config": config | {"refit": "all"}, "refit": config["refit"], "reference": None}
+
+
+def _with_candidates(content: dict[str, Any], learned: Mapping[int, Weights]) -> dict[str, Any]:
+    """Return the content of a result with the head that each trial has chosen inside its training images, if it has."""
+    trials = [trial | _candidate(learned[number]) for number, trial in enumerate(content["trials"])]
+    return content | {"trials": trials}
+
+
+def _candidate(weights: Weights) -> dict[str, str]:
+    found = candidate(weights)
+    return {} if found is None else {"head": found}
 
 
 def _text(content: dict[str, Any]) -> str:
@@ -192,14 +206,16 @@ def hardware(device: torch.device) -> dict[str, str]:
     return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
-class SingleTrial(pl.LightningModule):
-    """One trial's model, for Lightning's model summary: frozen and trainable parameters."""
+class SingleTrial(nn.Module):
+    """One trial's model: frozen and trainable parameters."""
 
-    def __init__(self, frozen: nn.Module, network: nn.Module):
+    def __init__(self, frozen: nn.Module, network: nn.Module, updated: nn.Module | None = None):
         super().__init__()
-        self.frozen = frozen
+        self.frozen, self.updated = frozen, updated  # LoRA's stages, frozen but for the updates in the network
         self.network = network
-        freeze(self.frozen)
+        for part in (frozen, updated):
+            if part is not None:
+                freeze(part)
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the parameters: total, trainable and frozen."""
@@ -208,8 +224,17 @@ class SingleTrial(pl.LightningModule):
         return {"total": total, "trainable": trainable, "frozen": total - trainable}
 
 
+def gflops(plan: Plan) -> float:
+    """Return the operations of the kept stages on one image, by 1e9; one for a multiplication, one for an addition."""
+    backbone = plan.backbone().eval()
+    stages, pixels = backbone.split(0)[1], torch.zeros(1, *backbone.preprocess.output_shape)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        stages(pixels)
+    return counter.get_total_flops() / 1e9
+
+
 def single_trial(plan: Plan, backbone: Backbone) -> SingleTrial:
     """Return the first trial's model of the last phase, before it is trained."""
     phase = plan.phases[-1].phase
     frozen, stages = backbone.split(phase.frozen_stages)
-    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages))
+    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages), stages if phase.lora else None)

@@ -58,12 +58,14 @@ class Needed:
         images: further test images, or groups of them, for the same trials; None: no number would.
         both: further trials together with images; only where neither number alone is expected to decide.
         images_per_trial: of `both`.
+        shared: whether, however many there were, the images that all trials draw from would leave too much doubt.
     """
 
     trials: Further | None
     images: Further | None
     both: Further | None = None
     images_per_trial: float = 0.0
+    shared: bool = False
 
 
 def needed(difference: Estimate, quantile: float, margin: float = 0.0) -> Needed:
@@ -94,7 +96,10 @@ def needed(difference: Estimate, quantile: float, margin: float = 0.0) -> Needed
     images = found(lambda number: (0, number), MOST_IMAGES)
     if any(further is not None and further.expected is not None for further in (trials, images)):
         return Needed(trials, images)
-    return Needed(trials, images, found(lambda number: (number, round(ratio * number)), MOST_TRIALS), ratio)
+    both = found(lambda number: (number, round(ratio * number)), MOST_TRIALS)
+    endless = MOST_TRIALS * difference.num_trials, MOST_IMAGES * difference.num_images
+    shared = _fixed(difference) > 1e-9 * difference.variance and not _decided(difference, tail, margin, *endless)
+    return Needed(trials, images, both, ratio, shared)
 
 
 def in_words(needed: Needed, images: str = "test images") -> str:
@@ -113,7 +118,9 @@ def in_words(needed: Needed, images: str = "test images") -> str:
         return f"no number of trials {_denied(needed.trials)} decide; {others} would"
     both = needed.both and _more(needed.both, "trials")
     if needed.both is None or needed.both.expected is None:
-        return f"no number of trials and {images} {_denied(needed.both)} decide"
+        why = "the doubt that is left is about the images that all trials draw from"
+        why = why if needed.shared else "the difference is too small"
+        return f"no number of trials and {images} {_denied(needed.both)} decide, because {why}"
     return f"{both} together with {_rounded(round(needed.images_per_trial * needed.both.expected)):,} more {images}"
 
 

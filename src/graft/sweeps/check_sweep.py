@@ -3,9 +3,10 @@
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
 
+import functools
 import importlib.util
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -22,6 +23,7 @@ from graft.job_folder import RESULT, TRIAL_RUN
 from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
+from graft.sweeps.baseline_jobs import baseline_jobs
 from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.job_folders import check_folder, make_writable
@@ -38,7 +40,8 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         folder: the sweep's folder.
 
     Returns:
-        The configurations of a grid's jobs, or of a search's jobs at the ends of its ranges; of equal ones the first.
+        The configurations of a grid's jobs, and of those that it adds as baselines, or of a search's jobs at the ends
+        of its ranges; of equal ones the first.
 
     Raises:
         GraftError: names the first fault of the sweep as a whole, or all faults of all its jobs.
@@ -52,7 +55,8 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
         raise GraftError("hydra.sweeper.params is not checked; try its keys and values after -m")
     if any((folder / name).exists() for name in (RESULT, TRIAL_RUN)):
         raise GraftError(f"{folder} has a single job, which the sweep's table would include; try another name=")
-    jobs = _compose_jobs(config)
+    compose = functools.partial(GlobalHydra.instance().config_loader().load_sweep_config, config)
+    jobs = _compose_jobs(config, compose)
     refuse_refit(jobs)
     _check_common(config, jobs, folder)
     _check_report(jobs)
@@ -62,25 +66,24 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
     distinct = distinct_jobs(jobs, configs, folder)
+    added = baseline_jobs(distinct, compose) if config.sweep is None else []
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
-    for job, cfg, words in zip(jobs, configs, typed, strict=True):
-        check_folder(cfg, words, folder / job.hydra.sweep.subdir)
+    for job in [*jobs, *added]:
+        check_folder(without_hydra(job), list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
     make_writable(folder, *{Path(job.cache) for job in jobs})
-    return distinct
+    return [*distinct, *added]
 
 
-def _compose_jobs(config: DictConfig) -> list[DictConfig]:
+def _compose_jobs(config: DictConfig, compose: Callable[[list[str]], DictConfig]) -> list[DictConfig]:
     """Compose the configurations of a grid's jobs, or of a search's jobs at the ends of its ranges.
 
     Raises:
         GraftError: a key or an option does not exist, or a value has the wrong type.
     """
-    loader = GlobalHydra.instance().config_loader()
     try:
-        jobs = grid(config) if config.sweep is None else jobs_to_check(config)
-        return [loader.load_sweep_config(config, overrides) for overrides in jobs]
+        return list(map(compose, grid(config) if config.sweep is None else jobs_to_check(config)))
     except HydraException as error:
         raise GraftError(explain(error)) from None
 

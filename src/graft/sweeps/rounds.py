@@ -18,11 +18,10 @@ from graft.files import write_text
 from graft.job_folder import ROUND
 from graft.report.leaderboard import not_comparable, ranked_by
 from graft.report.sentences import name_first
-from graft.report.verdicts import units_of
 from graft.results.baseline import common_metric
-from graft.results.metric import split_of
 from graft.results.records import Record, read_records
 from graft.results.rounds import EndedJob, SweepRounds
+from graft.statistics.pairs import MIN_TRIALS
 from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
 
 log = logging.getLogger("graft")
@@ -84,7 +83,7 @@ def run_rounds(
         trials |= {Path(name): count for contest in contests for name, count in contest.trials.items()}
         log.info("%s", _round(chosen.sizes, number, contests, len(folders)))
         if all(contest.ended for contest in contests):
-            return _found(chosen, contests, _ended(chosen, contests, records, metric))
+            return _found(chosen, contests, _ended(chosen, contests, records))
         _launch([folder for folder in records if _num_trials(records[folder]) < trials[folder]], launch, trials)
     raise AssertionError("the last look ends all rounds")
 
@@ -152,23 +151,18 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     going = sum(len(contest.going) for contest in contests if not contest.ended)
     counts = [(verdicts.count(WORSE), "worse"), (verdicts.count(EQUAL), "equal within the margin")]
     found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
-    found = found or [f"none of {num_jobs} configurations is decided"]
+    tested = sizes[number] >= MIN_TRIALS or num_jobs == 1
+    why = "" if tested else f", because a test needs {MIN_TRIALS} trials"
+    found = found or [f"none of {num_jobs} configurations is decided{why}"]
     found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
     return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
-
-
-def _units(records: Mapping[Path, Record], best: str, metric: str) -> str:
-    """Return what more of might tell the best from others: images, or groups of them."""
-    if split_of(metric) == "val" or Path(best) not in records:
-        return "validation images" if split_of(metric) == "val" else "test images"
-    return units_of(records[Path(best)].accuracies(metric))
 
 
 def _is(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record], metric: str) -> str:
+def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record]) -> str:
     """Say why no job gets more trials."""
     most = chosen.sizes[-1]
     if not contests:
@@ -181,13 +175,13 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     labels = {name: records[Path(name)].label for name in contest.trials if Path(name) in records}
     open_pairs = {**dict.fromkeys(contest.going[1:], ONLY_TRIALS), **contest.undecided}
     reasons = []
-    for what, words, more in (
-        (ONLY_IMAGES, "more trials are unlikely to", f" (more {_units(records, contest.best, metric)} might)"),
-        (ONLY_TRIALS, f"only more than trials_max={most} trials could", ""),
+    for what, words in (
+        (ONLY_IMAGES, "more trials are unlikely to"),  # what could is said of the closest: perhaps nothing
+        (ONLY_TRIALS, f"only more than trials_max={most} trials could"),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
-            reasons.append(f"{words} tell {name_first(names)} from the best, {labels[contest.best]}{more}")
+            reasons.append(f"{words} tell {name_first(names)} from the best, {labels[contest.best]}")
     found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
     verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
     if verdicts and not reasons:

@@ -1,5 +1,7 @@
 """The feature store: caches the frozen stages' outputs on disk and in memory."""
 
+import json
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -12,11 +14,12 @@ from graft.data.images import ImageSource, ImageStream
 from graft.data.preprocess import Preprocess
 from graft.data.views import Views
 from graft.errors import GraftError
-from graft.files import fingerprint, read_tensors, write_tensors
+from graft.files import fingerprint, read_tensors, write_tensors, write_text
 from graft.model.stages import fast_batch_size
 from graft.nouns import counted
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
+SPEED = "speed.json"  # beside stored features: of how many images they were computed, in how many seconds
 BACKBONES_IN_MEMORY = 4  # number of backbones with features in memory, for the next job
 
 Features = tuple[torch.Tensor, torch.Tensor]  # sorted image indices, (images,), and their features, (images, ...)
@@ -36,6 +39,10 @@ class FeatureStore:
         device: device to compute on.
         origin: the backbone, its weights and its pixels in words, for the error about features that are not finite.
 
+    Attributes:
+        images_per_second: with which the features were computed that were asked for last, from files to features; None:
+            an older version has stored them.
+
     Example:
         >>> import tempfile
         >>> from graft.data.images import InMemoryImages
@@ -52,6 +59,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, device: torch.device, origin: str = "these stages"):
         self.folder, self.device, self.origin = folder, device, origin
+        self.images_per_second: float | None = None
 
     def features(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
         """Return the frozen stages' output for these images, (indices, ...), computing only the missing ones.
@@ -70,6 +78,7 @@ class FeatureStore:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / "lock"):
                 _memory[name] = self._load_or_compute(folder, frozen, images, indices)
+        self.images_per_second = _speed(self.folder / name)
         _memory.move_to_end(name)
         while len(_memory) > BACKBONES_IN_MEMORY:
             _memory.popitem(last=False)
@@ -81,9 +90,12 @@ class FeatureStore:
         stored = broadcast_object(_read(folder) if rank() == 0 else None)
         absent = missing(indices, stored)
         if absent.numel():
+            start = time.perf_counter()
             new = absent, self._extract(frozen, images, absent)
+            seconds = time.perf_counter() - start
             self._check_finite(new[1])
             if rank() == 0:
+                _add_speed(folder, len(absent), seconds)
                 path = folder / f"{fingerprint(absent)[:16]}.safetensors"
                 write_tensors(path, {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
@@ -104,6 +116,25 @@ class FeatureStore:
             return extract(frozen, images, indices, self.device)
         part = indices.tensor_split(world_size())[rank()]
         return all_gather(extract(frozen, images, part, self.device).to(self.device)).cpu()
+
+
+def _measured(folder: Path) -> tuple[int, float]:
+    """Return of how many images a backbone's features were computed, and in how many seconds; 0 if it is unknown."""
+    try:
+        content = json.loads((folder / SPEED).read_text())
+        return int(content["images"]), float(content["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0.0
+
+
+def _add_speed(folder: Path, images: int, seconds: float) -> None:
+    before = _measured(folder)
+    write_text(folder / SPEED, json.dumps({"images": before[0] + images, "seconds": before[1] + seconds}) + "\n")
+
+
+def _speed(folder: Path) -> float | None:
+    images, seconds = _measured(folder)
+    return images / seconds if images > 0 and 0 < seconds < float("inf") else None
 
 
 def phase_inputs(

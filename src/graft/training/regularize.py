@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from graft.errors import GraftError
 from graft.seed import stream_seed
+from graft.stack.trial_stack import TrialStack
 from graft.training.loss_scale import by_trial
-from graft.training.trials import TrialStack
 
 
 @dataclass(frozen=True)

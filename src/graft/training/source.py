@@ -10,16 +10,15 @@ import pytorch_lightning as pl
 from torch import nn
 
 from graft import public_name
+from graft.backbones.pretrained import WeightsLookup
+from graft.backbones.staged import Backbone
 from graft.config.identity import RESULTS_VERSION
 from graft.data.datamodule import BigDataModule, Inputs
 from graft.data.dataset import Dataset
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors
-from graft.model.backbone import Backbone
 from graft.model.batch_norm import synchronized
-from graft.model.dropout import Masks
-from graft.model.pretrained import WeightsLookup
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
 from graft.model.weights_file import read_trained_on, read_weights, write_weights
@@ -27,6 +26,7 @@ from graft.nouns import counted
 from graft.own_code import own_code
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
+from graft.stack.dropout import Masks
 from graft.training.checkpoint import Checkpoint
 from graft.training.progress import Progress
 from graft.training.transfer import Optimizer, TransferModule
@@ -171,7 +171,8 @@ class Big(Source):
             raise GraftError(f"source=big pre-trains on {left}; try source=scratch")
         with seeded(self.seed, "pretrain"):
             network = make_backbone()
-            network.keep = len(network.stages)  # all stages train, even if this job discards some of them
+            # All stages train, even if this job discards some of them or joins the features of several.
+            network.keep, network.features = len(network.stages), []
             flags = {"max_epochs": self.epochs, "logger": False, "limit_val_batches": 0}
             path = cache / "pretrained" / f"{self.key(network, data, make_trainer(**flags))}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,12 @@ from torch.nn.functional import cross_entropy
 
 from graft.data.folds import NO_IMAGE
 from graft.data.loader import Batch
-from graft.model.dropout import Masks
+from graft.stack.dropout import Masks
+from graft.stack.trial_stack import TrialStack
 from graft.training.logger import band
 from graft.training.loss_scale import LossScale
 from graft.training.metrics import EpochMetrics, Outcomes, TrialRecord
 from graft.training.regularize import Objective, parameter_groups
-from graft.training.trials import TrialStack
 from graft.training.tune import Phase, freeze
 
 Optimizer = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], torch.optim.Optimizer]

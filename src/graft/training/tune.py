@@ -1,13 +1,17 @@
 """Tuning: which of the kept stages train, in which phases, and the callback that freezes the others."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
 from graft.errors import ConfigError, Fault
+from graft.model.batch_norm import freeze_batch_norm_stats
+from graft.model.lora import Adapted
 from graft.training.schedule import Schedule
 
 
@@ -24,6 +28,7 @@ class Phase:
         optimizer: makes the optimizer; None: the job's.
         schedule: makes the learning-rate scheduler; None: the job's.
         batch_norm: `train` or `frozen`, as in `Tune`.
+        lora: rank and alpha of the updates of stages that are otherwise frozen; None: stages train as a whole.
     """
 
     frozen_stages: int
@@ -33,6 +38,17 @@ class Phase:
     optimizer: Callable[..., Any] | None = None
     schedule: Schedule | None = None
     batch_norm: str = "train"
+    lora: tuple[int, float] | None = None
+
+    def trainable(self, stages: nn.Module) -> nn.Module:
+        """Return what one trial trains of stages with their source's weights: a copy of them, or LoRA's updates."""
+        if self.lora is not None:
+            return Adapted(stages, *self.lora)
+        # An earlier phase may have frozen these stages (the fit unfreezes them) and changed their memory format.
+        unfrozen = copy.deepcopy(stages).train().to(memory_format=torch.contiguous_format)
+        if self.batch_norm == "frozen":
+            freeze_batch_norm_stats(unfrozen)
+        return unfrozen
 
 
 class Tune:
@@ -113,6 +129,34 @@ class Thaw(Tune):
         head = Phase(_frozen_stages(0, num_kept, trained))
         last = Phase(num_kept, self.lr_decay, self.epochs, self.lr, self.optimizer, self.schedule, self.batch_norm)
         return [head, *(replace(last, frozen_stages=frozen_stages) for frozen_stages in frozen)]
+
+
+class Lora(Tune):
+    """Trains the head and low-rank updates of the attention in the last kept stages (Hu et al. 2021), in one phase.
+
+    Args:
+        thaw: number of last stages that get updates, or `all`.
+        rank: of the updates.
+        alpha: their scale is alpha / rank.
+    """
+
+    def __init__(self, thaw: int | str, rank: int = 8, alpha: float = 16):
+        super().__init__(thaw, batch_norm="frozen")
+        self.rank, self.alpha = rank, alpha
+
+    def phases(self, num_kept: int, trained: bool) -> list[Phase]:
+        """Return the phase; arguments and errors as for `Tune`.
+
+        Raises:
+            ConfigError: no stage would get updates, or random weights would be frozen.
+        """
+        if not trained:
+            expected = "big, imagenet or file with tune=lora, which updates trained weights"
+            raise ConfigError([Fault("source", "scratch", expected, "tune=full, or source=imagenet")])
+        (phase,) = super().phases(num_kept, trained)
+        if phase.frozen_stages == num_kept:
+            raise ConfigError([Fault("tune.thaw", self.thaw, "above 0 or all with tune=lora", "tune.thaw=1")])
+        return [replace(phase, lora=(self.rank, self.alpha))]
 
 
 def _frozen_stages(thaw: int | str, num_kept: int, trained: bool) -> int:

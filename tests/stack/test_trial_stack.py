@@ -3,16 +3,14 @@ import doctest
 
 import pytest
 import torch
-from timm.layers.drop import DropPath
 from torch import nn
-from torchvision.ops import StochasticDepth
 
-from graft.errors import GraftError
+from graft.heads.head import Dense, Plain
 from graft.model.batch_norm import freeze_batch_norm_stats
-from graft.model.dropout import Masks
-from graft.model.head import Dense, Plain
-from graft.training import trials as trials_module
-from graft.training.trials import TrialStack, chunks, stackable
+from graft.stack import trial_stack as stack_module
+from graft.stack.chunks import stackable
+from graft.stack.dropout import Masks
+from graft.stack.trial_stack import TrialStack
 
 IMAGE = [1, 8, 8]
 
@@ -29,7 +27,7 @@ def batch_norm() -> nn.Module:
 
 
 def test_the_example_in_the_docstring_is_true():
-    found = doctest.testmod(trials_module)
+    found = doctest.testmod(stack_module)
     assert found.attempted > 5
     assert not found.failed
 
@@ -52,7 +50,7 @@ def test_trials_with_large_convolutions_run_one_after_another(monkeypatch: pytes
         network.register_forward_hook(lambda module, inputs, output: calls.append(1))
         return network
 
-    monkeypatch.setattr(trials_module, "LOOP_THRESHOLD", 36 * 5)  # four kernels of 3x3, five images
+    monkeypatch.setattr(stack_module, "LOOP_THRESHOLD", 36 * 5)  # four kernels of 3x3, five images
     stack, x = TrialStack([counted(network) for network in networks(2)]), torch.rand(2, 5, *IMAGE)
     large = stack(x)
     assert len(calls) == 2
@@ -73,7 +71,7 @@ def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way
 @pytest.mark.parametrize("trials", [1, 2])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 def test_maps_have_the_memory_format_of_the_stack(trials, memory_format, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trials_module, "LOOP_THRESHOLD", 0)
+    monkeypatch.setattr(stack_module, "LOOP_THRESHOLD", 0)
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(
         nn.MaxPool2d, "forward", lambda self, maps: seen.append(maps) or nn.functional.max_pool2d(maps, 2)
@@ -157,34 +155,6 @@ def test_a_stack_that_goes_on_from_its_state_has_the_next_masks(way: str):
     assert not torch.equal(seen[0], seen[1])
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [nn.Dropout2d(0.5), nn.AlphaDropout(0.5), StochasticDepth(0.2, "row"), DropPath(0.5)],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_layers_that_draw_from_a_shared_generator_run_alone(layer: nn.Module):
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), layer, nn.Flatten(), nn.Linear(144, 2))
-    assert not stackable(network, IMAGE)
-    assert chunks(2, "auto", network, IMAGE) == [range(1), range(1, 2)]
-    with pytest.raises(GraftError, match=r"random layers other than nn\.Dropout"):
-        chunks(2, 2, network, IMAGE)
-    assert stackable(network.eval(), IMAGE)
-    with pytest.raises(RuntimeError, match="random"):  # even if someone stacks them
-        TrialStack([copy.deepcopy(network).train() for _ in range(2)])(torch.rand(2, 3, *IMAGE))
-
-
-def test_functions_that_drop_run_alone():
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.output = nn.Linear(64, 2)
-
-        def forward(self, x):
-            return self.output(nn.functional.dropout(x.flatten(1), 0.5, self.training))
-
-    assert not stackable(Functional(), IMAGE)
-
-
 def test_one_trial_s_weights_load_into_a_network():
     nets, x = networks(3), torch.rand(4, 1, 8, 8)
     fresh = networks(1)[0]
@@ -198,15 +168,24 @@ def test_a_stack_has_no_parameters_but_the_stacked_ones():
     assert sum(parameter.numel() for parameter in TrialStack(nets).parameters()) == 3 * one
 
 
-def test_batch_norm_runs_alone_and_is_not_stacked():
-    assert not stackable(batch_norm(), IMAGE)
-    assert stackable(networks(1)[0], IMAGE)
-    net, x = batch_norm(), torch.rand(1, 5, 1, 8, 8)
-    stack = TrialStack([net])
-    torch.testing.assert_close(stack(x)[0], copy.deepcopy(net)(x[0]))
-    torch.testing.assert_close(stack.trial(0), net.state_dict())
-    with pytest.raises(ValueError, match="cannot be stacked"):
-        TrialStack([batch_norm(), batch_norm()])
+def test_batch_norm_trains_in_a_stack_as_it_does_alone(way: str):
+    nets, x = [batch_norm() for _ in range(3)], torch.rand(2, 3, 5, *IMAGE)
+    stack, alone = TrialStack(copy.deepcopy(nets)), [TrialStack([copy.deepcopy(net)]) for net in nets]
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in (stack, *alone)]
+    for inputs in x:
+        logits = stack(inputs)
+        expected = torch.cat([one(inputs[[trial]]) for trial, one in enumerate(alone)])
+        torch.testing.assert_close(logits, expected)
+        for loss in (logits.square().mean((1, 2)).sum(), expected.square().mean((1, 2)).sum()):
+            loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    for trial, one in enumerate(alone):
+        torch.testing.assert_close(stack.trial(trial), one.trial(0))
+        assert stack.trial(trial)["1.num_batches_tracked"] == 2
+        one.eval()
+    torch.testing.assert_close(stack.eval()(x[0]), torch.cat([one(x[0][[trial]]) for trial, one in enumerate(alone)]))
 
 
 @pytest.mark.parametrize("trials", [1, 2])
@@ -224,31 +203,3 @@ def test_frozen_batch_norm_stays_frozen_and_stacks(trials: int, way: str):
     assert all(parameter.grad is not None for parameter in stack.parameters())  # scale and shift train
     for trial, values in enumerate(before):
         torch.testing.assert_close(stack.trial(trial), values, rtol=0, atol=0)
-
-
-def test_operations_that_vmap_refuses_are_found_without_training():
-    depth = nn.Sequential(nn.Flatten(), StochasticDepth(0.2, "row"), nn.Linear(64, 2))
-    assert not stackable(depth, IMAGE)  # it draws in place, which vmap refuses
-    assert stackable(nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 2)), IMAGE)
-    assert all(parameter.device.type == "cpu" for parameter in depth.parameters())
-
-
-@pytest.mark.parametrize(
-    ("num_trials", "at_once", "expected"),
-    [
-        (5, "auto", [range(5)]),
-        (5, 2, [range(2), range(2, 4), range(4, 5)]),
-        (5, 1, [range(i, i + 1) for i in range(5)]),
-        (2, 9, [range(2)]),
-    ],
-)
-def test_chunks(num_trials: int, at_once: int | str, expected: list[range]):
-    assert chunks(num_trials, at_once, networks(1)[0], IMAGE) == expected
-
-
-def test_chunks_are_single_with_batch_norm_and_bounded_by_memory():
-    assert len(chunks(3, "auto", batch_norm(), IMAGE)) == 3
-    with pytest.raises(GraftError, match=r"trials_at_once=3.*try trials_at_once=auto"):
-        chunks(3, 3, batch_norm(), IMAGE)
-    large = nn.Linear(2**13, 2**12)  # 32 Mi weights, 512 MiB with gradients and Adam's moments
-    assert max(len(chunk) for chunk in chunks(9, "auto", large, [2**13])) == 3

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.model.head import SklearnHead, numbered, standardized
+from graft.heads.head import SklearnHead, numbered, standardized
 from graft.model.stages import Weights
 from graft.solvers.folded import support_vectors
 from graft.solvers.weights import ClassWeight, image_weights

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.func import vmap
 
-from graft.model.dropout import (
+from graft.seed import stream_seed
+from graft.stack.dropout import (
     LEVELS,
     MAX_LAYERS,
     MAX_WORDS,
@@ -17,7 +18,6 @@ from graft.model.dropout import (
     replace_dropout,
     splitmix64,
 )
-from graft.seed import stream_seed
 
 CPU = torch.device("cpu")
 
@@ -115,7 +115,7 @@ def test_masks_that_one_trial_computes_ahead_are_those_of_each_step():
 def test_masks_ahead_are_computed_once_for_their_steps(monkeypatch: pytest.MonkeyPatch):
     calls = []
     monkeypatch.setattr(
-        "graft.model.dropout.splitmix64",
+        "graft.stack.dropout.splitmix64",
         lambda key, counters: (calls.append(len(counters)), splitmix64(key, counters))[1],
     )
     masks = Masks([0])

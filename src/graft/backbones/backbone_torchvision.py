@@ -4,7 +4,7 @@ import copy
 import functools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,11 @@ from torchvision import models
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
+from graft.backbones.pooling import Pool, check_pooled, checked_pool, pool_maps, pooled
+from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights, unknown
+from graft.backbones.staged import Backbone
 from graft.data.preprocess import Preprocess
-from graft.model.backbone import Backbone
 from graft.model.layers import Average
-from graft.model.pretrained import PretrainedWeights, TorchvisionWeights, unknown
 from graft.model.stages import Weights, evenly, has_weights, nest, stages, units
 
 log = logging.getLogger("graft")
@@ -45,20 +46,36 @@ class Torchvision(Backbone):
         preprocess: prepares the images for the network.
         model: the name in torchvision, `resnet18`.
         keep: how many leading stages stay; None keeps all of them.
+        pool: `avg`, `cls`, `gem` or `concat` in place of the network's own pooling; see `Pool`.
+        features: numbers of kept stages, from 1, whose pooled outputs are joined; None: the last kept one's alone.
 
     Raises:
-        GraftError: torchvision has no network of this name.
+        GraftError: torchvision has no network of this name, or the network cannot be pooled so.
     """
 
     default_input_size = 224
 
-    def __init__(self, preprocess: Preprocess, model: str, keep: int | None = None):
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        model: str,
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
+    ):
         network = models.get_model(_known(model), weights=None, **_options(model, preprocess.output_shape[-1]))
         names = set(network.state_dict())
         _drop_head(network)
         self.head = _heads(names, set(network.state_dict()))
-        pool = Average(channels_last=isinstance(network, SwinTransformer))
-        super().__init__(preprocess.rgb(), _stages(network), keep, pool, model)
+        channels_last = isinstance(network, SwinTransformer)
+        parts = _stages(network)
+        inner: nn.Module = Average(channels_last)
+        whole = None
+        if pool is not None:
+            kind = checked_pool(pool, model, isinstance(network, VisionTransformer))
+            inner, whole = _repooled(parts, kind, model, channels_last)
+        super().__init__(preprocess.rgb(), parts, keep, inner, model, features)
+        self.whole_pool = whole
 
     @classmethod
     def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
@@ -70,6 +87,24 @@ class Torchvision(Backbone):
 
     def convert_state_dict(self, weights: Mapping[str, torch.Tensor], prefix: str | None = None) -> Weights:
         return super().convert_state_dict({_renamed(name): value for name, value in weights.items()}, prefix)
+
+
+def _repooled(
+    parts: Sequence[nn.Module], pool: str, model: str, channels_last: bool
+) -> tuple[nn.Module, nn.Module | None]:
+    """Replace the pooling in the last stage; return those after fewer stages, and after all if it is another.
+
+    Raises:
+        ConfigError: the network cannot have this pooling.
+    """
+    embedding, last = parts[0], parts[-1]
+    tokens = {"prefix": 1, "has_class_token": True} if isinstance(embedding, PatchEmbedding) else {}
+    if tokens:
+        last.token = Pool(pool, **tokens)
+    replaced = bool(tokens) or pool_maps(last, pool, channels_last=False)  # a Swin transposes its maps before it
+    size = embedding.size if isinstance(embedding, PatchEmbedding) else 224
+    check_pooled(parts, pool, model, (size, size), replaced)
+    return pooled(pool, channels_last=channels_last, **tokens), nn.Flatten() if replaced else None
 
 
 def _known(model: str) -> str:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from graft.model.head import Dense, Plain
+from graft.heads.head import Dense, Plain
 from graft.model.layers import ACTIVATIONS, activation, conv, linear
 
 

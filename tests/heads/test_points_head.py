@@ -3,13 +3,13 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from model.solved_cases import CASES, Case, case
+from heads.solved_cases import CASES, Case, case
 from sklearn.kernel_ridge import KernelRidge as SklearnKernelRidge
 from sklearn.neighbors import KNeighborsClassifier
 
-from graft.model.points_head import KNN, NEIGHBOURS, PENALTIES, WIDTHS, KernelRidge, PointsHead, median_apart
-from graft.model.solved_head import squared_distances
-from graft.training.trials import TrialStack
+from graft.heads.points_head import KNN, NEIGHBOURS, PENALTIES, WIDTHS, KernelRidge, PointsHead, median_apart
+from graft.heads.solved_head import squared_distances
+from graft.stack.trial_stack import TrialStack
 
 
 def fitted(head: type[PointsHead], given: Case) -> PointsHead:

@@ -8,15 +8,14 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from graft.errors import GraftError
 from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
-from graft.model.dropout import Masks, replace_dropout
 from graft.model.layers import convolutions
+from graft.stack.dropout import Masks, replace_dropout
+from graft.stack.grouped import group_layers, groups_batch_norm
 
 Run = Callable[..., torch.Tensor]  # maps one trial's key, weights and inputs to logits
 
-MAX_STACK_BYTES = 2**31  # for the weights, gradients and optimizer state of the trials that train together
-LOOP_THRESHOLD = 500_000  # on a CPU, trials run one after another if convolution weights x batch size reach this
+LOOP_THRESHOLD = 1_000_000  # on a CPU, trials run one after another if convolution weights x batch size reach this
 
 
 class TrialStack(nn.Module):
@@ -25,23 +24,26 @@ class TrialStack(nn.Module):
     Every parameter and buffer is stacked along a leading trial axis, and one optimizer updates all trials. A forward
     pass runs the trials in one of two ways, with the same results up to rounding:
 
-    - under `vmap`, which makes batched products of the trials' products, because a small head leaves the processor
-      idle;
-    - one after another, if they are large convolutions on a CPU: `vmap` makes grouped convolutions, which are slow
-      there.
+    - at once, under `vmap`, because a small network leaves the processor idle: dense layers become batched products,
+      and on a CPU the maps of all trials pass through grouped convolutions (`graft/stack/grouped.py`);
+    - one after another, if they are large convolutions on a CPU, where grouped ones are slow.
 
-    Milliseconds per step (2 cores, 2026-11-24):
+    Milliseconds per step, and those of a plain loop, one network and optimizer step after another (2 cores that others
+    used, 2026-11-27):
 
-        networks                        batch  vmap  loop
-        15 of the lecture's for digits      4    21    25
-        15 of the lecture's for digits     32   124    85
-        15 of the lecture's for CIFAR-10   32   283   184
-        5 last blocks of VGG-16             4   125    87
-        5 last blocks of VGG-16            32   450   196
+        networks                             batch  plain loop  at once  one after another
+        15 of the lecture's for digits           4          33       13                 26
+        15 of the lecture's for digits          32         144       71                 69
+        15 of the lecture's for CIFAR-10         4          84       49                 72
+        15 of the lecture's for CIFAR-10        32         405      340                317
+        15 of CNN5, with batch norm              4         127       71                115
+        15 of CNN5, with batch norm             32         654      429                451
+        5 last blocks of VGG-16                 32         226      700                351
+        15 last blocks of EfficientNet-Lite0     4         225      243                224
 
     A single network runs unchanged, but for the masks of its `nn.Dropout` layers, which `masks` gives in all ways. A
-    network that cannot be stacked must be the only one: batch norm in training, for example, counts its batches in
-    place, and other random layers than `nn.Dropout` draw from a generator that all trials would share.
+    network that cannot be stacked must be the only one: other random layers than `nn.Dropout` draw from a generator
+    that all trials would share, and `nn.BatchNorm2d` is the only batch norm that may train.
 
     Args:
         networks: networks of one architecture with their trials' initial weights, in training mode; batch norm in
@@ -50,7 +52,7 @@ class TrialStack(nn.Module):
         masks: each trial's dropout masks; None: those of the seeds 0, 1, 2 and so on.
 
     Raises:
-        ValueError: several networks have batch norm in training.
+        ValueError: several networks have batch norm in training other than `nn.BatchNorm2d`.
 
     Example:
         >>> networks = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2)]
@@ -85,13 +87,17 @@ class TrialStack(nn.Module):
 
     def _stack(self, networks: Sequence[nn.Module]) -> None:
         """Register the networks' parameters and buffers, each stacked to (trials, ...)."""
-        if has_trainable_batch_norm_stats(networks[0]):
-            raise ValueError("networks with batch norm in training cannot be stacked; give one")
+        self._trains_batch_norm = has_trainable_batch_norm_stats(networks[0])
+        if not groups_batch_norm(networks[0]):
+            raise ValueError("networks with this batch norm in training cannot be stacked; give one")
         self._num_kernel_weights = sum(module.weight.numel() for module in convolutions(networks[0]))
-        # The architecture without weights, which `functional_call` runs with those of a trial. It is in a list, because
-        # a submodule's parameters, here without values, would be found by `parameters()` and `state_dict()`.
-        self._template = [copy.deepcopy(networks[0]).to("meta")]
-        replace_dropout(self._template[0], self.masks)
+        # The architecture without weights, which `functional_call` runs with those of a trial, with usual and with
+        # grouped layers. They are in a list, because a submodule's parameters, here without values, would be found by
+        # `parameters()` and `state_dict()`.
+        template = copy.deepcopy(networks[0]).to("meta")
+        self._templates = [template, group_layers(copy.deepcopy(template))]
+        for each in self._templates:
+            replace_dropout(each, self.masks)
         # Weights of dense layers are stored as (trials, inputs, outputs), the layout in which a batched product's
         # gradient is computed: a step of 15 heads 1600-512-5 takes 26 ms; with (trials, outputs, inputs) each gradient
         # is transposed, and it takes 66 ms (2 cores, before `keep_memory`, 2026-11-23).
@@ -113,17 +119,32 @@ class TrialStack(nn.Module):
             inputs: this rank's part of a batch.
             first: position of its first image in the whole batch.
         """
-        network = self.network or functools.partial(functional_call, self._template[0])
-        run, keys = self.masks.masked(network, inputs.shape[1], first), self.masks.keys(inputs.device)
         if self.network is not None:
-            logits = run(keys[0], self._formatted(inputs[0]))[None]
+            run = self.masks.masked(self.network, inputs.shape[1], first)
+            logits = run(self.masks.keys(inputs.device)[0], self._formatted(inputs[0]))[None]
         else:
-            self._set_mode_of_template()
-            large = self._num_kernel_weights * inputs.shape[1] >= LOOP_THRESHOLD
-            way = self._loop if large and inputs.device.type == "cpu" else self._vmap
-            logits = way(run, keys, inputs)
+            logits = self._all_trials(inputs, first)
         self.masks.steps += self.training
         return logits
+
+    def _all_trials(self, inputs: torch.Tensor, first: int) -> torch.Tensor:
+        """Run the trials at once, or one after another where that is faster."""
+        on_cpu = inputs.device.type == "cpu"
+        loops = on_cpu and self._num_kernel_weights * inputs.shape[1] >= LOOP_THRESHOLD
+        grouped = not loops and (on_cpu or self._trains_batch_norm)
+        network = functools.partial(functional_call, self._template(grouped))
+        run, keys = self.masks.masked(network, inputs.shape[1], first), self.masks.keys(inputs.device)
+        return self._loop(run, keys, inputs) if loops else self._vmap(run, keys, inputs)
+
+    def _template(self, grouped: bool) -> nn.Module:
+        """Return the network without weights, in training or evaluation mode as the stack is."""
+        template = self._templates[grouped]
+        # Not done in `train()`: after a validation Lightning restores `training` of each module without calling it.
+        if template.training != self.training:
+            template.train(self.training)
+            if self._has_frozen_batch_norm:
+                freeze_batch_norm_stats(template)
+        return template
 
     def _vmap(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Run all trials at once; an error if a layer draws random numbers, which would not be its trial's own."""
@@ -145,14 +166,6 @@ class TrialStack(nn.Module):
         """Return one trial's inputs, maps of (batch, channels, height, width) in the memory format."""
         # Unlike `contiguous()`, `to()` also sets the strides of one-channel images; PyTorch chooses kernels by them.
         return inputs.to(memory_format=self._memory_format) if inputs.dim() == 4 else inputs
-
-    def _set_mode_of_template(self) -> None:
-        """Set the template to training or evaluation mode, as the stack is."""
-        # Not done in `train()`: after a validation Lightning restores `training` of each module without calling it.
-        if self._template[0].training != self.training:
-            self._template[0].train(self.training)
-            if self._has_frozen_batch_norm:
-                freeze_batch_norm_stats(self._template[0])
 
     def train(self, mode: bool = True) -> "TrialStack":
         super().train(mode)
@@ -188,55 +201,3 @@ class TrialStack(nn.Module):
 
 def _without_dots(name: str) -> str:
     return name.replace(".", "/")  # PyTorch allows no dots in the name of a parameter
-
-
-def stackable(network: nn.Module, input_shape: Sequence[int]) -> bool:
-    """Return whether several copies of the network can train as one stack.
-
-    Args:
-        network: one trial's network, in training mode except for frozen batch norm.
-        input_shape: shape of the network's input for one image.
-    """
-    if has_trainable_batch_norm_stats(network):
-        return False
-    template, masks = copy.deepcopy(network).to("meta"), Masks([0, 1])
-    replace_dropout(template, masks)
-    values = {**dict(template.named_parameters()), **dict(template.named_buffers())}
-    stacked = {name: value.detach().expand(2, *value.shape) for name, value in values.items()}
-    run = masks.masked(functools.partial(functional_call, template), 2)
-    try:  # without data: only PyTorch knows which operations vmap supports
-        with torch.device("meta") as meta:
-            vmap(run, randomness="error")(masks.keys(meta), stacked, torch.empty(2, 2, *input_shape))
-    except (RuntimeError, NotImplementedError, ValueError, AssertionError, TypeError):
-        return False
-    return True
-
-
-def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape: Sequence[int]) -> list[range]:
-    """Divide trials into chunks that train together.
-
-    Args:
-        num_trials: number of trials.
-        at_once: largest number of trials in a chunk; `auto`: as many as fit into 2 GiB.
-        network: one trial's network.
-        input_shape: shape of its input for one image.
-
-    Raises:
-        GraftError: `at_once` is above 1, but the network cannot be stacked.
-    """
-    if at_once == "auto":
-        # Weights, gradients and Adam's two moments, four bytes each; of buffers, such as training images, the values.
-        size = 16 * sum(parameter.numel() for parameter in network.parameters())
-        size += 4 * sum(buffer.numel() for buffer in network.buffers())
-        at_once = max(1, MAX_STACK_BYTES // max(size, 1))
-        # Networks with batch norm are deep: one fit per trial adds little overhead and needs memory for one trial's
-        # activations only.
-        if min(at_once, num_trials) > 1 and (has_frozen_batch_norm(network) or not stackable(network, input_shape)):
-            at_once = 1
-    elif min(int(at_once), num_trials) > 1 and not stackable(network, input_shape):
-        raise GraftError(
-            f"trials_at_once={at_once}, but the networks cannot be stacked (batch norm in training, or random "
-            "layers other than nn.Dropout, such as stochastic depth); try trials_at_once=auto"
-        )
-    step = min(int(at_once), num_trials)
-    return [range(first, min(first + step, num_trials)) for first in range(0, num_trials, step)]

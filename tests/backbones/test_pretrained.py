@@ -2,9 +2,9 @@ import pytest
 import torch
 from torchvision.models import ResNet18_Weights
 
+from graft.backbones.pretrained import TorchvisionWeights, unknown
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
-from graft.model.pretrained import TorchvisionWeights, unknown
 
 
 def test_torchvision_s_weights_know_their_input():

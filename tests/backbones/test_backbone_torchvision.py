@@ -10,10 +10,10 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.v2 import functional as F
 
+from graft.backbones.backbone import VGG16
+from graft.backbones.backbone_torchvision import Torchvision
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.errors import GraftError
-from graft.model.backbone import VGG16
-from graft.model.backbone_torchvision import Torchvision
 from graft.model.weight_values import checked
 from graft.training.source import ImageNet
 

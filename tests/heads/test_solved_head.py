@@ -4,7 +4,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from model.solved_cases import CASES, Case, case
+from heads.solved_cases import CASES, Case, case
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from graft.errors import GraftError
-from graft.model.head import Logistic, Ridge, SklearnHead
-from graft.model.points_head import KNN, KernelRidge, PointsHead
-from graft.model.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk
+from graft.heads.head import Logistic, Ridge, SklearnHead
+from graft.heads.points_head import KNN, KernelRidge, PointsHead
+from graft.heads.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk
 
 
 def logits(head: type[LDA | NearestMean | SVM], given: Case) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from graft.model.head import numbered, standardized
-from graft.model.solved_head import squared_distances
+from graft.heads.head import numbered, standardized
+from graft.heads.solved_head import squared_distances
 from graft.model.stages import Weights
 from graft.solvers.weights import ClassWeight, image_weights
 

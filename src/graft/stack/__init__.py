@@ -1,0 +1,1 @@
+"""The trial axis: networks of one architecture that take each step together."""

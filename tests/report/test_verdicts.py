@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from graft.report.verdicts import judge
+from graft.statistics.accuracies import Accuracies, Measured
+from graft.statistics.comparison import compare_all
+from graft.statistics.outcomes import Outcomes
+
+
+def jobs(*trials: int) -> dict[str, Accuracies]:
+    """Return jobs with these numbers of trials, tested on the same images."""
+    random, images, found = np.random.default_rng(0), np.arange(80).astype(str), {}
+    for place, count in enumerate(trials):
+        right = (random.random((count, 80)) < 0.7).astype(float)
+        right *= np.arange(80) < (40 if count == 1 else 80)  # a single trial is not the best
+        found[f"job {place}"] = Measured(Outcomes(tuple(range(count)), images, right))
+    return found
+
+
+def test_the_best_is_corrected_for_the_jobs_that_it_was_tested_against():
+    three, two = jobs(8, 8, 1), jobs(8, 8)
+    found = {name: one for name, one in three.items() if name in two}
+    whole, expected = (judge(each, compare_all(each), 0.0) for each in (three, found))
+    assert None in whole.verdicts.values()
+    assert whole.among == expected.among == 2
+    assert whole.corrected == pytest.approx(expected.corrected)
+    assert judge(jobs(8, 1), compare_all(jobs(8, 1)), 0.0).corrected is None
+
+
+@pytest.mark.parametrize("images", ["test images", "validation images"])
+def test_words_name_the_images_that_rank(images: str):
+    found = jobs(8, 8)
+    answer = judge(found, compare_all(found), 0.0, images=images)
+    assert f"{images} " in answer.doubt
+    assert all(f"more {images}" in words or f"and {images}" in words for words in answer.deciding.values())
