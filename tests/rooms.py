@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
-    *("ground", "config", "reading", "tables", "data", "model", "backbones", "heads", "stack", "training"),
+    *("ground", "config", "reading", "tables", "data", "solvers", "model", "backbones", "heads", "stack", "training"),
     *(
         "inference",
         "statistics",

@@ -85,10 +85,10 @@ class Bar:
             self._bar = tqdm(desc=self._named(), total=total, file=sys.stderr, **look)
 
     def note(self, **notes: str) -> None:
-        """Show notes from now on, such as an accuracy."""
-        self.notes = notes
+        """Show notes from now on, such as an accuracy, besides those of other names."""
+        self.notes |= notes
         if self._bar is not None:
-            self._bar.set_postfix(notes, refresh=False)
+            self._bar.set_postfix(self.notes, refresh=False)
 
     def update(self, count: int = 1) -> None:
         """Count finished parts."""

@@ -117,6 +117,8 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
             "0 where the head trains on stored features",
         ),
         ("augment=digits augment.views=2 tune=full", "augment.views", "null if all stages train"),
+        ("frozen_precision=bf16-mixed tune=full", "frozen_precision", "32-true if all stages train"),
+        ("frozen_precision=bf16-mixed source=scratch", "frozen_precision", "32-true if all stages train"),
         ("augment=digits augment.views=2 source=scratch", "augment.views", "null if all stages train"),
         (
             "augment=digits augment.views=2 tune=thaw backbone.keep=2 tune.thaw=[1,2]",

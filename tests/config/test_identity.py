@@ -83,6 +83,7 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         (["stop.patience=5"], False),
         (["stop.min_delta=0.1"], True),  # without patience
         (["weights=best"], False),
+        (["frozen_precision=bf16-mixed"], False),
         (["+callbacks.x._target_=mypkg.X"], False),
     ],
 )
@@ -134,7 +135,7 @@ def test_results_without_trials_vary_have_trials_that_vary_in_all(
 
 def test_results_without_newer_keys_are_those_of_their_defaults(configure: Configure, tmp_path: Path):
     default = to_plain(configure())
-    newer = ("stop", "weights", "callbacks", "logger")
+    newer = ("stop", "weights", "frozen_precision", "callbacks", "logger")
     old = {key: value for key, value in default.items() if key not in newer}
     assert job_identity(old, "images") == job_identity(default, "images")
     check_existing_result(default, written(tmp_path / "x", old), not_read)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from graft.heads.head import ClassWeight
+from graft.solvers.weights import ClassWeight
 
 
 @dataclass

@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from graft.errors import GraftError
 from graft.heads.head import Logistic, Ridge, SklearnHead
 from graft.heads.points_head import KNN, KernelRidge, PointsHead
-from graft.heads.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk, squared_hinge
+from graft.heads.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk
 
 
 def logits(head: type[LDA | NearestMean | SVM], given: Case) -> np.ndarray:
@@ -149,14 +149,6 @@ def test_the_svm_s_penalty_has_most_right_in_folds():
     weight, bias = SVM.fit(given.features, given.labels).values()
     expected = search.best_estimator_.decision_function(x)
     np.testing.assert_allclose((given.features @ weight.T + bias).numpy(), expected, atol=1e-3)
-
-
-def test_a_start_changes_nothing():
-    given = CASES["balanced"]
-    x, costs = given.standardized()[0], given.sample_weight / 20
-    cold = squared_hinge(x, given.y, costs)
-    warm = squared_hinge(x, given.y, costs, squared_hinge(x, given.y, 10 * costs))
-    np.testing.assert_allclose(warm, cold, atol=1e-5)
 
 
 @pytest.mark.parametrize("head", [LDA, NearestMean, SVM, KNN, KernelRidge, Ridge, Logistic])

@@ -156,6 +156,21 @@ def test_stored_features_that_are_not_finite_are_computed_again(digits: MNIST5k,
     assert Counting.images == 120
 
 
+def test_half_precision_is_near_has_32_bits_and_is_stored_under_a_name_of_its_own(digits: MNIST5k, tmp_path: Path):
+    torch.manual_seed(0)
+    backbone = CNN(Preprocess([1, 28, 28]))
+    store = FeatureStore(tmp_path, CPU)
+    exact = store.features(backbone.split(2)[0], digits.images, WANTED)
+    backbone.half_frozen = True
+    half, rest = backbone.split(2)
+    found = store.features(half, digits.images, WANTED)
+    assert found.dtype == torch.float32
+    assert 1e-5 < (found - exact).norm() / exact.norm() < 0.02
+    assert len(list(tmp_path.iterdir())) == 2
+    assert type(rest) is nn.Sequential
+    assert type(backbone.split(0)[0]) is nn.Sequential  # preprocessing alone has nothing to compute in 16 bits
+
+
 def test_the_speed_is_that_of_the_pass_over_the_images_wherever_features_come_from(digits: MNIST5k, tmp_path: Path):
     store = FeatureStore(tmp_path, CPU)
     store.features(Counting(), digits.images, WANTED)

@@ -30,8 +30,8 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(module: Module) -> Progress:
-    callback = Progress("phase 1, trials 0 to 1")
+def fit(module: Module, later: float = 0.0) -> Progress:
+    callback = Progress("phase 1, trials 0 to 1", later)
     trainer = pl.Trainer(
         max_epochs=2, accelerator="cpu", callbacks=[callback], logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
@@ -68,3 +68,24 @@ def test_a_fit_that_fails_closes_its_bar(terminal: io.StringIO):
     with pytest.raises(RuntimeError, match="no memory left"):
         fit(Module(fails=True))
     assert terminal.getvalue().endswith("\n")
+
+
+def test_the_time_left_for_all_trials_counts_those_that_train_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Six steps of 20 s, and twice as many afterwards: after the second 80 s are left of this fit, 320 s of all."""
+    now = [0.0]
+    monkeypatch.setattr(bars, "clock", lambda: now[0])
+    monkeypatch.setattr("graft.training.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(bars, "sys", SimpleNamespace(stderr=io.StringIO()))
+    step = Module.training_step
+
+    def slow(self: Module, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        now[0] += 20
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Module, "training_step", slow)
+    caplog.set_level("INFO", "graft")
+    fit(Module(), later=2.0)
+    lines = [record.message for record in caplog.records if record.name == "graft"]
+    assert lines[0] == "phase 1, trials 0 to 1: 2 of 6 steps, 80 s left, all trials 5 min left"

@@ -11,7 +11,7 @@ from graft.backbones.pretrained import PretrainedWeights
 from graft.data.preprocess import Preprocess
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.layers import Average
-from graft.model.stages import Weights, expected_size, on_meta, output_shape
+from graft.model.stages import HalfPrecision, Weights, expected_size, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
 
 
@@ -34,6 +34,7 @@ class Backbone(nn.Module):
         prefix: the library's prefix of weights' names, in place of our `stages.N.`
         head: prefixes of the names of the library's own head.
         default_input_size: height and width of the images that the network was designed for; it may take no others.
+        half_frozen: whether stages that are frozen compute in bfloat16.
 
     Raises:
         ConfigError: `keep` exceeds the number of stages.
@@ -42,6 +43,7 @@ class Backbone(nn.Module):
     prefix = ""
     head: tuple[str, ...] = ()
     default_input_size: int | None = None
+    half_frozen = False
 
     def __init__(
         self,
@@ -113,16 +115,17 @@ class Backbone(nn.Module):
         """
         if self.features and 0 < num_frozen < self.keep:
             raise GraftError("backbone.features joins stages that are all frozen; try tune=frozen")
+        front = HalfPrecision if self.half_frozen and num_frozen else nn.Sequential
         if self.features:
             first, last = ("preprocess", self.preprocess), ("joined", self._joined())
             frozen, rest = ([first, last], []) if num_frozen else ([first], [last])
-            return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
+            return front(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
         stages = {f"stage{number}": stage for number, stage in enumerate(self.stages[: self.keep], start=1)}
         names = list(stages)
         frozen = {"preprocess": self.preprocess} | {name: stages[name] for name in names[:num_frozen]}
         rest = {name: stages[name] for name in names[num_frozen:]}
         (rest if rest else frozen)["pool"] = self.pool
-        return nn.Sequential(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
+        return front(OrderedDict(frozen)), nn.Sequential(OrderedDict(rest))
 
     def _joined(self) -> Joined:
         needed = enumerate(self.stages[: self.features[-1]], start=1)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from math import inf
 
 from graft.config.one_form import class_in_both_splits, domain_faults
-from graft.config.trainer import absent_packages, refused_flags
+from graft.config.trainer import absent_packages, frozen_precision_of_none, refused_flags
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -239,6 +239,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _l2_sp_without_stages,
     _cutmix_of_features,
     _views_without_frozen_stages,
+    frozen_precision_of_none,
     _sklearn_head_without_frozen_stages,
     _sklearn_head_without_steps,
     _nothing_to_vary,

@@ -65,6 +65,7 @@ class Knobs:
     width: int = MISSING
     lr: Any = MISSING
     class_weights: str | None = None
+    frozen_precision: str = MISSING
     val_every: int = MISSING
     test_curve: bool = MISSING
     stop: Stop = field(default_factory=Stop)

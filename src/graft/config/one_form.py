@@ -26,6 +26,7 @@ NEWER: dict[str, Any] = {
     "stop.min_delta": 0.0,
     "weights": "last",
     "refit": None,
+    "frozen_precision": "32-true",
 }
 
 # Keys of a data set that say where its images, labels and groups are found, not which ones these are.

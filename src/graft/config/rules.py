@@ -87,6 +87,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),
     "trials_vary": one_of("all", "data", "init"),
     "trials_at_once": one_of("auto", whole(1, 5)),
+    "frozen_precision": one_of("32-true", "bf16-mixed"),
     "epochs": whole(1, 100),
     "batch_size": whole(1, 4),
     "dropout": FRACTION,

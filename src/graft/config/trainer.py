@@ -95,6 +95,13 @@ def refused_flags(values: Values) -> Iterator[Fault]:
             yield Fault(f"trainer.{flag}", value, f"left out: {reason}", example)
 
 
+def frozen_precision_of_none(values: Values) -> Iterator[Fault]:
+    """Return the fault of a precision of frozen stages where no stage is frozen in any phase."""
+    precision = values.get("frozen_precision")
+    if precision != "32-true" and not values.staged() and values.num_unfrozen()[-1] >= values.num_kept():
+        yield Fault("frozen_precision", precision, "32-true if all stages train", "frozen_precision=32-true")
+
+
 def absent_packages(values: Values) -> Iterator[Fault]:
     """Return the faults of loggers and explanations whose package is not installed, and what nothing explains."""
     if values.get("report.explain"):

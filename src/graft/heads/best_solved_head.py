@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from graft.heads.head import ClassWeight, SklearnHead, numbered
-from graft.heads.solved_head import LDA, NearestMean, image_weights
+from graft.heads.head import SklearnHead, numbered
+from graft.heads.solved_head import LDA, NearestMean
 from graft.model.stages import Weights
+from graft.solvers.weights import ClassWeight, held_out, image_weights
 
 CANDIDATES: dict[str, type[SklearnHead]] = {"lda": LDA, "nearest_mean": NearestMean}
 CHOSEN = "chosen"  # in the head's state: the place of the candidate that it is
@@ -38,15 +39,10 @@ class BestSolved(SklearnHead):
 
 def best_candidate(features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> int:
     """Return the place of the best candidate; arguments as for `graft.head.SklearnHead.fit`."""
-    from sklearn.model_selection import StratifiedKFold  # takes a second, which other heads need not wait
-
     y = numbered(labels)
-    folds = min(5, int(np.bincount(y).min()))
-    if folds < 2:
-        return 0
     weights, right = image_weights(y, class_weight), np.zeros(len(CANDIDATES))
-    for train, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(y, y):
-        own, others = torch.from_numpy(train).to(features.device), torch.from_numpy(held).to(features.device)
+    for held in held_out(y):
+        own, others = (torch.from_numpy(np.flatnonzero(mask)).to(features.device) for mask in (~held, held))
         for place, head in enumerate(CANDIDATES.values()):
             if class_weight is not None and head is NearestMean:
                 continue

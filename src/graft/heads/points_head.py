@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from graft.heads.head import ClassWeight, numbered, standardized
-from graft.heads.solved_head import image_weights, squared_distances
+from graft.heads.head import numbered, standardized
+from graft.heads.solved_head import squared_distances
 from graft.model.stages import Weights
+from graft.solvers.weights import ClassWeight, image_weights
 
 NEIGHBOURS = (1, 3, 5, 7, 11, 15, 21, 31)
 PENALTIES = np.logspace(-2, 1, 7)  # of kernel ridge; smaller ones have coefficients that 32 bits do not add up

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.heads.head import ClassWeight, SklearnHead, numbered, standardized
+from graft.heads.head import SklearnHead, numbered, standardized
 from graft.model.stages import Weights
+from graft.solvers.folded import support_vectors
+from graft.solvers.weights import ClassWeight, image_weights
 
 MARGINS = np.logspace(-3, 1, 5)  # `C` of the support vector machine, times the images' mean squared length
 
@@ -132,87 +134,15 @@ def sharpness(x: np.ndarray, y: np.ndarray, means: np.ndarray) -> float:
 class SVM(SklearnHead):
     """A linear support vector machine with squared hinge loss, one class against all others.
 
-    It solves the problem of scikit-learn's `LinearSVC`, for all classes at once by L-BFGS, as scikit-learn solves its
-    logistic regression: 10 classes of 800 images take 0.15 s, `LinearSVC` 0.9 s (1 core, 2026-11-27). The penalty has
+    It solves the problem of scikit-learn's `LinearSVC`, for all classes and folds at once. The penalty has
     most right in up to 5 folds of the training images; of equals it is the strongest. With a single image of some class
     there is nothing to fold, and `C` is 1 by the images' mean squared length. Class weights are those of the images,
     where `LinearSVC` weights only the one class, not the others. Logits are margins, not calibrated.
     """
 
-    @classmethod
-    def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        given, y = standardized(features), numbered(labels)
-        x, directions = principal(given.values)
-        weight, bias = cls.fit_sklearn(x, y, class_weight)
-        return given.layer(weight @ directions, bias)
-
     @staticmethod
-    def fit_sklearn(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
-        from sklearn.model_selection import StratifiedKFold
-
-        weights, unit = image_weights(y, class_weight), (x**2).sum(1).mean() or 1.0
-        folds, right = min(5, int(np.bincount(y).min())), np.zeros(len(MARGINS))
-        if folds > 1:
-            for train, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(x, y):
-                layer = None
-                for place, margin in enumerate(MARGINS):
-                    layer = squared_hinge(x[train], y[train], weights[train] * margin / unit, layer, 1e-3)
-                    said = (x[held] @ layer[:, :-1].T + layer[:, -1]).argmax(1)
-                    right[place] += weights[held][said == y[held]].sum()
-        best = MARGINS[int(right.round(9).argmax())] if folds > 1 else 1.0
-        layer = squared_hinge(x, y, weights * best / unit)
-        return layer[:, :-1], layer[:, -1]
-
-
-def principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return x, (images, features), as values times directions with as few as there are, which keep all distances.
-
-    By the eigenvectors of the products of all images, or of all features, in a tenth of a decomposition's time. Those
-    of a millionth of the largest singular value are left out.
-    """
-    wide = len(x) < x.shape[1]
-    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
-    kept = values > 1e-12 * max(values[-1], 1e-300)
-    if not wide:
-        return x @ vectors[:, kept], vectors[:, kept].T
-    singular = values[kept] ** 0.5
-    return vectors[:, kept] * singular, (vectors[:, kept].T @ x) / singular[:, None]
-
-
-def squared_hinge(
-    x: np.ndarray, y: np.ndarray, costs: np.ndarray, start: np.ndarray | None = None, tolerance: float = 1e-7
-) -> np.ndarray:
-    """Return weights and, last, bias of each class against all others, (classes, features + 1).
-
-    Args:
-        x: (images, features).
-        y: their classes, (images,).
-        costs: `LinearSVC`'s C for each image, (images,).
-        start: layer to start from.
-        tolerance: largest slope at which it ends, and root of the last share by which the loss falls.
-    """
-    from scipy.optimize import minimize
-
-    x = np.concatenate([x, np.ones((len(x), 1))], 1)  # as LinearSVC has it: the bias is penalized, too
-    signs = 2.0 * (y[:, None] == np.arange(y.max() + 1)) - 1
-    shape = signs.shape[1], x.shape[1]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weight = flat.reshape(shape)
-        missing = np.maximum(0, 1 - signs * (x @ weight.T))
-        slope = weight - 2 * (costs[:, None] * signs * missing).T @ x
-        return float(flat @ flat / 2 + (costs @ missing**2).sum()), slope.ravel()
-
-    start = np.zeros(shape) if start is None else start
-    options = {"gtol": tolerance, "ftol": tolerance**2, "maxiter": 5000, "maxfun": 10000}
-    return minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
-
-
-def image_weights(y: np.ndarray, class_weight: ClassWeight) -> np.ndarray:
-    """Return the weight of each image, (images,), from those of classes as scikit-learn has them."""
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    return compute_sample_weight(class_weight, y)
+    def solve(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
+        return support_vectors(x, y, class_weight, MARGINS)
 
 
 def class_means(x: np.ndarray, y: np.ndarray) -> np.ndarray:

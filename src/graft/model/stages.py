@@ -104,6 +104,14 @@ def output_shape(network: nn.Module, image: Sequence[int]) -> tuple[int, ...]:
         return tuple(network(torch.empty(1, *image)).shape[1:])
 
 
+class HalfPrecision(nn.Sequential):
+    """Modules whose products and convolutions are computed in bfloat16; their output has 32 bits again."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(input.device.type, torch.bfloat16):
+            return super().forward(input).float()
+
+
 def expected_size(network: nn.Module, image: Sequence[int], size: int | None) -> str:
     """Return in words which images a network takes, and how to mend that it gets others.
 

@@ -80,6 +80,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         first_trial=trials.start,
         regularize=build(cfg, "regularize"),
         class_weights=cfg.class_weights,
+        half_frozen=cfg.frozen_precision == "bf16-mixed",
         val_every=1 if at_each_epoch else cfg.val_every,
         callbacks=functools.partial(_callbacks, cfg),
         loggers={str(name): builder({f"logger.{name}": cfg.logger[name]}, f"logger.{name}") for name in cfg.logger},

@@ -109,7 +109,8 @@ class PhaseRun:
         path = folder / "checkpoints" / f"{identity}_phase_{number}_{name}.ckpt"
         checkpoint = Checkpoint(path, last=in_chunks or len(plan.phases) > 1)
         label = f"trials {first} to {last}" if len(trials) > 1 else f"trial {first}"
-        progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label)
+        later = sum(len(chunk) for chunk in self.planned.chunks if chunk.start > trials.start) / len(trials)
+        progress = Progress(f"phase {number}, {label}" if len(plan.phases) > 1 else label, later)
         trainer = plan.trainer(
             max_epochs=self.planned.phase.epochs,
             logger="tensorboard" in plan.loggers

@@ -19,9 +19,9 @@ from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
 from graft.data.preprocess import InputSpec, Preprocess
 from graft.files import fingerprint
-from graft.heads.head import ClassWeight
 from graft.model.batch_norm import synchronized
 from graft.seed import seeded
+from graft.solvers.weights import ClassWeight
 from graft.stack.dropout import Masks
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
@@ -82,6 +82,7 @@ class Plan:
         first_trial: number of the first trial; those before it have finished in earlier rounds.
         regularize: the regularizers.
         class_weights: `balanced`, `effective` or None.
+        half_frozen: whether frozen stages compute in bfloat16.
         val_every: epochs between two points of the validation and test curves.
         callbacks: makes the callbacks of one fit that the configuration asks for.
         loggers: make a job's loggers, by name; `tensorboard` alone logs while it trains.
@@ -117,6 +118,7 @@ class Plan:
     first_trial: int
     regularize: Regularize
     class_weights: str | None
+    half_frozen: bool
     val_every: int
     callbacks: Callable[[], list[pl.Callback]]
     loggers: dict[str, MakeLogger]
@@ -170,6 +172,7 @@ class Plan:
         backbone = self.backbone()
         if weights is not None:
             backbone.load_state_dict(weights)
+        backbone.half_frozen = self.half_frozen
         return backbone
 
     def network(self, seed: int, phase: Phase, stages: nn.Module) -> nn.Module:

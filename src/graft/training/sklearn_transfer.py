@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from graft.data.loader import Batch
-from graft.heads.head import ClassWeight, SklearnHead
+from graft.heads.head import SklearnHead
 from graft.heads.points_head import PointsHead
+from graft.solvers.weights import ClassWeight
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
 
