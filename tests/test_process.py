@@ -8,7 +8,7 @@ import torch
 from conftest import ROOT
 
 from graft import process
-from graft.process import environment_rank, hidden_bars, hide_bars, stop_looking_for_gpus
+from graft.process import environment_rank, hidden_bars, hide_bars, let_threads_sleep, stop_looking_for_gpus
 
 
 def in_a_new_process(script: str) -> list[str]:
@@ -99,3 +99,15 @@ def test_gpus_are_hidden_only_if_there_are_none(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
     stop_looking_for_gpus()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_sleep_soon_unless_the_environment_says_how_they_wait(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], count: str | None
+):
+    monkeypatch.setattr(os, "environ", dict(given))
+    let_threads_sleep()
+    assert os.environ.get("GOMP_SPINCOUNT") == count

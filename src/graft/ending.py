@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from graft.errors import GraftError
+from graft.process import let_threads_sleep
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what schedulers, `timeout` and `kill` send
 CLOSED_PIPE = 141  # exit status after `| head` has closed the output, as shells have it
@@ -33,7 +34,7 @@ MACHINE = {
 
 
 def prepare() -> None:
-    """Set up this process before anything heavy is imported: Ctrl-C ends it without a traceback.
+    """Set up this process before anything heavy is imported: Ctrl-C ends it without a traceback, and idle threads sleep.
 
     Names that the terminal cannot show are escaped. Messages that cannot be logged, because the disk is full or the
     output closed, are dropped: by default each would print a traceback.
@@ -43,6 +44,7 @@ def prepare() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.raiseExceptions = False
+    let_threads_sleep()
 
 
 def end_on_signals(finish: Callable[[], object], remaining: str = "") -> None:

@@ -105,6 +105,17 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
+def let_threads_sleep() -> None:
+    """Let PyTorch's threads sleep soon where they wait for each other; called before PyTorch is imported.
+
+    GNU's OpenMP lets a thread spin for up to milliseconds, in which it keeps a core from the thread that it waits for.
+    A step of 15 small heads takes 11 to 70 ms where another program uses one of two cores, 2.0 ms with this, and 1.3
+    instead of 1.15 ms where none does (2026-11-27).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def keep_memory() -> None:
     """Make glibc reuse freed memory instead of returning it to the system.
 
