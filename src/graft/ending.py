@@ -34,7 +34,7 @@ MACHINE = {
 
 
 def prepare() -> None:
-    """Set up this process before anything heavy is imported: Ctrl-C ends it without a traceback, and idle threads sleep.
+    """Set up this process before anything heavy is imported: Ctrl-C shows no traceback, and idle threads sleep.
 
     Names that the terminal cannot show are escaped. Messages that cannot be logged, because the disk is full or the
     output closed, are dropped: by default each would print a traceback.

@@ -42,4 +42,5 @@ def test_images_in_memory_are_as_pillow_resizes_them():
             expected = torch.from_numpy(np.array(digit.resize((side, side), Image.Resampling.BILINEAR))).float()
             assert (found[place].float() - expected).abs().max() < 2
     shown = pictures(images, torch.tensor([7, 3]))
-    assert torch.equal(shown[0], images.pixels[7].expand(3, -1, -1).float())
+    (digit,) = next(images.batches([torch.tensor([7])]))
+    assert torch.equal(shown[0], digit.expand(3, -1, -1).float())

@@ -143,7 +143,8 @@ class Backbone(nn.Module):
         Raises:
             GraftError: the kept stages take images of other sizes.
         """
-        network = on_meta(list(self.split(0)[1]))
+        (_, *pool), rest = self.split(0)  # without stages the pooling is in the first part
+        network = on_meta([*pool, *rest])
         try:
             return output_shape(network, self.preprocess.output_shape)[0]
         except (RuntimeError, AssertionError):  # the maps became empty, or a library checks the size
