@@ -50,7 +50,7 @@ def test_a_copy_does_not_confirm_a_wrong_label():
     assert judged is not None
     copies = np.isin(judged.places, [0, 60, 61, 62, 63, 64])
     assert copies.sum() == 6
-    assert len(np.unique(judged.probabilities[copies].round(6), axis=0)) == 1  # one fold judged them
+    assert np.ptp(judged.probabilities[copies], axis=0).max() < 1e-5  # one fold judged them
     assert judged.probabilities[copies, 0].min() > 0.5
 
 

@@ -19,4 +19,4 @@ def test_bins_are_points_of_confidence_and_accuracy():
 def test_one_trial_has_no_range():
     bins = pandas.DataFrame([[1.0, 0.0, 1, 1.0, 1.0]], columns=BINS)
     title = draw_reliability(Reliability(bins, np.array([1.0])), "x").axes[0].get_title().replace("\n", " ")
-    assert title == "x: expected calibration error 100.0 %, 1 bin of 1 images"
+    assert title.startswith("x: expected calibration error 100.0 %, from one bin: mean confidence against accuracy;")

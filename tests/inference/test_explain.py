@@ -101,7 +101,7 @@ def vit(pool: str) -> Backbone:
     timm = pytest.importorskip("timm")
     settings = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
     network = timm.models.VisionTransformer(**settings, global_pool=pool, class_token=pool == "token")
-    return Backbone(COLOR, backbone_timm._stages(network, ("", "blocks.1", "blocks.2")), pool="average")
+    return Backbone(COLOR, backbone_timm._stages(network, ("", "blocks.1", "blocks.2"), (32, 32)), pool="average")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     result = run(*TINY)
     assert json.loads((tmp_path / "job" / "result.json").read_text()) == result
     assert list(result) == [
-        "config", "trials", "images", "choices", "lr", "accuracy", "parameters", "seconds", "reference",
+        "config", "trials", "images", "choices", "lr", "accuracy", "parameters", "backbone", "seconds", "reference",
         "versions", "hardware", "identity", "contents",
     ]  # fmt: skip
     assert [trial["seed"] for trial in result["trials"]] == [0, 1, 2]

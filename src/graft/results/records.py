@@ -186,7 +186,7 @@ def _read(path: Path, root: Path) -> Record | Unranked:
     try:
         content = read_json(path)
         if path.name == FAILURE:
-            return FailedJob(name, str(content["error"]))
+            return FailedJob(name, str(content["error"]).encode(errors="backslashreplace").decode())  # half letters
         if path.name == TRIAL_RUN:
             check_trial_run(content)
             return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")
