@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import torch
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.models import get_model_weights
 
+from graft.backbones.backbone import CNN
+from graft.backbones.backbone_torchvision import Torchvision
+from graft.data.preprocess import Preprocess
 from graft.results.measured import measured
 from graft.results.outcomes import read_outcomes
+from graft.run.result import gflops
 from graft.statistics.comparison import spread
 
 Run = Callable[..., dict]
@@ -123,3 +129,19 @@ def test_a_result_s_curves_stay_until_another_run_has_finished(
     run(*short)
     assert curves().keys().isdisjoint(first)
     assert not (tmp_path / "job" / "tensorboard_earlier").exists()
+
+
+@pytest.mark.parametrize("model", ["resnet18", "vit_b_16"])
+def test_operations_are_the_published_ones(model: str):
+    with torch.device("meta"):
+        backbone = Torchvision(Preprocess([3, 224, 224]), model)
+    (weights, *_) = get_model_weights(model)
+    multiplications = weights.meta["_ops"]  # by 1e9, those of the classifier included; each has an addition
+    assert gflops(backbone) == pytest.approx(2 * multiplications, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [(0, 0), (1, 26 * 26 * 32 * 9), (None, 26 * 26 * 32 * 9 + 11 * 11 * 64 * 288)]
+)
+def test_operations_are_those_of_the_kept_stages(keep: int | None, expected: int):
+    assert gflops(CNN(Preprocess([1, 28, 28]), keep=keep)) == pytest.approx(2 * expected / 1e9, rel=1e-12)

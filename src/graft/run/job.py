@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,9 @@ class Job:
         write_reference(self.folder, self.plan, self.config, backbone, store, bool(self.unseen))
         if rank() > 0:
             return None
-        return self._finish(example, store)
+        content = self._finish(example, backbone, store)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        return content
 
     def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> None:
         """Train all trials in one phase."""
@@ -214,7 +217,7 @@ class Job:
         self.history.add(trials, transfer.record, transfer.epoch, transfer.outcomes)
         self.learned |= zip(trials, run.weights(transfer), strict=True)
 
-    def _finish(self, example: SingleTrial, store: FeatureStore) -> dict[str, Any]:
+    def _finish(self, example: SingleTrial, backbone: Backbone, store: FeatureStore) -> dict[str, Any]:
         """Write the job's files, with the frozen part of an example of its trials; return the content of the result.
 
         Raises:
@@ -232,7 +235,7 @@ class Job:
             "lr": self.lr,
             "accuracy": {},  # with that of earlier rounds' trials
             "parameters": example.parameter_counts(),
-            "backbone": {"gflops": gflops(plan), "images_per_second": store.images_per_second},
+            "backbone": {"gflops": gflops(backbone), "images_per_second": store.images_per_second},
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
             **made_with(plan.device),

@@ -19,7 +19,7 @@ from graft.backbones.staged import Backbone
 from graft.files import remove_leftovers, write_text
 from graft.heads.best_solved_head import candidate
 from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
-from graft.model.stages import Weights
+from graft.model.stages import Weights, on_meta, output_shape
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
@@ -108,7 +108,6 @@ def write_files(
         The content of the result, of all trials.
     """
     if "trial_run" in content:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         content = _with_accuracy(_with_refit(content), None)
         write_text(folder / TRIAL_RUN, _text(content))
         _bring_back_curves(folder)
@@ -133,7 +132,6 @@ def write_files(
         write_outcomes(folder, outcomes, content["identity"])
     write_result(folder, history, content)
     log_result(plan, folder, history, content, outcomes)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return content
 
 
@@ -155,13 +153,9 @@ def _with_refit(content: dict[str, Any]) -> dict[str, Any]:
 
 def _with_candidates(content: dict[str, Any], learned: Mapping[int, Weights]) -> dict[str, Any]:
     """Return the content of a result with the head that each trial has chosen inside its training images, if it has."""
-    trials = [trial | _candidate(learned[number]) for number, trial in enumerate(content["trials"])]
-    return content | {"trials": trials}
-
-
-def _candidate(weights: Weights) -> dict[str, str]:
-    found = candidate(weights)
-    return {} if found is None else {"head": found}
+    heads = [candidate(learned[number]) for number in range(len(content["trials"]))]
+    trials = zip(content["trials"], heads, strict=True)
+    return content | {"trials": [trial if head is None else trial | {"head": head} for trial, head in trials]}
 
 
 def _text(content: dict[str, Any]) -> str:
@@ -224,12 +218,13 @@ class SingleTrial(nn.Module):
         return {"total": total, "trainable": trainable, "frozen": total - trainable}
 
 
-def gflops(plan: Plan) -> float:
-    """Return the operations of the kept stages on one image, by 1e9; one for a multiplication, one for an addition."""
-    backbone = plan.backbone().eval()
-    stages, pixels = backbone.split(0)[1], torch.zeros(1, *backbone.preprocess.output_shape)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        stages(pixels)
+def gflops(backbone: Backbone) -> float:
+    """Return the operations of the kept stages on one image, by 1e9; one for a multiplication, one for an addition.
+
+    On the meta device, where attention is the products that PyTorch counts: its kernels for CPUs are not counted.
+    """
+    with FlopCounterMode(display=False) as counter:
+        output_shape(on_meta(list(backbone.split(0)[1])), backbone.preprocess.output_shape)
     return counter.get_total_flops() / 1e9
 
 
