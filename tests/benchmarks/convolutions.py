@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from graft.backbones.backbone import CNN, CNN4, CNN5, VGG16
 from graft.data.preprocess import Preprocess
 from graft.heads.head import Plain
+from graft.model.layers import num_kernel_weights
 from graft.process import keep_memory
 from graft.stack import trial_stack
 from graft.stack.trial_stack import TrialStack
@@ -101,8 +102,7 @@ def main() -> None:
             step()
         turns = [[milliseconds(step, 10 if batch < 16 else 3) for step in steps] for _ in range(words.turns)]
         plain, *ways = (median(times) for times in zip(*turns, strict=True))
-        kernels = sum(module.weight.numel() for module in make().modules() if isinstance(module, nn.Conv2d))
-        own = ways[kernels * batch >= chosen]
+        own = ways[num_kernel_weights(make()) * batch >= chosen]
         ratio = f"{plain / own:.2f} times as fast"
         table.add_row(f"{trials} of {name}", str(batch), *(f"{value:.0f}" for value in (plain, *ways)), ratio)
     Console(width=120).print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", table)

@@ -14,64 +14,62 @@ from graft.model.layers import MONOTONE, conv
 from graft.model.layers import activation as make_activation
 
 
-class CNN(Backbone):
+class Blocks(Backbone):
+    """Stages of 3x3 convolutions that each end in 2x2 max pooling.
+
+    Attributes:
+        widths: output channels of each stage's convolutions.
+        normed: whether convolutions are padded and followed by batch norm.
+    """
+
+    widths: tuple[tuple[int, ...], ...]
+    normed = False
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        activation: str = "relu",
+        keep: int | None = None,
+        pool: str | None = None,
+        features: Sequence[int] | None = None,
+    ):
+        inputs = [preprocess.output_shape[0], *(channels[-1] for channels in self.widths)]
+        stages = [
+            _block([first, *channels], activation, self.normed)
+            for first, channels in zip(inputs, self.widths, strict=False)
+        ]
+        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
+
+
+class CNN(Blocks):
     """The lecture's network for digits: two stages of a 3x3 convolution and 2x2 max pooling.
 
     A 28x28 image becomes 1,600 features; 18,816 parameters for one channel.
     """
 
-    def __init__(
-        self,
-        preprocess: Preprocess,
-        activation: str = "relu",
-        keep: int | None = None,
-        pool: str | None = None,
-        features: Sequence[int] | None = None,
-    ):
-        channels = preprocess.output_shape[0]
-        stages: list[nn.Module] = [_block([channels, 32], activation), _block([32, 64], activation)]
-        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
+    widths = ((32,), (64,))
 
 
-class CNN4(Backbone):
+class CNN4(Blocks):
     """The lecture's network for CIFAR-10: two stages of two 3x3 convolutions and 2x2 max pooling.
 
     A 32x32 image becomes 1,600 features; 65,568 parameters for three channels.
     """
 
-    def __init__(
-        self,
-        preprocess: Preprocess,
-        activation: str = "relu",
-        keep: int | None = None,
-        pool: str | None = None,
-        features: Sequence[int] | None = None,
-    ):
-        channels = preprocess.output_shape[0]
-        stages: list[nn.Module] = [_block([channels, 32, 32], activation), _block([32, 64, 64], activation)]
-        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
+    widths = ((32, 32), (64, 64))
 
 
-class CNN5(Backbone):
+class CNN5(Blocks):
     """A small network that trains well on its own: five padded 3x3 convolutions with batch norm, in three stages.
 
     Each stage ends in 2x2 max pooling. A 28x28 image becomes 1,152 features; 139,168 parameters for one channel.
     """
 
-    def __init__(
-        self,
-        preprocess: Preprocess,
-        activation: str = "relu",
-        keep: int | None = None,
-        pool: str | None = None,
-        features: Sequence[int] | None = None,
-    ):
-        widths = [preprocess.output_shape[0], 32, 32], [32, 64, 64], [64, 128]
-        stages = [_block(channels, activation, normed=True) for channels in widths]
-        super().__init__(preprocess, stages, keep, pool or "flatten", None, features)
+    widths = ((32, 32), (64, 64), (128,))
+    normed = True
 
 
-def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Sequential:
+def _block(channels: list[int], activation: str, normed: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
         if normed:  # batch norm has its own bias, and makes the scale of the initial weights irrelevant
@@ -79,11 +77,9 @@ def _block(channels: list[int], activation: str, normed: bool = False) -> nn.Seq
         else:
             layers.append(conv(in_channels, out_channels, 3))
         layers.append(make_activation(activation))
-    if (
-        activation in MONOTONE
-    ):  # the largest value's activation is the largest activation, and there are fewer to compute
-        return nn.Sequential(*layers[:-1], nn.MaxPool2d(2), layers[-1])
-    return nn.Sequential(*layers, nn.MaxPool2d(2))
+    # The largest value's monotone activation is the largest activation, of a quarter of the values.
+    layers.insert(len(layers) - (activation in MONOTONE), nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
 
 
 class VGG16(Backbone):

@@ -11,6 +11,8 @@ import torch
 import yaml
 from torch import nn
 
+from graft import public_name
+from graft.backbones.backbone_timm import EfficientNetLite0, EfficientNetLite2
 from graft.backbones.pretrained_timm import timm
 from graft.errors import GraftError
 from graft.export.job_images import random_images
@@ -21,8 +23,7 @@ from graft.inference.trained_model import TrainedModel
 
 TIMM = {
     "graft.backbone_timm.Timm": None,
-    "graft.backbone_timm.EfficientNetLite0": "tf_efficientnet_lite0",
-    "graft.backbone_timm.EfficientNetLite2": "tf_efficientnet_lite2",
+    **{public_name(network): network.name for network in (EfficientNetLite0, EfficientNetLite2)},
 }
 LINEAR_HEADS = (
     *("graft.head.Plain", "graft.head.Logistic", "graft.head.Ridge", "graft.best_solved_head.BestSolved"),

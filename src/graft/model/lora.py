@@ -84,8 +84,8 @@ class Adapted(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         updates = list(zip(self.names, self.a, self.b, strict=True))
         module = self.frozen.like(updates[0][1])
-        merged = {name: module.get_parameter(name) + self.scale * (b @ a) for name, a, b in updates}
-        return functional_call(module, merged, inputs)
+        whole = {name: module.get_parameter(name) + self.scale * (b @ a) for name, a, b in updates}
+        return functional_call(module, whole, inputs)
 
 
 def merged(stages: nn.Module, weights: Weights, lora: tuple[int, float]) -> Weights:

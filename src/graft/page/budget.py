@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from graft.page.drawn_table import Row, Table, cell, difference_words, in_points, marks_of, p_words
+from graft.page.drawn_table import Row, Table, cell, in_points, marks_of, p_words
 from graft.page.forest import scale_of
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -53,7 +53,7 @@ def _gains_table(
             cell("configuration", name or "all"),
             cell("from", str(few)),
             cell("to", describe(key, str(many))),
-            cell("gain", difference_words(unit, it.mean, low, high)),
+            cell("gain", unit.difference(it.mean, low, high)),
             cell("p", p_words(it.p)),
         ]
         rows.append(Row(line, marks_of(scale, unit, it)._replace(dots=())))

@@ -81,13 +81,6 @@ def marks_of(scale: Scale, unit: Unit, it: Difference) -> Marks:
     return Marks(words, where, ends(scale, unit, low, high), dots=dots, filled=it.significant)
 
 
-def difference_words(unit: Unit, mean: float | None, low: float | None, high: float | None) -> str:
-    """Return a difference with its interval: -2.4 (-2.6 to -2.2); empty without one."""
-    if mean is None:
-        return ""
-    return unit.signed(mean) + ("" if low is None or high is None else f" ({unit.span(low, high)})")
-
-
 def in_points(words: str, unit: Unit) -> str:
     """Return what an axis of differences is called."""
     return f"{words},{unit.points}" if unit.points else words

@@ -111,12 +111,17 @@ def _mistakes(found: Predictions) -> Described:
     rows, were = _first(table, "mistakes"), "was" if len(table) == 1 else "were"
     own_fold = " Each trial predicts only images of its own fold, on which it did not train."
     single = len(found.outcomes.seeds) == 1
-    by = "the one trial" if single else "at least one trial"
+    by, order = (
+        "at least one trial",
+        (
+            "those first that most trials got wrong, then the most certain ones. The probability is the mean over the "
+            "trials that were wrong."
+        ),
+    )
+    if single:
+        by, order = "the one trial", "the most certain ones first."
     method = f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by {by}"
-    method += f"{_which(rows, table)}, "
-    method += "the most certain ones first." if single else "those first that most trials got wrong, then the most "
-    method += "" if single else "certain ones. The probability is the mean over the trials that were wrong."
-    method += own_fold if found.outcomes.folds else ""
+    method += f"{_which(rows, table)}, {order}{own_fold if found.outcomes.folds else ''}"
     method += f" {found.one_computation}." if found.copies else ""
     return "mistakes", method, rows, _mistaken_once if single else _mistaken
 

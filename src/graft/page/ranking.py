@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
 from graft.nouns import counted
-from graft.page.drawn_table import Row, Table, cell, difference_words, in_points, marks_of, p_words
+from graft.page.drawn_table import Row, Table, cell, in_points, marks_of, p_words
 from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
@@ -69,7 +69,7 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
         low, high = it.interval or (None, None)
         line = [
             cell("configuration", own),
-            cell("difference", difference_words(unit, it.mean, low, high)),
+            cell("difference", unit.difference(it.mean, low, high)),
             cell("p", p_words(it.p)),
             cell("verdict", _verdict(board, own, it, name)),
             cell("common trials", str(len(it.per_trial))),
@@ -114,14 +114,14 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
         mean, low, high = (line[f"difference{end}"] for end in ("", "_low", "_high"))
         marks = None
         if mean is not None:
-            words = difference_words(unit, mean, low, high)
+            words = unit.difference(mean, low, high)
             filled = line["p"] is not None and line["p"] < 0.05
             marks = Marks(words, scale.place(unit.factor * mean), ends(scale, unit, low, high), filled=filled)
         texts = {
             "key": line["key"],
             "value": line["value"],
             "mean": unit.number(line["mean"]),
-            "to the key's best value": difference_words(unit, mean, low, high) if mean is not None else "the best",
+            "to the key's best value": unit.difference(mean, low, high) if mean is not None else "the best",
             "p": p_words(line["p"]),
         }
         rows.append(Row([cell(header, text) for header, text in texts.items()], marks))

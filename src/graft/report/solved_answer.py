@@ -44,8 +44,8 @@ def _difference(board: Leaderboard, name: str) -> str:
     if difference is None or difference.mean is None:
         return "unknown"
     unit = board.measure.unit
-    interval = "" if difference.interval is None else f" ({unit.span(*difference.interval)})"
-    return f"{unit.signed(difference.mean)}{unit.points}{interval}"
+    low, high = difference.interval or (None, None)
+    return unit.difference(difference.mean, low, high, unit.points)
 
 
 def _which(baseline: Record) -> str:

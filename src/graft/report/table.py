@@ -108,9 +108,7 @@ def _digits(number: float | None) -> str:
 def _difference(row: Mapping[str, Any], prefix: str, unit: Unit) -> str:
     """Return a row's difference with its interval: -2.4 (-2.6 to -2.2)."""
     mean, low, high = (row.get(f"{prefix}difference{end}") for end in ("", "_low", "_high"))
-    if mean is None:
-        return ""
-    return unit.signed(mean) if low is None or high is None else f"{unit.signed(mean)} ({unit.span(low, high)})"
+    return unit.difference(mean, low, high)
 
 
 def _p(value: float | None) -> str:

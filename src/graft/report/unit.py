@@ -63,6 +63,20 @@ class Unit:
         text = f"{self.factor * difference:+.{self.decimals}f}"
         return text[1:] if float(text) == 0 else text
 
+    def difference(self, mean: float | None, low: float | None, high: float | None, points: str = "") -> str:
+        """Return a difference with its interval, if it has one: -2.4 (-2.6 to -2.2); empty without a difference.
+
+        Args:
+            mean: the difference.
+            low: lower end of its interval.
+            high: upper end.
+            points: behind the difference.
+        """
+        if mean is None:
+            return ""
+        interval = "" if low is None or high is None else f" ({self.span(low, high)})"
+        return f"{self.signed(mean)}{points}{interval}"
+
     def gap(self, difference: float) -> str:
         """Return a difference's size and what it means: 2.4 points worse."""
         size = self.size(difference)

@@ -130,9 +130,9 @@ def vary(result: Mapping[str, Any]) -> str:
 
 def share_of_pool(result: Mapping[str, Any]) -> float:
     """Return the share of its pool of training images that each trial draws, 0 to 1; 0 if it is unknown."""
-    images = result.get("images") or {}
-    if images.get("draws_vary") is False or (result.get("config") or {}).get("trials_vary") == "init":
+    if vary(result) == "init":
         return 1.0
+    images = result.get("images") or {}
     pool, small = images.get("pool"), images.get("small")
     return min(1.0, small / pool) if pool and small else 0.0
 

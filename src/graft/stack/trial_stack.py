@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
-from graft.model.layers import convolutions
+from graft.model.layers import num_kernel_weights
 from graft.stack.dropout import Masks, replace_dropout
 from graft.stack.grouped import group_layers, groups_batch_norm
 
@@ -90,7 +90,7 @@ class TrialStack(nn.Module):
         self._trains_batch_norm = has_trainable_batch_norm_stats(networks[0])
         if not groups_batch_norm(networks[0]):
             raise ValueError("networks with this batch norm in training cannot be stacked; give one")
-        self._num_kernel_weights = sum(module.weight.numel() for module in convolutions(networks[0]))
+        self._num_kernel_weights = num_kernel_weights(networks[0])
         # The architecture without weights, which `functional_call` runs with those of a trial, with usual and with
         # grouped layers. They are in a list, because a submodule's parameters, here without values, would be found by
         # `parameters()` and `state_dict()`.

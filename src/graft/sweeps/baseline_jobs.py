@@ -17,7 +17,8 @@ from graft.errors import ConfigError
 from graft.process import tell
 
 SOLVED = "solved"  # the option of the head, and of the knob
-REFUSED = ("head", "regularize", "stop", "weights")  # a solved head has no such keys, or refuses their values
+REFUSED = ("baseline", "head", "regularize", "stop", "weights")  # its own, or none that a solved head has or takes
+FOUND = ("lr", "optimizer")  # whose rate a range test finds for heads that train
 
 
 def baseline_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], DictConfig]) -> list[DictConfig]:
@@ -69,15 +70,13 @@ def _overrides(job: DictConfig, shared: set[str]) -> list[str]:
         job: that one.
         shared: overrides of all of the grid's jobs, which stay the same in this one, so that they tell no jobs apart.
     """
-    words = list(job.hydra.overrides.task)
-    kept = [word for word in words if not (_is_of(word, REFUSED) or (word not in shared and _of_trained(word)))]
-    kept = [word for word in kept if not (_is_of(word, ("lr", "optimizer")) and word.endswith("=auto"))]
-    kept = [word for word in kept if not _is_of(word, ("baseline",))]
-    return [*kept, f"head={SOLVED}", f"baseline={BASELINE}"]
 
+    def stays(word: str) -> bool:
+        if _is_of(word, REFUSED) or (_is_of(word, FOUND) and word.endswith("=auto")):
+            return False
+        return word in shared or not _is_of(word, OF_TRAINED_HEADS)
 
-def _of_trained(word: str) -> bool:
-    return _is_of(word, OF_TRAINED_HEADS)
+    return [*filter(stays, job.hydra.overrides.task), f"head={SOLVED}", f"baseline={BASELINE}"]
 
 
 def _is_of(word: str, keys: Sequence[str]) -> bool:

@@ -69,8 +69,8 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     added = baseline_jobs(distinct, compose) if config.sweep is None else []
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
-    for job in [*jobs, *added]:
-        check_folder(without_hydra(job), list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
+    for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
+        check_folder(cfg, list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
     make_writable(folder, *{Path(job.cache) for job in jobs})
     return [*distinct, *added]
