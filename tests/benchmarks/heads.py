@@ -3,11 +3,12 @@
     python tests/benchmarks/heads.py [TRIALS] [IMAGES] [FEATURES] [CLASSES] [head=NAME ...]
 
 The features are random: each class about a mean of its own, with 200 directions that all classes share, as those of a
-network. As a job does it, each head's `fit` is called for one trial after another.
+network. As a job does it, trials are solved at once, one thread each.
 """
 
 import sys
 import time
+from functools import partial
 
 import torch
 
@@ -15,6 +16,7 @@ from graft.heads.best_solved_head import BestSolved
 from graft.heads.head import Logistic, Ridge
 from graft.heads.points_head import KNN, KernelRidge
 from graft.heads.solved_head import LDA, SVM, NearestMean
+from graft.solvers.trials_at_once import solve_all
 
 HEADS = {each.__name__: each for each in (LDA, NearestMean, KNN, KernelRidge, SVM, Ridge, Logistic, BestSolved)}
 
@@ -32,6 +34,11 @@ def examples(trials: int, images: int, features: int, classes: int) -> list[tupl
     return found
 
 
+def solve(head: type, given: list[tuple[torch.Tensor, torch.Tensor]], trial: int) -> dict[str, torch.Tensor]:
+    """Return the head of one trial."""
+    return head.fit(*given[trial])
+
+
 def main(words: list[str]) -> None:
     """Print a line for each head: the seconds on the clock, and those of all processors."""
     sizes = [int(word) for word in words if word.isdigit()]
@@ -41,8 +48,7 @@ def main(words: list[str]) -> None:
     for name in names:
         HEADS[name].fit(given[0][0][:50], given[0][1][:50])  # imports scikit-learn
         start, used = time.monotonic(), time.process_time()
-        for one in given:
-            HEADS[name].fit(*one)
+        solve_all(partial(solve, HEADS[name], given), range(trials), max(images, features))
         elapsed, used = time.monotonic() - start, time.process_time() - used
         print(f"{name:12} {elapsed:6.1f} s, {used:6.1f} s of processors; {torch.get_num_threads()} threads", flush=True)
 

@@ -63,6 +63,7 @@ def test_32_bits_in_folds_are_enough(monkeypatch: pytest.MonkeyPatch):
         return layers
 
     monkeypatch.setattr(folded, "minimize", compared)
+    monkeypatch.setattr(folded, "FALLING", len(STRENGTHS))
     given = CASES["five classes"]
     Logistic.fit(given.features, given.labels)
     assert len(found["rough"]) == len(STRENGTHS)
@@ -72,3 +73,22 @@ def test_32_bits_in_folds_are_enough(monkeypatch: pytest.MonkeyPatch):
 def test_balanced_classes_are_those_of_each_fold():
     y, held = np.array([0, 0, 0, 1, 1]), np.array([[True, False, False, False, False]])
     np.testing.assert_allclose(fold_weights(y, held, "balanced")[0, 0], [0, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_penalties_that_are_not_tried_would_not_be_chosen(name: str, monkeypatch: pytest.MonkeyPatch):
+    given, tried = CASES[name], []
+    minimize = folded.minimize
+
+    def counted(*args: Any) -> torch.Tensor:
+        tried.append(args)
+        return minimize(*args)
+
+    monkeypatch.setattr(folded, "minimize", counted)
+    some = Logistic.fit(given.features, given.labels, given.weight)
+    fewer = len(tried)
+    monkeypatch.setattr(folded, "FALLING", len(STRENGTHS))
+    every = Logistic.fit(given.features, given.labels, given.weight)
+    assert fewer <= len(tried) - fewer
+    for key, value in every.items():
+        torch.testing.assert_close(some[key], value, rtol=0, atol=0)

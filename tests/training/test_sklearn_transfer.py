@@ -101,6 +101,24 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
     assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
 
 
+def test_trials_of_the_same_images_are_solved_once(run: Run, monkeypatch: pytest.MonkeyPatch):
+    solved: list[int] = []
+    solve = Ridge.solve
+
+    def counted(x: np.ndarray, y: np.ndarray, class_weight: object) -> tuple[np.ndarray, np.ndarray]:
+        solved.append(len(y))
+        return solve(x, y, class_weight)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ridge, "solve", staticmethod(counted))
+    different = run("source.epochs=1", "trials=3", "head=ridge")
+    assert solved == [100] * 3
+    assert len({trial["accuracy"] for trial in different["trials"]}) > 1
+    solved.clear()
+    same = run("source.epochs=1", "trials=3", "head=ridge", "dataset.small_per_class=all", name="all")
+    assert solved == [1250]
+    assert len({trial["accuracy"] for trial in same["trials"]}) == 1
+
+
 @pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
 def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}")

@@ -147,6 +147,11 @@ class TrialDataModule(pl.LightningDataModule):
         assert isinstance(self.inputs.plain, torch.Tensor)
         return [(self.inputs.plain[rows], self.labels[rows]) for rows in self.rows["train"]]
 
+    def first_same(self) -> list[int]:
+        """Return for each trial the first that has the same training images, in whatever order: often itself."""
+        sets = [frozenset(rows.tolist()) for rows in self.rows["train"]]
+        return [sets.index(one) for one in sets]
+
     def train_dataloader(self) -> TrainLoader:
         """Return the training batches: the same loader in each call, so its random streams continue across epochs."""
         if self._train_loader is None:

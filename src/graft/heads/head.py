@@ -12,7 +12,7 @@ from graft.errors import GraftError
 from graft.model.layers import activation as make_activation
 from graft.model.layers import linear
 from graft.model.stages import Weights
-from graft.solvers.components import principal
+from graft.solvers.components import Components
 from graft.solvers.folded import logistic
 from graft.solvers.least_squares import ridge
 from graft.solvers.weights import ClassWeight, image_weights
@@ -129,9 +129,9 @@ class SklearnHead(nn.Sequential):
             class_weight: as scikit-learn has it.
         """
         given, y = standardized(features), numbered(labels)
-        x, directions = principal(given.values)
-        weight, bias = cls.solve(x, y, class_weight)
-        return given.layer(weight @ directions, bias)
+        components = Components(given.values)
+        weight, bias = cls.solve(components.values, y, class_weight)
+        return given.layer(components.on_features(weight), bias)
 
     @staticmethod
     @abstractmethod

@@ -203,8 +203,8 @@ class Plan:
             datamodule: these trials' images.
         """
         if self.uses_sklearn:
-            weights = self._for_sklearn(datamodule)
-            return SklearnTransfer(frozen, networks, planned.phase, datamodule.train_examples(), weights)
+            examples, weights = datamodule.train_examples(), self._for_sklearn(datamodule)
+            return SklearnTransfer(frozen, networks, planned.phase, examples, datamodule.first_same(), weights)
         return TransferModule(
             frozen,
             [synchronized(network) for network in networks],

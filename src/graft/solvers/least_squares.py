@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graft.solvers.components import principal
+from graft.solvers.components import Components
 
 
 def ridge(
@@ -22,16 +22,17 @@ def ridge(
     """
     share = weights / weights.sum()
     mean, middle, root = share @ x, share @ targets, weights[:, None] ** 0.5
-    values, directions = principal(root * (x - mean))
-    squares = (values**2).sum(0)
-    left, centred = values / squares**0.5, root * (targets - middle)
+    components = Components(root * (x - mean))
+    squares = (components.values**2).sum(0)
+    left, centred = components.values / squares**0.5, root * (targets - middle)
     turned = left.T @ centred
     outside, free = centred - left @ turned, 1 - share - (left**2).sum(1)  # what no penalty changes
+    lost = penalties / (squares[:, None] + penalties)
+    free = free[:, None] + left**2 @ lost
     errors = []
-    for penalty in penalties:
-        lost = penalty / (squares + penalty)
-        missed = outside + left @ (lost[:, None] * turned)
-        errors.append(((missed / (free + left**2 @ lost)[:, None]) ** 2).sum())
+    for place in range(len(penalties)):
+        missed = outside + left @ (lost[:, place, None] * turned)
+        errors.append(((missed / free[:, place, None]) ** 2).sum())
     best = penalties[int(np.argmin(errors))]
-    weight = ((squares**0.5 / (squares + best))[:, None] * turned).T @ directions
+    weight = components.on_features(((squares**0.5 / (squares + best))[:, None] * turned).T)
     return weight, middle - weight @ mean

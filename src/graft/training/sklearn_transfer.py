@@ -8,6 +8,8 @@ from torch import nn
 from graft.data.loader import Batch
 from graft.heads.head import SklearnHead
 from graft.heads.points_head import PointsHead
+from graft.model.stages import Weights
+from graft.solvers.trials_at_once import solve_all
 from graft.solvers.weights import ClassWeight
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
@@ -21,6 +23,7 @@ class SklearnTransfer(TransferModule):
         networks: for each trial no stages, and a `SklearnHead` or `PointsHead`.
         phase: the only phase.
         examples: each trial's training features, (images, features), and labels, (images,).
+        first_same: for each trial the first of the same images, whose head it gets.
         class_weights: of each trial's classes, as scikit-learn has them; None: every image has the same weight.
     """
 
@@ -30,21 +33,29 @@ class SklearnTransfer(TransferModule):
         networks: Sequence[nn.Module],
         phase: Phase,
         examples: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        first_same: Sequence[int],
         class_weights: Sequence[ClassWeight] | None = None,
     ):
         super().__init__(frozen, networks, phase)
         self.automatic_optimization = False
         self.head_class: type[SklearnHead | PointsHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
-        self.examples, self.class_weights = examples, class_weights or [None] * len(examples)
+        self.examples, self.first_same = examples, first_same
+        self.class_weights = class_weights or [None] * len(examples)
 
     def configure_optimizers(self) -> None:
         return None
 
     @torch.no_grad()
     def on_train_start(self) -> None:
+        def fit(trial: int) -> Weights:
+            return self.head_class.fit(*self.examples[trial], self.class_weights[trial])
+
         weights = self.stack.weights()
-        for trial, (features, labels) in enumerate(self.examples):
-            for name, value in self.head_class.fit(features, labels, self.class_weights[trial]).items():
+        distinct = sorted(set(self.first_same))
+        size = max(max(features.shape) for features, _ in self.examples)
+        heads = dict(zip(distinct, solve_all(fit, distinct, size), strict=True))
+        for trial, first in enumerate(self.first_same):
+            for name, value in heads[first].items():
                 weights[f"head.{name}"][trial].copy_(value)
 
     @torch.no_grad()
