@@ -8,7 +8,8 @@ import torch
 from torchvision import models
 
 from graft.data.preprocess import PretrainedInput
-from graft.errors import ConfigError, Fault, GraftError, nearest
+from graft.ending import known_reason
+from graft.errors import ConfigError, Fault, UnavailableError, nearest
 
 
 class PretrainedWeights(Protocol):
@@ -22,7 +23,7 @@ class PretrainedWeights(Protocol):
         """Return the weights under the library's names; download them if the library's cache lacks them.
 
         Raises:
-            GraftError: they cannot be downloaded.
+            UnavailableError: they cannot be downloaded.
         """
         ...
 
@@ -53,7 +54,9 @@ class TorchvisionWeights:
         try:
             return dict(self.weights.get_state_dict(progress=False, check_hash=True))
         except OSError as error:  # urllib's errors are subclasses
-            raise GraftError(
+            if known_reason(error):  # a full disk is no lack of a network
+                raise
+            raise UnavailableError(
                 f"{self.weights.url} cannot be downloaded ({error}); put the file into "
                 f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE "
                 f"source.weights={self.weights.name}"

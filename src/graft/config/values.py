@@ -28,6 +28,7 @@ OF_TRAINED_HEADS = (
     *("head", "dropout", "width"),
 )
 BASELINE = "self"  # the value of baseline= in the jobs that a sweep adds
+CONTROL = "graft.backbone.Thumbnail"  # a backbone without weights, which every other one has to beat
 
 
 class Undecided(Exception):

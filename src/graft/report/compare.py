@@ -18,6 +18,8 @@ from graft.report.sentences import (
     deciding_answers,
     images_answer,
     join_words,
+    name_first,
+    skipped_answer,
     unfinished_answer,
 )
 from graft.report.solved_answer import solved_answer
@@ -52,8 +54,18 @@ class Report:
 
     @property
     def missing(self) -> list[str]:
-        """Which jobs have not finished, in a sentence that belongs before the answer; none if all have."""
-        return unfinished_answer(list(self.records.unfinished), self.records.num_jobs)
+        """Which jobs have not finished, in sentences that belong before the answer; none if all have."""
+        records = self.records
+        unfinished = unfinished_answer(list(records.unfinished), records.num_jobs)
+        return [*unfinished, *skipped_answer(len(records.skipped), records.num_jobs)]
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why jobs were skipped, by their names; those of one reason are together."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.records.skipped.items():
+            names.setdefault(reason, []).append(name)
+        return {name_first(jobs): reason for reason, jobs in names.items()}
 
 
 def compare_jobs(

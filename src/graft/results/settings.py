@@ -30,6 +30,12 @@ def flatten(config: Mapping) -> dict[str, str]:
     }
 
 
+def backbone_of(config: Mapping) -> str:
+    """Return the network of a configuration's backbone, however much of it is kept: its class, and its model."""
+    backbone = config.get("backbone") or {}
+    return " ".join(str(backbone[key]) for key in ("_target_", "model") if backbone.get(key))
+
+
 def unused_split(config: Mapping) -> str:
     """Return `big` if a job's source is one of Graft's that does not pre-train on it; else an empty text."""
     source = config.get("source")

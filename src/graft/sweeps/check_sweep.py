@@ -25,6 +25,7 @@ from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
 from graft.sweeps.baseline_jobs import baseline_jobs
 from graft.sweeps.distinct import distinct_jobs
+from graft.sweeps.glob_options import complete_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.job_folders import check_folder, make_writable
 from graft.sweeps.launcher import check_devices
@@ -83,7 +84,9 @@ def _compose_jobs(config: DictConfig, compose: Callable[[list[str]], DictConfig]
         GraftError: a key or an option does not exist, or a value has the wrong type.
     """
     try:
-        return list(map(compose, grid(config) if config.sweep is None else jobs_to_check(config)))
+        if config.sweep is not None:
+            return list(map(compose, jobs_to_check(config)))
+        return complete_jobs(list(map(compose, grid(config))), config.hydra.overrides.task)
     except HydraException as error:
         raise GraftError(explain(error)) from None
 
