@@ -28,6 +28,16 @@ class PretrainedWeights(Protocol):
         ...
 
 
+class NoWeights:
+    """What is published for a network that has no weights: none are needed, and images of any size are taken."""
+
+    def trained_on(self) -> PretrainedInput:
+        return PretrainedInput(None, (0.0,), (1.0,))
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
+
+
 # torchvision's loader makes these networks rescale their pixels to -1 to 1 (`transform_input`): here they come scaled.
 RESCALED = (models.GoogLeNet_Weights, models.Inception_V3_Weights)
 

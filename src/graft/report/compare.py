@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.report.as_needed import ended_otherwise, method
+from graft.report.control_answer import control_answer
 from graft.report.effect_sentences import budget_answers, effects_answer, front_answer
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
@@ -118,7 +119,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
-    sentences += solved_answer(board)
+    sentences += [*solved_answer(board), *control_answer(board)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
@@ -130,7 +131,11 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
     if found.shared is not None:
-        others = {"main effects": len(effects.main) > 0, "comparisons with the baseline": bool(board.baseline)}
+        others = {
+            "main effects": len(effects.main) > 0,
+            "comparisons with the baseline": bool(board.baseline),
+            "those with the control": any(record.control for record in board.records),
+        }
         fixed = ["intervals of means", *(what for what, shown in others.items() if shown)]
         sentences.append(method(found.shared, join_words(fixed)))
     elif len(board.records) > 1:

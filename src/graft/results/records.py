@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.config.one_form import PLACES
-from graft.config.values import BASELINE, CONTROL, SOLVED_HEADS
+from graft.config.values import BASELINE, CONTROL, SOLVED_HEADS, THUMBNAIL
 from graft.job_folder import FAILURE, OUTCOMES, PLANNED, PRUNED, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
@@ -80,17 +80,17 @@ class Record:
     @property
     def added(self) -> bool:
         """Whether its sweep has added it, as what the others have to beat."""
-        return self.config.get("baseline") == BASELINE
+        return self.config.get("baseline") in (BASELINE, CONTROL)
 
     @property
     def control(self) -> bool:
-        """Whether its features are mean colors and small pictures, which every backbone has to beat."""
-        return backbone_of(self.config) == CONTROL
+        """Whether its features are mean colors and thumbnails, which every backbone has to beat."""
+        return backbone_of(self.config) == THUMBNAIL
 
     @property
     def baseline(self) -> bool:
         """Whether its sweep has added it to heads that train, as what they have to beat."""
-        return self.added and not self.control
+        return "baseline" in self.setting
 
     def accuracies(self, metric: str = "accuracy") -> Accuracies:
         """Return the finished trials' accuracies, or another metric, by seed, as `measured` does."""

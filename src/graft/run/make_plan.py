@@ -61,7 +61,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     example = backbone()
     datamodule = _split(cfg, data, trials)
     head, uses_sklearn = _head(cfg, example.num_features(), datamodule)
-    phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
+    phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), uses_sklearn)
     at_each_epoch = uses_sklearn or cfg.stop.patience is not None or cfg.weights == "best"
     plan = Plan(
         trainer=trainer,

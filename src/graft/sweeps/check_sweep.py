@@ -23,7 +23,7 @@ from graft.job_folder import RESULT, TRIAL_RUN
 from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
-from graft.sweeps.baseline_jobs import baseline_jobs
+from graft.sweeps.baseline_jobs import baseline_jobs, control_jobs
 from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.glob_options import complete_jobs
 from graft.sweeps.grid import grid
@@ -67,7 +67,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
     distinct = distinct_jobs(jobs, configs, folder)
-    added = baseline_jobs(distinct, compose) if config.sweep is None else []
+    added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
