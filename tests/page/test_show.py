@@ -488,13 +488,13 @@ def test_readme_s_pictures_have_the_names_on_disk():
     assert {Path(name).name for name in re.findall(r"[\w/]+\.png", text)} <= set(PICTURES)
 
 
-def test_skipped_backbones_are_named_together_and_are_no_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_skipped_backbones_are_named_together_and_not_as_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     store_job(tmp_path, {"backbone._target_": "graft.backbone.CNN"})
     for head in ("plain", "ridge"):
         (tmp_path / head).mkdir()
         content = {"error": "no <network>; try source=file", "unavailable": "graft.backbone.VGG16"}
         (tmp_path / head / "failure.json").write_text(json.dumps(content))
-    assert show_sweep(tmp_path) == {}
+    assert set(show_sweep(tmp_path)) == {"plain", "ridge"}  # so that the exit status is not 0
     said = capsys.readouterr().out
     assert "2 of 3 jobs were skipped: the backbone's weights could not be had." in said
     assert said.count("skipped plain and ridge: no <network>; try source=file") == 1

@@ -30,11 +30,11 @@ def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures
     """Report on a sweep, within its folder, as `show_jobs` does.
 
     Returns:
-        The failed jobs' reasons by name.
+        The failed and the skipped jobs' reasons by name.
     """
     report = compare_jobs([folder], baseline, required=False)
     show_report(report, folder, pictures=pictures)
-    return report.records.failed
+    return report.records.failed | report.records.skipped
 
 
 def show_jobs(

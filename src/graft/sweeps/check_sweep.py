@@ -29,6 +29,7 @@ from graft.sweeps.glob_options import complete_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.job_folders import check_folder, make_writable
 from graft.sweeps.launcher import check_devices
+from graft.sweeps.network_names import check_networks
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
@@ -66,6 +67,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
+    check_networks(configs)
     distinct = distinct_jobs(jobs, configs, folder)
     added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
