@@ -244,7 +244,7 @@ def _planned(
             freeze_batch_norm_stats(network)
         shape = example.output_shape(phase.frozen_stages)
         memory_format = fastest_format(network, shape, device)
-        parts = chunks(num_trials, cfg.trials_at_once, network, shape)
+        parts = chunks(num_trials, cfg.trials_at_once, network, shape)  # LoRA's stages are whole: docs/timm.md
         planned.append(PlannedPhase(index, phase, first_epoch, shape, memory_format, parts))
         first_epoch += phase.epochs or 0
     return planned
