@@ -92,16 +92,18 @@ def test_parts_count_by_their_sizes_and_earlier_ones_tell_nothing_of_the_speed(
     ]
 
 
-def test_before_a_part_is_done_no_time_left_is_told(clock: Clock, caplog: pytest.LogCaptureFixture):
+def test_looking_again_and_again_before_the_first_part_tells_no_time(clock: Clock, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "graft")
-    shown = Bar(4, "sweep", "job")
-    for _ in range(3):  # a sweep of parallel jobs looks at them now and then
+    shown = Bar(3, "sweep", "job", done=1)
+    for count in (0, 0, 0, 1, 0, 1):
         clock.now += 30
-        shown.update(0)
-    for _ in range(2):
-        clock.now += 30
-        shown.update()
-    assert lines(caplog) == [*["sweep: 0 of 4 jobs"] * 3, "sweep: 1 of 4 jobs", "sweep: 2 of 4 jobs, 2 min left"]
+        shown.update(count)
+    assert lines(caplog)[2:] == [
+        "sweep: 1 of 3 jobs",
+        "sweep: 2 of 3 jobs",
+        "sweep: 2 of 3 jobs",
+        "sweep: 3 of 3 jobs, 0 s left",
+    ]
 
 
 def test_what_has_no_known_end_is_counted(clock: Clock):

@@ -93,7 +93,7 @@ class Bar:
     def update(self, count: int = 1) -> None:
         """Count finished parts."""
         self.done += count
-        self._updates += count > 0
+        self._updates += count > 0  # who watches other processes often finds nothing new
         now = clock()
         if self._bar is not None:
             if _place is not None and now - self._last >= 1:

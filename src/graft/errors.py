@@ -1,4 +1,4 @@
-"""Graft's exceptions: two that a user can act on, one that ends a job without being an error."""
+"""Graft's exceptions: those that a user can act on, and one that ends a job without being an error."""
 
 import difflib
 from collections.abc import Iterable
@@ -43,6 +43,10 @@ class ConfigError(GraftError):
     def __reduce__(self) -> tuple:
         # Exceptions are pickled with their message as the argument, but this one takes faults. Ranks send theirs.
         return type(self), (self.faults,)
+
+
+class UnavailableError(GraftError):
+    """A backbone's published weights, or the package that has them, cannot be had here; other backbones may be."""
 
 
 class OtherResult(GraftError):

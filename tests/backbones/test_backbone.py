@@ -1,6 +1,7 @@
 import copy
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torchvision
 from conftest import ROOT
 from torch import nn
 
-from graft.backbones.backbone import CNN, CNN4, CNN5, VGG16
+from graft.backbones.backbone import CNN, CNN4, CNN5, VGG16, Thumbnail
 from graft.config.build import build
 from graft.data.loader import Batch
 from graft.data.preprocess import Preprocess
@@ -160,3 +161,31 @@ def test_a_block_pools_activations_whichever_it_computes_first(activation: str):
     weights = torch.rand_like(expected)
     (grad,) = torch.autograd.grad((block(x) * weights).sum(), conv.weight)
     torch.testing.assert_close(grad, torch.autograd.grad((expected * weights).sum(), conv.weight)[0])
+
+
+def test_a_thumbnail_has_means_of_areas_and_no_weights():
+    backbone = Thumbnail(Preprocess([3, 16, 24]))
+    images = torch.randint(0, 256, (2, 3, 16, 24))
+    areas = (images / 255).reshape(2, 3, 8, 2, 8, 3).mean((3, 5))
+    expected = torch.cat([areas.mean((2, 3)), areas.flatten(1)], 1)
+    assert torch.allclose(backbone(images.byte()), expected, atol=1e-6)
+    assert backbone.num_features() == 195
+    assert not backbone.state_dict()
+    assert Thumbnail(Preprocess([1, 5, 5])).num_features() == 65  # smaller than the thumbnail
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("source=scratch", "head=ridge"),
+        ("source=imagenet", "head=ridge"),
+        ("source=big", "head=ridge"),
+        ("source=scratch", "tune=full", "epochs=1"),
+    ],
+)
+def test_a_thumbnail_runs_from_any_source(run: Callable[..., dict], tmp_path: Path, words: tuple[str, ...]):
+    result = run("backbone=thumbnail", "trials=2", "dataset.test_per_class=10", *words)
+    assert result["parameters"]["frozen"] == 0
+    assert result["backbone"]["gflops"] == 0
+    assert not list(tmp_path.rglob("pretrained/*"))
+    assert result["accuracy"]["mean"] > 0.1

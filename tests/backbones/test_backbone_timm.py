@@ -11,7 +11,7 @@ from graft.backbones import backbone_timm, pretrained_timm
 from graft.backbones.backbone_timm import EfficientNetLite0, EfficientNetLite2, Timm
 from graft.backbones.timm_vit import vit_parts
 from graft.data.preprocess import InputSpec, Preprocess
-from graft.errors import GraftError
+from graft.errors import GraftError, UnavailableError
 from graft.model.stages import units
 from graft.training.source import File, ImageNet
 
@@ -109,7 +109,7 @@ def test_refusals(make: Callable, message: str):
 def test_without_timm_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch):
     backbone_timm.timm.cache_clear()
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(GraftError, match=r'needs timm.*pip install -e "\.\[timm\]"'):
+    with pytest.raises(UnavailableError, match=r'needs timm.*pip install -e "\.\[timm\]"'):
         Timm(Preprocess([3, 9, 9]), "resnet18")
     monkeypatch.undo()
     backbone_timm.timm.cache_clear()
@@ -123,7 +123,7 @@ def test_an_impossible_download_says_what_to_do(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(timm, "create_model", refuse)
     with pytest.raises(
-        GraftError, match=r"resnet18\.a1_in1k cannot be downloaded \(no route to host\); try source=file"
+        UnavailableError, match=r"resnet18\.a1_in1k cannot be downloaded \(no route to host\); try source=file"
     ):
         ImageNet().weights(lambda: backbone, None, None, tmp_path)  # type: ignore[arg-type]
 

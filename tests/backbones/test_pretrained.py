@@ -1,10 +1,12 @@
+import errno
+
 import pytest
 import torch
 from torchvision.models import ResNet18_Weights
 
 from graft.backbones.pretrained import TorchvisionWeights, unknown
 from graft.data.preprocess import PretrainedInput
-from graft.errors import GraftError
+from graft.errors import GraftError, UnavailableError
 
 
 def test_torchvision_s_weights_know_their_input():
@@ -26,8 +28,17 @@ def test_weights_that_cannot_be_downloaded_are_refused_with_the_way_out(monkeypa
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     with pytest.raises(
-        GraftError, match=r"cannot be downloaded \(no route to host\); put the file into .*/checkpoints"
+        UnavailableError, match=r"cannot be downloaded \(no route to host\); put the file into .*/checkpoints"
     ):
+        TorchvisionWeights(ResNet18_Weights, "DEFAULT").state_dict()
+
+
+def test_a_full_disk_is_no_lack_of_a_network(monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "weights.pth")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    with pytest.raises(OSError, match="No space left"):
         TorchvisionWeights(ResNet18_Weights, "DEFAULT").state_dict()
 
 

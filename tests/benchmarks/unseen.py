@@ -4,6 +4,9 @@ python tests/benchmarks/unseen.py DATA OUT, where DATA contains MNIST/raw and ci
 gets the training digits, and their odd ones after the 200th as test digits. OUT/cifar10/train gets the first 100 images
 of each class and OUT/cifar10/test those after the 150th, because learning rates were chosen by the 50 between. The
 recipes run on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
+
+OUT/mnist100/MNIST/raw gets the even training digits and the first 100 odd ones, and OUT/cifar10/train is a data set by
+itself, so that dataset.folds divides only images on which the recipes train.
 """
 
 import shutil
@@ -15,17 +18,19 @@ import numpy as np
 
 
 def digits(data: Path, out: Path) -> None:
-    """Copy the training files, and write their odd digits after the 200th as test files."""
-    out.mkdir(parents=True)
-    for kind in ("images-idx3", "labels-idx1"):
-        shutil.copyfile(data / f"train-{kind}-ubyte", out / f"train-{kind}-ubyte")
-    pixels = np.fromfile(out / "train-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
-    labels = np.fromfile(out / "train-labels-idx1-ubyte", np.uint8)[8:]
-    unseen = np.flatnonzero(labels % 2)[200:]
-    (out / "t10k-images-idx3-ubyte").write_bytes(
-        struct.pack(">4i", 2051, len(unseen), 28, 28) + pixels[unseen].tobytes()  # yann.lecun.com/exdb/mnist
-    )
-    (out / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, len(unseen)) + labels[unseen].tobytes())
+    """Write the training files with their odd digits after the 200th as test files, and with the first 100 of them."""
+    pixels = np.fromfile(data / "train-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
+    labels = np.fromfile(data / "train-labels-idx1-ubyte", np.uint8)[8:]
+    odd, every = np.flatnonzero(labels % 2), np.arange(len(labels))
+    first = np.setdiff1d(every, odd[100:])
+    for folder, train in ((out, every), (out / "mnist100", first)):
+        raw = folder / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for part, chosen in (("train", train), ("t10k", odd[200:])):
+            # The format is that of yann.lecun.com/exdb/mnist.
+            head, count = struct.pack(">4i", 2051, len(chosen), 28, 28), struct.pack(">2i", 2049, len(chosen))
+            (raw / f"{part}-images-idx3-ubyte").write_bytes(head + pixels[chosen].tobytes())
+            (raw / f"{part}-labels-idx1-ubyte").write_bytes(count + labels[chosen].tobytes())
 
 
 def photos(train: Path, out: Path) -> None:
@@ -40,7 +45,7 @@ def photos(train: Path, out: Path) -> None:
 
 def main() -> None:
     data, out = map(Path, sys.argv[1:])
-    digits(data / "MNIST" / "raw", out / "MNIST" / "raw")
+    digits(data / "MNIST" / "raw", out)
     photos(data / "cifar10_png" / "train", out / "cifar10")
 
 

@@ -210,6 +210,21 @@ def test_a_failing_job_is_reported_and_leaves_the_others_alone(train: Train, tmp
     assert set(pandas.read_csv(folder / "leaderboard.csv")["job"]) == ranked
 
 
+def test_a_backbone_without_published_weights_is_skipped_and_tried_again(train: Train, tmp_path: Path):
+    folder = tmp_path / "outputs" / "sweep"
+    before = folder / "backbone=cnn" / "failure.json"
+    before.parent.mkdir(parents=True)
+    before.write_text('{"error": "no route to host", "unavailable": "graft.backbone.CNN"}')  # of an earlier run
+    done = train("-m", "backbone=cnn,thumbnail", "source=imagenet", "head=solved", "trials=2", "name=sweep")
+    refused(
+        done,
+        "skipped backbone=cnn: CNN has no published weights; try source=big, or backbone=vgg16",
+        "1 of 2 jobs was skipped: the backbone's weights could not be had.",
+    )
+    assert "no route" not in done.stdout + before.read_text()
+    assert list(pandas.read_csv(folder / "leaderboard.csv")["job"]) == ["backbone=thumbnail"]
+
+
 @pytest.mark.slow
 def test_trial_runs_are_told_and_make_the_exit_status_non_zero(train: Train, tmp_path: Path):
     tiny = ("trials=2", "epochs=2", "source=scratch", "backbone.keep=0")

@@ -51,6 +51,8 @@ def check_same(model: TrainedModel, folder: Path, images: torch.Tensor) -> None:
         ("head=knn", "keep_weights=best"),
         ("head=kernel_ridge", "keep_weights=all"),
         ("backbone=cnn5", "tune=full", "source=scratch"),  # batch norm of each trial's own
+        ("head=solved", "backbone.pool=concat", "backbone.features=[1,2]", "keep_weights=all"),
+        ("backbone=thumbnail", "source=scratch", "keep_weights=all"),
     ],
 )
 def test_a_loaded_model_says_what_its_job_said(run: Run, tmp_path: Path, digits: MNIST5k, overrides: tuple[str, ...]):

@@ -13,7 +13,9 @@ import pytest
 from conftest import ROOT
 from matplotlib.figure import Figure
 from PIL import Image
+from stored_jobs import store_job
 
+import graft
 from graft.errors import GraftError
 from graft.figures.draw import PICTURES
 from graft.page.show import show_jobs, show_sweep
@@ -484,3 +486,24 @@ def test_strange_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.Capt
 def test_readme_s_pictures_have_the_names_on_disk():
     text = (ROOT / "README.md").read_text()
     assert {Path(name).name for name in re.findall(r"[\w/]+\.png", text)} <= set(PICTURES)
+
+
+def test_skipped_backbones_are_named_together_and_not_as_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store_job(tmp_path, {"backbone._target_": "graft.backbone.CNN"})
+    for head in ("plain", "ridge"):
+        (tmp_path / head).mkdir()
+        content = {"error": "no <network>; try source=file", "unavailable": "graft.backbone.VGG16"}
+        (tmp_path / head / "failure.json").write_text(json.dumps(content))
+    assert set(show_sweep(tmp_path)) == {"plain", "ridge"}  # so that the exit status is not 0
+    said = capsys.readouterr().out
+    assert "2 of 3 jobs were skipped: the backbone's weights could not be had." in said
+    assert said.count("skipped plain and ridge: no <network>; try source=file") == 1
+    assert "Skipped: plain and ridge: no <network>; try source=file." in (tmp_path / "leaderboard.md").read_text()
+    assert (
+        "<strong>skipped</strong> <bdi>plain and ridge</bdi>: <bdi>no &lt;network&gt;"
+        in (tmp_path / "report.html").read_text()
+    )
+    answer = graft.read(tmp_path)
+    assert answer.skipped == dict.fromkeys(["plain", "ridge"], "no <network>; try source=file")
+    assert answer.failed == {}
+    assert "skipped plain and ridge" in repr(answer)

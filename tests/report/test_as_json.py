@@ -16,7 +16,7 @@ from graft.report.compare import compare_jobs
 
 OUTCOMES = ROOT / "tests" / "golden" / "outcomes"
 SWEEP = ROOT / "tests" / "golden" / "sweep"
-KEYS = ["metric", "ranked_by", "claim", "sentence", "rows", "failed", "left_out", "unfinished"]
+KEYS = ["metric", "ranked_by", "claim", "sentence", "rows", "failed", "skipped", "left_out", "unfinished"]
 
 
 def job(folder: Path, name: str, accuracies: list[float], published: tuple[float, float] | None = None) -> None:

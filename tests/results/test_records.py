@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 
 import pytest
+from stored_jobs import store_job
 
 from graft.errors import GraftError
 from graft.results.records import read_records
@@ -238,3 +239,27 @@ def test_a_folder_in_place_of_the_list_is_ignored(tmp_path: Path):
     write(tmp_path / "fine" / "result.json", {"trials": trials(0.5)})
     (tmp_path / "planned.json").mkdir()
     assert read_records([tmp_path]).unfinished == {}
+
+
+def test_a_backbone_without_weights_is_skipped_where_another_one_ran(tmp_path: Path):
+    absent = {"error": "no network; try source=file", "unavailable": "graft.backbone.VGG16"}
+    for head in ("plain", "ridge"):
+        write(tmp_path / head / "failure.json", absent)
+    alone = read_records([tmp_path])
+    assert alone.skipped == {}
+    assert set(alone.failed) == {"plain", "ridge"}
+    store_job(tmp_path, {"backbone._target_": "graft.backbone.VGG16"})
+    assert read_records([tmp_path]).skipped == {}  # the same backbone: its weights could be had
+    store_job(tmp_path, {"backbone._target_": "graft.backbone.Thumbnail", "baseline": "self"})
+    assert read_records([tmp_path]).skipped == {}  # added by a sweep, which shall say that nothing else ran
+    store_job(tmp_path, {"backbone._target_": "graft.backbone.CNN"})
+    found = read_records([tmp_path])
+    assert found.skipped == dict.fromkeys(["plain", "ridge"], "no network; try source=file")
+    assert found.failed == {}
+    assert found.num_jobs == 5
+
+
+def test_a_failure_of_an_older_version_is_a_failure(tmp_path: Path):
+    write(tmp_path / "a" / "failure.json", {"error": "no network", "unavailable": None})
+    store_job(tmp_path)
+    assert read_records([tmp_path]).failed == {"a": "no network"}

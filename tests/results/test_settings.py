@@ -55,6 +55,19 @@ def test_inner_keys_count_where_the_choice_is_the_same():
     ]
 
 
+def test_a_control_differs_from_backbones_in_no_key_of_theirs():
+    configs = [
+        ({"head": {"lr": 1}, "backbone": {"keep": 1}, "dataset": {"size": size}}, {"backbone": name, "head": "plain"})
+        for name in ("cnn", "vgg16")
+        for size in (8, 9)
+    ]
+    control = {"baseline": "control", "backbone": {}, "dataset": {"size": 8}}
+    settings = swept_settings([*configs, (control, {"backbone": "thumbnail", "source": "scratch", "head": "solved"})])
+    assert settings[0] == {"backbone": "cnn", "dataset.size": "8"}
+    assert settings[-1] == {"control": "thumbnail", "dataset.size": "8"}
+    assert label(settings[-1]) == "thumbnail (control) with size 8"
+
+
 def test_an_experiment_stands_for_all_that_it_brings():
     jobs = [
         (config(head, dropout, lr), {"experiment": name, "head": head.lower()})

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import DictConfig
 
 from graft.errors import ConfigError
+from graft.report.compare import compare_jobs
+from graft.results.outcomes import read_outcomes
 
 Sweep = Callable[..., list[DictConfig]]
 
 
-def added(jobs: list[DictConfig]) -> list[str]:
+def added(jobs: list[DictConfig], mark: str = "self") -> list[str]:
     """Return the folders of the jobs that a sweep has added."""
-    return [job.hydra.sweep.subdir for job in jobs if job.baseline == "self"]
+    return [job.hydra.sweep.subdir for job in jobs if job.baseline == mark]
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,68 @@ def test_a_folder_for_all_jobs_has_no_baseline(sweep: Sweep):
 
 def test_a_baseline_is_the_default(configure: Callable[..., DictConfig]):
     assert configure().baseline == "solved"
+
+
+CONTROL = "backbone=thumbnail_source=scratch_head=solved_baseline=control"
+
+ONE_HEAD = "backbone=thumbnail_source=scratch_baseline=control"  # what all jobs have is in no folder's name
+
+
+@pytest.mark.parametrize(
+    ("words", "folders"),
+    [
+        ("backbone=cnn,cnn5 head=solved", [ONE_HEAD]),
+        ("backbone=cnn,cnn5 head=ridge,knn dropout=0,0.5", [CONTROL]),
+        ("backbone=cnn,cnn5 head=plain lr=0.1,0.01", [CONTROL]),
+        ("backbone=cnn,cnn5 source=big,imagenet tune=frozen,full", [CONTROL]),
+        (
+            "backbone=cnn,cnn5 head=solved dataset.small_per_class=5,9",
+            [f"backbone=thumbnail_source=scratch_dataset.small_per_class={size}_baseline=control" for size in (5, 9)],
+        ),
+        ("backbone=torchvision backbone.model=resnet18,resnet50 source=imagenet head=solved", [ONE_HEAD]),
+        ("backbone=cnn,thumbnail head=solved", []),  # it is asked for
+        ("backbone=cnn head=solved,ridge", []),  # no backbones are compared
+        ("backbone=cnn backbone.keep=1,2 head=solved", []),
+        ("backbone=cnn,cnn5 tune=full", []),
+        ("backbone=cnn,cnn5 source=scratch", []),
+        ("backbone=cnn,cnn5 head=solved baseline=none", []),
+        ("backbone=cnn,cnn5 augment=digits", []),
+    ],
+)
+def test_frozen_backbones_get_a_control(sweep: Sweep, words: str, folders: list[str]):
+    typed = words.split() if "baseline=" in words else [*words.split(), "baseline=solved"]
+    jobs = sweep(*typed, "name=s")
+    assert added(jobs, "control") == folders
+    controls = [job for job in jobs if job.baseline == "control"]
+    assert {job.backbone._target_ for job in controls} <= {"graft.backbone.Thumbnail"}
+    assert {job.head._target_ for job in controls} <= {"graft.best_solved_head.BestSolved"}
+
+
+def test_a_control_that_cannot_run_has_a_line(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
+    jobs = sweep("backbone=cnn,cnn5", "trials_vary=init", "baseline=solved", "name=s")
+    assert [*added(jobs), *added(jobs, "control")] == []
+    assert "no backbone=thumbnail beside these backbones" in capsys.readouterr().err
+
+
+def test_a_solved_head_has_the_folds_of_those_that_train(sweep: Sweep, run: Callable[..., dict], tmp_path: Path):
+    words = [
+        "dataset.folds=3",
+        "dataset.test_per_class=null",
+        "trials=3",
+        "dataset.small_per_class=10",
+        "source.epochs=1",
+        "epochs=1",
+    ]
+    *_, solved = sweep(*words, "head=plain,dense512", "baseline=solved", "name=s")
+    assert (solved.baseline, solved.dataset.folds, solved.trials) == ("self", 3, 3)
+    run(*words, "head=plain", name="plain")
+    found = run(*solved.hydra.overrides.task[:-1], "baseline=self", name="solved")  # `run` names the job itself
+    assert len({trial["accuracy"] for trial in found["trials"]}) > 1
+    plain, base = (read_outcomes(tmp_path / name) for name in ("plain", "solved"))
+    assert plain is not None
+    assert base is not None
+    assert np.array_equal(plain.test.image, base.test.image)  # trial by trial the same fold
+    tested = base.test.image[base.test.image >= 0]  # folds of fewer images are filled up
+    assert len(np.unique(tested)) == len(tested) == sum(trial["tested"] for trial in found["trials"]) == 2500
+    report = compare_jobs([tmp_path / "plain", tmp_path / "solved"])
+    assert any("solved at once" in sentence for sentence in report.sentences)

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from graft.errors import GraftError, OtherResult
+from graft.errors import GraftError, OtherResult, UnavailableError
 from graft.files import read_tensors, write_bytes
 from graft.heads import head
 from graft.run import job
@@ -130,9 +130,16 @@ def test_two_processes_with_the_same_job_run_it_once(configure, tmp_path: Path, 
     assert job.main(cfg, folder, resume=True) == first
 
 
-@pytest.mark.parametrize(("error", "written"), [(GraftError("all trials failed"), True), (OtherResult("kept"), False)])
+@pytest.mark.parametrize(
+    ("error", "written"),
+    [
+        (GraftError("all trials failed"), {"error": "all trials failed"}),
+        (UnavailableError("no network"), {"error": "no network", "unavailable": "graft.backbone.CNN"}),
+        (OtherResult("kept"), None),
+    ],
+)
 def test_a_failure_is_written_unless_it_would_hide_another_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GraftError, written: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GraftError, written: dict[str, str] | None
 ):
     """The check before the first job found no other result, which another process has written since."""
 
@@ -147,7 +154,8 @@ def test_a_failure_is_written_unless_it_would_hide_another_result(
     HydraConfig.instance().set_config(cfg)
     with nullcontext() if written else pytest.raises(OtherResult):
         run_job(run, cfg)
-    assert (tmp_path / "failure.json").exists() is written
+    path = tmp_path / "failure.json"
+    assert (json.loads(path.read_text()) if path.exists() else None) == written
 
 
 @pytest.mark.parametrize("file", ["result.json", "trial_run.json"])

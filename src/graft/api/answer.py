@@ -179,6 +179,11 @@ class Answer:
         return records.failed | records.damaged | records.read_without
 
     @property
+    def skipped(self) -> dict[str, str]:
+        """Why jobs were skipped whose backbone's weights could not be had, by name, where another backbone ran."""
+        return self._report.records.skipped
+
+    @property
     def unfinished(self) -> list[str]:
         """The jobs that a sweep was to run and that have not finished, by name."""
         return list(self._report.records.unfinished)
@@ -202,7 +207,8 @@ class Answer:
         output = io.StringIO()
         print_table(self._report.board, Console(file=output, width=120, markup=False, emoji=False, highlight=False))
         failed = [f"failed {name}: {reason}" for name, reason in self.failed.items()]
-        return "\n".join([output.getvalue().rstrip(), *self.sentences, *failed])
+        skipped = [f"skipped {name}: {reason}" for name, reason in self._report.skipped.items()]
+        return "\n".join([output.getvalue().rstrip(), *self.sentences, *skipped, *failed])
 
     def _repr_html_(self) -> str:
         self._html = self._html or page(self._report, self.sentences, self.failed)

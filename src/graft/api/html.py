@@ -22,6 +22,7 @@ def page(report: Report, sentences: Sequence[str], failed: Mapping[str, str]) ->
     rows = [cells(row, short=True) for row in table_rows(report.board.table)]
     parts = [f"<p>Accuracies in percent, {escape(report.board.order)}</p>", _table(rows)]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
+    parts += [f"<p><b>skipped</b> {escape(name)}: {escape(reason)}</p>" for name, reason in report.skipped.items()]
     parts += [f"<p><b>failed</b> {escape(name)}: {escape(reason)}</p>" for name, reason in failed.items()]
     return f"<div>{''.join([*parts, *_pictures(report)])}</div>"
 

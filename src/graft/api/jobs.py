@@ -111,7 +111,7 @@ def _values(value: object) -> object:
 def start(words: list[str], sweep: bool, folder: str | Path | None = None, verbose: bool = False) -> Answer:
     """Run one job or a sweep, and return its answer; its arguments are those of `run`."""
     answer = answer_of([execute(words, sweep, folder, verbose)])
-    for name, reason in answer.failed.items():
+    for name, reason in (answer.failed | answer.skipped).items():
         warnings.warn(f"{name}: {reason}", stacklevel=3)
     return answer
 

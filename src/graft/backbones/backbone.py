@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
-from graft.backbones.pretrained import PretrainedWeights, TorchvisionWeights
+from graft.backbones.pretrained import NoWeights, PretrainedWeights, TorchvisionWeights
 from graft.backbones.staged import Backbone as Backbone
 from graft.data.preprocess import Preprocess
 from graft.model.layers import MONOTONE, conv
@@ -80,6 +82,28 @@ def _block(channels: list[int], activation: str, normed: bool) -> nn.Sequential:
     # The largest value's monotone activation is the largest activation, of a quarter of the values.
     layers.insert(len(layers) - (activation in MONOTONE), nn.MaxPool2d(2))
     return nn.Sequential(*layers)
+
+
+class Thumbnail(Backbone):
+    """A control without weights, which every other backbone has to beat: mean color and an 8x8 thumbnail.
+
+    65 features for each channel of the preprocessed image: its mean, and the means of 8x8 areas.
+    """
+
+    @classmethod
+    def published(cls, weights: str, model: str | None = None) -> PretrainedWeights:
+        return NoWeights()
+
+    def __init__(self, preprocess: Preprocess):
+        super().__init__(preprocess, [MeanAndThumbnail()])
+
+
+class MeanAndThumbnail(nn.Module):
+    """Maps images, (batch, channels, height, width), to (batch, 65 x channels): means, then thumbnails."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        parts = (adaptive_avg_pool2d(images, size).flatten(1) for size in (1, 8))
+        return torch.cat(list(parts), 1)
 
 
 class VGG16(Backbone):

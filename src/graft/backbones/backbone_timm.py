@@ -71,7 +71,7 @@ class Timm(Backbone):
 
     @classmethod
     def published_names(cls, model: str | None = None) -> list[str]:
-        return tags(str(model))
+        return tags(known(str(model)))
 
 
 class EfficientNetLite0(Timm):

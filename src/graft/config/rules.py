@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
 from graft.config.trainer import TRAINER_RULES
-from graft.config.values import BASELINE, FORMATS, METRICS
+from graft.config.values import BASELINE, CONTROL, FORMATS, METRICS
 
 
 def _is_inside(value: Any) -> bool:
@@ -81,7 +81,7 @@ RULES: dict[str, Rule] = {
     ),
     "run": one_of(None, text("the folder of a finished job or sweep", "outputs/NAME")),
     "refit": Rule("all, or null", lambda value: value in (None, "all") or _is_refit(value), "all"),
-    "baseline": one_of("solved", "none", BASELINE, expected="solved or none"),
+    "baseline": one_of("solved", "none", BASELINE, CONTROL, expected="solved or none"),
     "seed": whole(0, 0),
     "trials": one_of("auto", whole(1, 15)),
     **dict.fromkeys(("trials_min", "trials_max"), whole(2, 6)),

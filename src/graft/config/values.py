@@ -27,7 +27,8 @@ OF_TRAINED_HEADS = (
     *("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule", "stop", "weights", "regularize"),
     *("head", "dropout", "width"),
 )
-BASELINE = "self"  # the value of baseline= in the jobs that a sweep adds
+BASELINE, CONTROL = "self", "control"  # the values of baseline= in the jobs that a sweep adds
+THUMBNAIL = "graft.backbone.Thumbnail"  # a backbone without weights, which every other one has to beat
 
 
 class Undecided(Exception):
@@ -66,7 +67,9 @@ class Values:
         return self.target("dataset") in ("ImageFolder", "Table", "HuggingFace")
 
     def source_is_trained(self) -> bool:
-        """Return whether the source gives the backbone trained weights."""
+        """Return whether the source gives the backbone trained weights, or it has none that could be random."""
+        if self.get("backbone._target_") == THUMBNAIL:
+            return True
         if self.target("source") not in ("Scratch", "Big", "ImageNet", "File"):
             raise Undecided("source")
         return self.target("source") != "Scratch"

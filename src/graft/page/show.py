@@ -23,18 +23,18 @@ from graft.report.leaderboard import Leaderboard
 from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.terminal import terminal
 from graft.results.baseline import common_figures
-from graft.results.records import Record, Records
+from graft.results.records import Record
 
 
 def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures = NO_PICTURES) -> dict[str, str]:
     """Report on a sweep, within its folder, as `show_jobs` does.
 
     Returns:
-        The failed jobs' reasons by name.
+        The failed and the skipped jobs' reasons by name.
     """
     report = compare_jobs([folder], baseline, required=False)
     show_report(report, folder, pictures=pictures)
-    return report.records.failed
+    return report.records.failed | report.records.skipped
 
 
 def show_jobs(
@@ -98,6 +98,7 @@ def show_report(
         for sentence in sentences:
             console.print(sentence, soft_wrap=True)
         missing = [f"Failed: {name}: {reason}." for name, reason in records.failed.items()]
+        missing += [f"Skipped: {name}: {reason}." for name, reason in report.skipped.items()]
         missing += [f"Left out: {name}: {reason}." for name, reason in records.damaged.items()]
         missing += [f"Read without {name}: {reason}." for name, reason in records.read_without.items()]
         missing += [f"Not finished: {name}: {reason}." for name, reason in records.unfinished.items()]
@@ -106,7 +107,7 @@ def show_report(
         write_facts(job_predictions(board.best), board.best.name if board.best else "", output)
         configs = [record.config for record in records.finished]
         draw(report, output, common_figures(configs) if figures is None else figures)
-    _print_unfinished(records, console)
+    _print_unfinished(report, console)
     if board.records or not records.refits:
         console.print(f"written to {output}", soft_wrap=True)
     return show_page(report, output, pictures)
@@ -152,7 +153,10 @@ def print_table(board: Leaderboard, console: Console) -> None:
     console.print(table)
 
 
-def _print_unfinished(records: Records, console: Console) -> None:
+def _print_unfinished(report: Report, console: Console) -> None:
+    records = report.records
+    for name, reason in report.skipped.items():
+        console.print(f"skipped {name}: {reason}", style="yellow", soft_wrap=True)
     for name, reason in records.failed.items():
         console.print(f"failed {name}: {reason}", style="red", soft_wrap=True)
     for name, reason in records.unfinished.items():

@@ -55,6 +55,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
         "single": all(len(record.accuracies(board.metric)) == 1 for record in board.records),
         "sentences": report.missing + (report.sentences or (_unranked(board) if board.records else _nothing(report))),
         "failed": records.failed,
+        "skipped": report.skipped,
         "damaged": records.damaged,
         "unfinished": records.unfinished,
         "read_without": records.read_without,

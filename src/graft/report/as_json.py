@@ -20,6 +20,7 @@ def as_json(report: Report) -> str:
     - rows: for each finished job, the best first, job, trials, mean, ci95 (low and high) and to_best: mean, ci95, p
       and verdict of its difference to the best job; null for the best and for jobs that are not ranked;
     - failed: why jobs and trials failed, by name;
+    - skipped: why jobs were skipped whose backbone's weights could not be had, by name;
     - left_out: why files and jobs were left out, by name;
     - unfinished: jobs that a sweep was to run and that have not finished, and what can be done, by name.
     """
@@ -31,6 +32,7 @@ def as_json(report: Report) -> str:
         "sentence": report.sentences[0] if report.sentences else _why_not(report),
         "rows": [_row(row, board.metric) for row in table_rows(board.table)],
         "failed": records.failed,
+        "skipped": records.skipped,
         "left_out": records.damaged | records.read_without | records.pruned | records.refits,
         "unfinished": records.unfinished,
     }

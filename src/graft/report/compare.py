@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.report.as_needed import ended_otherwise, method
+from graft.report.control_answer import control_answer
 from graft.report.effect_sentences import budget_answers, effects_answer, front_answer
 from graft.report.effects import Effects, sweep_effects
 from graft.report.leaderboard import Leaderboard, rank_jobs
@@ -18,6 +19,8 @@ from graft.report.sentences import (
     deciding_answers,
     images_answer,
     join_words,
+    name_first,
+    skipped_answer,
     unfinished_answer,
 )
 from graft.report.solved_answer import solved_answer
@@ -52,8 +55,18 @@ class Report:
 
     @property
     def missing(self) -> list[str]:
-        """Which jobs have not finished, in a sentence that belongs before the answer; none if all have."""
-        return unfinished_answer(list(self.records.unfinished), self.records.num_jobs)
+        """Which jobs have not finished, in sentences that belong before the answer; none if all have."""
+        records = self.records
+        unfinished = unfinished_answer(list(records.unfinished), records.num_jobs)
+        return [*unfinished, *skipped_answer(len(records.skipped), records.num_jobs)]
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why jobs were skipped, by their names; those of one reason are together."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.records.skipped.items():
+            names.setdefault(reason, []).append(name)
+        return {name_first(jobs): reason for reason, jobs in names.items()}
 
 
 def compare_jobs(
@@ -106,7 +119,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
-    sentences += solved_answer(board)
+    sentences += [*solved_answer(board), *control_answer(board)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
@@ -118,7 +131,11 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
     if found.shared is not None:
-        others = {"main effects": len(effects.main) > 0, "comparisons with the baseline": bool(board.baseline)}
+        others = {
+            "main effects": len(effects.main) > 0,
+            "comparisons with the baseline": bool(board.baseline),
+            "those with the control": any(record.control for record in board.records),
+        }
         fixed = ["intervals of means", *(what for what, shown in others.items() if shown)]
         sentences.append(method(found.shared, join_words(fixed)))
     elif len(board.records) > 1:

@@ -58,7 +58,7 @@ def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies],
         accuracies: of each job, by seed.
         spreads: of each job, with the interval of its mean.
     """
-    own = [place for place, setting in enumerate(settings) if "baseline" not in setting]
+    own = [place for place, setting in enumerate(settings) if not setting.keys() & {"baseline", "control"}]
     grid = [settings[place] for place in own]
     main = main_effects(grid, [accuracies[place] for place in own]) if is_grid(grid) else pandas.DataFrame()
     budget = budget_key(settings)

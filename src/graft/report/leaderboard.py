@@ -221,7 +221,7 @@ def _compare_with_baseline(board: Leaderboard, baseline: str, required: bool) ->
     for record in (record for record in records if record not in bases):
         base = bases[0] if len(bases) == 1 else _counterpart(record, bases, baseline_keys(baseline))
         if base is None:
-            board.without_counterpart += [] if record.baseline else [record.label]
+            board.without_counterpart += [] if record.added else [record.label]
         else:
             pairs.append((record, base))
     tested = differences([(record.accuracies(board.metric), base.accuracies(board.metric)) for record, base in pairs])

@@ -5,6 +5,7 @@ from typing import Any
 
 from graft.results.metric import name_of
 from graft.results.records import Record
+from graft.results.settings import backbone_of
 from graft.statistics.comparison import Difference
 
 SPREAD = ("", "low", "high", "std", "ci95_low", "ci95_high")  # of a metric over the trials; "" is its mean
@@ -69,8 +70,7 @@ def backbone_costs(records: Sequence[Record], metric: str) -> list[dict[str, obj
         records: ranked jobs.
         metric: the key of the metric that ranks them.
     """
-    settings = [record.config.get("backbone") or {} for record in records]
-    if len({(each.get("_target_"), each.get("model")) for each in settings}) < 2:  # they may differ in `keep`
+    if len({backbone_of(record.config) for record in records}) < 2:  # they may differ in `keep`
         return [{} for _ in records]
     costs = [record.result.get("backbone") or {} for record in records]
     points = [

@@ -66,6 +66,14 @@ def unfinished_answer(jobs: Sequence[str], num_jobs: int) -> list[str]:
     ]
 
 
+def skipped_answer(skipped: int, num_jobs: int) -> list[str]:
+    """Say how many of all jobs were skipped, in a sentence if there are any."""
+    if not skipped:
+        return []
+    verb = "was" if skipped == 1 else "were"
+    return [f"{skipped} of {counted(num_jobs, 'job')} {verb} skipped: the backbone's weights could not be had."]
+
+
 def best_answer(best: str, spread: Spread, claim: str, found: Answer, measure: Measure = TEST_ACCURACY) -> str:
     """Say how accurate the best configuration is, for which images and draws, and what it owes to the choice.
 

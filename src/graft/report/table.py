@@ -33,7 +33,14 @@ def cells(
     whole = not ranked or not short
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, str(row.get("rank"))),
-        ("job", True, str(row["job"]).replace("experiment=", "").replace("_baseline=self", " (baseline)")),
+        (
+            "job",
+            True,
+            str(row["job"])
+            .replace("experiment=", "")
+            .replace("_baseline=self", " (baseline)")
+            .replace("_baseline=control", " (control)"),
+        ),
         *_metric_columns(row, metric, ranked, whole),
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),

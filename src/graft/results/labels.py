@@ -11,6 +11,7 @@ BUDGETS = {
 # For these keys the value alone is a clear label: "dense512", not "head dense512".
 CLEAR_VALUES = (
     "baseline",
+    "control",
     "experiment",
     "dataset",
     "backbone",
@@ -40,8 +41,8 @@ def label(setting: Setting) -> str:
 
 def describe(key: str, value: str) -> str:
     """Return one swept key's value in words: lr 0.01, 5 images per class."""
-    if key == "baseline":
-        return f"{value} (baseline)"
+    if key in ("baseline", "control"):
+        return f"{value} ({key})"
     if key in CLEAR_VALUES:
         return value.replace("_", " ")
     if key in BUDGETS:

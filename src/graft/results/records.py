@@ -1,13 +1,12 @@
 """Reads the results of finished, failed and pruned jobs from their folders; needs neither the data nor torch."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.config.one_form import PLACES
-from graft.config.values import SOLVED_HEADS
-from graft.errors import GraftError
+from graft.config.values import BASELINE, CONTROL, SOLVED_HEADS, THUMBNAIL
 from graft.job_folder import FAILURE, OUTCOMES, PLANNED, PRUNED, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import label
@@ -16,16 +15,19 @@ from graft.results.metric import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
-from graft.results.settings import Setting, complete_choices, known_choices, swept_settings
+from graft.results.settings import Setting, backbone_of, complete_choices, known_choices, swept_settings
 from graft.results.unranked import (
-    JOB_FILES,
     DamagedFile,
     FailedJob,
     PrunedJob,
     Refit,
     TrialRun,
     Unranked,
+    existing,
+    failed_job,
+    job_files,
     reasons,
+    skipped_jobs,
     unfinished_jobs,
 )
 from graft.statistics.accuracies import Accuracies
@@ -76,6 +78,16 @@ class Record:
         return isinstance(head, dict) and head.get("_target_") in SOLVED_HEADS
 
     @property
+    def added(self) -> bool:
+        """Whether its sweep has added it, as what the others have to beat."""
+        return self.config.get("baseline") in (BASELINE, CONTROL)
+
+    @property
+    def control(self) -> bool:
+        """Whether its features are mean colors and thumbnails, which every backbone has to beat."""
+        return backbone_of(self.config) == THUMBNAIL
+
+    @property
     def baseline(self) -> bool:
         """Whether its sweep has added it to heads that train, as what they have to beat."""
         return "baseline" in self.setting
@@ -106,6 +118,7 @@ class Records:
         read_without: reasons by file without which finished jobs were read.
         unfinished: what can be done, by name of a job that a sweep planned and that has left no file.
         num_jobs: number of all these jobs, without refits and copies.
+        skipped: reasons by name of jobs whose weights could not be had, where another backbone has finished.
     """
 
     finished: list[Record]
@@ -117,6 +130,7 @@ class Records:
     read_without: dict[str, str] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
     num_jobs: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def read_records(folders: Sequence[Path]) -> Records:
@@ -125,9 +139,9 @@ def read_records(folders: Sequence[Path]) -> Records:
     Raises:
         GraftError: a folder does not exist.
     """
-    roots = _existing(folders)
+    roots = existing(folders)
     paths: dict[Path, Path] = {}
-    for path in sorted({path for folder in roots for path in _job_files(folder)}, key=_links_last):
+    for path in sorted({path for folder in roots for path in job_files(folder)}, key=_links_last):
         # A file counts once if its folder is given twice, is inside another, or is linked to.
         paths.setdefault(path.parent.resolve() / path.name, path)
     root = Path(os.path.commonpath(roots))
@@ -139,7 +153,8 @@ def read_records(folders: Sequence[Path]) -> Records:
     finished = [job for job in jobs if isinstance(job, Record) and job.name not in failed]
     names, again = {record.name for record in finished}, same_jobs({job.name: job.result for job in finished})
     finished = [job for job in finished if job.name not in again]
-    failed = reasons(jobs, TrialRun, names) | failed
+    skipped = skipped_jobs(jobs, {backbone_of(job.config) for job in finished if not job.added})
+    failed = reasons(jobs, TrialRun, names) | {name: why for name, why in failed.items() if name not in skipped}
     _set_labels(finished)
     rounds, unread = find_rounds(roots, [job.folder for job in finished if job.config.get("trials") == "auto"])
     refits, unfinished = reasons(jobs, Refit), unfinished_jobs(sweeps, root)
@@ -155,24 +170,8 @@ def read_records(folders: Sequence[Path]) -> Records:
         | {str(path.relative_to(root)): reason for path, reason in unread.items()},
         unfinished,
         len(places) + len(unfinished) - len(refits) - len(again),
+        skipped,
     )
-
-
-def _existing(folders: Sequence[Path]) -> list[Path]:
-    absent = [folder for folder in folders if not folder.is_dir()]
-    if absent and absent[0].exists():
-        raise GraftError(f"{absent[0]} is a file, not a folder; try its folder, {absent[0].parent}")
-    if absent:
-        raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
-    return [folder.resolve() for folder in folders]
-
-
-def _job_files(folder: Path) -> Iterator[Path]:
-    """Find the files below a folder by which a job, or a sweep, is known; of linked folders, only those of jobs."""
-    for parent, subfolders, names in os.walk(folder):
-        linked = [Path(parent, name) for name in subfolders if Path(parent, name).is_symlink()]
-        yield from (Path(parent, name) for name in (*JOB_FILES, PLANNED) if name in (*names, *subfolders))
-        yield from (path / name for path in linked for name in JOB_FILES if (path / name).is_file())
 
 
 def _links_last(path: Path) -> tuple[bool, Path]:
@@ -186,7 +185,7 @@ def _read(path: Path, root: Path) -> Record | Unranked:
     try:
         content = read_json(path)
         if path.name == FAILURE:
-            return FailedJob(name, str(content["error"]).encode(errors="backslashreplace").decode())  # half letters
+            return failed_job(name, content)
         if path.name == TRIAL_RUN:
             check_trial_run(content)
             return TrialRun(name, f"a trial run: {'; '.join(content['trial_run'])}")

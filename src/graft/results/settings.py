@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graft.config.one_form import leaves
-from graft.config.values import BASELINE, OF_TRAINED_HEADS
+from graft.config.values import BASELINE, CONTROL, OF_TRAINED_HEADS
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
 IGNORED = re.compile(
@@ -16,6 +16,9 @@ IGNORED = re.compile(
 )
 
 LOADS = ("Scratch", "ImageNet", "File")  # sources that do not pre-train
+
+ADDED = {BASELINE: {"baseline": "solved"}, CONTROL: {"control": "thumbnail"}}  # settings of jobs that a sweep adds
+OF_BACKBONES = ("backbone", "source", "tune")  # a control has its own
 
 Setting = dict[str, str]  # a job's values of the swept keys, as texts
 Job = tuple[Mapping, Mapping[str, str]]  # a job's configuration, and its choices: the option of each group
@@ -28,6 +31,12 @@ def flatten(config: Mapping) -> dict[str, str]:
         for key, value in leaves(config).items()
         if "._" not in f".{key}"
     }
+
+
+def backbone_of(config: Mapping) -> str:
+    """Return the network of a configuration's backbone, however much of it is kept: its class, and its model."""
+    backbone = config.get("backbone") or {}
+    return " ".join(str(backbone[key]) for key in ("_target_", "model") if backbone.get(key))
 
 
 def unused_split(config: Mapping) -> str:
@@ -91,28 +100,29 @@ def swept_settings(jobs: Sequence[Job]) -> list[Setting]:
     A group in which jobs chose different options is one key, and its inner keys are listed only if jobs with the
     same option differ in them. Keys set by an experiment are skipped, and so are a group's copies of a top-level key
     (`head.dropout: ${dropout}`). A job that a sweep has added has the key `baseline` instead of those that
-    concern heads that train.
+    concern heads that train, or `control` instead of these and of those that concern backbones.
 
     Args:
         jobs: with complete choices.
     """
-    baselines = [config.get("baseline") == BASELINE for config, _ in jobs]
-    parts = [tuple(map(_without_training, job)) if own else job for job, own in zip(jobs, baselines, strict=True)]
+    added = [ADDED.get(str(config.get("baseline")), {}) for config, _ in jobs]
+    dropped = [(*OF_TRAINED_HEADS, *(OF_BACKBONES if "control" in own else ())) if own else () for own in added]
+    parts = [tuple(_without(keys, part) for part in job) for job, keys in zip(jobs, dropped, strict=True)]
     chosen = [choices for _, choices in parts]
     values = [flatten(config) for config, _ in parts]
     groups = _swept_groups(chosen)
     keys = _swept_keys(values, chosen, "experiment" in groups)
     return [
-        ({"baseline": "solved"} if own else {})
+        own
         | {group: choices[group] for group in groups if group in choices}
         | {key: had[key] for key in keys if key in had}
-        for choices, had, own in zip(chosen, values, baselines, strict=True)
+        for choices, had, own in zip(chosen, values, added, strict=True)
     ]
 
 
-def _without_training(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what does not concern heads that train: no such key tells a solved one from other jobs."""
-    return {key: value for key, value in values.items() if key not in OF_TRAINED_HEADS}
+def _without(keys: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is under other keys: these do not concern a job, and tell it from no other."""
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _swept_groups(chosen: Sequence[Mapping[str, str]]) -> list[str]:

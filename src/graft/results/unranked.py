@@ -1,10 +1,12 @@
 """What jobs have left in their folders in place of a result that can be ranked."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
+from graft.errors import GraftError
 from graft.job_folder import FAILURE, PLANNED, PRUNED, RESULT, TRIAL_RUN
 from graft.results.job_files import read_json
 
@@ -22,6 +24,17 @@ class Unranked:
 
 class FailedJob(Unranked):
     """A job of which no trial finished."""
+
+
+@dataclass
+class UnavailableJob(FailedJob):
+    """A job whose backbone has published weights that could not be had.
+
+    Attributes:
+        backbone: as `backbone_of` returns it.
+    """
+
+    backbone: str
 
 
 class TrialRun(Unranked):
@@ -49,6 +62,50 @@ def reasons(jobs: Iterable[object], kind: type[Unranked], without: Collection[st
         without: names that are left out.
     """
     return {job.name: job.reason for job in jobs if isinstance(job, kind) and job.name not in without}
+
+
+def failed_job(name: str, content: Mapping[str, Any]) -> FailedJob:
+    """Return the job that a `failure.json` is of.
+
+    Raises:
+        KeyError: it says no error.
+    """
+    reason = str(content["error"]).encode(errors="backslashreplace").decode()  # half letters of names that are no UTF-8
+    unavailable = content.get("unavailable")
+    return UnavailableJob(name, reason, unavailable) if isinstance(unavailable, str) else FailedJob(name, reason)
+
+
+def skipped_jobs(jobs: Iterable[object], finished: Collection[str]) -> dict[str, str]:
+    """Return the reasons, by name, of jobs whose weights could not be had, where another backbone could.
+
+    Args:
+        jobs: of any kinds.
+        finished: the backbones of finished jobs.
+    """
+    absent = [job for job in jobs if isinstance(job, UnavailableJob)]
+    return {job.name: job.reason for job in absent if any(other != job.backbone for other in finished)}
+
+
+def existing(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders' full paths.
+
+    Raises:
+        GraftError: one of them does not exist.
+    """
+    absent = [folder for folder in folders if not folder.is_dir()]
+    if absent and absent[0].exists():
+        raise GraftError(f"{absent[0]} is a file, not a folder; try its folder, {absent[0].parent}")
+    if absent:
+        raise GraftError(f"there is no folder {absent[0]}; try outputs, or the folder of one sweep")
+    return [folder.resolve() for folder in folders]
+
+
+def job_files(folder: Path) -> Iterator[Path]:
+    """Find the files below a folder by which a job, or a sweep, is known; of linked folders, only those of jobs."""
+    for parent, subfolders, names in os.walk(folder):
+        linked = [Path(parent, name) for name in subfolders if Path(parent, name).is_symlink()]
+        yield from (Path(parent, name) for name in (*JOB_FILES, PLANNED) if name in (*names, *subfolders))
+        yield from (path / name for path in linked for name in JOB_FILES if (path / name).is_file())
 
 
 def unfinished_jobs(sweeps: Iterable[Path], root: Path) -> dict[str, str]:

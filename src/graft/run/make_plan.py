@@ -61,7 +61,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     example = backbone()
     datamodule = _split(cfg, data, trials)
     head, uses_sklearn = _head(cfg, example.num_features(), datamodule)
-    phases = _phases(cfg, example.keep, source.trained, uses_sklearn)
+    phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), uses_sklearn)
     at_each_epoch = uses_sklearn or cfg.stop.patience is not None or cfg.weights == "best"
     plan = Plan(
         trainer=trainer,
@@ -244,7 +244,7 @@ def _planned(
             freeze_batch_norm_stats(network)
         shape = example.output_shape(phase.frozen_stages)
         memory_format = fastest_format(network, shape, device)
-        parts = chunks(num_trials, cfg.trials_at_once, network, shape)
+        parts = chunks(num_trials, cfg.trials_at_once, network, shape)  # LoRA's stages are whole: docs/timm.md
         planned.append(PlannedPhase(index, phase, first_epoch, shape, memory_format, parts))
         first_epoch += phase.epochs or 0
     return planned

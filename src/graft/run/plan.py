@@ -168,8 +168,9 @@ class Plan:
         Args:
             cache: the folder of stored pre-trainings.
         """
-        weights = self.source.weights(self.backbone, self.data, self.trainer, cache)
         backbone = self.backbone()
+        has_weights = len(backbone.state_dict()) > 0  # a control has none
+        weights = self.source.weights(self.backbone, self.data, self.trainer, cache) if has_weights else None
         if weights is not None:
             backbone.load_state_dict(weights)
         backbone.half_frozen = self.half_frozen

@@ -23,11 +23,13 @@ from graft.job_folder import RESULT, TRIAL_RUN
 from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
-from graft.sweeps.baseline_jobs import baseline_jobs
+from graft.sweeps.baseline_jobs import baseline_jobs, control_jobs
 from graft.sweeps.distinct import distinct_jobs
+from graft.sweeps.glob_options import complete_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.job_folders import check_folder, make_writable
 from graft.sweeps.launcher import check_devices
+from graft.sweeps.network_names import check_networks
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
@@ -65,8 +67,9 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
+    check_networks(configs)
     distinct = distinct_jobs(jobs, configs, folder)
-    added = baseline_jobs(distinct, compose) if config.sweep is None else []
+    added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
@@ -83,7 +86,9 @@ def _compose_jobs(config: DictConfig, compose: Callable[[list[str]], DictConfig]
         GraftError: a key or an option does not exist, or a value has the wrong type.
     """
     try:
-        return list(map(compose, grid(config) if config.sweep is None else jobs_to_check(config)))
+        if config.sweep is not None:
+            return list(map(compose, jobs_to_check(config)))
+        return complete_jobs(list(map(compose, grid(config))), config.hydra.overrides.task)
     except HydraException as error:
         raise GraftError(explain(error)) from None
 

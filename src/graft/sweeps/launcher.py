@@ -117,7 +117,7 @@ def _lock(path: Path) -> bool:
 
 
 def show_table(config: DictConfig) -> dict[str, str]:
-    """Report on a sweep that has finished, and return the reasons of its failed jobs by name."""
+    """Report on a sweep that has finished, and return the reasons of its failed and skipped jobs by name."""
     failed = _show(config)
     from graft.sweeps.log_sweep import log_sweep  # imports PyTorch, which sweeps in other processes have not
 

@@ -19,9 +19,10 @@ from omegaconf import DictConfig
 import graft.config.knobs  # noqa: F401  registers the knobs and resolvers before Hydra composes
 from graft.config.refusals import explain
 from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
-from graft.errors import OtherResult
+from graft.errors import OtherResult, UnavailableError
 from graft.job_folder import FAILURE
 from graft.process import announce
+from graft.results.settings import backbone_of
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far, show_table
 from graft.sweeps.time_left import counted_job
 
@@ -99,11 +100,17 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
     except Exception as error:
         exit_if_stopped()
         log.error(explain(error) or reason(error))
-        short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
         if not sweep:
             sys.exit(1)
         if isinstance(error, OtherResult):
             raise
+        failure = _failure(error, cfg)
     from graft.files import write_text
 
-    write_text(folder / FAILURE, json.dumps({"error": short}) + "\n")
+    write_text(folder / FAILURE, json.dumps(failure) + "\n")
+
+
+def _failure(error: Exception, cfg: DictConfig) -> dict[str, str]:
+    """Return what a job's folder says of its failure, and which backbone's weights could not be had, if that is it."""
+    short = explain(error) or known_reason(error) or f"{type(error).__name__}: {error}"
+    return {"error": short} | ({"unavailable": backbone_of(cfg)} if isinstance(error, UnavailableError) else {})
