@@ -96,11 +96,11 @@ def fitted(backbone: Backbone, head: nn.Module, epochs: int) -> TrainedModel:
     return model_of([backbone], [head], backbone.keep)
 
 
-def vit(pool: str) -> Backbone:
+def vit(pool: str, **more: bool) -> Backbone:
     backbone_timm = pytest.importorskip("graft.backbones.backbone_timm")
     timm = pytest.importorskip("timm")
     settings = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
-    network = timm.models.VisionTransformer(**settings, global_pool=pool, class_token=pool == "token")
+    network = timm.models.VisionTransformer(**settings, global_pool=pool, class_token=pool == "token", **more)
     return Backbone(COLOR, backbone_timm._stages(network, ("", "blocks.1", "blocks.2"), (32, 32)), pool="average")
 
 
@@ -124,6 +124,16 @@ def test_a_square_that_decides_the_class_is_hot(
     heat = evidence(model, pixels, predicted(model, pixels))
     share = heat[:, :12, :12].sum((1, 2)) / heat.sum((1, 2)).clamp(min=1e-9)
     assert share.mean() > least > 2 * (12 * 12) / (32 * 32)
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_a_transformer_that_takes_images_of_any_size_has_the_same_patches(pool: str):
+    fixed, free = vit(pool), vit(pool, dynamic_img_size=True)
+    free.load_state_dict(fixed.state_dict())
+    head, (pixels, _) = Plain(fixed.num_features(), 2), planted(4, 2)
+    heats = [evidence(model_of([each], [head]), pixels, torch.tensor([0, 1, 0, 1])) for each in (fixed, free)]
+    assert heats[0].any()
+    assert torch.equal(*heats)
 
 
 def test_a_model_without_maps_is_refused():

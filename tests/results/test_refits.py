@@ -32,7 +32,7 @@ def test_a_refit_repeats_the_estimate_and_has_no_accuracy_of_its_own():
         "its accuracy is the estimate of outputs/pets: 73.3 % (67.4 to 78.6 % for other images, 95 %), the mean of 15 "
         "single models trained on 20 images a class"
     )
-    assert corrected.endswith("chosen among 3 by the images that it was measured on: 72.8 %")
+    assert corrected.endswith("choice among 3 jobs by the images that it was measured on: 72.8 %")
 
 
 @pytest.mark.parametrize(

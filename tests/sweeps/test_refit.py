@@ -204,7 +204,7 @@ def test_the_winner_of_a_sweep_is_refitted_with_its_corrected_estimate(job: Job,
     assert (known["mean"], tuple(known["ci95"])) == (best.spread().mean, best.spread().interval)
     assert (known["jobs"], known["trials"], known["small_per_class"]) == (2, 6, 3)
     assert known["corrected"] is not None
-    assert in_words(refit)[2].startswith("corrected for having been chosen among 2 by the images")
+    assert in_words(refit)[2].startswith("corrected for its choice among 2 jobs by the images")
     # The refit is no job of the sweep, even inside of its folder.
     shutil.copytree("outputs/sweep-refit", "outputs/sweep/refit")
     again = compare_jobs([Path("outputs/sweep")])

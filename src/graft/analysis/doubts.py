@@ -37,7 +37,7 @@ def label_suspects(found: Predictions) -> tuple[pandas.DataFrame, str]:
     if most < LEAST:
         few = f"one needs {LEAST} trials that did not see the image, got {most}"
         return _rows(table, enough), f"{few} ({found.one_computation})" if found.copies else few
-    words = f"taken for one other class by at least {100 * NEARLY_ALL:.0f} % of the trials, and {LEAST} of them"
+    words = f"taken for one other class by at least {100 * NEARLY_ALL:.0f} % of the trials, {LEAST} or more"
     if found.tests.min() < LEAST:
         tested = counted(int((found.tests >= LEAST).sum()), "image")
         words += f" ({tested} had {LEAST} trials)"

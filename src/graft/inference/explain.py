@@ -17,6 +17,7 @@ al., Axiomatic Attribution for Deep Networks, ICML 2017).
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -175,9 +176,9 @@ def _last_maps(joint: LogOdds, image: torch.Tensor) -> tuple[tuple[int, int] | N
     """
     first = nn.Sequential(OrderedDict(frozen=joint.frozen, network=joint.networks[0]))
     shapes = _shapes(first, image)
-    tokens = next((place for place, (_, shape) in enumerate(shapes) if len(shape) == 3), None)
+    tokens = next((place for place, (_, shape) in enumerate(shapes) if len(shape) == 3 and shape[0] == 1), None)
     if tokens is not None:
-        grid = next((shape[2:] for _, shape in reversed(shapes[:tokens]) if len(shape) == 4), image.shape[2:])
+        grid = _grid([shape for _, shape in shapes[:tokens]], shapes[tokens][1][1]) or image.shape[2:]
         return (image.shape[2] // grid[0], image.shape[3] // grid[1]), [], False
     last = any(isinstance(layer, Average) and layer.channels_last for layer in first.modules())
     for path, shape in reversed(shapes):
@@ -186,6 +187,19 @@ def _last_maps(joint: LogOdds, image: torch.Tensor) -> tuple[tuple[int, int] | N
             found = [trial.get_submodule(path) for trial in trials]
             return None, list(dict.fromkeys(found)), last  # one, if it is frozen
     raise GraftError("none of the network's layers has an output with height and width")
+
+
+def _grid(shapes: Sequence[tuple[int, ...]], tokens: int) -> tuple[int, ...] | None:
+    """Return the height and width of the patches of which tokens are made; None if no map has so few positions.
+
+    timm's networks put the channels of this map last where they take images of any size.
+
+    Args:
+        shapes: of the outputs before the tokens.
+        tokens: their number, with those that belong to no patch.
+    """
+    sides = [sides for shape in shapes if len(shape) == 4 for sides in (shape[2:], shape[1:3])]
+    return max((each for each in sides if prod(each) <= tokens), key=prod, default=None)
 
 
 def _shapes(network: nn.Module, image: torch.Tensor) -> Sequence[tuple[str, tuple[int, ...]]]:

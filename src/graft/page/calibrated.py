@@ -33,12 +33,14 @@ class Diagram(NamedTuple):
         ticks: places from the left and numbers, the same from the bottom.
         error: the expected calibration error in words.
         words: the diagram, for readers who do not see it.
+        single: whether it is of one trial.
     """
 
     points: list[Point]
     ticks: list[tuple[float, float, str]]
     error: str
     words: str
+    single: bool
 
 
 def diagram_of(found: Predictions) -> Diagram | None:
@@ -46,11 +48,13 @@ def diagram_of(found: Predictions) -> Diagram | None:
     known = reliability(found)
     if known is None:
         return None
+    single = len(found.outcomes.seeds) == 1
+    decimals = 0 if single else 1
     points = [
         Point(
             _x(row["confidence"]),
             _y(row["accuracy"]),
-            (f"{100 * row['confidence']:.1f}", f"{100 * row['accuracy']:.1f}", f"{row['images']:,.1f}"),
+            (f"{100 * row['confidence']:.1f}", f"{100 * row['accuracy']:.1f}", f"{row['images']:,.{decimals}f}"),
         )
         for row in known.bins.to_dict("records")
     ]
@@ -62,6 +66,7 @@ def diagram_of(found: Predictions) -> Diagram | None:
         ticks,
         known.words[0].upper() + known.words[1:],
         f"{words}{abs(100 * gap):.1f} points {'above' if gap > 0 else 'below'} accuracy",
+        single,
     )
 
 

@@ -91,7 +91,7 @@ def examples(
     ]
     missing = CHANGED if pictures.thumbnails is not None and not why else ""
     said = [why, why_not, EXPLAINED.format(record.label) if explained else ""]
-    return AllExamples(made, " ".join(f"{each}." for each in said if each), missing)
+    return AllExamples(made, " ".join(f"{each[0].upper()}{each[1:]}." for each in said if each), missing)
 
 
 EXPLAINED = (
@@ -121,7 +121,8 @@ def _mistakes(found: Predictions) -> Described:
     if single:
         by, order = "the one trial", "the most certain ones first."
     method = f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by {by}"
-    method += f"{_which(rows, table)}, {order}{own_fold if found.outcomes.folds else ''}"
+    method += f"{_which(rows, table)}, {order}" if rows else "."
+    method += own_fold if found.outcomes.folds else ""
     method += f" {found.one_computation}." if found.copies else ""
     return "mistakes", method, rows, _mistaken_once if single else _mistaken
 
@@ -132,8 +133,12 @@ def _mistaken_once(row: Mapping[str, Any]) -> list[str]:
 
 def _mistaken(row: Mapping[str, Any]) -> list[str]:
     wrong = round(row["wrong"] * row["trials"])
-    so = f", so in {row['said']}" if row.get("said", wrong) < wrong else ""
+    so = f", as {row['prediction']} in {row['said']}" if row.get("said", wrong) < wrong else ""
     return [*_mistaken_once(row), f"wrong in {_trials(row['wrong'], row['trials'])}{so}"]
+
+
+def _suspected(row: Mapping[str, Any]) -> list[str]:
+    return [*_mistaken_once(row), f"so in {_trials(row['wrong'], row['trials'])}"]
 
 
 def _differing(first: Record, found: Predictions, second: Record, other: Predictions) -> Described:
@@ -173,7 +178,7 @@ def _suspects(found: Predictions) -> Described:
         )
     said = f"{counted(len(table), 'test image')} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
     method = f"{said}: {criterion}{_which(rows, table)}. A hard image of the right label looks the same: look at it."
-    return "suspects", method, rows, _mistaken
+    return "suspects", method, rows, _suspected
 
 
 def _first(table: pandas.DataFrame, name: str) -> list[dict[str, Any]]:

@@ -38,14 +38,14 @@ def ranked(board: Leaderboard) -> Table:
         marks = Marks(words, scale.place(unit.factor * mean), *places)
         texts = {"rank": "", "configuration": by_label[row["label"]].label, **cells(row, metric)}
         hidden = LEFT_OUT if len(rows) > 1 else (*LEFT_OUT, *BETWEEN)
-        order = [header for header in texts if header not in hidden and (texts[header] or header != "rank")]
+        order = [header for header in texts if header.strip() not in hidden and (texts[header] or header != "rank")]
         line = [
             cell(header.strip(), texts[header], row["job"] if header == "configuration" else "") for header in order
         ]
         found.append(Row(line, marks))
     axis = f"Drawn: {board.measure.axis}; dot mean, line 95 % interval, band lowest to highest trial"
     axis += ", box published range" if drawn and "reference_low" in board.table else ""
-    return Table("ranking", board.heading, found, scale, axis)
+    return Table("ranking", board.heading if len(rows) > 1 else board.numbers, found, scale, axis)
 
 
 def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, name: str) -> Table | None:
@@ -74,7 +74,7 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
             cell("verdict", _verdict(board, own, it, name)),
             cell("common trials", str(len(it.per_trial))),
         ]
-        if name == "differences":
+        if name == "differences" and board.answer.deciding:
             line.append(cell("what would decide", board.answer.deciding.get(own, "")))
         rows.append(Row(line, marks_of(scale, unit, it)))
     axis = f"Drawn: difference in {in_points(board.measure.words, unit)}; diamond mean, filled if p < 5 %"

@@ -64,7 +64,6 @@ def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
     records = report.board.records
     best = records[0]
     swept = list(dict.fromkeys(key for record in records for key in record.setting))
-    values = {key: dict.fromkeys(record.setting.get(key, "not set") for record in records) for key in swept}
     same = [
         Fact(key, value)
         for key, value in flatten(best.config).items()
@@ -72,13 +71,29 @@ def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
     ]
     return WhatRan(
         _commands(records),
-        [Fact(key, _few(list(found))) for key, found in values.items()],
+        _differing(records, swept),
         same,
         _data(best.result.get("images") or {}, unused_split(best.config)),
         _versions(records),
         _seconds(records),
         _again(report, output, thumbnails),
     )
+
+
+def _differing(records: Sequence[Record], swept: Sequence[str]) -> list[Fact]:
+    """Return the values of the swept keys; of jobs that a sweep has added, those of the keys that concern them."""
+    names = dict.fromkeys("head" if key == "baseline" else key for key in swept)
+    facts = []
+    for key in names:
+        found = [
+            f"{record.choices.get(key, 'solved')} (baseline)"
+            if record.baseline and key == "head"
+            else record.setting.get(key, record.choices.get(key, "not set"))
+            for record in records
+            if key in record.setting or key == "head" or not record.baseline
+        ]
+        facts.append(Fact(key, _few(list(dict.fromkeys(found)))))
+    return facts
 
 
 def _commands(records: Sequence[Record]) -> list[str]:

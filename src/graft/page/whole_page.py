@@ -168,7 +168,7 @@ def _environment() -> jinja2.Environment:
     script = loader.get_source(made, "script.js")[0]
     # Nothing is fetched from anywhere, and no other script or style runs, whatever a name contains.
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
-    made.filters["breakable"] = lambda path: Markup("/<wbr>").join(str(_visible(path)).split("/"))
+    made.filters["breakable"] = _breakable
     made.globals |= {
         "style": Markup(style),
         "script": Markup(script),
@@ -179,6 +179,11 @@ def _environment() -> jinja2.Environment:
         "margin": calibrated.MARGIN,
     }
     return made
+
+
+def _breakable(path: object) -> Markup:
+    """Return a path that breaks after its slashes, and whose parts do not turn each other round."""
+    return Markup("/<wbr>").join(Markup("<bdi>{}</bdi>").format(part) for part in str(_visible(path)).split("/"))
 
 
 def _hash(text: str) -> str:

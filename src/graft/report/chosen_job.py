@@ -51,6 +51,7 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
     """
     record, board = chosen.record, chosen.board
     found, images = record.spread(), record.result.get("images") or {}
+    corrected = board.answer.corrected if board.metric == "accuracy" else None
     by_class = set(((images.get("by_class") or {}).get("small") or {}).values())
     return {
         "of": str(folder),
@@ -61,9 +62,9 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
         "trials": found.num_trials,
         "small": images.get("small"),
         "small_per_class": by_class.pop() if len(by_class) == 1 else None,
-        "jobs": len(board.records),
+        "jobs": len(board.records) if corrected is None else board.answer.among,
         "order": board.order,
         # Of jobs that validation images have ranked, the test images have chosen nothing.
         "chosen_by": in_words(board.metric) if split_of(board.metric) == "test" and len(board.records) > 1 else None,
-        "corrected": board.answer.corrected if board.metric == "accuracy" else None,
+        "corrected": corrected,
     }

@@ -23,12 +23,12 @@ def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     """
     parts = []
     for key, rows in effects.groupby("key", sort=False):
-        values = [f"{value} {unit.number(mean)}" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
+        values = [f"{value} ({unit.value(mean)})" for value, mean in zip(rows["value"], rows["mean"], strict=True)]
         if len(values) > MAX_VALUES:
             lowest, highest = values[rows["mean"].argmin()], values[rows["mean"].argmax()]
             values = [f"{len(values)} values from {lowest} to {highest}"]
         p = rows["p"].dropna()
-        note = "" if any(p < LEVEL) else " (no significant effect)" if len(p) else " (not tested)"
+        note = "" if any(p < LEVEL) else ", no significant effect" if len(p) else ", not tested"
         parts.append(f"{key}: {', '.join(values)}{note}")
     return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
 

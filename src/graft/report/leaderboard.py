@@ -56,10 +56,15 @@ class Leaderboard:
     lacking: str = ""
 
     @property
+    def numbers(self) -> str:
+        """What the table's numbers are."""
+        numbers = "Losses as they are (cross-entropy), accuracies" if name_of(self.metric) == "loss" else "Accuracies"
+        return f"{numbers} in percent"
+
+    @property
     def heading(self) -> str:
         """What the table's numbers are, and how its jobs are ordered."""
-        numbers = "Losses as they are (cross-entropy), accuracies" if name_of(self.metric) == "loss" else "Accuracies"
-        return f"{numbers} in percent, {self.order}"
+        return f"{self.numbers}, {self.order}"
 
     @property
     def measure(self) -> Measure:

@@ -88,7 +88,7 @@ def best_answer(best: str, spread: Spread, claim: str, found: Answer, measure: M
     interval = "" if spread.interval is None else f", {unit.span(*spread.interval)}{unit.sign} {claim} (95 %)"
     sentences = [f"{best}: {measure.value(spread.mean)}{interval}."]
     if found.corrected is not None:
-        chosen = f"chosen among {found.among} by the images that it is measured on"
+        chosen = f"chosen among {found.among} jobs by the images that it is measured on"
         sentences.append(f"Corrected for having been {chosen}: {unit.value(found.corrected)}.")
     if found.doubt:
         sentences.append(f"Its doubt comes from: {found.doubt}.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from graft.results.settings import Setting
 
+BEST_SOLVED = "graft.best_solved_head.BestSolved"
 BUDGETS = {
     "dataset.small_per_class": "images per class",
     "dataset.small_total": "images",
@@ -58,5 +59,10 @@ def title(config: Mapping) -> str:
         option = config.get(group)
         if not isinstance(option, Mapping) or "_target_" not in option:
             return ""
-        names.append(str(option.get("model") or option["_target_"].split(".")[-1]))  # a library's network by its name
+        names.append(str(option.get("model") or _of_target(str(option["_target_"]))))  # a library's network by its name
     return "{} ({}) with a {} head on {}".format(*names)
+
+
+def _of_target(target: str) -> str:
+    """Return a class's name; that of the best of several solved heads says no more than solved."""
+    return "solved" if target == BEST_SOLVED else target.rpartition(".")[2]

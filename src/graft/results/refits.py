@@ -41,13 +41,13 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
     lines.append(f"its accuracy is the estimate of {known.get('of')}: {_estimate(known)}")
     if known.get("corrected") is not None:
         lines.append(
-            f"corrected for having been chosen among {known.get('jobs')} by the images that it was measured on: "
+            f"corrected for its choice among {known.get('jobs')} jobs by the images that it was measured on: "
             f"{percent(known['corrected'])} %"
         )
     elif known.get("chosen_by"):
         lines.append(
-            f"it was chosen among {known.get('jobs')} by {known['chosen_by']}, on the images that it was measured on, "
-            "and is not corrected for that"
+            f"it was chosen among {known.get('jobs')} jobs by {known['chosen_by']}, on the images that it was measured "
+            "on, and is not corrected for that"
         )
     by_class = (images.get("by_class") or {}).get("small") or {}
     if known.get("small_per_class") and len(set(by_class.values())) > 1:
