@@ -74,6 +74,26 @@ def test_images_that_fit_are_decoded_once(root: Path, monkeypatch: pytest.Monkey
     assert len(decoded) == len(set(decoded)) == 20
 
 
+@pytest.mark.parametrize("threads_from", [0, 10**9])
+def test_batches_in_any_order_are_those_of_one_thread(root: Path, monkeypatch: pytest.MonkeyPatch, threads_from: int):
+    monkeypatch.setattr(images, "THREADS_FROM", threads_from)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    whole = folder(root).images.read(torch.arange(80))
+    image_folder.cache_clear()
+    parts = torch.cat([torch.arange(79, -1, -1), torch.arange(10)]).split(7)
+    read = list(limited(folder(root, max_pixels=1000), workers_from=10**9).batches(parts))
+    assert isinstance(whole, torch.Tensor)
+    assert all(torch.equal(pixels, whole[part]) for part, pixels in zip(parts, read, strict=True))
+
+
+def test_images_are_decoded_when_their_batch_is_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(images, "AT_ONCE", 4)
+    found = limited(folder(root))
+    batches = found.batches(torch.arange(80).split(4))
+    next(batches)
+    assert int(found._memory[1].sum()) == 4
+
+
 @pytest.mark.parametrize("workers_from", [0, 10**9])
 def test_images_that_do_not_fit_into_memory_are_streamed(root: Path, workers_from: int):
     data = folder(root)

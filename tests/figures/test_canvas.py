@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 from matplotlib import rc_context, rcParams
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
-from graft.figures.canvas import FORMATS, LINES, rendered, save, styled, within, wrapped
+from graft.figures.canvas import FORMATS, LINES, drawn, rendered, save, styled, within, wrapped
 from graft.report.unit import PERCENT
 
 
@@ -89,3 +91,12 @@ def test_the_lines_differ_in_grey():
     grey = sorted(to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color, *_ in LINES)
     assert min(np.diff(grey)) > 0.08
     assert len({line for _, line, _ in LINES}) == len({marker for *_, marker in LINES}) == len(LINES)
+
+
+def test_a_picture_s_bytes_are_those_of_its_png():
+    def figure() -> Figure:
+        made = Figure((2, 1), dpi=100, layout="constrained")
+        made.subplots().set(xlabel="epochs", title="head=plain")
+        return made
+
+    assert np.array_equal(drawn(figure()), np.asarray(Image.open(io.BytesIO(rendered(figure(), "png"))).convert("RGB")))

@@ -4,6 +4,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from graft.reading.class_folders import Folder
 from graft.reading.decode import DECODER_VERSION, Reading, decode, pixel_limit
 from graft.reading.depth import White, find_white
 
+AT_ONCE = 32  # images that are decoded while those before them are used
 MEMORY_LIMIT = 2**31  # bytes of decoded images
-WORKERS_FROM = 2**28  # bytes of decoded images; below this, starting worker processes takes longer than they save
+WORKERS_FROM = 2**28  # bytes of decoded images; below this, threads decode instead of worker processes
+THREADS_FROM = 2**14  # bytes of a decoded image; below this, Python's part is the most, and threads take turns at it
 
 
 class ImageSource(ABC):
@@ -182,7 +185,7 @@ class ImageFiles(Images):
     def read(self, indices: torch.Tensor) -> torch.Tensor | ImageStream:
         if self.fits_in_memory:
             return super().read(indices)
-        for _ in bar(self._decode(indices.split(256)), "decoding", len(indices), "image", size=len):
+        for _ in bar(self._decode(indices.split(AT_ONCE)), "decoding", len(indices), "image", size=len):
             pass  # a file that cannot be decoded raises its error now rather than in the middle of training
         return ImageStream(self, indices)
 
@@ -193,23 +196,29 @@ class ImageFiles(Images):
         pixels, decoded = self._memory
         indices = torch.cat(list(parts)).unique()
         absent = indices[~decoded[indices]]
-        missing = absent.split(256)
-        read = bar(self._decode(missing), "decoding", len(absent), "image", size=len)
-        for part, new in zip(missing, read, strict=True):
-            pixels[part] = new
-            decoded[part] = True
-        yield from (pixels[part] for part in parts)
+        missing = absent.split(AT_ONCE)
+        read = zip(missing, self._decode(missing), strict=True)
+        # Whoever asks for several parts shows how many it has done.
+        read = bar(read, "decoding", len(absent), "image", size=lambda new: len(new[0]), hidden=len(parts) > 1)
+        for part in parts:
+            while not decoded[part].all():
+                places, new = next(read)
+                pixels[places], decoded[places] = new, True
+            yield pixels[part]
 
     def _decode(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Decode images, (batch, channels, height, width), for each tensor of indices, (batch,)."""
         many = sum(len(part) for part in parts) * math.prod(self.shape) >= self.workers_from
-        workers = min(torch.get_num_threads(), 16) if many else 0  # this job's cores: launchers divide the machine's
+        cores = min(torch.get_num_threads(), 16)  # this job's: launchers divide the machine's
+        threads = cores if math.prod(self.shape) >= THREADS_FROM else 1
         decoder = _Decoder(self.folder.paths, self.shape, self.reading, self.white)
-        for pixels, failed in DataLoader(decoder, batch_size=None, sampler=parts, num_workers=workers):  # type: ignore[arg-type]
-            if failed:
-                with pixel_limit(self.reading.max_pixels):
+        loader = DataLoader(decoder, batch_size=None, sampler=parts, num_workers=many * cores)  # type: ignore[arg-type]
+        # Pillow's limit is the whole process's: set here, it is the same before, during and after each thread's part.
+        with pixel_limit(self.reading.max_pixels), ThreadPoolExecutor(threads) as pool:
+            for pixels, failed in loader if many else pool.map(decoder.__getitem__, parts):
+                if failed:
                     raise self.folder.decoding_error()
-            yield pixels
+                yield pixels
 
 
 class _Decoder(torch.utils.data.Dataset):

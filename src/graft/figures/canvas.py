@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from graft.config.values import FORMATS
@@ -118,6 +120,14 @@ def rendered(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind, metadata=METADATA[kind])
     return content.getvalue()
+
+
+@styled
+def drawn(figure: Figure) -> np.ndarray:
+    """Return a picture's bytes, (height, width, 3), equal to those of its PNG without packing and unpacking one."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def save(figure: Figure, path: Path, formats: Collection[str] = ()) -> None:

@@ -1,18 +1,16 @@
 """Pictures of a finished job's answer: which classes its trials confuse, and their worst mistakes on test images."""
 
-import io
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from graft.analysis.confusion_table import confusion_table
 from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.data.images import Images
-from graft.figures.canvas import rendered, styled, wrapped
+from graft.figures.canvas import drawn, styled, wrapped
 from graft.figures.confusion import MATRIX, draw_confusion
 from graft.logs.sample_images import grid
 from graft.nouns import counted
@@ -37,14 +35,10 @@ def answer_pictures(content: dict[str, Any], outcomes: StoredOutcomes, images: I
         return {}
     name = "confusion matrix" if len(found.classes) <= MATRIX else "worst confusions"
     job = title(content["config"]) or "all trials"
-    pictures = {name: _drawn(draw_confusion(confusion_table(found), found.classes, job))}
+    pictures = {name: drawn(draw_confusion(confusion_table(found), found.classes, job))}
     if found.wrong.any():
         pictures["worst mistakes"] = _worst(found, images)
     return pictures
-
-
-def _drawn(figure: Figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(rendered(figure, "png"))).convert("RGB"))
 
 
 @styled
@@ -62,4 +56,4 @@ def _worst(found: Predictions, images: Images) -> np.ndarray:
         wrong = f"by {round(about['wrong'] * about['trials'])} of {counted(about['trials'], 'trial')}"
         text = [wrapped(str(about["class"]), 18), wrapped(f"taken for {about['prediction']}", 18), wrong]
         figure.text((place + 0.04) / len(rows), 0.98 - top, "\n".join(text), va="top", fontsize=7)
-    return _drawn(figure)
+    return drawn(figure)
