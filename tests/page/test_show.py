@@ -214,7 +214,7 @@ def test_a_grid_ends_in_an_answer_with_effects_baseline_and_pictures(
     assert "Compared with the baseline source:scratch, all else equal: 2 others are" in printed
     assert list(table["baseline_difference"].isna()) == [False, False, True, True]
     assert "corrected for 3 comparisons (with the best of 4 configurations)" in printed
-    assert re.search(r"source: big \d\d\.\d, scratch \d\d\.\d; dropout: .* \(no significant effect\)", printed)
+    assert re.search(r"source: big \(\d\d\.\d %\), scratch \(\d\d\.\d %\); dropout: .*, no significant effect", printed)
     assert "| source | scratch |" in text
     assert {path.name for path in tmp_path.glob("*.png")} == {"leaderboard.png", "differences.png", "effects.png"}
     for path in tmp_path.glob("*.png"):

@@ -188,7 +188,7 @@ def test_no_picture_is_shown_where_they_are_private_or_cannot_be_read(tmp_path: 
     show_sweep(tmp_path, pictures=PagePictures(fails))
     page = checked(tmp_path / "report.html")
     assert "there is no folder photos." in page.words()
-    assert "cat/" in page.words()
+    assert "cat / " in page.words()
     assert page.all("img") == []
     for path in tmp_path.rglob("result.json"):
         result = json.loads(path.read_text())
@@ -428,3 +428,48 @@ def test_a_file_without_which_a_job_was_read_is_not_said_to_be_a_job_that_is_mis
     assert "Not in the table" not in words
     assert "read without dropout=0.5/outcomes.safetensors: there is none" in said
     assert "Read without dropout=0.5/outcomes.safetensors: there is none" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_the_added_row_has_a_head_and_no_keys_that_do_not_concern_it(tmp_path: Path):
+    for dropout in ("0", "0.5"):
+        store_job(tmp_path, {"dropout": dropout}, choices={"head": "plain"})
+    store_job(tmp_path, {"baseline": "self"}, choices={"head": "solved"}, skill=0.5)
+    show_sweep(tmp_path)
+    differing = checked(tmp_path / "report.html").words().split("Where the jobs differ")[1].split("All other keys")[0]
+    assert "plain, solved (baseline)" in differing
+    assert "not set" not in differing
+
+
+def test_what_is_said_of_single_images_is_what_the_outcomes_say(tmp_path: Path):
+    job = store_job(tmp_path, classes=[str(place) for place in range(6)], trials=9, skill=0.2)
+    outcomes = read_outcomes(job)
+    assert outcomes is not None
+    test = outcomes.test
+    assert test.probability is not None
+    show_sweep(tmp_path)
+    cards = checked(tmp_path / "report.html").words()
+    wrong = test.prediction != test.label
+    assert f"{wrong.any(0).sum()} test images of 60 were taken for another class" in cards
+    table = pandas.read_csv(tmp_path / "mistakes.csv")
+    for row in table.head(24).to_dict("records"):
+        said = test.prediction[:, row["number"]] == row["prediction"]
+        certain = test.probability[said, row["number"], row["prediction"]].astype(float).mean()
+        several = f", as {row['prediction']} in {said.sum()}" if said.sum() < wrong[:, row["number"]].sum() else ""
+        assert (
+            f"{row['path'].replace('/', ' / ')} label: {row['class']} predicted: {row['prediction']} "
+            f"({100 * certain:.0f}\u00a0%) wrong in {wrong[:, row['number']].sum()} of 9 trials{several}"
+        ).replace("\u00a0", " ") in cards.replace("\u00a0", " ")
+
+
+def test_one_job_is_not_ranked_and_intervals_of_a_budget_are_of_as_many_images(tmp_path: Path):
+    store_job(tmp_path / "one", trials=1)
+    show_sweep(tmp_path / "one")
+    words = checked(tmp_path / "one" / "report.html").words()
+    assert "ranked by" not in words
+    assert "all jobs together" not in words
+    assert "of each trial alone" not in words
+    for budget in ("1", "5", "20"):
+        store_job(tmp_path / "many", {"dataset.small_per_class": budget}, skill=float(budget) / 5)
+    show_sweep(tmp_path / "many")
+    words = checked(tmp_path / "many" / "report.html").words()
+    assert "The 95 % interval is for other images and other draws of as many images." in words

@@ -31,7 +31,7 @@ def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
     run(*SMALL, "keep_weights=none")
     show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(True))
     page = (tmp_path / "report.html").read_text()
-    assert "nothing is explained: " in page
+    assert "Nothing is explained: " in page
     assert "keep_weights=none has left them out" in page
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from graft.figures.canvas import LINES, PAGE, num_lines, styled, within, wrapped
 from graft.figures.end_labels import label_ends
 from graft.nouns import counted
+from graft.report.effect_sentences import ONLY
 from graft.report.effects import Curve, is_ordered
 from graft.report.unit import PERCENT, TEST_ACCURACY, Measure
 from graft.statistics.comparison import Difference
@@ -138,11 +139,12 @@ def draw_budget(curves: Sequence[Curve], counted: str, measure: Measure) -> Figu
     """
     figure = Figure(figsize=(PAGE, 3.4), layout="constrained")
     axes = figure.subplots()
-    for index, curve in enumerate(curves):
+    names = [curve.label or (ONLY if len(curves) > 1 else "") for curve in curves]
+    for index, (curve, name) in enumerate(zip(curves, names, strict=True)):
         color, line, marker = LINES[index % len(LINES)]
         low, high = measure.unit.ends(curve.low, curve.high)
         mean = measure.unit.factor * np.array(curve.mean)
-        axes.plot(curve.images, mean, line, marker=marker, color=color, label=wrapped(curve.label, 30))
+        axes.plot(curve.images, mean, line, marker=marker, color=color, label=wrapped(name, 30))
         axes.fill_between(curve.images, low, high, color=color, alpha=0.18, linewidth=0)
     ticks = sorted({count for curve in curves for count in curve.images})
     axes.set_xscale("log")
@@ -151,6 +153,6 @@ def draw_budget(curves: Sequence[Curve], counted: str, measure: Measure) -> Figu
     axes.set(xlabel=counted, ylabel=measure.axis, title="Mean of the trials, band: its 95 % interval")
     within(measure.unit, axes, axes.yaxis)
     axes.grid(alpha=0.3)
-    if not label_ends([axes]):
+    if any(names) and not label_ends([axes]):
         axes.legend()
     return figure

@@ -115,7 +115,7 @@ def _mistakes(found: Predictions) -> Described:
         "at least one trial",
         (
             "those first that most trials got wrong, then the most certain ones. The probability is the mean over the "
-            "trials that were wrong."
+            "trials that predicted this class."
         ),
     )
     if single:

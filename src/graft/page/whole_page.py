@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,17 @@ def _unranked(board: Leaderboard) -> list[str]:
 
 
 def _interval_words(board: Leaderboard) -> str:
-    """Say for what the first job's interval holds."""
-    first = board.records[0]
-    counts, images = first.spread(board.metric).counts, first.result.get("images") or {}
-    if counts is None:
-        return "needs two trials"
-    return f"is {claim_of(first.accuracies(board.metric), counts, first.config, images, split_of(board.metric))}"
+    """Say for what the jobs' intervals hold; if that is more than the sizes of draws, for what the first one's does."""
+    found: dict[str, None] = {}
+    for record in board.records:
+        counts, images = record.spread(board.metric).counts, record.result.get("images") or {}
+        holds = claim_of(record.accuracies(board.metric), counts, record.config, images, split_of(board.metric))
+        found["needs two trials" if counts is None else f"is {holds}"] = None
+    first, *others = found
+    if not others:
+        return first
+    alike = {re.sub(r"(?<=draws of ).*", "as many images", words) for words in found}
+    return f"of the first job {first}" if len(alike) > 1 else alike.pop()
 
 
 def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
     board = report.board
     if board.comparison is None and len(board.records) > 1:
         return {
-            "silent": f"The jobs are {board.order}. None is the best: python src/report.py JOB shows one job's errors."
+            "silent": f"None is the best, as jobs are {board.order}. python src/report.py JOB shows one job's errors."
         }
     best, *others = board.records
     found = _predictions(best)
