@@ -30,7 +30,7 @@ def test_images_of_another_label_are_suspects_and_hard_ones_are_not(whole: bool)
     table, words = label_suspects(flipped(whole))
     assert sorted(table["number"]) == FLIPPED
     assert table["wrong"].tolist() == [1, 1, 1]
-    assert "taken for one other class by at least 90 % of the trials, and 3 of them" in words
+    assert "taken for one other class by at least 90 % of the trials, 3 or more" in words
     assert ("doubted by cleanlab, too" in words) == (whole and importlib.util.find_spec("cleanlab") is not None)
 
 
