@@ -248,6 +248,12 @@ def test_the_best_jobs_and_a_lone_one_have_their_curves(tmp_path: Path):
         (tmp_path / name / "history.csv").write_text("trial,epoch,split,metric,value\n0,3,test,accuracy,0.7\n")
     show_sweep(tmp_path)
     assert not (tmp_path / "curves.png").exists()  # one point is no curve
+    rows = "".join(f"0,{epoch},train,accuracy,0.{epoch}\n" for epoch in range(1, 4))
+    for name in ("worse", "better"):
+        with (tmp_path / name / "history.csv").open("a") as file:
+            file.write(rows)
+    show_sweep(tmp_path)
+    assert (tmp_path / "curves.png").exists()  # that of training images
 
 
 def test_a_validated_sweep_draws_the_best_four_on_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -53,7 +53,7 @@ def draw_best_curves(histories: Mapping[str, pandas.DataFrame], split: str, solv
 
     Args:
         histories: as in `draw_curves`, by label, the best first; those beyond the number of line styles are left out.
-        split: `val` or `test`.
+        split: `val`, `test` or `train`.
         solved: labels of jobs without epochs, which are horizontal lines.
     """
     shown = zip(histories.items(), LINES, strict=False)

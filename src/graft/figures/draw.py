@@ -75,13 +75,13 @@ def _draw_curves(board: Leaderboard, output: Path, formats: Collection[str]) -> 
         (record,) = board.records
         show_curves(record.folder, record.config, output, formats)
     elif board.comparison is not None:
-        split = split_of(board.metric)
         best = board.records[: len(LINES)]
         found = {record.label: history(record.folder, record.name) for record in best}
         histories = {label: history for label, history in found.items() if history is not None}
         solved = {record.label for record in best if record.solved}
-        if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):
-            save(draw_best_curves(histories, split, solved), output / CURVES, formats)
+        for split in (split_of(board.metric), "train"):  # images that are tested at the end alone have no curve
+            if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):
+                return save(draw_best_curves(histories, split, solved), output / CURVES, formats)
 
 
 def show_curves(folder: Path, config: dict, output: Path, formats: Collection[str] = ()) -> None:
