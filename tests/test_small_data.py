@@ -24,16 +24,16 @@ def test_a_data_set_without_other_classes_has_no_rows_of_them():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "text"),
+    ("p", "high", "text"),
     [
-        ("1.0", "9.0", "**+5.0 (1.0 to 9.0)**"),
-        ("-9.0", "-1.0", "**+5.0 (-9.0 to -1.0)**"),
-        ("-1.0", "9.0", "+5.0 (-1.0 to 9.0)"),
-        ("0.0", "9.0", "+5.0 (0.0 to 9.0)"),
+        ("0.0499", "-0.004", "**-5.0 (-9.0 to 0.0)**"),
+        ("0.0501", "0.004", "-5.0 (-9.0 to 0.0)"),
+        ("1e-09", "-1", "**-5.0 (-9.0 to -1.0)**"),
     ],
 )
-def test_differences_are_bold_whose_interval_is_on_one_side_of_0(low: str, high: str, text: str):
-    lines = small_data.differences_table([PAIR | {"difference": "5", "low95": low, "high95": high}]).splitlines()
+def test_differences_are_bold_that_are_significant(p: str, high: str, text: str):
+    pair = PAIR | {"difference": "-5", "low95": "-9.0", "high95": high, "p": p}
+    lines = small_data.differences_table([pair]).splitlines()
     assert lines[2] == f"| EfficientNet-Lite0, solved less from scratch, plain | not run | {text} | not run | not run |"
     assert len(lines) == 3  # pairs of which nothing was run have no row
 

@@ -223,7 +223,7 @@ def compared(name: str, cells: Mapping[tuple[str, str, int], Record]) -> list[Ro
         made.append(
             {"dataset": name, "first": " ".join(one), "second": " ".join(other), "per_class": size}
             | {key: None if value is None else round(100 * value, 2) for key, value in numbers.items()}
-            | {"p": None if found_one.p is None else f"{found_one.p:.2g}", "comparisons": len(pairs)}
+            | {"p": None if found_one.p is None else f"{found_one.p:.3g}", "comparisons": len(pairs)}
         )
     return made
 
@@ -260,9 +260,9 @@ def _accuracy(row: Mapping[str, Any] | None) -> str:
 def _difference(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "not run"
-    mean, low, high = (float(row[key]) for key in ("difference", "low95", "high95"))
+    mean, low, high = (round(float(row[key]), 1) + 0.0 for key in ("difference", "low95", "high95"))  # not -0.0
     text = f"{mean:+.1f} ({low:.1f} to {high:.1f})"
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return f"**{text}**" if float(row["p"]) < 0.05 else text
 
 
 def write(name: str, out: Path, folder: Path) -> None:
