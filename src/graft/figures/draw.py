@@ -81,7 +81,8 @@ def _draw_curves(board: Leaderboard, output: Path, formats: Collection[str]) -> 
         solved = {record.label for record in best if record.solved}
         for split in (split_of(board.metric), "train"):  # images that are tested at the end alone have no curve
             if any(history.query(f"split == '{split}'")["epoch"].nunique() > 1 for history in histories.values()):
-                return save(draw_best_curves(histories, split, solved), output / CURVES, formats)
+                save(draw_best_curves(histories, split, solved), output / CURVES, formats)
+                break
 
 
 def show_curves(folder: Path, config: dict, output: Path, formats: Collection[str] = ()) -> None:

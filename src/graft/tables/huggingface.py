@@ -13,6 +13,7 @@ from PIL import Image
 from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
 from graft.tables.columns import AUTO, Columns, example, matching
+from graft.tables.hub import from_hub
 from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
@@ -82,7 +83,7 @@ def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
         if place.is_file():
             loaded = datasets.load_dataset("parquet", data_files=str(place), cache_dir=stored)
         elif not place.is_dir():
-            loaded = _from_hub(path, config)
+            loaded = from_hub(path, config)
         elif any((place / name).exists() for name in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(str(place))
         else:
@@ -97,35 +98,6 @@ def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
             "hub, or a folder that save_to_disk wrote, of Parquet files, or of images with metadata.csv"
         ) from None
     return {str(name): each for name, each in loaded.items()} if isinstance(loaded, Mapping) else {"train": loaded}
-
-
-def _from_hub(name: str, config: str | None) -> Any:
-    """Return a data set of the hub, or of its cache in HF_HOME if the hub cannot be reached.
-
-    Raises:
-        GraftError: the hub does not have it, or cannot be reached.
-    """
-    from datasets import exceptions, load_dataset  # pyright: ignore[reportMissingImports]
-
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    for talkative in ("httpx", "huggingface_hub"):  # a line for each request and for each of 5 retries
-        logging.getLogger(talkative).setLevel(logging.ERROR)
-    log.info("%s is no file or folder here; it is looked for on the hub %s", name, hub)
-    try:
-        return load_dataset(name, config)
-    except exceptions.DatasetNotFoundError as error:
-        raise GraftError(
-            f"dataset.path={name} is no file or folder here, and the hub {hub} has no such data set or does not show "
-            f"it ({' '.join(str(error).split())}); expected the name on its page there, as in dataset.path=USER/NAME; "
-            "for one that is private or gated, log in with: hf auth login"
-        ) from None
-    except ConnectionError:
-        saved = f"import datasets; datasets.load_dataset('{name}').save_to_disk('DIR')"
-        raise GraftError(
-            f"dataset.path={name} is no file or folder here, and the hub {hub} cannot be reached, nor has its cache "
-            "here this data set; check the name, the network, HF_ENDPOINT and HF_HUB_OFFLINE, or copy it from a "
-            f'machine that has a network, where python -c "{saved}" writes it, and type dataset.path=DIR'
-        ) from None
 
 
 def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
