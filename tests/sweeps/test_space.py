@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from folders import write_classes
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
@@ -154,8 +155,7 @@ def test_a_folder_of_validation_images_beside_test_images_is_enough(
     parts: list[str], enough: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     for part in parts:
-        (tmp_path / part / "cat").mkdir(parents=True)
-        (tmp_path / part / "cat" / "1.png").touch()
+        write_classes(tmp_path, **{f"{part}_cat": 20, f"{part}_dog": 20})
     config = sweep(tmp_path / "out", "dataset=image_folder", f"dataset.root={tmp_path}", "source=scratch")
     with nullcontext() if enough else pytest.raises(SystemExit):
         SweepCallback().on_multirun_start(config)

@@ -4,7 +4,6 @@ Hydra calls this before anything heavy is imported: do not import torch or panda
 """
 
 import functools
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,19 +16,18 @@ from graft.config.build import to_plain
 from graft.config.check import check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
-from graft.config.values import Values
 from graft.errors import GraftError
 from graft.job_folder import RESULT, TRIAL_RUN
 from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
 from graft.sweeps.baseline_jobs import baseline_jobs, control_jobs
+from graft.sweeps.check_options import check_networks, complete_jobs
+from graft.sweeps.check_search import check_own_validation, check_search
 from graft.sweeps.distinct import distinct_jobs
-from graft.sweeps.glob_options import complete_jobs
 from graft.sweeps.grid import grid
 from graft.sweeps.job_folders import check_folder, make_writable
 from graft.sweeps.launcher import check_devices
-from graft.sweeps.network_names import check_networks
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
@@ -63,11 +61,13 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     _check_common(config, jobs, folder)
     _check_report(jobs)
     if config.sweep is not None:
-        _check_search(jobs)
+        check_search(jobs)
     check_devices(config, jobs)
     configs = [without_hydra(job) for job in jobs]
     check(*configs)
     check_networks(configs)
+    if config.sweep is not None:
+        check_own_validation(configs, str(config.hydra.runtime.choices.get("sweep")))
     distinct = distinct_jobs(jobs, configs, folder)
     added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
@@ -137,46 +137,6 @@ def _check_report(jobs: Sequence[DictConfig]) -> None:
             f"report.metric must be accuracy with sweep={option}, which chooses jobs by validation accuracy; try "
             f"python src/report.py {jobs[0].hydra.sweep.dir} --metric {report.metric} afterwards"
         )
-
-
-def _check_search(jobs: Sequence[DictConfig]) -> None:
-    """Refuse a search without Optuna, or without validation images.
-
-    Args:
-        jobs: the configurations at the ends of the search's ranges.
-
-    Raises:
-        GraftError: names what to install, or the key to set.
-    """
-    option = jobs[0].hydra.runtime.choices.get("sweep")
-    if importlib.util.find_spec("optuna") is None:
-        raise GraftError(f'sweep={option} needs Optuna; try pip install -e ".[optuna]"')
-    if not all(map(_has_validation, jobs)):
-        raise GraftError(
-            f"there are no validation images, and sweep={option} chooses jobs by validation accuracy (never by "
-            "test images); try dataset.val_per_class=20"
-        )
-
-
-def _has_validation(job: DictConfig) -> bool:
-    """Return whether a job draws validation images, or has some of its own beside test images.
-
-    Raises:
-        GraftError: the data set's folder, or its table, has no clear meaning.
-    """
-    values = Values(job)
-    if job.dataset.val_per_class or not values.in_files():
-        return bool(job.dataset.val_per_class)
-    from graft.reading.layout import find_parts  # other sweeps need no Pillow
-    from graft.tables.table_files import table_parts
-    from graft.tables.table_rows import listing_of
-
-    if values.target("dataset") == "HuggingFace":
-        return True  # it may have some, and loading it takes long
-    if values.target("dataset") == "Table":
-        return "val" in table_parts(listing_of(to_plain(job.dataset)))
-    root = Path(job.dataset.root or ".").expanduser()
-    return root.is_dir() and "val" in find_parts(root)
 
 
 def _check_baseline(baseline: str | None, jobs: Sequence[DictConfig]) -> None:

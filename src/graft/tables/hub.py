@@ -20,7 +20,7 @@ def from_hub(name: str, config: str | None) -> Any:
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     for talkative in ("httpx", "httpx2", "huggingface_hub"):  # a line for each request and for each of 5 retries
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    log.info("%s is no file or folder here; it is looked for on the hub %s", name, hub)
+    log.info("%s is no file or folder here; it is looked for on the hub %s, which is tried for about 20 s", name, hub)
     try:
         return load_dataset(name, config)
     except exceptions.DatasetNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Options that a glob lists, and that need a further key: they are left out of the sweep, and named.
+"""Options of a sweep that cannot run: those of a glob that need a further key, and networks that no library has.
 
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from graft.errors import GraftError
+from graft.errors import ConfigError, GraftError, UnavailableError
 from graft.process import tell
 
 
@@ -51,3 +52,28 @@ def _missing(job: DictConfig, group: str) -> list[str]:
     """Return the keys of a group's option that have no value."""
     option = OmegaConf.select(job, group)
     return sorted(OmegaConf.missing_keys(option)) if isinstance(option, DictConfig) else []
+
+
+def check_networks(configs: Iterable[DictConfig]) -> None:
+    """Refuse networks that their library does not have.
+
+    Only a sweep that names networks waits for the import of their library. If it is not installed, the job says so.
+
+    Args:
+        configs: one for each job.
+
+    Raises:
+        ConfigError: has all unknown names.
+    """
+    backbones = [cfg.backbone for cfg in configs if cfg.backbone.get("model") is not None]
+    named = {(str(each.get("_target_")), str(each.model)) for each in backbones}
+    faults = []
+    for target, model in sorted(each for each in named if each[0].startswith("graft.")):
+        try:
+            get_class(target).published_names(model)
+        except ConfigError as error:
+            faults += error.faults
+        except UnavailableError:
+            continue
+    if faults:
+        raise ConfigError(faults)

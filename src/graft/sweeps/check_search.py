@@ -1,0 +1,77 @@
+"""The checks of a search: whether it has Optuna, and validation images by which it chooses.
+
+Hydra calls this before anything heavy is imported: do not import torch at the top of this module.
+"""
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from graft.config.build import build, to_plain
+from graft.config.values import Values
+from graft.errors import GraftError
+
+
+def check_search(jobs: Sequence[DictConfig]) -> None:
+    """Refuse a search without Optuna, or without validation images.
+
+    Args:
+        jobs: the configurations at the ends of the search's ranges.
+
+    Raises:
+        GraftError: names what to install, or the key to set.
+    """
+    option = jobs[0].hydra.runtime.choices.get("sweep")
+    if importlib.util.find_spec("optuna") is None:
+        raise GraftError(f'sweep={option} needs Optuna; try pip install -e ".[optuna]"')
+    if not all(map(_may_have_validation, jobs)):
+        raise _no_validation(option)
+
+
+def check_own_validation(configs: Iterable[DictConfig], option: str) -> None:
+    """Refuse a search on data whose validation images are all of classes or domains that its jobs do not test.
+
+    Args:
+        configs: of the jobs, checked, each with validation images of its own unless `dataset.val_per_class` draws them.
+        option: of the search.
+
+    Raises:
+        GraftError: there are none, or the data cannot be read.
+    """
+    for cfg in {OmegaConf.to_yaml(cfg.dataset): cfg for cfg in configs}.values():
+        if cfg.dataset.val_per_class:
+            continue
+        from graft.run.make_plan import planned_data  # other sweeps need no PyTorch here
+
+        if not len(planned_data(cfg, build(cfg, "source"))[0].val):
+            raise _no_validation(option, " of the small split")
+
+
+def _no_validation(option: str, where: str = "") -> GraftError:
+    return GraftError(
+        f"there are no validation images{where}, and sweep={option} chooses jobs by validation accuracy (never by "
+        "test images); try dataset.val_per_class=20"
+    )
+
+
+def _may_have_validation(job: DictConfig) -> bool:
+    """Return whether a job draws validation images, or its data have a part of them beside test images.
+
+    Raises:
+        GraftError: the data set's folder, or its table, has no clear meaning.
+    """
+    values = Values(job)
+    if job.dataset.val_per_class or not values.in_files():
+        return bool(job.dataset.val_per_class)
+    from graft.reading.layout import find_parts  # other sweeps need no Pillow
+    from graft.tables.table_files import table_parts
+    from graft.tables.table_rows import listing_of
+
+    if values.target("dataset") == "HuggingFace":
+        return True  # it is loaded once all else is checked
+    if values.target("dataset") == "Table":
+        return "val" in table_parts(listing_of(to_plain(job.dataset)))
+    root = Path(job.dataset.root or ".").expanduser()
+    return root.is_dir() and "val" in find_parts(root)
