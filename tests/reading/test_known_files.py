@@ -220,6 +220,19 @@ def test_tables_are_remembered_too(root: Path, tmp_path: Path, read: list[str]):
     assert len(read) == 8
 
 
+def test_of_many_listings_those_used_last_are_remembered(root: Path, tmp_path: Path, read: list[str], monkeypatch):
+    monkeypatch.setattr(known_files, "KEPT", 3)
+    for limit in (101, 102, 103, 101, 104):  # another limit is another listing
+        listed(root, tmp_path, max_pixels=limit)
+    assert len(list((tmp_path / "listings").iterdir())) == 3
+    read.clear()
+    for limit in (101, 103, 104):
+        listed(root, tmp_path, max_pixels=limit)
+    assert read == []
+    listed(root, tmp_path, max_pixels=102)
+    assert len(read) == 8
+
+
 def list_often(root: Path, cache: Path, start, wrong) -> None:
     start.wait()
     expected = listed(root, None).files

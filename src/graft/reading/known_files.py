@@ -1,10 +1,12 @@
 """Known files: the headers and digests of a listing's files, remembered, so that only new and changed files are read.
 
 A listing has one file in the cache, named by its root and by the keys that change how files are read; processes may
-share it, and the last one's replaces the others'. A file is known if its path, size, times of modification and of
-change (which no program can set back) and inode are the remembered ones. What is not noticed: contents changed beneath
-the file system, such as by a machine that mounts it from elsewhere and whose clock is wrong, and on file systems that
-have neither inodes nor times of change, a file of the same size whose time of modification was set back.
+share it, and the last one's replaces the others'. Of many listings the last KEPT that were used stay.
+
+A file is known if its path, size, times of modification and of change (which no program can set back) and inode are
+the remembered ones. What is not noticed: contents changed beneath the file system, such as by a machine that mounts it
+from elsewhere and whose clock is wrong, and on file systems that have neither inodes nor times of change, a file of the
+same size whose time of modification was set back.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +32,7 @@ log = logging.getLogger("graft")
 
 VERSION = 1  # of the remembered files' form
 FOLDER = "listings"  # in the cache
+KEPT = 100  # listings; one of 100,000 files has about 15 MB
 AT_ONCE = 64  # files of a thread's task, which costs as much as a header
 
 Rows = dict[str, dict[str, list]]  # a file's state, header and digest, by folder and name
@@ -62,7 +66,11 @@ class Memory:
             checksum, _, text = self._path.read_text("ascii").partition("\n")
         except (OSError, ValueError):
             return {}
-        return json.loads(text) if checksum == self._checksum(text) else {}
+        if checksum != self._checksum(text):
+            return {}
+        with suppress(OSError):  # a colleague's cache may not be written to
+            os.utime(self._path)
+        return json.loads(text)
 
     def write(self, rows: Rows) -> None:
         """Replace the remembered rows; a cache that is not to be written to, such as a colleague's, stays as it is."""
@@ -70,11 +78,22 @@ class Memory:
             text = json.dumps(rows, separators=(",", ":"))
             try:
                 write_text(self._path, f"{self._checksum(text)}\n{text}")
+                _forget(self._path.parent)
             except OSError as error:
                 log.info("what was read of the files is not remembered: %s", error)
 
     def _checksum(self, text: str) -> str:
         return hashlib.sha256(f"{self._key}{text}".encode()).hexdigest()
+
+
+def _forget(folder: Path) -> None:
+    """Remove all listings but the KEPT that were used last; another process may remove the same ones now."""
+    used = {}
+    for path in folder.glob("[!.]*.json"):
+        with suppress(FileNotFoundError):
+            used[path] = path.stat().st_mtime_ns
+    for path in sorted(used, key=lambda path: used[path])[:-KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def know(paths: Sequence[Path], checked: bool, memory: Memory) -> list[Known | str]:
