@@ -117,7 +117,7 @@ class Card:
             lines.append(
                 f"this model ({self.trials}): {percent(right / total)} % "
                 f"({right:,} of {counted(total, 'test image')}), {percent(low)} to {percent(high)} % for other "
-                "images of their kind (95 %, Wilson)"
+                "images of their kind (95 %, Wilson, images taken as independent)"
             )
         return _bullets([*lines, other])
 

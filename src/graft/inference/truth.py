@@ -100,7 +100,7 @@ class Truth:
         low, high = proportion_interval(right / total, total)
         lines.append(
             f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {100 * low:.1f} to {100 * high:.1f} % "
-            "for other images of their kind (95 %, Wilson), of this model as it is"
+            "for other images of their kind (95 %, Wilson, images taken as independent), of this model as it is"
         )
         if self.seen:
             lines.append(f"             too high: {self.seen:,} of these images were training images of the job")

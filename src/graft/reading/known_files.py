@@ -78,9 +78,9 @@ class Memory:
             text = json.dumps(rows, separators=(",", ":"))
             try:
                 write_text(self._path, f"{self._checksum(text)}\n{text}")
-                _forget(self._path.parent)
             except OSError as error:
                 log.info("what was read of the files is not remembered: %s", error)
+            _forget(self._path.parent)
 
     def _checksum(self, text: str) -> str:
         return hashlib.sha256(f"{self._key}{text}".encode()).hexdigest()
@@ -93,7 +93,8 @@ def _forget(folder: Path) -> None:
         with suppress(FileNotFoundError):
             used[path] = path.stat().st_mtime_ns
     for path in sorted(used, key=lambda path: used[path])[:-KEPT]:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is another user's, in a shared cache
+            path.unlink()
 
 
 def know(paths: Sequence[Path], checked: bool, memory: Memory) -> list[Known | str]:
