@@ -13,7 +13,7 @@ from PIL import Image
 from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
 from graft.tables.columns import AUTO, Columns, example, matching
-from graft.tables.hub import from_hub
+from graft.tables.hub_data import from_hub
 from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
