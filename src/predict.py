@@ -14,6 +14,7 @@ KEYS = {
     "output": text("file to write into instead of standard output: .csv, .jsonl or .parquet", "FILE"),
     "format": one_of("format of the rows; default: as the file's name says, or csv", ["csv", "parquet", "jsonl"]),
     "truth": text("folder: folders are named after the true classes, or a table's column; adds accuracy", "folder"),
+    "group": text("a table's column of groups, such as patients, which the accuracy's interval counts", "patient"),
     "calibrate": flag("whether probabilities have the temperature that unseen images fitted", True),
     "coverage": share("adds the column set: classes that hold the true one for this share of images", "0.95"),
     "novelty": flag("whether to add the columns novelty, the distance to the training images, and novel", False),

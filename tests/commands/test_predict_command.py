@@ -27,7 +27,7 @@ from graft.results.outcomes import read_outcomes
 from graft.run.job import run as train_job
 
 DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(("output", "format", "truth", "batch_size", "precision", "weights")),
+    **dict.fromkeys(("output", "format", "truth", "group", "batch_size", "precision", "weights")),
     **{"calibrate": True, "coverage": None, "novelty": False},
     **{"device": "cpu", "strict": False, "modules": (), "progress": False},
 }

@@ -66,6 +66,26 @@ def test_a_parquet_table_is_read(photos: Path):
     assert [item.truth for item in found("photos/list.parquet", "n")] == ["1", "2"]
 
 
+def test_a_table_s_groups_are_its_column_of_patients_or_the_one_that_is_typed(photos: Path):
+    Path("list.csv").write_text("file,label,patient,site\nphotos/top.png,cat, P1 ,north\nphotos/cat/b.png,cat,,north\n")
+
+    def groups(truth: str | None, group: str | None = None) -> tuple[str | None, list[str]]:
+        listed = find_images("list.csv", truth, ["cat"], io.StringIO(), group)
+        return listed.group, [item.group for item in listed.items]
+
+    assert groups("label") == ("patient", ["P1", ""])
+    assert groups("label", "site") == ("site", ["north", "north"])
+    assert groups(None) == (None, ["", ""])
+    with pytest.raises(GraftError, match="no column patiant; did you mean group=patient"):
+        groups("label", "patiant")
+    with pytest.raises(GraftError, match="group=patient is for the accuracy's interval"):
+        groups(None, "patient")
+    with pytest.raises(GraftError, match="group=patient is a table's column, but images=photos is no table"):
+        find_images("photos", "folder", ["cat"], io.StringIO(), "patient")
+    Path("list.csv").write_text("file,label,patient,subject\nphotos/top.png,cat,P1,S1\n")
+    assert groups("label") == (None, [""])
+
+
 def test_the_true_class_is_the_nearest_folder_that_has_a_class_s_name(photos: Path):
     assert [item.truth for item in found("photos", "folder")] == ["cat", "cat", "dog", "photos"]
 

@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,40 @@ def test_the_accuracy_has_wilson_s_interval_and_the_confusions_their_shares():
     lines = count(Truth(["cat", "dog"]), pairs)
     assert lines[0].startswith("accuracy     83.3 % (10 of 12), 55.2 to 95.3 % for other images")  # Wilson 1927
     assert lines[1:] == ["confusions   cat taken for dog: 2 of 8"]
+
+
+def grouped(images_of_each: int) -> list[str]:
+    """Return what is said of 12 patients, 9 of them right, each with some images that are all alike."""
+    truth = Truth(["cat", "dog"], group="patient")
+    for patient in range(12):
+        for _ in range(images_of_each):
+            truth.add(Item("x", Path("x"), "cat", f"P{patient}"), Row("x", "dog" if patient % 4 == 0 else "cat"))
+    return truth.lines()
+
+
+def ends(line: str) -> list[float]:
+    low, high = re.findall(r"([\d.]+) to ([\d.]+) %", line)[0]
+    return [float(low), float(high)]
+
+
+def test_more_images_of_the_same_patients_do_not_make_the_accuracy_surer():
+    one, many = grouped(1)[0], grouped(50)[0]
+    assert "for other groups of images (95 %; 12 groups of the column patient)" in many
+    assert ends(one) == ends(many)
+    wilson = count(Truth(["cat", "dog"]), 9 * [("cat", "cat")] + 3 * [("cat", "dog")])[0]
+    assert ends(many) == pytest.approx(ends(wilson), abs=5)  # Student's quantile of 11 degrees, not the normal one
+
+
+def test_one_group_says_nothing_of_others_and_missing_groups_are_told():
+    truth = Truth(["cat"], group="patient")
+    for _ in range(3):
+        truth.add(Item("x", Path("x"), "cat", "P1"), Row("x", "cat"))
+    assert "100.0 % (3 of 3), no interval for other groups of images (95 %; 1 group of the" in truth.lines()[0]
+    truth.add(Item("x", Path("x"), "cat"), Row("x", "cat"))
+    truth.add(Item("x", Path("x"), "cat"), Row("x", "cat"))
+    assert "3 groups" in truth.lines()[0]  # an image without a group is one of its own
+    lines = count(Truth(["cat"], of_groups=True), [("cat", "cat")] * 5)
+    assert "too narrow if several images are of one group" in lines[1]
 
 
 def test_what_is_not_counted_is_said():

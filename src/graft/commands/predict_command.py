@@ -47,7 +47,7 @@ def main(words: Mapping[str, Any]) -> int:
         model.temperature = None
     sets = ConformalSets(model.calibration.unseen, len(model.seeds), words["coverage"]) if words["coverage"] else None
     novelty = read_novelty(model.folder, model.config["frozen_stages"]) if words["novelty"] else None
-    found = find_images(words["images"], words["truth"], model.classes, sys.stdin)
+    found = find_images(words["images"], words["truth"], model.classes, sys.stdin, words["group"])
     _check_output(output, words["images"])
     device = _device(words["device"])
     predictor = Predictor(model, device, words["precision"], words["batch_size"], sets=sets, novelty=novelty)
@@ -70,9 +70,10 @@ def _write(
     """Write the table; return how many images it has, and how many of them cannot be read."""
     truth = None
     if words["truth"]:
-        from graft.inference.truth import Truth, pixel_hash, trained_on  # SciPy takes half a second
+        from graft.inference.truth import Truth, of_groups, pixel_hash, trained_on  # SciPy takes half a second
 
-        truth = Truth(predictor.model.classes, trained_on(predictor.model.folder), pixel_hash(predictor.model))
+        model, folder = predictor.model, predictor.model.folder
+        truth = Truth(model.classes, trained_on(folder), pixel_hash(model), found.group, of_groups(folder))
     columns = [
         *COLUMNS,
         *["set"] * (predictor.sets is not None),

@@ -12,6 +12,7 @@ from graft.errors import GraftError, nearest
 from graft.nouns import counted
 from graft.reading.layout import shown
 from graft.reading.pictures import pictures_below
+from graft.tables.columns import matching
 from graft.tables.table import read_parquet
 
 COLUMNS = ("file", "path", "image", "filename")  # of a table, the first that it has
@@ -20,11 +21,12 @@ FOLDER = "folder"  # a truth: the name of a folder above the image
 
 
 class Item(NamedTuple):
-    """An image: its name as it was given, its path, and its true class where it is known."""
+    """An image: its name as it was given, its path, its true class where it is known, and the group it belongs to."""
 
     name: str
     path: Path
     truth: str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,18 @@ class ImageList:
         items: the images; a list of standard input is read while they are predicted.
         count: how many; None: not known before all are read.
         ignored: other files of a folder.
+        group: the column that has the images' groups, such as patients; None: they have none.
     """
 
     items: Iterable[Item]
     count: int | None
     ignored: int = 0
+    group: str | None = None
 
 
-def find_images(typed: str, truth: str | None, classes: Iterable[str], stdin: TextIO) -> ImageList:
+def find_images(
+    typed: str, truth: str | None, classes: Iterable[str], stdin: TextIO, group: str | None = None
+) -> ImageList:
     """Return the images that are meant.
 
     Args:
@@ -50,15 +56,23 @@ def find_images(typed: str, truth: str | None, classes: Iterable[str], stdin: Te
         truth: `folder`, or a table's column; None: the true classes are not asked for.
         classes: the model's.
         stdin: has a path in each line, if `-` was typed.
+        group: a table's column; None: the only one whose name is that of a column of groups, if the true classes are
+            asked for.
 
     Raises:
         GraftError: there are none.
     """
     path, known = Path(typed).expanduser(), set(classes)
+    if group is not None and truth is None:
+        raise GraftError(
+            f"group={group} is for the accuracy's interval, which needs the true classes; try truth=COLUMN"
+        )
     if typed != "-" and path.is_file() and path.suffix.lower() in SUFFIXES:
-        return _of_table(path, truth, known)
+        return _of_table(path, truth, group, known)
     if truth not in (None, FOLDER):
         raise GraftError(f"truth={truth} is a table's column, but images={typed} is no table; try truth=folder")
+    if group is not None:
+        raise GraftError(f"group={group} is a table's column, but images={typed} is no table; try without group=")
     if typed == "-":
         lines = (line.rstrip("\r\n") for line in stdin)
         return ImageList((_item(line, Path(line), truth, known) for line in lines if line), None)
@@ -89,29 +103,41 @@ def _item(name: str, path: Path, truth: str | None, classes: set[str]) -> Item:
     return Item(shown(name), path, next((folder for folder in above if folder in classes), above[0]))
 
 
-def _of_table(path: Path, truth: str | None, classes: set[str]) -> ImageList:
+def _of_table(path: Path, truth: str | None, group: str | None, classes: set[str]) -> ImageList:
     """Return the images of a table, whose paths are relative to its folder, or else to the working directory.
 
     Raises:
         GraftError: it cannot be read, or lacks a column.
     """
     rows = list(_rows(path))
-    columns = list(rows[0]) if rows else []
-    named = next((name for name in COLUMNS if name in columns), None)
-    if named is None:
-        has = f"it has {', '.join(columns[:8])}" if columns else "it has no rows"
-        raise GraftError(f"the table {path} has no column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}; {has}")
-    if truth not in (None, FOLDER, *columns):
-        near = nearest(str(truth), columns)
-        raise GraftError(f"the table {path} has no column {truth}; did you mean truth={near[0]}?")
+    named, group = _columns(path, list(rows[0]) if rows else [], truth, group)
     items = []
     for row in rows:
         name = row[named] or ""
         beside = path.parent / name
         image = beside if beside.exists() or not Path(name).exists() else Path(name)
         item = _item(name, image, FOLDER if truth == FOLDER else None, classes)
+        item = item if group is None else item._replace(group=row[group].strip())
         items.append(item if truth in (None, FOLDER) else item._replace(truth=row[str(truth)]))
-    return ImageList(items, len(items))
+    return ImageList(items, len(items), group=group)
+
+
+def _columns(path: Path, columns: list[str], truth: str | None, group: str | None) -> tuple[str, str | None]:
+    """Return the column of paths, and that of groups: the only one that is named so, if the true classes are known.
+
+    Raises:
+        GraftError: there is no column of paths, or one that was typed is missing.
+    """
+    named = next((name for name in COLUMNS if name in columns), None)
+    if named is None:
+        has = f"it has {', '.join(columns[:8])}" if columns else "it has no rows"
+        raise GraftError(f"the table {path} has no column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}; {has}")
+    for key, column in (("truth", truth), ("group", group)):
+        if column not in (None, *[FOLDER] * (key == "truth"), *columns):
+            near = nearest(str(column), columns)
+            raise GraftError(f"the table {path} has no column {column}; did you mean {key}={near[0]}?")
+    groups = matching("group", [name for name in columns if name not in (named, truth)])
+    return named, group or (groups[0] if truth is not None and len(groups) == 1 else None)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
 from graft.reading.decode import pixels_or_reason
-from graft.statistics.intervals import proportion_interval
+from graft.statistics.crossed import estimate
+from graft.statistics.intervals import estimate_interval, proportion_interval
 
 MOST = 10  # confusions that are printed
 
@@ -33,27 +34,35 @@ class Truth:
         classes: the model's.
         trained_on: hashes of the images that any trial was trained on.
         pixel_hash: returns another hash of a file, of its pixels, for images that were no files; None: they were.
+        group: the column that has the images' groups, which intervals count; None: they count images.
+        of_groups: whether the job's own images have groups.
         counts: images by true and predicted class.
         others: images of other true classes than the model's, by class.
         unread: images that cannot be read.
         seen: images that were training images.
+        right: of each image whose true class is known, in order: whether it is the predicted one.
+        groups: of these images; one without a group is one of its own.
         believed: of each image whose true class is known: its probability, that of the predicted class, and whether
             the two are the same.
         set_sizes: numbers of classes in these images' sets.
-        covered: sets that have the true class.
+        covered: whether each of these sets has the true class.
         novel: for images of the model's classes, and for others, how many are novel and how many are not.
     """
 
     classes: list[str]
     trained_on: frozenset[str] = frozenset()
     pixel_hash: Callable[[Path], str] | None = None
+    group: str | None = None
+    of_groups: bool = False
     counts: Confusions = field(default_factory=Confusions)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     seen: int = 0
+    right: list[bool] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     believed: list[tuple[float, float, bool]] = field(default_factory=list)
     set_sizes: list[int] = field(default_factory=list)
-    covered: int = 0
+    covered: list[bool] = field(default_factory=list)
     novel: dict[bool, Counter[bool]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
 
     def add(self, item: Item, row: Row) -> None:
@@ -65,6 +74,8 @@ class Truth:
             self.others[truth] += 1
         else:
             self.counts[truth, row.class_name] += 1
+            self.right.append(truth == row.class_name)
+            self.groups.append(item.group or f"\0{len(self.groups)}")
             self.seen += bool(self.trained_on) and self._was_trained_on(item.path)
             self._add_certainty(truth, row)
         if row.novel is not None:
@@ -81,7 +92,7 @@ class Truth:
         if row.classes:
             names = parted(row.classes)
             self.set_sizes.append(len(names))
-            self.covered += truth in names
+            self.covered.append(truth in names)
 
     def lines(self) -> list[str]:
         """Return the accuracy and the confusions in words."""
@@ -97,11 +108,18 @@ class Truth:
             lines.append("accuracy     of no image: none has a true class that the model knows")
             return [*lines, *self._certainty()]
         right = self.counts.right
-        low, high = proportion_interval(right / total, total)
+        of_what = "images of their kind (95 %, Wilson, images taken as independent)"
+        if self.group is not None:
+            of_what = f"groups of images (95 %; {counted(len({*self.groups}), 'group')} of the column {self.group})"
         lines.append(
-            f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {100 * low:.1f} to {100 * high:.1f} % "
-            "for other images of their kind (95 %, Wilson, images taken as independent), of this model as it is"
+            f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {self._interval(self.right)} "
+            f"for other {of_what}, of this model as it is"
         )
+        if self.group is None and self.of_groups:
+            lines.append(
+                "             too narrow if several images are of one group: the job's have groups, and these have "
+                "none; try a table of images with group=COLUMN"
+            )
         if self.seen:
             lines.append(f"             too high: {self.seen:,} of these images were training images of the job")
         return [*lines, *self._certainty(), *self._confusions()]
@@ -116,16 +134,28 @@ class Truth:
             lines.append(f"calibration  log loss {loss:.3f}, expected calibration error {error:.1f} %")
         if self.set_sizes:
             total, mean = len(self.set_sizes), np.mean(self.set_sizes)
-            low, high = proportion_interval(self.covered / total, total)
             lines.append(
-                f"coverage     {100 * self.covered / total:.1f} % of the sets have the true class (95 %: "
-                f"{100 * low:.1f} to {100 * high:.1f} %), {mean:.2f} classes on average"
+                f"coverage     {100 * sum(self.covered) / total:.1f} % of the sets have the true class (95 %: "
+                f"{self._interval(self.covered)}), {mean:.2f} classes on average"
             )
         for known, counts in self.novel.items():
             if total := counts.total():
                 kind = "the model's classes" if known else "other classes"
                 lines.append(f"novel        {100 * counts[True] / total:.1f} % of {counted(total, 'image')} of {kind}")
         return lines
+
+    def _interval(self, values: Sequence[bool]) -> str:
+        """Return the 95 % interval of the share of images with a property, in words.
+
+        It is Wilson's, or counts groups: that of a single trial in `graft.statistics.crossed`.
+        """
+        if self.group is None:
+            low, high = proportion_interval(sum(values) / len(values), len(values))
+        elif len({*self.groups}) == 1:
+            return "no interval"
+        else:
+            low, high = estimate_interval(estimate(np.array([values], dtype=float), np.array(self.groups)))
+        return f"{100 * low:.1f} to {100 * high:.1f} %"
 
     def _confusions(self) -> list[str]:
         """Return the most frequent confusions, the number of images and the share of the true class."""
@@ -142,6 +172,11 @@ def trained_on(folder: Path) -> frozenset[str]:
         return frozenset(table.loc[table["draws"] != "0", "hash"])
     except (OSError, ValueError, KeyError):
         return frozenset()
+
+
+def of_groups(folder: Path) -> bool:
+    """Return whether a job's images have groups, such as patients, which its own intervals count."""
+    return bool(((read_result(folder) or {}).get("images") or {}).get("groups"))
 
 
 def pixel_hash(model: TrainedModel) -> Callable[[Path], str] | None:
