@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import write_tensors
+from graft.model.job_weights import is_of_a_job, of_backbone
 from graft.model.stages import Weights
 
 # How files start that are no weights of PyTorch's, and what they are.
@@ -125,12 +126,15 @@ def read_weights(path: Path) -> Weights:
     """Return the tensors of a safetensors file, a state dict from `torch.save` or a checkpoint.
 
     Tensors in nested mappings, such as a checkpoint's `state_dict`, have the keys above them in their names, with dots.
+    Those of a job's own file are the backbone's, of its only trial.
 
     Raises:
-        GraftError: the file cannot be read, or contains no tensors by name.
+        GraftError: the file cannot be read, contains no tensors by name, or of a job not all stages of one trial.
     """
     loaded = load(path)
     found = dict(_tensors(loaded)) if isinstance(loaded, Mapping) else {}
+    if is_of_a_job(found):
+        return of_backbone(found, path)
     if found:
         return found
     objects = [loaded, *(loaded.values() if isinstance(loaded, Mapping) else [])]

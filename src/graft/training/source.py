@@ -108,7 +108,7 @@ class ImageNet(Source):
 
 
 class File(Source):
-    """Weights from a file: safetensors, a state dict from `torch.save`, or a checkpoint that contains one.
+    """Weights from a file: safetensors, a state dict from `torch.save`, a checkpoint that contains one, or a job's own.
 
     Names may have any prefix, such as `model.` in Lightning's checkpoints. A head's weights are ignored. Half and
     double precision become the network's.
