@@ -50,6 +50,25 @@ def test_a_stored_data_set_with_its_splits(tmp_path: Path):
     assert not together.images.test.any()
 
 
+@pytest.mark.parametrize("key", ["label", "group"])
+def test_a_column_of_lists_has_no_classes_and_no_groups(tmp_path: Path, key: str):
+    several = [[number % 2, number % 3] for number in range(12)]
+    held = made(12).add_column("several", several)
+    if key == "label":
+        held = held.remove_columns("label").rename_column("several", "label")
+    held.save_to_disk(str(tmp_path / "stored"))
+    with pytest.raises(GraftError, match=rf"dataset.{key} must be a column with one value an image"):
+        loaded(tmp_path / "stored", **({} if key == "label" else {"group": "several"}))
+
+
+def test_a_column_of_groups_with_names_is_not_taken_for_labels(tmp_path: Path):
+    held = made(12).add_column("patient", [number % 4 for number in range(12)])
+    held = held.cast_column("patient", datasets.ClassLabel(names=["A", "B", "C", "D"]))
+    held.save_to_disk(str(tmp_path / "stored"))
+    data = loaded(tmp_path / "stored")
+    assert (data.class_names, len({*data.images.groups})) == (["cat", "dog"], 4)
+
+
 def test_images_are_stored_once_and_the_place_does_not_count(tmp_path: Path):
     made(12).save_to_disk(str(tmp_path / "a"))
     made(12).save_to_disk(str(tmp_path / "b"))

@@ -102,15 +102,7 @@ def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
 
 def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     """Return the columns: those that are typed, and others if their features leave no doubt."""
-    for key, name in zip(COLUMNS, typed, strict=True):
-        if key != "split" and name not in (None, AUTO, *features):
-            expected = f"a column of {path}: {', '.join(features)}"
-            raise ConfigError(
-                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, list(features), typed)}")]
-            )
-    if typed.split not in (None, AUTO):
-        expected = "auto, which takes the data's own splits, or null, which joins them"
-        raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])
+    _check_typed(path, features, typed)
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     image = _one(path, "image", typed.image, images, features)
@@ -122,8 +114,42 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     group = typed.group if typed.group != AUTO else None
     if typed.group == AUTO and (groups := matching("group", others)):
         group = _one(path, "group", AUTO, groups, features)
+    others = [name for name in others if name != group]
     labels = [name for name in others if kinds[name] == "ClassLabel"] or matching("label", others)
-    return Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group, typed.domain)
+    found = Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group, typed.domain)
+    _refuse_lists(found, kinds)
+    return found
+
+
+def _check_typed(path: str, features: Mapping[str, Any], typed: Columns) -> None:
+    """Refuse typed columns that the data set does not have.
+
+    Raises:
+        ConfigError: names the column.
+    """
+    for key, name in zip(COLUMNS, typed, strict=True):
+        if key != "split" and name not in (None, AUTO, *features):
+            expected = f"a column of {path}: {', '.join(features)}"
+            raise ConfigError(
+                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, list(features), typed)}")]
+            )
+    if typed.split not in (None, AUTO):
+        expected = "auto, which takes the data's own splits, or null, which joins them"
+        raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])
+
+
+def _refuse_lists(found: Columns, kinds: Mapping[str, str]) -> None:
+    """Refuse columns of lists or the like, each a class or a group of its own; `kinds` are of the package's features.
+
+    Raises:
+        ConfigError: names the column.
+    """
+    single = [name for name, kind in kinds.items() if kind in ("ClassLabel", "Value")]
+    for key in ("label", "group", "domain"):
+        name = getattr(found, key)
+        if name is not None and name not in single:
+            expected = f"a column with one value an image ({', '.join(single) or 'there is none'}), not with lists"
+            raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={[*single, 'COLUMN'][0]}")])
 
 
 def _check_splits(path: str, splits: Mapping[str, Any], found: Columns) -> None:

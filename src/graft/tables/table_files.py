@@ -17,7 +17,7 @@ from graft.reading.known_files import Memory
 from graft.reading.layout import MAX_NAMES, PARTS, FoundFile
 from graft.reading.pictures import shown
 from graft.tables.located import Located
-from graft.tables.table_labels import class_names, domain_names
+from graft.tables.table_labels import class_names, domain_names, group_names
 from graft.tables.table_rows import Listing, Row, meaning_of_parts, read_rows
 
 log = logging.getLogger("graft")
@@ -91,16 +91,17 @@ def _found(
     names = class_names([row.label for row in rows], listing.words)
     column = listing.columns.domain
     domains = domain_names([row.domain for row in rows], f"dataset.domain={column}") if column else [""] * len(rows)
+    groups = group_names([row.group for row in rows])
     return [
         FoundFile(
             path or _path(row),
             name,
             parts.get(row.split, "train"),
             "" if path else "missing",
-            row.group,
+            group,
             domain,
         )
-        for row, path, name, domain in zip(rows, paths, names, domains, strict=True)
+        for row, path, name, group, domain in zip(rows, paths, names, groups, domains, strict=True)
     ]
 
 

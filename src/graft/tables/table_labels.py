@@ -2,14 +2,17 @@
 
 import logging
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graft.errors import GraftError
+from graft.nouns import few
 
 log = logging.getLogger("graft")
 
 MOST_CLASSES = 10  # more classes than these, of which most have one image, are no classes
+MOST_NAMED = 5  # groups that a warning names
 MISSING_WORDS = ("na", "n/a", "nan", "null", "none", "-", "?")  # that some programs write for a missing value
 
 
@@ -34,6 +37,8 @@ def class_names(labels: Sequence[str], words: str) -> list[str]:
             f"{words} has {len(counts):,} different labels in {len(labels):,} rows, such as {_some(counts)}: these are "
             "no classes; try dataset.label=COLUMN with the column that has them"
         )
+    else:
+        _refuse_spellings({label: number for label, number in numbers.items() if number is not None}, words)
     written = [f"{label} ({counts[label]:,})" for label in counts if label.casefold() in MISSING_WORDS]
     if written:
         log.warning("%s is a class's name; if labels are missing, leave these cells empty", ", ".join(written))
@@ -70,15 +75,42 @@ def domain_names(cells: Sequence[str], words: str) -> list[str]:
     numeric = all(number is not None for number in numbers.values())
     names = {cell: _whole(cell) if numeric else cell for cell in numbers}
     _refuse_spellings({names[cell]: number for cell, number in numbers.items() if number is not None}, words)
-    alike: dict[str, list[str]] = {}
-    for name in dict.fromkeys(names.values()):
-        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
-    for spellings in (each for each in alike.values() if len(each) > 1):
+    for spellings in _alike(names.values()):
         log.warning(
             "%s are different domains, whose names differ in case or spaces only; if they are one, write one of them",
-            " and ".join(spellings),
+            spellings,
         )
     return [names[cell] for cell in cells]
+
+
+def group_names(cells: Sequence[str]) -> list[str]:
+    """Return the name of each row's group: its cell, but 1 for 1.0 where both are there, as two tables may have them.
+
+    Other groups that may be one, and cells that may say that none is known, are named in warnings.
+    """
+    short = {cell: cell if _number(cell) is None else _whole(cell) for cell in dict.fromkeys(cells)}
+    names = short if len({*short.values()}) < len(short) else {cell: cell for cell in short}
+    if spellings := [*_alike(names.values())]:
+        log.warning(
+            "groups whose names differ only in case, spaces or leading zeros are different groups, which may be parted "
+            "between training and test: %s; if they are one, write one of them",
+            few(spellings, MOST_NAMED),
+        )
+    missing = [name for name in {*names.values()} if name.casefold() in MISSING_WORDS]
+    if missing:
+        called = " and ".join(sorted(missing))
+        log.warning("a group is called %s; if its images have no group, give each a group of its own", called)
+    return [names[cell] for cell in cells]
+
+
+def _alike(names: Iterable[str]) -> Iterator[str]:
+    """Yield names that are one but for case, spaces, how letters are encoded, and a number's spelling."""
+    alike: dict[object, list[str]] = {}
+    for name in dict.fromkeys(names):
+        written = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        number = _number(written)
+        alike.setdefault(written if number is None else number, []).append(name)
+    yield from (" and ".join(each) for each in alike.values() if len(each) > 1)
 
 
 def _whole(number: str) -> str:
