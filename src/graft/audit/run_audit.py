@@ -9,8 +9,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from graft.analysis.doubts import likely_wrong
+from graft.audit.altered import altered_copies
 from graft.audit.control import control
-from graft.audit.copies import blank, exact_copies, near_copies
+from graft.audit.copies import Pair, blank, exact_copies, near_copies
 from graft.audit.finding import write_findings
 from graft.audit.inventory import Inventory, mean_colors
 from graft.audit.outliers import outliers
@@ -54,8 +55,11 @@ def main(cfg: DictConfig, folder: Path) -> None:
     readable = np.flatnonzero(small.readable)
     if len(readable) == 0:
         raise GraftError("no image of the data set can be read; python src/train.py names the reasons")
-    same = _copies(account, found, small, readable)
+    exact, near, compared = _copies(account, found, small, readable)
     vectors = _vectors(cfg, source, data, spec, small, found.indices[readable])
+    near += _altered(vectors, small, readable, compared, near)
+    account.near_copies(near)
+    same = _numbers(len(found.labels), [*exact, *[pair[:2] for pair in near]])[readable]
     if source.trained is False and "activation" not in cfg.backbone:
         log.warning("backbone=%s has no weights with source=scratch; try source=imagenet", _choice(cfg.backbone))
     labels = found.labels[readable]
@@ -99,8 +103,10 @@ def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     return found
 
 
-def _copies(account: Account, found: Inventory, small: Thumbnails, readable: np.ndarray) -> np.ndarray:
-    """Find copies; return a number for each readable image, the same for images that are copies."""
+def _copies(
+    account: Account, found: Inventory, small: Thumbnails, readable: np.ndarray
+) -> tuple[list[list[int]], list[Pair], np.ndarray]:
+    """Find exact and near copies; return both, and the places of the images that were compared."""
     exact = [group for group in exact_copies(found.hashes) if small.readable[group[0]]]
     account.exact_copies(exact)
     empty = blank(small.pixels) & small.readable
@@ -108,12 +114,37 @@ def _copies(account: Account, found: Inventory, small: Thumbnails, readable: np.
     later = {place for group in exact for place in group[1:]}
     compared = np.array([place for place in readable.tolist() if place not in later and not empty[place]], dtype=int)
     near = near_copies(small, compared, lambda places: pictures(found.images, found.indices[places]))
-    account.near_copies(near)
-    same = np.arange(len(found.labels))
-    for first, *others in (*exact, *[pair[:2] for pair in near]):
+    return exact, near, compared
+
+
+def _altered(
+    vectors: Vectors, small: Thumbnails, readable: np.ndarray, compared: np.ndarray, near: Sequence[Pair]
+) -> list[Pair]:
+    """Return further near copies, which a network's features name: without one there are none.
+
+    Args:
+        vectors: of the images that can be read.
+        small: thumbnails of all images.
+        readable: places of the images that can be read.
+        compared: places of those to compare.
+        near: the near copies that are known, by places.
+    """
+    if not vectors.learned:
+        return []
+    place = {int(each): position for position, each in enumerate(compared)}
+    known = [(place[pair.first], place[pair.second]) for pair in near]
+    directions = vectors.directions[np.searchsorted(readable, compared)]
+    found = altered_copies(directions, small.pixels[compared], known)
+    return [pair._replace(first=int(compared[pair.first]), second=int(compared[pair.second])) for pair in found]
+
+
+def _numbers(count: int, copies: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return a number for each image, the same for images that are copies."""
+    same = np.arange(count)
+    for first, *others in copies:
         for other in others:
             same[same == same[other]] = same[first]
-    return same[readable]
+    return same
 
 
 def _with_groups(same: np.ndarray, groups: Sequence[str], indices: torch.Tensor) -> np.ndarray:

@@ -67,7 +67,10 @@ class Account:
 
     def near_copies(self, pairs: Sequence[Pair]) -> None:
         """Take pairs of near copies."""
-        rows = [self._pair("near copy", *self._to_leave_out(pair), pair.similarity) for pair in pairs]
+        rows = [
+            self._pair("near copy", *self._to_leave_out(pair), pair.similarity, *["altered"] * pair.altered)
+            for pair in pairs
+        ]
         rows = self._add_copies("near copies", rows)
         index = {name: place for place, name in enumerate(self.images.names)}
         tiles = [
@@ -180,13 +183,14 @@ class Account:
         label = found.classes[found.labels[place]]
         return Finding(kind, found.names[place], label, found.splits[place], other, score, detail, found.hashes[place])
 
-    def _pair(self, kind: str, place: int, other: int, score: float) -> Finding:
+    def _pair(self, kind: str, place: int, other: int, score: float, *more: str) -> Finding:
         found = self.images
         splits = [found.splits[each] for each in (other, place)]
         labels = [found.classes[found.labels[each]] for each in (other, place)]
         parts = [f"across {' and '.join(sorted(splits))}"] if splits[0] != splits[1] else []
         parts += [f"two classes, {' and '.join(labels)}"] if labels[0] != labels[1] else []
-        return self._row(kind, place, found.names[other], score, "; ".join(parts or ["same class and split"]))
+        detail = "; ".join([*(parts or ["same class and split"]), *more])
+        return self._row(kind, place, found.names[other], score, detail)
 
     def _to_leave_out(self, pair: Pair) -> tuple[int, int]:
         """Return a pair, the image first that is rather left out: of training, before test, and the smaller."""
