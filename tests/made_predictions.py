@@ -12,7 +12,7 @@ Said = Sequence[Sequence[int]]
 
 
 def made(
-    predicted: Said | np.ndarray,
+    predicted: Said | Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[int] | np.ndarray,
     classes: int = 3,
     probability: np.ndarray | None = None,

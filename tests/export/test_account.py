@@ -18,11 +18,13 @@ PROBABILITY = np.array(
 LABEL = np.array([[0, 1, 2, 2]])
 
 
-def stored(probability: np.ndarray | None = PROBABILITY, image: list[list[int]] | None = None) -> StoredOutcomes:
+def stored(
+    probability: np.ndarray | None = PROBABILITY, image: list[list[int]] | None = None, groups: str = ""
+) -> StoredOutcomes:
     images = np.array([[3, 5, 8, 9]] if image is None else image)
     label = np.broadcast_to(LABEL, images.shape)
     split = SplitOutcomes(PROBABILITY.argmax(2), label, images, np.zeros((2, 4)), probability)
-    return StoredOutcomes([0, 7], CLASSES, 1, pandas.DataFrame(), split)
+    return StoredOutcomes([0, 7], CLASSES, 1, pandas.DataFrame({"group": groups}, index=range(10)), split)
 
 
 def test_an_ensemble_s_predictions_are_those_of_the_mean():
@@ -34,6 +36,10 @@ def test_an_ensemble_s_predictions_are_those_of_the_mean():
     np.testing.assert_allclose(account.confidence, [0.65, 0.65, 0.4, 0.7], atol=1e-3)
     assert account.counts.recalls(CLASSES) == [("cat", 1, 1), ("dog", 1, 1), ("hen", 1, 2)]
     assert account.counts.wrong() == [("hen", "cat", 1, 2)]
+    assert account.groups is None
+    groups = make_account(stored(groups="P1"), [0, 7]).groups
+    assert groups is not None
+    assert groups.tolist() == ["P1"] * 4
 
 
 def test_one_trial_s_predictions_are_those_that_it_made():

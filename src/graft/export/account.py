@@ -23,6 +23,7 @@ class Account:
         labels: places of the true classes, (predictions,).
         predicted: places of the predicted classes, (predictions,).
         confidence: probability of the predicted class, (predictions,); None: not stored.
+        groups: that the images belong to, (predictions,), which an interval counts; None: images, or trials apart.
     """
 
     classes: list[str]
@@ -30,6 +31,7 @@ class Account:
     labels: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray | None
+    groups: np.ndarray | None = None
 
     @property
     def counts(self) -> Confusions:
@@ -54,12 +56,14 @@ def make_account(stored: StoredOutcomes, seeds: Sequence[int]) -> Account:
     """Return what the trials of these seeds said of the test images."""
     test, rows = stored.test, [stored.seeds.index(seed) for seed in seeds]
     if test.shared and (test.probability is not None or len(rows) == 1):
+        names = stored.images.loc[test.image[0], "group"]
+        groups = names.to_numpy(dtype=str) if (names != "").all() else None
         if test.probability is None:
-            return Account(stored.classes, True, test.label[0], test.prediction[rows[0]], None)
+            return Account(stored.classes, True, test.label[0], test.prediction[rows[0]], None, groups)
         mean = test.probability[rows].astype(np.float64).mean(0)
         predicted = test.prediction[rows[0]] if len(rows) == 1 else mean.argmax(1)  # float16 may have made ties
         confidence = np.take_along_axis(mean, predicted.astype(np.int64)[:, None], 1)[:, 0]
-        return Account(stored.classes, True, test.label[0], predicted, confidence)
+        return Account(stored.classes, True, test.label[0], predicted, confidence, groups)
     shape = test.prediction[rows].shape
     own = slice(None) if test.shared else rows
     tested = np.broadcast_to(test.tested[own], shape)

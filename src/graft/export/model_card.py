@@ -14,7 +14,7 @@ from graft.nouns import counted, percent
 from graft.results.labels import title
 from graft.results.refits import in_words, is_refit
 from graft.results.settings import unused_split
-from graft.statistics.intervals import proportion_interval
+from graft.statistics.intervals import share_interval
 
 MOST = 10  # confusions that are listed
 AUTHOR = "*To be filled in by the author.*"
@@ -112,12 +112,16 @@ class Card:
                 counts = accuracy.get("ci95_counts") or "test images"
                 lines.append(f"its 95 % interval: {percent(low)} to {percent(high)} %, counting {counts}")
         if self.account and self.account.averaged and len(self.account.labels):
-            right, total = self.account.counts.right, len(self.account.labels)
-            low, high = proportion_interval(right / total, total)
+            found = self.account
+            right, total = found.counts.right, len(found.labels)
+            ends = share_interval(found.labels == found.predicted, found.groups)
+            low_high = "no interval" if ends is None else f"{percent(ends[0])} to {percent(ends[1])} %"
+            of_images = "images of their kind (95 %, Wilson, images taken as independent)"
+            of_what = of_images if found.groups is None else "groups of images (95 %, counting groups)"
             lines.append(
                 f"this model ({self.trials}): {percent(right / total)} % "
-                f"({right:,} of {counted(total, 'test image')}), {percent(low)} to {percent(high)} % for other "
-                "images of their kind (95 %, Wilson, images taken as independent)"
+                f"({right:,} of {counted(total, 'test image')}), "
+                f"{low_high} for other {of_what}"
             )
         return _bullets([*lines, other])
 

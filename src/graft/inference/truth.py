@@ -20,8 +20,7 @@ from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
 from graft.reading.decode import pixels_or_reason
-from graft.statistics.crossed import estimate
-from graft.statistics.intervals import estimate_interval, proportion_interval
+from graft.statistics.intervals import share_interval
 
 MOST = 10  # confusions that are printed
 
@@ -145,17 +144,9 @@ class Truth:
         return lines
 
     def _interval(self, values: Sequence[bool]) -> str:
-        """Return the 95 % interval of the share of images with a property, in words.
-
-        It is Wilson's, or counts groups: that of a single trial in `graft.statistics.crossed`.
-        """
-        if self.group is None:
-            low, high = proportion_interval(sum(values) / len(values), len(values))
-        elif len({*self.groups}) == 1:
-            return "no interval"
-        else:
-            low, high = estimate_interval(estimate(np.array([values], dtype=float), np.array(self.groups)))
-        return f"{100 * low:.1f} to {100 * high:.1f} %"
+        """Return the 95 % interval of the share of images with a property, in words; it counts groups if there are."""
+        ends = share_interval(np.array(values), None if self.group is None else np.array(self.groups))
+        return "no interval" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
 
     def _confusions(self) -> list[str]:
         """Return the most frequent confusions, the number of images and the share of the true class."""

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from graft.analysis.ensemble import ensemble
 from graft.analysis.predictions import Predictions, predictions_of
 from graft.files import write_text
 from graft.page import calibrated, forest
@@ -142,6 +143,7 @@ def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
         "matrix": matrix_of(found),
         "classes": classes_table(found),
         "diagram": diagram_of(found),
+        "together": best.outcomes and ensemble(found, best.outcomes.images),
         "examples": shown,
         "no_pictures": why or shown.why,
         "validated": split_of(board.metric) == "val",

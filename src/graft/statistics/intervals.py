@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from graft.statistics.crossed import Estimate
+from graft.statistics.crossed import Estimate, estimate
 
 LEVEL = 0.05
 # For equal accuracies. One image of a million in one trial is more; the last of six decimals is not.
@@ -92,33 +92,47 @@ def proportion_interval(mean: float, images: int) -> tuple[float, float]:
     return max(0.0, float(low)), min(1.0, float(high))
 
 
-def estimate_interval(estimate: Estimate, level: float = LEVEL) -> tuple[float, float]:
+def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float] | None:
+    """Return the interval of the share of images with a property, of one model as it is; None for a single group.
+
+    Args:
+        right: whether each image has it, (images,).
+        groups: (images,), the unit that an image belongs to, which the interval then counts; None: Wilson's of images.
+    """
+    if groups is None:
+        return proportion_interval(float(np.mean(right)), len(right))
+    if len(np.unique(groups)) == 1:
+        return None
+    return estimate_interval(estimate(np.asarray(right, dtype=float)[None], groups))
+
+
+def estimate_interval(found: Estimate, level: float = LEVEL) -> tuple[float, float]:
     """Return the interval of a mean for other trials and other images: by the formula above; of a loss, Student's.
 
     Args:
-        estimate: of one configuration.
+        found: of one configuration.
         level: probability to miss the mean.
     """
-    if not estimate.bounded:
-        low, high = estimate.interval(level)
+    if not found.bounded:
+        low, high = found.interval(level)
         return low, min(high, 0.0)  # a loss, which has a minus here, ends at 0
-    mean = min(max(estimate.mean, 0.0), 1.0)
-    wrong = mean * (1 - mean) * estimate.units
+    mean = min(max(found.mean, 0.0), 1.0)
+    wrong = mean * (1 - mean) * found.units
     if wrong < TOLERANCE:
-        return _wilson(mean, estimate.units, float(stats.norm.ppf(1 - level / 2)))
-    variance, degrees = estimate.variance, estimate.degrees
-    if estimate.proportion:
+        return _wilson(mean, found.units, float(stats.norm.ppf(1 - level / 2)))
+    variance, degrees = found.variance, found.degrees
+    if found.proportion:
         own = variance * wrong / (wrong + PRIOR)
-        drawn = own + PRIOR / (wrong + PRIOR) * mean * (1 - mean) / estimate.units
+        drawn = own + PRIOR / (wrong + PRIOR) * mean * (1 - mean) / found.units
         if drawn > variance:
             variance, degrees = drawn, degrees * (drawn / own) ** 2 if own > 0 else math.inf  # only v has degrees
     quantile = float(stats.t.ppf(1 - level / 2, degrees))
     low, high = _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
-    if estimate.proportion:  # one wrong image of a single trial shall not lift the end that no wrong image has
+    if found.proportion:  # one wrong image of a single trial shall not lift the end that no wrong image has
         normal = float(stats.norm.ppf(1 - level / 2))
         low, high = (
-            min(low, _wilson(1.0, estimate.units, normal)[0]),
-            max(high, _wilson(0.0, estimate.units, normal)[1]),
+            min(low, _wilson(1.0, found.units, normal)[0]),
+            max(high, _wilson(0.0, found.units, normal)[1]),
         )
     return low, high
 
