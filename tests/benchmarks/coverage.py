@@ -14,6 +14,7 @@ rows and columns is the truth. The parts:
   the same one, so that it is better on some images in all trials. The images are drawn with probabilities (nearly
   equal ones) that make the eight means exactly equal.
 - widths: mean width divided by that of t, where images are 3 % of the variance at most.
+- few: the same of differences where few images differ in all trials and others by chance; needs no OUT.
 - winner: how much better than it is the best of eight equal configurations looks, before and after its correction.
 """
 
@@ -31,7 +32,8 @@ from scipy.special import logsumexp, softmax
 from graft.statistics import simultaneous
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import compare_all, spread
-from graft.statistics.intervals import LEVEL
+from graft.statistics.crossed import estimate
+from graft.statistics.intervals import LEVEL, floored
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.pairs import pair
 from graft.statistics.winner import corrected
@@ -42,6 +44,7 @@ Design = tuple[int, int]  # numbers of trials and of test images
 DESIGNS = ((6, 450), (15, 100), (15, 1250), (50, 300))
 SMALL_DESIGNS = ((6, 20), (15, 48))
 NULL_DESIGNS = ((15, 450), (50, 450))
+FEW = ((18, 0.05, 0.005), (22, 0.04, 0.01), (60, 0.02, 0.005), (114, 0.01, 0.005), (450, 0.0, 0.02), (1250, 0.0, 0.02))
 EQUAL = 8
 SINGLES = ("mean", "ridge_weak", "logistic_strong", "dense")
 PAIRS = (
@@ -203,6 +206,21 @@ def print_widths(data: str, matrices: Matrices, repetitions: int) -> None:
             print(f"{first} - {second}, {trials} x {images:,}: {ours / t:.3f} (images {share:.1%})", flush=True)
 
 
+def print_few(repetitions: int) -> None:
+    """Print how often intervals of a difference hold where some images differ in all trials and others by chance."""
+    random = np.random.default_rng(0)
+    print("\n15 trials, coverage and median width in points")
+    for images, always, by_chance in FEW:
+        covered, widths = 0, []
+        for _ in range(repetitions):
+            noise = (random.random((15, images)) < by_chance) * random.choice((-1.0, 1.0), (15, images))
+            low, high = floored(estimate(np.where(random.random(images) < always, 1.0, noise))).interval()
+            covered += low <= always <= high
+            widths.append(100 * (high - low))
+        print(f"{images} images, {always:.1%} always, {by_chance:.1%} by chance: ", end="")
+        print(f"{covered / repetitions:.1%}, {np.median(widths):.1f}", flush=True)
+
+
 def print_winner(data: str, matrices: Matrices, repetitions: int) -> None:
     trials, images = NULL_DESIGNS[0]
     print(f"\n{data}: mean error of the best of {EQUAL} equal configurations, {trials} x {images}, in points")
@@ -232,12 +250,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--data", nargs="+", default=["mnist", "elpv", "cifar10"])
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--parts", nargs="+", default=["few", *PARTS], choices=["few", *PARTS])
     asked = parser.parse_args()
     simultaneous.DRAWS = 10_000  # a tenth of those that Graft takes: thousands of sweeps in minutes
-    for data in asked.data:
+    if "few" in asked.parts:
+        print_few(asked.repetitions)
+    parts = [part for part in asked.parts if part != "few"]
+    for data in asked.data if parts else []:
         matrices = load(asked.out / f"{data}.npz")
-        for part in asked.parts:
+        for part in parts:
             PARTS[part](data, matrices, asked.repetitions)
 
 

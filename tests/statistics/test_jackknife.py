@@ -6,8 +6,11 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from graft.statistics.crossed import estimate
+from graft.statistics.intervals import estimate_interval
 from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, jackknifed, macro_f1, pseudo_values
 from graft.statistics.outcomes import Outcomes
+
+NEAR_1 = float(stats.norm.cdf(2.6 / (1 + 1.0**2 + 0.2**2) ** 0.5))  # the mean accuracy of images and draws like these
 
 
 def drawn(seed: int, trials: int = 3, images: int = 40, classes: int = 3) -> tuple[Outcomes, np.ndarray]:
@@ -129,6 +132,34 @@ def test_intervals_of_macro_f1_cover_the_value_of_other_images_and_trials():
         intervals.append(estimate(found.values).interval())
     covered = sum(low <= np.mean(truth) <= high for low, high in intervals)
     assert 0.91 * 300 <= covered <= 0.985 * 300
+
+
+def test_one_mistake_leaves_the_interval_of_a_metric_as_wide_as_none():
+    """Classes are of equal size, so that balanced accuracy is accuracy, and its interval nearly the same one."""
+    labels = np.repeat([0, 1, 2], 6)
+    predicted = np.tile(labels, (15, 1))
+    predicted[3, 2] = 1  # one prediction of 270
+    right = (predicted == labels).astype(float)
+    outcomes = Outcomes(tuple(range(15)), np.arange(18).astype(str), right, labels=labels)
+    low = estimate_interval(estimate(right))[0]
+    for metric in (balanced_accuracy(outcomes), macro_f1(outcomes, predicted)):
+        found, bounds = estimate(metric.values), estimate_interval(estimate(metric.values))
+        assert not found.proportion
+        assert bounds == pytest.approx((low, 1.0), abs=1e-3)
+
+
+def test_intervals_of_metrics_near_1_cover():
+    random, covered = np.random.default_rng(0), np.zeros(2)
+    labels = np.repeat([0, 1, 2], 8)
+    for _ in range(300):
+        ease = random.normal(2.6, 1.0, 24) + random.normal(0, 0.2, (15, 1))
+        right = random.random((15, 24)) < stats.norm.cdf(ease)
+        predicted = np.where(right, labels, (labels + 1) % 3)
+        outcomes = Outcomes(tuple(range(15)), np.arange(24).astype(str), right.astype(float), labels=labels)
+        for place, metric in enumerate((balanced_accuracy(outcomes), macro_f1(outcomes, predicted))):
+            low, high = estimate_interval(estimate(metric.values))
+            covered[place] += low <= NEAR_1 <= high
+    assert (covered >= 0.93 * 300).all()
 
 
 def test_what_cannot_be_computed_is_refused():

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.overlap import draws, judge_draws
+from scipy import stats
 
 from graft.data.images import InMemoryImages
 from graft.data.load import mnist5k
 from graft.statistics.crossed import estimate
+from graft.statistics.needed import Needed, needed
 from graft.statistics.overlap import between_pools, for_other_pools, widen
 
 
@@ -26,15 +28,24 @@ def test_the_correction_lies_between_those_for_pairs_and_for_single_images():
         assert share**2 / (1 - share**2) < between_pools(share) < share / (1 - share)
 
 
-def test_only_the_trials_part_is_widened():
+def test_the_trials_part_is_widened_by_what_no_number_of_trials_or_images_reduces():
     found = estimate(np.random.default_rng(0).normal(size=(10, 1)) + np.random.default_rng(1).normal(size=(10, 30)))
     wider = for_other_pools(found, 0.5)
-    assert (
-        wider.parts.trials == pytest.approx(widen(found.parts.trials, 0.5, 10)) == pytest.approx(7 * found.parts.trials)
-    )
+    assert widen(found.parts.trials, 0.5, 10) == pytest.approx(7 * found.parts.trials)
     assert wider.variance == pytest.approx(found.variance + 6 * found.parts.trials)
-    assert (wider.parts.images, wider.parts.rest, wider.mean) == (found.parts.images, found.parts.rest, found.mean)
+    assert (wider.parts, wider.mean) == (found.parts, found.mean)
     assert 9 <= wider.degrees < found.degrees
+
+
+def test_more_trials_are_not_asked_for_where_the_images_that_all_draw_from_are_the_doubt():
+    """Half of a pool in each of 15 trials: the parts are known here, and so is what endless trials would leave."""
+    random = np.random.default_rng(0)
+    values = 0.02 + 0.05 * random.normal(size=(15, 1)) + 0.01 * random.normal(size=(15, 400))
+    found = for_other_pools(estimate(values), 0.5)
+    quantile = float(stats.t.ppf(0.975, found.degrees))
+    assert found.mean < quantile * found.error  # undecided
+    assert found.mean < 1.96 * (0.6 * 0.05**2) ** 0.5  # and so with endless trials: b / (1 - b) is 0.6
+    assert needed(found, quantile) == Needed(None, None, None, 400 / 15, shared=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

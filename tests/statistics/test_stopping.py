@@ -11,6 +11,7 @@ from graft.statistics.accuracies import Accuracies, Copies, Measured
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.stopping import (
     EQUAL,
+    ONLY_DRAWS,
     ONLY_IMAGES,
     ONLY_TRIALS,
     WORSE,
@@ -129,6 +130,17 @@ def test_a_pair_whose_trials_all_agree_can_only_be_told_apart_by_more_images():
     assert found.ended
 
 
+@pytest.mark.parametrize(("share", "left"), [(0.0, ONLY_TRIALS), (0.8, ONLY_DRAWS)])
+def test_where_all_trials_draw_most_of_one_pool_neither_trials_nor_test_images_can_tell(share: float, left: str):
+    generator = np.random.default_rng(0)
+    ease, draws = generator.normal(0, 0.3, 300), generator.normal(0, 0.03, (20, 1))
+    both = generator.random((20, 300)) < 0.7 + ease
+    other = generator.random((20, 300)) < 0.705 + ease + draws
+    found = rounds("both", "other", least=20, most=21)
+    found.look({"both": measured(both, share=share), "other": measured(other, share=share)})
+    assert list(found.undecided.values()) == [left]
+
+
 def test_a_small_difference_that_no_allowed_number_of_trials_shows_is_said_to_need_more():
     generator = np.random.default_rng(0)
     draws = {seed: 0.8 + value for seed, value in enumerate(generator.normal(0, 0.05, 9))}
@@ -142,7 +154,7 @@ def test_a_small_difference_that_no_allowed_number_of_trials_shows_is_said_to_ne
 
 def test_configurations_within_the_margin_are_equal():
     both = outcomes(60, 2000, 0.8, easy=0.3)
-    other = both ^ (np.random.default_rng(5).random(both.shape) < 0.002)
+    other = both ^ (np.random.default_rng(5).random(both.shape) < 0.01)
     for margin, verdict in ((0.02, {"other": EQUAL}), (0.0, {"other": WORSE})):
         found = rounds("both", "other", margin=margin)
         found.look({"both": measured(both), "other": measured(np.minimum(both, other))})

@@ -11,15 +11,13 @@ and the number of wrong images w = I p (1 - p), v is then drawn towards b, as if
 
 Without a wrong image this is Wilson's interval of I images: four right of four are 51 to 100 %.
 
-A difference D of two configurations has the interval D +- t sqrt(v). Where they disagree on nearly no image, let W be
-the number of images on which they disagree, counted as a mean over trials, and V = MS_images / (I J) the part of v that
-images explain. A disagreement is then worth u = V I^2 / W of an image, 1 where all trials have it, and N = W / u are
-independent. With (u N + 1/10) / (N + 1/10) in place of u, v is no smaller than
+A difference D of two configurations has the interval D +- t sqrt(v). Images on which they differ in all trials are few,
+and there may be some of which none was tested. So with the part V of v that images explain, v is no smaller than
 
-    (W u + 2 u^2) / I^2
+    V + 2 / I^2
 
-Without a disagreement this is Bonett and Price's (J. Educ. Behav. Stat. 37, 2012) for paired proportions, which adds
-one image to each side: 2 / I^2.
+which is Bonett and Price's variance (J. Educ. Behav. Stat. 37, 2012) of paired proportions: it adds one image to each
+side. That other disagreements were those of single trials does not make it smaller: they say nothing of such images.
 
 Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images
 alone.
@@ -40,7 +38,6 @@ TOLERANCE = 1e-6
 UNKNOWN = 1e12  # Student's quantile of 0.1 degrees of freedom, from which nothing follows
 PRIOR = 0.5  # of an image, that speaks for the binomial variance; chosen by simulation, see docs/statistics.md
 ADDED = 2.0  # disagreements, by Bonett and Price
-WHOLE = 0.1  # of a disagreement, that all trials have: chosen by simulation, too
 
 
 @dataclass(frozen=True)
@@ -128,32 +125,25 @@ def estimate_interval(found: Estimate, level: float = LEVEL) -> tuple[float, flo
             variance, degrees = drawn, degrees * (drawn / own) ** 2 if own > 0 else math.inf  # only v has degrees
     quantile = float(stats.t.ppf(1 - level / 2, degrees))
     low, high = _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
-    if found.proportion:  # one wrong image of a single trial shall not lift the end that no wrong image has
-        normal = float(stats.norm.ppf(1 - level / 2))
-        low, high = (
-            min(low, _wilson(1.0, found.units, normal)[0]),
-            max(high, _wilson(0.0, found.units, normal)[1]),
-        )
-    return low, high
+    # One wrong image of a single trial shall not lift the end that no wrong image has, nor a metric's pseudo-values.
+    normal = float(stats.norm.ppf(1 - level / 2))
+    none, every = (_wilson(share, found.units, normal) for share in (1.0, 0.0))
+    return min(low, none[0]), max(high, every[1])
 
 
 def floored(difference: Estimate) -> Estimate:
     """Return the estimate of a difference with the variance, by the formula above, that it has at least."""
     if not difference.bounded:
         return difference
-    units, parts = difference.units, difference.parts
-    disagree = units * difference.square
-    of_images = parts.images + parts.rest if difference.num_trials > 1 else difference.variance
-    worth, independent = 1.0, 0.0
-    if disagree > TOLERANCE and of_images > 0:
-        worth = of_images * units**2 / disagree
-        independent = disagree / worth
-    worth = (worth * independent + WHOLE) / (independent + WHOLE)
-    least = (disagree * worth + ADDED * worth**2) / units**2
+    parts = difference.parts
+    by_images = parts.images + parts.rest if difference.num_trials > 1 else difference.variance
+    least = by_images + ADDED / difference.units**2
     if least <= difference.variance:
         return difference
     known = difference.variance / least  # only this share has the degrees of freedom
-    return replace(difference, variance=least, degrees=difference.degrees / known**2 if known > 1e-6 else math.inf)
+    degrees = difference.degrees / known**2 if known > 1e-6 else math.inf
+    more = replace(parts, images=parts.images + least - difference.variance)
+    return replace(difference, variance=least, degrees=degrees, parts=more)
 
 
 def _wilson(mean: float, images: float, quantile: float) -> tuple[float, float]:

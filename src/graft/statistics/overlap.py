@@ -53,7 +53,7 @@ def for_other_pools(found: Estimate, share: float) -> Estimate:
     """Return the estimate of a mean, or of a paired difference, with its variance for draws from other pools.
 
     The degrees of freedom are Satterthwaite's with the widened mean squares, no fewer than those of the trials or of
-    the images alone.
+    the images alone. The parts stay as they are: no number of trials or test images reduces what is added.
 
     Args:
         found: for other draws from the same pool, as `crossed.estimate` says.
@@ -67,4 +67,4 @@ def for_other_pools(found: Estimate, share: float) -> Estimate:
     factor = 1 + trials * between_pools(share)
     squares = (factor * (parts.trials + parts.rest), parts.images + parts.rest, factor * parts.rest)
     degrees = max(float(max(1, min(trials, images) - 1)), satterthwaite(variance, squares, (trials, images)))
-    return replace(found, variance=variance, degrees=degrees, parts=replace(parts, trials=wider))
+    return replace(found, variance=variance, degrees=degrees)

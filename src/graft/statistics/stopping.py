@@ -14,7 +14,8 @@ told apart after m trials is the predictive power (Spiegelhalter, Freedman and B
 
     D_m ~ N(D, V_n - V_m),    told apart if |D_m| > z V_m^(1/2), or equal if |D_m| < margin - z V_m^(1/2)
 
-Stopping because a chance is small declares nothing, so it costs no error.
+Stopping because a chance is small declares nothing, so it costs no error. What a correction for draws from one pool has
+added to V_n (overlap.py) shrinks with neither.
 """
 
 import math
@@ -39,6 +40,7 @@ NARROWEST = 0.9
 WORSE, EQUAL = "worse", "equal"
 ONLY_IMAGES = "only more test images could tell"
 ONLY_TRIALS = "more trials than trials_max could tell"
+ONLY_DRAWS = "only other images to train on could tell"
 
 
 def looks(least: int, most: int, folds: int | None = None) -> list[int]:
@@ -210,10 +212,13 @@ def _could_tell(first: Accuracies, second: Accuracies, found: Pair, test: Test) 
         noise = _noise(replace(outcomes[0], values=outcomes[0].values - outcomes[1].values))
     if number < test.most and _chance(found, test, test.most, noise) >= LEAST_CHANCE:
         return None
-    return ONLY_IMAGES if _chance(found, test, math.inf, noise) < LEAST_CHANCE else ONLY_TRIALS
+    if _chance(found, test, math.inf, noise) >= LEAST_CHANCE:
+        return ONLY_TRIALS
+    of_images = found.estimate.parts.images if found.estimate is not None and noise is None else math.inf
+    return ONLY_DRAWS if _chance(found, test, math.inf, noise, of_images) < LEAST_CHANCE else ONLY_IMAGES
 
 
-def _chance(found: Pair, test: Test, trials: float, noise: float | None) -> float:
+def _chance(found: Pair, test: Test, trials: float, noise: float | None, of_images: float = 0.0) -> float:
     """Return the chance that a pair is told apart, or found equal, after some number of trials.
 
     Args:
@@ -221,13 +226,14 @@ def _chance(found: Pair, test: Test, trials: float, noise: float | None) -> floa
         test: how it is tested.
         trials: their number.
         noise: with folds, the share of the variance that endlessly many trials remove; None: what `found` says.
+        of_images: a part of the variance that further test images remove.
     """
     number, mean = len(found.per_trial), float(found.per_trial.mean())
     variance = shrinking = float(found.per_trial.var(ddof=1)) / number
     if found.estimate is not None:
         parts, variance = found.estimate.parts, found.estimate.variance
         shrinking = min(variance, parts.trials + parts.rest) if noise is None else noise * variance
-    lost = shrinking * (1 - number / trials)
+    lost = min(variance, shrinking * (1 - number / trials) + of_images)
     bound = float(stats.norm.isf(test.last_level / 2)) * math.sqrt(variance - lost) + TOLERANCE
     spread = math.sqrt(lost) + 1e-12
     apart = stats.norm.sf((bound - mean) / spread) + stats.norm.cdf((-bound - mean) / spread)

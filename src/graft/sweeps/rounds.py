@@ -22,7 +22,7 @@ from graft.results.baseline import common_metric
 from graft.results.records import Record, read_records
 from graft.results.rounds import EndedJob, SweepRounds
 from graft.statistics.pairs import MIN_TRIALS
-from graft.statistics.stopping import EQUAL, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
+from graft.statistics.stopping import EQUAL, ONLY_DRAWS, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
 
 log = logging.getLogger("graft")
 
@@ -177,6 +177,7 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     reasons = []
     for what, words in (
         (ONLY_IMAGES, "more trials are unlikely to"),  # what could is said of the closest: perhaps nothing
+        (ONLY_DRAWS, "more trials on images that they share with each other are unlikely to"),
         (ONLY_TRIALS, f"only more than trials_max={most} trials could"),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
