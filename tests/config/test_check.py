@@ -153,6 +153,23 @@ def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
     assert unused(configure("trials=auto"), [*rounds, "sweep.pruner"]) == ["sweep.pruner"]
 
 
+@pytest.mark.parametrize(
+    ("options", "knob", "idle"),
+    [
+        (["lr=0.1", "optimizer.lr=0.0005"], "lr", True),
+        (["lr=0.1"], "lr", False),
+        (["dataset.small_per_class=5", "dataset.small_total=50"], "dataset.small_per_class", True),
+        (["dataset.small_per_class=5"], "dataset.small_per_class", False),
+        (["epochs=2", "stop.patience=2", "dataset.val_per_class=20"], "stop.patience", True),
+        (["epochs=3", "stop.patience=2", "dataset.val_per_class=20"], "stop.patience", False),
+    ],
+)
+def test_what_another_key_replaces_or_outlasts_has_no_effect(
+    configure: Configure, options: list[str], knob: str, idle: bool
+):
+    assert unused(configure(*options), [knob]) == [knob] * idle
+
+
 @pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])
 def test_knobs_of_thawed_stages_have_no_effect_where_none_is(configure: Configure, options: list[str]):
     knobs = ["tune.lr_decay", "tune.batch_norm"]

@@ -102,6 +102,9 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("schedule=step tune=thaw tune.epochs=20", "schedule.step_size", "below tune.epochs=20"),
         ("tune=thaw +schedule@tune.schedule=step", "tune.schedule.step_size", "below tune.epochs=20"),
         ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
+        ("schedule=cosine schedule.eta_min=0.5", "schedule.eta_min", "below the learning rate of 0.001"),
+        ("schedule=cosine schedule.eta_min=0.0005 tune=thaw", "schedule.eta_min", "below the learning rate of 0.0001"),
+        ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "optimizer.nesterov", "false with"),
         ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
         ("regularize.l2_sp=1 source=scratch", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
         (
@@ -214,7 +217,7 @@ def test_classes_that_graft_does_not_know_are_not_judged(configure: Configure, g
 
 
 def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: None)
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: None)
     check(configure("keep_weights=none"))
     with pytest.raises(ConfigError) as found:
         check(configure("report.explain=true", "keep_weights=none"))
@@ -224,19 +227,19 @@ def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfi
         "try pip install -e '.[explain]', or report.explain=false"
     )
     assert second.startswith("keep_weights must be best, whole or all with report.explain=true, got none")
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: name)
     check(configure("report.explain=true", "keep_weights=best"))
 
 
 def test_images_that_are_not_shown_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: name)
     with pytest.raises(ConfigError, match=r"^report.explain must be false with report.thumbnails=false, .*, got true"):
         check(configure("report.explain=true", "report.thumbnails=false"))
     check(configure("report.thumbnails=false"))
 
 
 def test_votes_are_not_explained(configure: Configure, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: name)
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: name)
     with pytest.raises(ConfigError, match=r"^report.explain must be false with head=knn, .*, got true; try report"):
         check(configure("report.explain=true", "head=knn", "tune=frozen"))
     check(configure("head=knn", "tune=frozen"))

@@ -93,10 +93,10 @@ def test_a_logger_that_fails_takes_no_result_with_it(
 def test_a_missing_package_is_told_before_anything_runs(
     configure: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch, package: str
 ):
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: None)
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=rf"package {package} is not installed.*pip install -e '\.\[{package}\]'"):
         check(configure(f"logger=[csv,{package}]"))
-    monkeypatch.setattr("graft.config.trainer.find_spec", lambda name: util.find_spec("json"))
+    monkeypatch.setattr("graft.config.training.find_spec", lambda name: util.find_spec("json"))
     check(configure(f"logger=[csv,{package}]"))
     assert package not in sys.modules or util.find_spec(package) is not None
 

@@ -13,6 +13,7 @@ from graft.config.build import to_plain
 from graft.config.identity import without_hydra
 from graft.errors import ConfigError, GraftError, OtherResult
 from graft.run.make_plan import planned_images
+from graft.sweeps.check_sweep import check_run
 from graft.sweeps.job_folders import make_writable
 
 Sweep = Callable[..., list[DictConfig]]
@@ -172,6 +173,13 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_working_directory(
 def test_a_report_s_metric_must_mean_something(sweep: Sweep, words: list[str], message: str):
     with pytest.raises(GraftError, match=message):
         sweep("dropout=0,0.5", "name=s", *words)
+
+
+def test_a_lone_job_s_metric_must_mean_something_too(sweep: Sweep):
+    (job,) = sweep("dropout=0", "name=s")
+    job.report.metric, job.report.margin = "loss", 1.0
+    with pytest.raises(GraftError, match=r"margin=1.0 is in percent points, which report.metric=loss is not"):
+        check_run(job)
 
 
 def test_all_working_directories_may_share_a_cache(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from graft.config.combinations import combinations
 from graft.config.knobs import Knobs
 from graft.config.rules import RULES
-from graft.config.trainer import SHOWN, TRAINER_RULES
+from graft.config.training import SHOWN, TRAINER_RULES
 from graft.config.values import Undecided, Values
 from graft.errors import ConfigError, Fault, nearest
 
@@ -114,13 +114,19 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     without_effect = {
         "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
         "stop.min_delta": cfg.stop.patience is None,
+        "stop.patience": _is_longer(cfg.stop.patience, cfg.epochs),
+        "dataset.small_per_class": cfg.dataset.get("small_total") is not None,  # which is what is drawn
         "sweep.pruner": cfg.trials == "auto",
         "trials_vary": cfg.trials == 1,
         **dict.fromkeys(ROUNDS, cfg.trials != "auto"),
-        **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "width")},
+        **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "lr", "width")},
         **dict.fromkeys(UNFROZEN, frozen),
     }
     return [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
+
+
+def _is_longer(patience: Any, epochs: Any) -> bool:
+    return isinstance(patience, int) and isinstance(epochs, int) and patience >= epochs
 
 
 def _all_frozen(values: Values) -> bool:

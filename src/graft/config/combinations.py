@@ -10,7 +10,13 @@ from contextlib import suppress
 from math import inf
 
 from graft.config.one_form import class_in_both_splits, domain_faults
-from graft.config.trainer import absent_packages, frozen_precision_of_none, refused_flags
+from graft.config.training import (
+    absent_packages,
+    frozen_precision_of_none,
+    nesterov_without_momentum,
+    refused_flags,
+    schedule_without_effect,
+)
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
@@ -122,25 +128,6 @@ def _batch_too_small(values: Values) -> Iterator[Fault]:
             yield Fault(key, size, f"at least {least} {expected}", f"{key}={least}")
 
 
-def _schedule_without_step(values: Values) -> Iterator[Fault]:
-    yield from _too_long_a_step(values, "schedule", "epochs")
-    if values.staged():
-        own = "tune.schedule" if values.get("tune.schedule") else "schedule"
-        yield from _too_long_a_step(values, own, "tune.epochs")
-
-
-def _too_long_a_step(values: Values, schedule: str, key: str) -> Iterator[Fault]:
-    """Find the fault of a schedule in phases of as many epochs as `key` says."""
-    if values.target(schedule) != "step":
-        return
-    step_size, epochs = values.get(f"{schedule}.step_size"), values.get(key)
-    if step_size >= epochs:
-        smaller = f"{schedule}.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
-        constant = "schedule=constant" if key == "epochs" else "+schedule@tune.schedule=constant"
-        expected = f"below {key}={epochs}, or the learning rate never changes"
-        yield Fault(f"{schedule}.step_size", step_size, expected, f"{smaller}{constant}")
-
-
 def _l2_sp_without_stages(values: Values) -> Iterator[Fault]:
     l2_sp = values.get("regularize.l2_sp")
     if l2_sp and values.target("tune") == "Lora":
@@ -235,7 +222,8 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _unfrozen_stages,
     _one_device_only,
     _batch_too_small,
-    _schedule_without_step,
+    schedule_without_effect,
+    nesterov_without_momentum,
     _l2_sp_without_stages,
     _cutmix_of_features,
     _views_without_frozen_stages,

@@ -19,7 +19,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from graft.config.rules import RULES
-from graft.config.trainer import FLAGS, REFUSED
+from graft.config.training import FLAGS, REFUSED
 from graft.errors import Fault, nearest
 
 HYDRA_WORDS = {  # patterns of Hydra's messages, and Graft's words with what the pattern's group found

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from graft.config.constraints import FLAG, OPTIONAL_FLAG, Rule, list_of, number, one_of, text, whole
-from graft.config.trainer import TRAINER_RULES
+from graft.config.training import TRAINER_RULES
 from graft.config.values import BASELINE, CONTROL, FORMATS, METRICS
 
 

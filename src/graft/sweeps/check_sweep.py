@@ -166,6 +166,7 @@ def check_run(config: DictConfig) -> None:
     if (folder / "multirun.yaml").exists():
         raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
     check_job(config, folder)
+    _check_report([config])
     _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
     make_writable(folder, Path(config.cache))
 

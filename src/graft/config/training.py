@@ -1,6 +1,6 @@
-"""Lightning's trainer flags: the values of those that work in Graft, and why the others are refused.
+"""What trains: which of Lightning's flags work, with which values, and why others are refused; optimizer and schedule.
 
-docs/trainer.md says what each does. Do not import torch here: `--help` must answer in under a second.
+docs/trainer.md says what each flag does. Do not import torch here: `--help` must answer in under a second.
 """
 
 import re
@@ -100,6 +100,39 @@ def frozen_precision_of_none(values: Values) -> Iterator[Fault]:
     precision = values.get("frozen_precision")
     if precision != "32-true" and not values.staged() and values.num_unfrozen()[-1] >= values.num_kept():
         yield Fault("frozen_precision", precision, "32-true if all stages train", "frozen_precision=32-true")
+
+
+def schedule_without_effect(values: Values) -> Iterator[Fault]:
+    """Return the faults of schedules that never change the learning rate, or raise what they shall lower."""
+    yield from _of_phase(values, "schedule", "epochs")
+    if values.staged():
+        own = "tune.schedule" if values.get("tune.schedule") else "schedule"
+        yield from _of_phase(values, own, "tune.epochs")
+
+
+def _of_phase(values: Values, schedule: str, key: str) -> Iterator[Fault]:
+    """Find the fault of a schedule in phases of as many epochs as `key` says."""
+    if values.target(schedule) == "cosine":
+        last, rate = values.get(f"{schedule}.eta_min"), values.get("lr" if key == "epochs" else "tune.lr")
+        if isinstance(rate, float | int) and last >= rate:
+            expected = f"below the learning rate of {rate}, from which it falls"
+            yield Fault(f"{schedule}.eta_min", last, expected, f"{schedule}.eta_min=0")
+    if values.target(schedule) != "step":
+        return
+    step_size, epochs = values.get(f"{schedule}.step_size"), values.get(key)
+    if step_size >= epochs:
+        smaller = f"{schedule}.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
+        constant = "schedule=constant" if key == "epochs" else "+schedule@tune.schedule=constant"
+        expected = f"below {key}={epochs}, or the learning rate never changes"
+        yield Fault(f"{schedule}.step_size", step_size, expected, f"{smaller}{constant}")
+
+
+def nesterov_without_momentum(values: Values) -> Iterator[Fault]:
+    """Return the fault of Nesterov's momentum where there is none, which PyTorch refuses."""
+    optimizer = values.get("optimizer")
+    if optimizer.get("nesterov") and not optimizer.get("momentum"):
+        expected = "false with optimizer.momentum=0"
+        yield Fault("optimizer.nesterov", True, expected, "optimizer.momentum=0.9, or optimizer.nesterov=false")
 
 
 def absent_packages(values: Values) -> Iterator[Fault]:

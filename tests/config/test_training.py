@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.check import check
-from graft.config.trainer import FLAGS, REFUSED, SHOWN
+from graft.config.training import FLAGS, REFUSED, SHOWN
 from graft.errors import ConfigError
 
 
