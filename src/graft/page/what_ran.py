@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from graft.page.pictures import PagePictures
 from graft.report.compare import Report
 from graft.results.records import Record
 from graft.results.settings import flatten, unused_split
@@ -53,13 +54,13 @@ class WhatRan(NamedTuple):
     again: list[Fact]
 
 
-def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
+def what_ran(report: Report, output: Path, pictures: PagePictures) -> WhatRan:
     """Return how jobs were run, the best one first.
 
     Args:
         report: of one job at least.
         output: its folder.
-        thumbnails: whether images are shown.
+        pictures: of single images, which the page shows.
     """
     records = report.board.records
     best = records[0]
@@ -76,7 +77,7 @@ def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
         _data(best.result.get("images") or {}, unused_split(best.config)),
         _versions(records),
         _seconds(records),
-        _again(report, output, thumbnails),
+        _again(report, output, pictures),
     )
 
 
@@ -164,7 +165,7 @@ def _seconds(records: Sequence[Record]) -> list[Fact]:
     return [Fact(part, f"{seconds:,.1f}") for part, seconds in total.items()]
 
 
-def _again(report: Report, output: Path, thumbnails: bool) -> list[Fact]:
+def _again(report: Report, output: Path, pictures: PagePictures) -> list[Fact]:
     """Return the commands that make the report again, and that predict with the winner."""
     best, several = report.board.records[0], len(report.board.records) > 1
     here, job = _short(output), _short(best.folder)
@@ -175,7 +176,10 @@ def _again(report: Report, output: Path, thumbnails: bool) -> list[Fact]:
         *map(shlex.quote, report.options),
         *(["--output", here] if elsewhere else []),
     ]
-    words += [] if thumbnails else ["--no-thumbnails"]
+    if pictures.thumbnails is None:
+        words.append("--no-thumbnails")
+    elif pictures.explain is not None:
+        words.append("--explain")
     facts = [Fact("make this page again", f"python src/report.py {' '.join(words)}")]
     if several and report.board.comparison is None:
         return facts

@@ -67,8 +67,9 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     }
     if board.records:
         found |= _comparison(report, output)
-        found["ran"] = what_ran(report, output, pictures.thumbnails is not None)
-        found |= _best(report, pictures)
+        allowed, why = wanted(board.records, pictures)
+        found["ran"] = what_ran(report, output, allowed)
+        found |= _best(report, allowed, why)
     return _environment().get_template("report.html.jinja").render(found)
 
 
@@ -123,8 +124,14 @@ def _interval_words(board: Leaderboard) -> str:
     return f"of the first job {first}" if len(alike) > 1 else alike.pop()
 
 
-def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
-    """Return the sections about the predictions of the best job, or in words why there are none."""
+def _best(report: Report, pictures: PagePictures, why: str) -> dict[str, Any]:
+    """Return the sections about the predictions of the best job, or in words why there are none.
+
+    Args:
+        report: the comparison.
+        pictures: of single images that the jobs' configurations allow.
+        why: there are none, if these forbid them.
+    """
     board = report.board
     if board.comparison is None and len(board.records) > 1:
         return {
@@ -134,9 +141,8 @@ def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
     found = _predictions(best)
     if isinstance(found, str):
         return {"silent": f"What {best.label} got wrong is not known: {found}."}
-    allowed, why = wanted(board.records, pictures)
     second = _predictions(others[0]) if others else ""
-    shown = examples((best, found), None if isinstance(second, str) else (others[0], second), allowed)
+    shown = examples((best, found), None if isinstance(second, str) else (others[0], second), pictures)
     return {
         "best": best.label,
         "matrix": matrix_of(found),
