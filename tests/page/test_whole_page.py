@@ -272,12 +272,17 @@ def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
 
 def test_jobs_that_answer_different_questions_have_no_best_one(tmp_path: Path):
     for name, low in (("one", 0.5), ("two", 0.6)):
-        store_job(tmp_path, {"experiment": name}, reference={"low": low, "high": 0.9, "source": "a paper"})
+        published = {"low": low, "high": 0.9, "source": "a paper"}
+        job = store_job(tmp_path, {"experiment": name}, reference=published)
+    result = json.loads((job / "result.json").read_text())
+    (job / "result.json").write_text(json.dumps(result | {"images": result["images"] | {"big": 500}}))
     show_sweep(tmp_path)
     page = checked(tmp_path / "report.html")
     words = page.words()
-    assert "compared with published ranges: not ranked" in words
-    assert "None is the best" in words
+    assert "The jobs are compared with published ranges, so that none is the best; they are sorted by name." in words
+    assert "This page has no best job whose errors it could show" in words
+    assert "Published ranges one 50.0 to 90.0 %, a paper two 60.0 to 90.0 %, a paper" in words
+    assert "Data, of one" in words
     assert "Paired differences" not in words
     assert "Confusion matrix" not in words
     assert len([each for each in page.all("rect") if each["class"] == "box"]) == 2

@@ -12,6 +12,7 @@ from yaml import YAMLError
 
 from graft.page.pictures import PagePictures
 from graft.report.compare import Report
+from graft.report.unit import span
 from graft.results.records import Record
 from graft.results.settings import flatten, unused_split
 
@@ -39,7 +40,9 @@ class WhatRan(NamedTuple):
         commands: that ran them; none where it is not stored.
         differing: keys in which the jobs differ, with their values.
         same: all other keys of the best job's configuration, with their values.
-        data: the account of its images.
+        published: the range with which a job's configuration compares it, and its source.
+        data: the account of the best job's images.
+        unlike: whether other jobs have other numbers of images.
         versions: of libraries.
         seconds: of all jobs together, by part.
         again: commands that go on from here, each with what it does.
@@ -48,7 +51,9 @@ class WhatRan(NamedTuple):
     commands: list[str]
     differing: list[Fact]
     same: list[Fact]
+    published: list[Fact]
     data: list[Fact]
+    unlike: bool
     versions: list[Fact]
     seconds: list[Fact]
     again: list[Fact]
@@ -74,7 +79,9 @@ def what_ran(report: Report, output: Path, pictures: PagePictures) -> WhatRan:
         _commands(records),
         _differing(records, swept),
         same,
+        _published(records),
         _data(best.result.get("images") or {}, unused_split(best.config)),
+        len({str(record.result.get("images")) for record in records}) > 1,
         _versions(records),
         _seconds(records),
         _again(report, output, pictures),
@@ -138,6 +145,16 @@ def _data(images: Mapping[str, Any], unused: str) -> list[Fact]:
         listed = _few([f"{name}: {count:,}" for name, count in counts.items()])
         facts.append(Fact(f"{SPLITS.get(split, split)}, by class", listed))
     return facts
+
+
+def _published(records: Sequence[Record]) -> list[Fact]:
+    """Return the published ranges of accuracies, with their sources, by the jobs that are compared with them."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        it = record.result.get("reference") or {}
+        if {"low", "high", "source"} <= it.keys():
+            found.setdefault(f"{span(it['low'], it['high'])} %, {it['source']}", []).append(record.label)
+    return [Fact("all jobs" if 1 < len(records) == len(jobs) else _few(jobs), text) for text, jobs in found.items()]
 
 
 def _few(texts: Sequence[str]) -> str:
