@@ -75,13 +75,14 @@ def what_ran(report: Report, output: Path, pictures: PagePictures) -> WhatRan:
         for key, value in flatten(best.config).items()
         if key not in swept and key.partition(".")[0] not in {name for name in swept if "." not in name}
     ]
+    accounts = [_data(record.result.get("images") or {}, unused_split(record.config)) for record in records]
     return WhatRan(
         _commands(records),
         _differing(records, swept),
         same,
         _published(records),
-        _data(best.result.get("images") or {}, unused_split(best.config)),
-        len({str(record.result.get("images")) for record in records}) > 1,
+        accounts[0],
+        any(account != accounts[0] for account in accounts),
         _versions(records),
         _seconds(records),
         _again(report, output, pictures),
