@@ -40,3 +40,17 @@ def test_one_image_is_one_bin_and_weights_count_an_image_once():
     once = calibration_bins(confidence, correct)
     thrice = calibration_bins(np.repeat(confidence, 3), np.repeat(correct, 3), np.full(120, 1 / 3))
     np.testing.assert_allclose(thrice, once)
+
+
+def test_predictions_of_one_confidence_share_a_bin_and_the_error_is_that_of_all_bins():
+    random = np.random.default_rng(2)
+    confidence = np.concatenate([random.uniform(0.3, 0.9, 40), np.ones(260)])
+    correct = random.random(300) < 0.8
+    bins = calibration_bins(confidence, correct)
+    assert bins[:, 2].tolist() == [20, 20, 260]
+    assert bins[-1, [0, 1, 3, 4]].tolist() == [1, pytest.approx(correct[40:].mean()), 1, 1]
+    expected = sum(
+        abs(confidence[part].mean() - correct[part].mean()) * len(part)
+        for part in np.split(np.argsort(confidence, kind="stable"), [20, 40])
+    )
+    assert calibration_error(confidence, correct) == pytest.approx(expected / 300)

@@ -41,5 +41,10 @@ def test_one_image_has_one_bin_and_no_confidence_has_none():
     assert found is not None
     assert found.bins["accuracy"].tolist() == [0]
     assert found.words.endswith("from one bin: mean confidence against accuracy; two bins need 40 test images")
+    many = np.zeros(60, int)
+    alike = reliability(made(many[None], many, 2))
+    assert alike is not None
+    assert len(alike.bins) == 1
+    assert alike.words.endswith("mean confidence against accuracy; all predictions have one confidence")
     said, image = np.zeros((1, 2), int), np.arange(2)[None]
     assert reliability(taken(said, said, image, np.full((1, 2, 2), 0.5), whole=False)) is None

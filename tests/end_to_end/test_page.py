@@ -51,4 +51,7 @@ def test_the_notebook_runs(tmp_path: Path):
     nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("data:image/png;base64" in output.get("data", {}).get("text/html", "") for output in shown)
-    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in shown)
+    assert not any(output.output_type == "error" for output in shown)
+    # transformers, which torchmetrics imports where it is installed, has tqdm warn of missing ipywidgets.
+    told = [output["text"] for output in shown if output.get("name") == "stderr"]
+    assert [text for text in told if "TqdmWarning: IProgress not found" not in text] == []

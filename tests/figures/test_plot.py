@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.text import Annotation
 from PIL import Image
 
 from graft.figures.canvas import save
@@ -102,6 +103,21 @@ def test_a_solved_head_is_a_horizontal_line():
     assert [np.asarray(line.get_xdata()).tolist() for line in panel.lines] == [list(range(1, 30)), [0, 1]]
     assert np.asarray(panel.lines[1].get_ydata()).tolist() == [50, 50]
     assert sorted(text.get_text() for text in panel.texts) == ["dense", "ridge (no epochs)"]
+
+
+def test_the_loss_of_a_solved_head_far_above_the_curves_is_said_and_hides_none():
+    solved = pandas.DataFrame(
+        [(0, 1, "test", "accuracy", 0.5), (0, 1, "test", "loss", 6.68)],
+        columns=["trial", "epoch", "split", "metric", "value"],
+    )
+    figure = draw_best_curves({"dense": history(("test",)), "ridge": solved}, "test", {"ridge"})
+    panel = figure.axes[1]
+    highest = np.asarray(panel.lines[0].get_ydata()).max()
+    assert highest < panel.get_ylim()[1] < 2 * highest
+    words = {text.get_text() for text in panel.texts}
+    assert words == {"without epochs: 6.7, above this panel", "dense", "ridge (no epochs)"}
+    ends = [text.xy[1] for text in panel.texts if isinstance(text, Annotation)]
+    assert max(ends) <= panel.get_ylim()[1] * 1.001
 
 
 def test_numbers_are_joined_by_lines_and_options_are_not():

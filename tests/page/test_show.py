@@ -3,6 +3,7 @@ import json
 import math
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from stored_jobs import store_job
 import graft
 from graft.errors import GraftError
 from graft.figures.draw import PICTURES
+from graft.page.pictures import NO_PICTURES
 from graft.page.show import show_jobs, show_sweep
 from graft.page.show_job import show_job, summary_rows
 from graft.page.what_ran import what_ran
@@ -173,7 +175,7 @@ def test_images_to_pre_train_on_are_shown_where_the_source_uses_them(tmp_path: P
     assert rows["domains"] == ("big: A; small: B" if used else "small: B")
     assert rows["ignored files"] == "3 unreadable, 1 left out by dataset.exclude"
     assert rows["marked files"] == "4, 3 of them unreadable, in dataset.exclude"
-    data = {fact.name: fact.text for fact in what_ran(compare_jobs([tmp_path]), tmp_path, True).data}
+    data = {fact.name: fact.text for fact in what_ran(compare_jobs([tmp_path]), tmp_path, NO_PICTURES).data}
     assert ("images to pre-train on" in data) is used
     assert data["left out: by dataset.exclude"] == "1"
     assert data["marked in dataset.exclude"] == "4, 3 of them unreadable"
@@ -326,6 +328,10 @@ def test_what_cannot_be_reported_is_said(tmp_path: Path):
         show_jobs([tmp_path / "no"], tmp_path)
     with pytest.raises(GraftError, match=r"there is no result\.json below"):
         show_jobs([tmp_path], tmp_path)
+    newer = store_job(tmp_path / "newer", versions={"graft": "99.0.0"}).parent
+    with pytest.raises(GraftError, match=r"no readable result\.json below .*: Graft 99\.0\.0 has written it"):
+        show_jobs([newer], tmp_path)
+    shutil.rmtree(newer)
     grid(tmp_path)
     with pytest.raises(GraftError, match=r"no job has source:imagenet; .*dropout:0, dropout:0.5, source:big, source:s"):
         show_jobs([tmp_path], tmp_path, "source:imagenet")

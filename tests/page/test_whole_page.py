@@ -178,6 +178,24 @@ def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
     assert page.words().count("explained: <dog>") == len(alts) // 2
     assert "not shown: the image has changed since, or cannot be read" in page.words()
+    again = f"python src/report.py {tmp_path}"
+    assert f"{again} --explain " in page.words()
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, explanation))
+    page = checked(tmp_path / "report.html")
+    assert f"{again} " in page.words()
+    assert "--explain" not in page.words()
+    write_report_keys(tmp_path, explain=True)
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, explanation))
+    assert f"{again} --explain " in checked(tmp_path / "report.html").words()
+    show_sweep(tmp_path)
+    assert f"{again} --no-thumbnails " in checked(tmp_path / "report.html").words()
+
+
+def write_report_keys(folder: Path, **keys: bool) -> None:
+    """Write keys of `report` into the configurations of all jobs of a sweep."""
+    for path in folder.rglob("result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps(result | {"config": result["config"] | {"report": keys}}))
 
 
 def test_no_picture_is_shown_where_they_are_private_or_cannot_be_read(tmp_path: Path):
@@ -190,9 +208,7 @@ def test_no_picture_is_shown_where_they_are_private_or_cannot_be_read(tmp_path: 
     assert "there is no folder photos." in page.words()
     assert "cat / " in page.words()
     assert page.all("img") == []
-    for path in tmp_path.rglob("result.json"):
-        result = json.loads(path.read_text())
-        path.write_text(json.dumps(result | {"config": result["config"] | {"report": {"thumbnails": False}}}))
+    write_report_keys(tmp_path, thumbnails=False)
     show_sweep(tmp_path, pictures=PagePictures(thumbnail))
     page = checked(tmp_path / "report.html")
     assert page.all("img") == []
@@ -256,12 +272,17 @@ def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
 
 def test_jobs_that_answer_different_questions_have_no_best_one(tmp_path: Path):
     for name, low in (("one", 0.5), ("two", 0.6)):
-        store_job(tmp_path, {"experiment": name}, reference={"low": low, "high": 0.9, "source": "a paper"})
+        published = {"low": low, "high": 0.9, "source": "a paper"}
+        job = store_job(tmp_path, {"experiment": name}, reference=published)
+    result = json.loads((job / "result.json").read_text())
+    (job / "result.json").write_text(json.dumps(result | {"images": result["images"] | {"big": 500}}))
     show_sweep(tmp_path)
     page = checked(tmp_path / "report.html")
     words = page.words()
-    assert "compared with published ranges: not ranked" in words
-    assert "None is the best" in words
+    assert "The jobs are compared with published ranges, so that none is the best; they are sorted by name." in words
+    assert "This page has no best job whose errors it could show" in words
+    assert "Published ranges one 50.0 to 90.0 %, a paper two 60.0 to 90.0 %, a paper" in words
+    assert "Data, of one" in words
     assert "Paired differences" not in words
     assert "Confusion matrix" not in words
     assert len([each for each in page.all("rect") if each["class"] == "box"]) == 2
@@ -454,7 +475,8 @@ def test_what_is_said_of_single_images_is_what_the_outcomes_say(tmp_path: Path):
     for row in table.head(24).to_dict("records"):
         said = test.prediction[:, row["number"]] == row["prediction"]
         certain = test.probability[said, row["number"], row["prediction"]].astype(float).mean()
-        several = f", as {row['prediction']} in {said.sum()}" if said.sum() < wrong[:, row["number"]].sum() else ""
+        others = said.sum() < wrong[:, row["number"]].sum()
+        several = f", {said.sum()} of them predict {row['prediction']}" if others else ""
         assert (
             f"{row['path'].replace('/', ' / ')} label: {row['class']} predicted: {row['prediction']} "
             f"({100 * certain:.0f}\u00a0%) wrong in {wrong[:, row['number']].sum()} of 9 trials{several}"

@@ -9,7 +9,8 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, weight: np.nda
     """Return each bin's mean confidence, accuracy, images, lowest and highest confidence, (bins, 5).
 
     Bins have equally many images, at least `BIN`, and therefore less bias where images are few (Nguyen and O'Connor,
-    EMNLP 2015). Images of one confidence count alike, so that their order does not matter.
+    EMNLP 2015). Images of one confidence count alike, so that their order does not matter, and bins of nothing else
+    are one bin: a solved head may be sure of nearly all images.
 
     Args:
         confidence: probability of the most probable class, (images,), one at least.
@@ -24,6 +25,8 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray, weight: np.nda
     for part in np.array_split(np.argsort(place, kind="stable"), count):
         own, images = values[place[part]], weight[part].sum()
         means = [float(weight[part] @ each) / images for each in (own, right[part])]
+        if rows and own[-1] == rows[-1][3]:  # the lowest of the bin before, so that both have this confidence only
+            images += rows.pop()[2]
         rows.append((*means, images, own[0], own[-1]))
     return np.array(rows)
 

@@ -40,7 +40,9 @@ class Reliability:
             words += f" (mean of {counted(len(self.errors), self.run_noun)}, {low:.1f} to {high:.1f} %)"
         if len(self.bins) > 1:
             return words
-        return f"{words}, from one bin: mean confidence against accuracy; two bins need {2 * BIN} test images"
+        few = self.bins["images"].to_numpy(float).sum() < 2 * BIN
+        why = f"two bins need {2 * BIN} test images" if few else "all predictions have one confidence"
+        return f"{words}, from one bin: mean confidence against accuracy; {why}"
 
 
 def reliability(found: Predictions) -> Reliability | None:

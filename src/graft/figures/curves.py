@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from graft.figures.canvas import LINES, PAGE, styled, within, wrapped
+from graft.figures.canvas import LINES, PAGE, SMALL, styled, within, wrapped
 from graft.figures.end_labels import label_ends
 from graft.nouns import counted
 from graft.report.unit import PERCENT
 
+SOLVED = "solved"  # group of the lines without epochs
 SPLITS = {  # name, color and line of each split; the colors differ in lightness, too
     "train": ("training", "#8a8a8a", "-"),
     "val": ("validation", "#d95f02", "--"),
@@ -78,10 +79,29 @@ def _draw_curves(curves: Sequence[_Line], title: str, bands: bool = True) -> Fig
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     within(PERCENT, panels[0], panels[0].yaxis)
+    _leave_room(panels[1])
     if not label_ends(panels):
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
+
+
+def _leave_room(axes: Axes) -> None:
+    """Scale a loss axis by the curves with epochs where a solved head's loss is far above them, and say its value.
+
+    A solved head may be so sure of its mistakes that its loss would press all curves onto one line.
+    """
+    straight = [line for line in axes.lines if line.get_gid() == SOLVED]
+    curved = [np.asarray(line.get_ydata(), float) for line in axes.lines if line.get_gid() != SOLVED]
+    values = np.concatenate([*curved, [] if curved else [np.inf]])
+    lowest, highest = np.nanmin(values), np.nanmax(values)
+    above = [line for line in straight if np.max(line.get_ydata()) > 3 * highest]
+    if above:
+        room = 0.1 * (highest - lowest or highest)
+        axes.set_ylim(lowest - room, highest + 3 * room)
+        losses = " and ".join(f"{np.max(line.get_ydata()):.1f}" for line in above)
+        look = {"ha": "right", "va": "top", "transform": axes.transAxes, "fontsize": SMALL}
+        axes.text(0.98, 0.97, f"without epochs: {losses}, above this panel", **look)
 
 
 def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) -> None:
@@ -91,7 +111,7 @@ def _draw_line(axes: Axes, curve: _Line, rows: pandas.DataFrame, bands: bool) ->
     band = by_trial.replace(np.inf, np.nan).dropna(how="all").agg(["mean", "min", "max"], axis=1)
     look: dict[str, Any] = {"color": curve.color, "linestyle": curve.style, "markersize": 3}
     if curve.solved:
-        axes.axhline(band.iloc[-1]["mean"], label=wrapped(f"{curve.label} (no epochs)", 26), **look)
+        axes.axhline(band.iloc[-1]["mean"], label=wrapped(f"{curve.label} (no epochs)", 26), gid=SOLVED, **look)
         return
     marker = curve.marker if len(band) <= 20 else None
     axes.plot(band.index, band["mean"], label=wrapped(curve.label, 26), marker=marker, **look)

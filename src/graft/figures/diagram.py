@@ -33,4 +33,7 @@ def draw_reliability(found: Reliability, job: str) -> Figure:
 
 def _words(found: Reliability) -> str:
     """Return the calibration error and the bins in words."""
-    return f"{found.words}, {counted(len(found.bins), 'bin')} of {found.bins['images'].mean():.0f} images"
+    images = found.bins["images"].to_numpy(float)
+    alike = images.max() - images.min() < 2  # bins of one confidence are larger
+    sizes = f"{images.mean():.0f}" if alike else f"{images.min():,.0f} to {images.max():,.0f}"
+    return f"{found.words}, {counted(len(images), 'bin')} of {sizes} images"

@@ -65,7 +65,8 @@ def _ends(axes: Axes) -> list[_End]:
         points = points[np.isfinite(points).all(1)]
         if str(line.get_label()).startswith("_") or not len(points):
             continue
-        pixel = line.get_transform().transform(points[-1])  # a horizontal line's are not data coordinates
+        right, up = line.get_transform().transform(points[-1])  # a horizontal line's are not data coordinates
+        pixel = right, min(up, axes.get_window_extent().y1)  # a line may be above the panel
         x, y = axes.transData.inverted().transform(pixel)
         height = (pixel[1] - axes.get_window_extent().y0) * 72 / axes.figure.dpi
         ends.append(_End(line, (float(x), float(y)), float(height)))

@@ -59,8 +59,8 @@ def diagram_of(found: Predictions) -> Diagram | None:
         for row in known.bins.to_dict("records")
     ]
     ticks = [(_x(each / 4), _y(each / 4), str(25 * each)) for each in range(5)]
-    gap = float(np.mean(known.bins["confidence"].to_numpy() - known.bins["accuracy"].to_numpy()))
-    words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is in the mean of the bins "
+    gap = float(np.average(known.bins["confidence"] - known.bins["accuracy"], weights=known.bins["images"]))
+    words = f"reliability diagram of {counted(len(points), 'bin')}; confidence is in the mean of the images "
     return Diagram(
         points,
         ticks,

@@ -21,7 +21,7 @@ class Example(NamedTuple):
     """One image.
 
     Attributes:
-        path: its file, or its place in the data set.
+        path: its file, or the number of its place in the data set.
         lines: what is said of it.
         picture: it, as an address; empty if it is not shown.
         explained: what a model looked at in it; empty without.
@@ -133,12 +133,12 @@ def _mistaken_once(row: Mapping[str, Any]) -> list[str]:
 
 def _mistaken(row: Mapping[str, Any]) -> list[str]:
     wrong = round(row["wrong"] * row["trials"])
-    so = f", as {row['prediction']} in {row['said']}" if row.get("said", wrong) < wrong else ""
+    so = f", {row['said']} of them predict {row['prediction']}" if row.get("said", wrong) < wrong else ""
     return [*_mistaken_once(row), f"wrong in {_trials(row['wrong'], row['trials'])}{so}"]
 
 
 def _suspected(row: Mapping[str, Any]) -> list[str]:
-    return [*_mistaken_once(row), f"so in {_trials(row['wrong'], row['trials'])}"]
+    return [*_mistaken_once(row), f"predicted so in {_trials(row['wrong'], row['trials'])}"]
 
 
 def _differing(first: Record, found: Predictions, second: Record, other: Predictions) -> Described:
@@ -215,4 +215,5 @@ def _example(
     if shot is not None and explained is not None:
         lines.append(f"explained: {explained.name}")
     addresses = ["" if it is None else data_uri(it) for it in (shot, explained and explained.picture)]
-    return Example(str(row["path"]), lines, *addresses)
+    path = str(row["path"])
+    return Example(f"image {path}" if path.isdecimal() else path, lines, *addresses)

@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from graft.page.pictures import PagePictures
 from graft.report.compare import Report
+from graft.report.unit import span
 from graft.results.records import Record
 from graft.results.settings import flatten, unused_split
 
@@ -38,7 +40,9 @@ class WhatRan(NamedTuple):
         commands: that ran them; none where it is not stored.
         differing: keys in which the jobs differ, with their values.
         same: all other keys of the best job's configuration, with their values.
-        data: the account of its images.
+        published: the range with which a job's configuration compares it, and its source.
+        data: the account of the best job's images.
+        unlike: whether other jobs have other numbers of images.
         versions: of libraries.
         seconds: of all jobs together, by part.
         again: commands that go on from here, each with what it does.
@@ -47,19 +51,21 @@ class WhatRan(NamedTuple):
     commands: list[str]
     differing: list[Fact]
     same: list[Fact]
+    published: list[Fact]
     data: list[Fact]
+    unlike: bool
     versions: list[Fact]
     seconds: list[Fact]
     again: list[Fact]
 
 
-def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
+def what_ran(report: Report, output: Path, pictures: PagePictures) -> WhatRan:
     """Return how jobs were run, the best one first.
 
     Args:
         report: of one job at least.
         output: its folder.
-        thumbnails: whether images are shown.
+        pictures: of single images, which the page shows.
     """
     records = report.board.records
     best = records[0]
@@ -69,14 +75,17 @@ def what_ran(report: Report, output: Path, thumbnails: bool) -> WhatRan:
         for key, value in flatten(best.config).items()
         if key not in swept and key.partition(".")[0] not in {name for name in swept if "." not in name}
     ]
+    accounts = [_data(record.result.get("images") or {}, unused_split(record.config)) for record in records]
     return WhatRan(
         _commands(records),
         _differing(records, swept),
         same,
-        _data(best.result.get("images") or {}, unused_split(best.config)),
+        _published(records),
+        accounts[0],
+        any(account != accounts[0] for account in accounts),
         _versions(records),
         _seconds(records),
-        _again(report, output, thumbnails),
+        _again(report, output, pictures),
     )
 
 
@@ -139,6 +148,16 @@ def _data(images: Mapping[str, Any], unused: str) -> list[Fact]:
     return facts
 
 
+def _published(records: Sequence[Record]) -> list[Fact]:
+    """Return the published ranges of accuracies, with their sources, by the jobs that are compared with them."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        it = record.result.get("reference") or {}
+        if {"low", "high", "source"} <= it.keys():
+            found.setdefault(f"{span(it['low'], it['high'])} %, {it['source']}", []).append(record.label)
+    return [Fact("all jobs" if 1 < len(records) == len(jobs) else _few(jobs), text) for text, jobs in found.items()]
+
+
 def _few(texts: Sequence[str]) -> str:
     more = len(texts) - MAX_LISTED
     return ", ".join(texts[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
@@ -164,7 +183,7 @@ def _seconds(records: Sequence[Record]) -> list[Fact]:
     return [Fact(part, f"{seconds:,.1f}") for part, seconds in total.items()]
 
 
-def _again(report: Report, output: Path, thumbnails: bool) -> list[Fact]:
+def _again(report: Report, output: Path, pictures: PagePictures) -> list[Fact]:
     """Return the commands that make the report again, and that predict with the winner."""
     best, several = report.board.records[0], len(report.board.records) > 1
     here, job = _short(output), _short(best.folder)
@@ -175,7 +194,10 @@ def _again(report: Report, output: Path, thumbnails: bool) -> list[Fact]:
         *map(shlex.quote, report.options),
         *(["--output", here] if elsewhere else []),
     ]
-    words += [] if thumbnails else ["--no-thumbnails"]
+    if pictures.thumbnails is None:
+        words.append("--no-thumbnails")
+    elif pictures.explain is not None:
+        words.append("--explain")
     facts = [Fact("make this page again", f"python src/report.py {' '.join(words)}")]
     if several and report.board.comparison is None:
         return facts

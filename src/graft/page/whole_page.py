@@ -68,8 +68,9 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
     }
     if board.records:
         found |= _comparison(report, output)
-        found["ran"] = what_ran(report, output, pictures.thumbnails is not None)
-        found |= _best(report, pictures)
+        allowed, why = wanted(board.records, pictures)
+        found["ran"] = what_ran(report, output, allowed)
+        found |= _best(report, allowed, why)
     return _environment().get_template("report.html.jinja").render(found)
 
 
@@ -78,6 +79,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
     board, effects = report.board, report.effects
     found: dict[str, Any] = {
         "ranking": ranked(board),
+        "unlike": _unlike(board),
         "computed": trials_in_words(board.records, board.metric),
         "interval_words": _interval_words(board),
         "own": VARIES[board.vary],
@@ -102,12 +104,17 @@ def _unranked(board: Leaderboard) -> list[str]:
     """Return what is to be said of jobs that are not ranked: why, and how they compare with their published ranges."""
     if board.comparison is not None:
         return []
-    sentences = [f"The jobs are {board.order}."]
+    sentences = [f"The jobs are {_unlike(board)}, so that none is the best; they are sorted by name."]
     if "verdict" in board.table:
         verdicts = [str(each).split()[0] for each in board.table["verdict"].dropna()]
         counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("within", "above", "below"))
         sentences.insert(0, f"Each job is compared with its own published range: {counts}.")
     return sentences
+
+
+def _unlike(board: Leaderboard) -> str:
+    """Return why jobs are not ranked: tested on different images, or compared with published ranges."""
+    return board.order.partition(":")[0]
 
 
 def _interval_words(board: Leaderboard) -> str:
@@ -124,20 +131,24 @@ def _interval_words(board: Leaderboard) -> str:
     return f"of the first job {first}" if len(alike) > 1 else alike.pop()
 
 
-def _best(report: Report, pictures: PagePictures) -> dict[str, Any]:
-    """Return the sections about the predictions of the best job, or in words why there are none."""
+def _best(report: Report, pictures: PagePictures, why: str) -> dict[str, Any]:
+    """Return the sections about the predictions of the best job, or in words why there are none.
+
+    Args:
+        report: the comparison.
+        pictures: of single images that the jobs' configurations allow.
+        why: there are none, if these forbid them.
+    """
     board = report.board
     if board.comparison is None and len(board.records) > 1:
-        return {
-            "silent": f"None is the best, as jobs are {board.order}. python src/report.py JOB shows one job's errors."
-        }
+        silent = "This page has no best job whose errors it could show; python src/report.py JOB shows those of a job."
+        return {"silent": silent}
     best, *others = board.records
     found = _predictions(best)
     if isinstance(found, str):
         return {"silent": f"What {best.label} got wrong is not known: {found}."}
-    allowed, why = wanted(board.records, pictures)
     second = _predictions(others[0]) if others else ""
-    shown = examples((best, found), None if isinstance(second, str) else (others[0], second), allowed)
+    shown = examples((best, found), None if isinstance(second, str) else (others[0], second), pictures)
     return {
         "best": best.label,
         "matrix": matrix_of(found),

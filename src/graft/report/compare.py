@@ -79,8 +79,7 @@ def compare_jobs(
     """Compare all jobs below some folders; the arguments and errors are those of `show_jobs`."""
     records = read_records(folders)
     if not (records.finished or records.failed or records.refits):
-        what = f"{'readable ' if records.damaged else ''}result.json below {', '.join(map(str, folders))}"
-        raise GraftError(f"there is no {what}; try outputs")
+        raise GraftError(_no_results(records, folders))
     configs = [record.config for record in records.finished]
     asked = baseline or common_baseline(configs)
     points, name = common_margin(configs) if margin is None else margin, metric or common_metric(configs)
@@ -94,6 +93,13 @@ def compare_jobs(
     given = _options(baseline if required else None, margin, metric)
     sentences = [*_sentences(board, effects, claim), *_ends(records)]
     return Report(records, board, effects, sentences, claim, folders, given)
+
+
+def _no_results(records: Records, folders: Sequence[Path]) -> str:
+    """Say that no result is below some folders, and why those that are there cannot be read."""
+    what = f"{'readable ' if records.damaged else ''}result.json below {', '.join(map(str, folders))}"
+    reasons = [f"{name}: {reason}" for name, reason in list(records.damaged.items())[:3]]
+    return f"there is no {what}; {'; '.join(reasons) or 'try outputs'}"
 
 
 def _options(baseline: str | None, margin: float | None, metric: str | None) -> list[str]:

@@ -187,7 +187,7 @@ def _named(differences: Mapping[str, Difference], what: str) -> list[str]:
     if not differences:
         return []
     verb, trials = "is" if len(differences) == 1 else "are", _common_trials(differences.values())
-    return [f"{name_first(list(differences))} {verb} {what} after {trials} trials"]
+    return [f"{name_first(list(differences))} {verb} {what} after {trials} trial{'' if trials == '1' else 's'}"]
 
 
 def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
