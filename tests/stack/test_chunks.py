@@ -44,6 +44,30 @@ def test_functions_that_drop_run_alone():
     assert not stackable(Functional(), IMAGE)
 
 
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(self.first(inputs.flatten(1))))
+
+
+def test_layers_that_share_weights_run_alone():
+    network = Tied()
+    assert not stackable(network, IMAGE)
+    assert chunks(2, "auto", network, IMAGE) == [range(1), range(1, 2)]
+    with pytest.raises(GraftError, match="layers that share weights"):
+        chunks(2, 2, network, IMAGE)
+    with pytest.raises(ValueError, match="share weights"):
+        TrialStack([network, copy.deepcopy(network)])
+    images = torch.rand(1, 3, *IMAGE)
+    torch.testing.assert_close(TrialStack([network])(images)[0], network(images[0]))
+
+
 class OwnNorm(nn.BatchNorm2d):
     """A subclass may compute something else."""
 

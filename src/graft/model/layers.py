@@ -76,6 +76,11 @@ def num_kernel_weights(network: nn.Module) -> int:
     return sum(module.weight.numel() for module in convolutions(network))
 
 
+def shares_weights(network: nn.Module) -> bool:
+    """Return whether some of a network's layers share parameters."""
+    return len(list(network.parameters())) < len(list(network.named_parameters(remove_duplicate=False)))
+
+
 def fastest_format(network: nn.Module, input_shape: Sequence[int], device: torch.device) -> torch.memory_format:
     """Return the memory format of maps with which training is faster.
 

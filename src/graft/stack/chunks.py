@@ -10,7 +10,7 @@ from torch.func import functional_call, vmap
 
 from graft.errors import GraftError
 from graft.model.batch_norm import has_frozen_batch_norm, has_trainable_batch_norm_stats
-from graft.model.layers import num_kernel_weights
+from graft.model.layers import num_kernel_weights, shares_weights
 from graft.ranks import world_size
 from graft.stack.dropout import Masks, replace_dropout
 from graft.stack.grouped import group_layers, groups_batch_norm
@@ -27,6 +27,8 @@ def stackable(network: nn.Module, input_shape: Sequence[int]) -> bool:
         input_shape: shape of the network's input for one image.
     """
     trains_batch_norm = has_trainable_batch_norm_stats(network)
+    if shares_weights(network):
+        return False
     if trains_batch_norm and (world_size() > 1 or not groups_batch_norm(network)):  # ranks share its statistics
         return False
     template, masks = copy.deepcopy(network).to("meta"), Masks([0, 1])
@@ -66,8 +68,8 @@ def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape:
     elif min(int(at_once), num_trials) > 1 and not stackable(network, input_shape):
         raise GraftError(
             f"trials_at_once={at_once}, but the networks cannot be stacked (batch norm in training other than "
-            "nn.BatchNorm2d on one device, or random layers other than nn.Dropout, such as stochastic depth); "
-            "try trials_at_once=auto"
+            "nn.BatchNorm2d on one device, layers that share weights, or random layers other than nn.Dropout, such as "
+            "stochastic depth); try trials_at_once=auto"
         )
     step = min(int(at_once), num_trials)
     return [range(first, min(first + step, num_trials)) for first in range(0, num_trials, step)]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
-from graft.model.layers import num_kernel_weights
+from graft.model.layers import num_kernel_weights, shares_weights
 from graft.stack.dropout import Masks, replace_dropout
 from graft.stack.grouped import group_layers, groups_batch_norm
 
@@ -52,7 +52,8 @@ class TrialStack(nn.Module):
         masks: each trial's dropout masks; None: those of the seeds 0, 1, 2 and so on.
 
     Raises:
-        ValueError: several networks have batch norm in training other than `nn.BatchNorm2d`.
+        ValueError: several networks have batch norm in training other than `nn.BatchNorm2d`, or layers that share
+            weights.
 
     Example:
         >>> networks = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2)]
@@ -90,6 +91,8 @@ class TrialStack(nn.Module):
         self._trains_batch_norm = has_trainable_batch_norm_stats(networks[0])
         if not groups_batch_norm(networks[0]):
             raise ValueError("networks with this batch norm in training cannot be stacked; give one")
+        if shares_weights(networks[0]):  # the template, which has no values, would hold them apart
+            raise ValueError("networks whose layers share weights cannot be stacked; give one")
         self._num_kernel_weights = num_kernel_weights(networks[0])
         # The architecture without weights, which `functional_call` runs with those of a trial, with usual and with
         # grouped layers. They are in a list, because a submodule's parameters, here without values, would be found by
