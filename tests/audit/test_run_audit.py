@@ -222,11 +222,21 @@ def test_features_find_a_crop_that_was_made_brighter(tmp_path: Path, audit: Audi
     original = picture(root / "cat/original.png", 7777, side=64)
     ImageEnhance.Brightness(original.crop((4, 0, 62, 58))).enhance(1.2).save(root / "dog/altered.jpg", quality=90)
     rows = audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=64")
-    near = rows[rows.finding == "near copy"]
-    assert [*zip(near.file, near.other, strict=True)] == [("dog/altered.jpg", "cat/original.png")]
-    assert near.detail.tolist() == ["two classes, cat and dog; altered"]
-    assert said(caplog)["near copies"].startswith("1, ")
-    assert audit(root).finding.tolist().count("near copy") == 0  # without features
+    altered = rows[rows.finding == "altered copy"]
+    assert [*zip(altered.file, altered.other, strict=True)] == [("dog/altered.jpg", "cat/original.png")]
+    assert altered.detail.tolist() == ["two classes, cat and dog"]
+    summary = said(caplog)
+    assert summary["altered copies"].startswith("1, 0 of them across splits, 1 of two classes: dog/altered.jpg = ")
+    assert summary["near copies"] == "0"  # what is said of these is said of these alone
+    assert (tmp_path / "out/altered_copies.png").exists()
+    assert not (tmp_path / "out/near_copies.png").exists()
+    rows.loc[rows.finding == "altered copy", "exclude"] = "x"
+    rows.to_csv(tmp_path / "marked.csv", index=False)
+    assert "altered copy" not in set(audit(root, f"dataset.exclude={tmp_path}/marked.csv").finding)
+    assert said(caplog)["altered copies"] == (
+        "not looked for: that takes features; try backbone=efficientnet_lite0 source=imagenet"
+    )
+    assert not (tmp_path / "out/altered_copies.png").exists()  # the earlier audit's
 
 
 def test_patients_with_images_of_both_classes_are_judged(
