@@ -127,6 +127,19 @@ def test_copies_across_splits_come_first(tmp_path: Path, audit: Audit):
     assert set(near.iloc[1][["file", "other"]]) == {"train/cat/1.png", "train/cat/near.png"}
 
 
+def test_a_photo_that_a_camera_marks_as_turned_is_a_copy_of_the_turned_one(tmp_path: Path, audit: Audit):
+    root = photos(tmp_path / "root")
+    wide = picture(root / "cat/square.png", 5555, side=48).crop((0, 0, 48, 32))
+    wide.save(root / "cat/wide.png")
+    (root / "cat/square.png").unlink()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees, clockwise
+    wide.transpose(Image.Transpose.ROTATE_90).save(root / "dog/marked.jpg", quality=90, exif=exif)
+    near = audit(root).query("finding == 'near copy'")
+    assert [{row.file, row.other} for row in near.itertuples()] == [{"cat/wide.png", "dog/marked.jpg"}]
+    assert near.detail.tolist() == ["two classes, cat and dog"]
+
+
 def test_a_second_audit_decodes_nothing(tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch):
     root = photos(tmp_path / "root")
     settle(root)
