@@ -127,6 +127,19 @@ def test_copies_across_splits_come_first(tmp_path: Path, audit: Audit):
     assert set(near.iloc[1][["file", "other"]]) == {"train/cat/1.png", "train/cat/near.png"}
 
 
+def test_a_photo_that_a_camera_marks_as_turned_is_a_copy_of_the_turned_one(tmp_path: Path, audit: Audit):
+    root = photos(tmp_path / "root")
+    wide = picture(root / "cat/square.png", 5555, side=48).crop((0, 0, 48, 32))
+    wide.save(root / "cat/wide.png")
+    (root / "cat/square.png").unlink()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees, clockwise
+    wide.transpose(Image.Transpose.ROTATE_90).save(root / "dog/marked.jpg", quality=90, exif=exif)
+    near = audit(root).query("finding == 'near copy'")
+    assert [{row.file, row.other} for row in near.itertuples()] == [{"cat/wide.png", "dog/marked.jpg"}]
+    assert near.detail.tolist() == ["two classes, cat and dog"]
+
+
 def test_a_second_audit_decodes_nothing(tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch):
     root = photos(tmp_path / "root")
     settle(root)
@@ -222,11 +235,21 @@ def test_features_find_a_crop_that_was_made_brighter(tmp_path: Path, audit: Audi
     original = picture(root / "cat/original.png", 7777, side=64)
     ImageEnhance.Brightness(original.crop((4, 0, 62, 58))).enhance(1.2).save(root / "dog/altered.jpg", quality=90)
     rows = audit(root, "backbone=efficientnet_lite0", "source=imagenet", "dataset.size=64")
-    near = rows[rows.finding == "near copy"]
-    assert [*zip(near.file, near.other, strict=True)] == [("dog/altered.jpg", "cat/original.png")]
-    assert near.detail.tolist() == ["two classes, cat and dog; altered"]
-    assert said(caplog)["near copies"].startswith("1, ")
-    assert audit(root).finding.tolist().count("near copy") == 0  # without features
+    altered = rows[rows.finding == "altered copy"]
+    assert [*zip(altered.file, altered.other, strict=True)] == [("dog/altered.jpg", "cat/original.png")]
+    assert altered.detail.tolist() == ["two classes, cat and dog"]
+    summary = said(caplog)
+    assert summary["altered copies"].startswith("1, 0 of them across splits, 1 of two classes: dog/altered.jpg = ")
+    assert summary["near copies"] == "0"  # what is said of these is said of these alone
+    assert (tmp_path / "out/altered_copies.png").exists()
+    assert not (tmp_path / "out/near_copies.png").exists()
+    rows.loc[rows.finding == "altered copy", "exclude"] = "x"
+    rows.to_csv(tmp_path / "marked.csv", index=False)
+    assert "altered copy" not in set(audit(root, f"dataset.exclude={tmp_path}/marked.csv").finding)
+    assert said(caplog)["altered copies"] == (
+        "not looked for: that takes features; try backbone=efficientnet_lite0 source=imagenet"
+    )
+    assert not (tmp_path / "out/altered_copies.png").exists()  # the earlier audit's
 
 
 def test_patients_with_images_of_both_classes_are_judged(

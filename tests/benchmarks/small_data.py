@@ -5,8 +5,9 @@
     python tests/benchmarks/small_data.py page FOLDER     # the tables of these files in FOLDER.md, between its marks
 
 DATA has MNIST/raw, FashionMNIST/raw, cifar10_png/{train,test}/<class>, weights/vgg16_imagenet_features.safetensors
-and, made as docs/own_data.md says, cells/cells.csv. What has finished is not run again: the same command goes on
-where it was stopped, cheap cells first. Trial k draws the same images under every source and head.
+and cells/cells.csv, made as docs/own_data.md says but with groups of near copies alone. What has finished is not run
+again: the same command goes on where it was stopped, cheap cells first. Trial k draws the same images under every
+source and head.
 """
 
 import csv

@@ -66,7 +66,28 @@ def test_a_column_of_groups_with_names_is_not_taken_for_labels(tmp_path: Path):
     held = held.cast_column("patient", datasets.ClassLabel(names=["A", "B", "C", "D"]))
     held.save_to_disk(str(tmp_path / "stored"))
     data = loaded(tmp_path / "stored")
-    assert (data.class_names, len({*data.images.groups})) == (["cat", "dog"], 4)
+    assert (data.class_names, {*data.images.groups}) == (["cat", "dog"], {"A", "B", "C", "D"})
+
+
+@pytest.mark.parametrize("key", ["label", "group", "domain"])
+def test_a_missing_number_is_no_class_and_no_group(tmp_path: Path, key: str):
+    numbers = [float("nan") if number == 5 else float(number % 2) for number in range(12)]
+    features = datasets.Features({"image": datasets.Image(), "kind": datasets.Value("float64")})
+    held = datasets.Dataset.from_dict({"image": pictures(12), "kind": numbers}, features)
+    settings: dict = {key: "kind"}
+    if key != "label":
+        held = held.add_column("label", ["cat", "dog"] * 6)
+        settings |= {"small_domain": 1} if key == "domain" else {}
+    held.save_to_disk(str(tmp_path / "stored"))
+    with pytest.raises(GraftError, match=r"1 without a (label|group|value in the column)"):
+        loaded(tmp_path / "stored", **settings)
+
+
+def test_a_hidden_group_is_none(tmp_path: Path):
+    held = made(12).add_column("patient", [-1 if number < 2 else number % 4 for number in range(12)])
+    held.cast_column("patient", datasets.ClassLabel(names=["A", "B", "C", "D"])).save_to_disk(str(tmp_path / "stored"))
+    with pytest.raises(GraftError, match="2 without a group"):
+        loaded(tmp_path / "stored")
 
 
 def test_images_are_stored_once_and_the_place_does_not_count(tmp_path: Path):

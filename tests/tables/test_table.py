@@ -65,6 +65,14 @@ def test_a_table_from_windows(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     assert "not UTF-8 and was read as cp1252" in caplog.text
 
 
+@pytest.mark.parametrize(("end", "encoding"), [("\r\n", "utf-8-sig"), ("\n", "utf-16")])
+def test_the_line_with_which_excel_names_the_delimiter_is_no_header(tmp_path: Path, end: str, encoding: str):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(end.join(["sep=;", "path;label", "1.png;a,b", "2.png;c"]).encode(encoding))
+    table = read_table(path)
+    assert (table.columns, table.rows, table.lines) == (["path", "label"], [["1.png", "a,b"], ["2.png", "c"]], [3, 4])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -148,6 +148,16 @@ def test_a_pattern_finds_groups_instead_of_a_column(pictures: Path):
     assert {file.group for file in without.files} == {""}
 
 
+@pytest.mark.parametrize(("row", "name"), [("{}.bmp,{},train,", "patient"), ("{}.bmp,{},,p{}", "split")])
+def test_an_empty_column_of_groups_or_parts_is_refused(pictures: Path, row: str, name: str):
+    key = {"patient": "group", "split": "split"}[name]
+    rows = [row.format(number, "ab"[number % 2], number) for number in range(4)]
+    for columns in (Columns(), Columns(**{key: name})):
+        with pytest.raises(GraftError, match=f"the column {name}, which is dataset.{key}, is empty"):
+            listed(pictures, *rows, columns=columns)
+    assert len(listed(pictures, *rows, columns=Columns(**{key: None})).files) == 4
+
+
 def test_the_parts_without_reading_an_image(tmp_path: Path):
     (tmp_path / "labels.csv").write_text("path,label,split\n1.jpg,a,train\n2.jpg,a,valid\n3.jpg,b,test\n")
     assert table_parts(Listing((str(tmp_path / "labels.csv"),))) == {"train", "val", "test"}

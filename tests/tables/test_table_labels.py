@@ -29,6 +29,8 @@ def test_names_of_classes(labels: str, expected: str):
         (range(100), "counted numbers, 100 in 100 rows"),
         ([f"name {number}" for number in range(50)], "50 different labels in 50 rows, such as name 0, name 1"),
         (["1", "01", "2"], "spelled in several ways, 01 and 1"),
+        (["0,0", "0,33", "1,0"], "measured or counted numbers, such as 0,33"),  # as some spreadsheets write them
+        (["1", "1,0", "2"], "spelled in several ways, 1 and 1,0"),
         (["1", "1.0", "other"], "spelled in several ways, 1 and 1.0"),
         (["cat", "cat"], "one class only, cat"),
     ],

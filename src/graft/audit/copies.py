@@ -39,15 +39,11 @@ GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Pair(NamedTuple):
-    """Two images that are near copies, by their places, and the correlation of their gray values.
-
-    An `altered` one was not only resized or encoded again (module altered).
-    """
+    """Two images that are copies, by their places, and the correlation of their gray values."""
 
     first: int
     second: int
     similarity: float
-    altered: bool = False
 
 
 def exact_copies(contents: Sequence[Hashable]) -> list[list[int]]:

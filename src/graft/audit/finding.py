@@ -9,7 +9,8 @@ from pathlib import Path
 from graft.files import write_bytes
 
 KINDS = (  # the order of the rows
-    *("ignored", "unreadable", "exact copy", "near copy", "label suspect", "blank", "outlier", "confusion", "shortcut"),
+    *("ignored", "unreadable", "exact copy", "near copy", "altered copy"),
+    *("label suspect", "blank", "outlier", "confusion", "shortcut"),
 )
 
 

@@ -57,9 +57,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
         raise GraftError("no image of the data set can be read; python src/train.py names the reasons")
     exact, near, compared = _copies(account, found, small, readable)
     vectors = _vectors(cfg, source, data, spec, small, found.indices[readable])
-    near += _altered(vectors, small, readable, compared, near)
-    account.near_copies(near)
-    same = _numbers(len(found.labels), [*exact, *[pair[:2] for pair in near]])[readable]
+    altered = _altered_copies(account, vectors, small, readable, compared, near)
+    same = _numbers(len(found.labels), [*exact, *[pair[:2] for pair in (*near, *altered)]])[readable]
     if source.trained is False and "activation" not in cfg.backbone:
         log.warning("backbone=%s has no weights with source=scratch; try source=imagenet", _choice(cfg.backbone))
     labels = found.labels[readable]
@@ -114,28 +113,38 @@ def _copies(
     later = {place for group in exact for place in group[1:]}
     compared = np.array([place for place in readable.tolist() if place not in later and not empty[place]], dtype=int)
     near = near_copies(small, compared, lambda places: pictures(found.images, found.indices[places]))
+    account.near_copies(near)
     return exact, near, compared
 
 
-def _altered(
-    vectors: Vectors, small: Thumbnails, readable: np.ndarray, compared: np.ndarray, near: Sequence[Pair]
+def _altered_copies(
+    account: Account,
+    vectors: Vectors,
+    small: Thumbnails,
+    readable: np.ndarray,
+    compared: np.ndarray,
+    near: Sequence[Pair],
 ) -> list[Pair]:
-    """Return further near copies, which a network's features name: without one there are none.
+    """Find altered copies, which a network's features name: without features none are looked for.
 
     Args:
+        account: takes them.
         vectors: of the images that can be read.
         small: thumbnails of all images.
         readable: places of the images that can be read.
         compared: places of those to compare.
-        near: the near copies that are known, by places.
+        near: the near copies, by places.
     """
     if not vectors.learned:
+        account.altered_copies(None)
         return []
     place = {int(each): position for position, each in enumerate(compared)}
     known = [(place[pair.first], place[pair.second]) for pair in near]
     directions = vectors.directions[np.searchsorted(readable, compared)]
-    found = altered_copies(directions, small.pixels[compared], known)
-    return [pair._replace(first=int(compared[pair.first]), second=int(compared[pair.second])) for pair in found]
+    pairs = altered_copies(directions, small.pixels[compared], known)
+    found = [pair._replace(first=int(compared[pair.first]), second=int(compared[pair.second])) for pair in pairs]
+    account.altered_copies(found)
+    return found
 
 
 def _numbers(count: int, copies: Sequence[Sequence[int]]) -> np.ndarray:

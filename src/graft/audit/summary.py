@@ -24,6 +24,7 @@ log = logging.getLogger("graft")
 WORST = 3  # findings that a line of the summary names
 CONFUSED = 10  # pairs of classes that are rows of audit.csv
 FEW = 5  # images
+FEATURES = "try backbone=efficientnet_lite0 source=imagenet"
 TRUSTED = 0.5  # accuracy, between chance and 1, below which a classifier is a poor judge of labels
 
 
@@ -61,39 +62,52 @@ class Account:
 
     def exact_copies(self, groups: Sequence[Sequence[int]]) -> None:
         """Take groups of places with equal contents."""
-        pairs = [(group[0], other) for group in groups for other in group[1:]]
-        rows = [self._pair("exact copy", other, first, 1.0) for first, other in pairs]
-        self._add_copies("exact copies", rows)
+        self._copies("exact copy", [Pair(other, group[0], 1.0) for group in groups for other in group[1:]])
 
     def near_copies(self, pairs: Sequence[Pair]) -> None:
         """Take pairs of near copies."""
-        rows = [
-            self._pair("near copy", *self._to_leave_out(pair), pair.similarity, *["altered"] * pair.altered)
-            for pair in pairs
+        pairs = self._copies("near copy", self._in_order(pairs))
+        self._sheet_of_pairs("near_copies.png", "Near copies", pairs)
+
+    def altered_copies(self, pairs: Sequence[Pair] | None) -> None:
+        """Take pairs of altered copies, or of what looks like them; None: none were looked for."""
+        found = self._copies("altered copy", self._in_order(pairs or ()))
+        self._sheet_of_pairs("altered_copies.png", "Altered copies, or what looks like them", found)
+        if pairs is None:
+            self.said["altered copies"] = f"not looked for: that takes features; {FEATURES}"
+
+    def _copies(self, kind: str, pairs: Sequence[Pair]) -> list[Pair]:
+        """Take pairs of copies, the image first that is rather left out; return them in order, across splits first."""
+        labels, splits, names = self.images.labels, self.images.splits, self.images.names
+
+        def across(pair: Pair) -> bool:
+            return splits[pair.first] != splits[pair.second]
+
+        def of_two_classes(pair: Pair) -> bool:
+            return bool(labels[pair.first] != labels[pair.second])
+
+        pairs = sorted(pairs, key=lambda pair: (not across(pair), not of_two_classes(pair), -pair.similarity))
+        self.rows += [
+            self._row(kind, pair.first, names[pair.second], pair.similarity, self._detail(pair)) for pair in pairs
         ]
-        rows = self._add_copies("near copies", rows)
-        index = {name: place for place, name in enumerate(self.images.names)}
+        what = f"{kind.removesuffix('y')}ies"
+        self.said[what] = f"{len(pairs):,}"
+        if pairs:
+            self.said[what] += f", {sum(map(across, pairs)):,} of them across splits, "
+            self.said[what] += f"{sum(map(of_two_classes, pairs)):,} of two classes: "
+            self.said[what] += few([f"{names[pair.first]} = {names[pair.second]}" for pair in pairs], WORST)
+        return pairs
+
+    def _sheet_of_pairs(self, name: str, title: str, pairs: Sequence[Pair]) -> None:
         tiles = [
-            self._tile(index[name], self.images.splits[index[name]], detail)
-            for row in rows[: self.most // 2]
-            for name, detail in ((row.file, row.detail), (row.other, f"correlation {row.score:.3f}"))
+            self._tile(place, self.images.splits[place], words)
+            for pair in pairs[: self.most // 2]
+            for place, words in (
+                (pair.first, self._detail(pair)),
+                (pair.second, f"correlation {pair.similarity:.3f}"),
+            )
         ]
-        self._sheet("near_copies.png", f"Near copies, side by side: {len(rows):,} pairs", tiles, paired=True)
-
-    def _add_copies(self, what: str, rows: list[Finding]) -> list[Finding]:
-        """Take rows of copies, across splits first; return them in this order."""
-
-        def weight(row: Finding) -> tuple:
-            return "across" not in row.detail, "two classes" not in row.detail, -(row.score or 0)
-
-        rows = sorted(rows, key=weight)
-        self.rows += rows
-        across, classes = (sum(word in row.detail for row in rows) for word in ("across", "two classes"))
-        self.said[what] = f"{len(rows):,}"
-        if rows:
-            self.said[what] += f", {across:,} of them across splits, {classes:,} of two classes: "
-            self.said[what] += few([f"{row.file} = {row.other}" for row in rows], WORST)
-        return rows
+        self._sheet(name, f"{title}, side by side: {len(pairs):,} pairs", tiles, paired=True)
 
     def blank(self, places: np.ndarray) -> None:
         """Take the places of images of one gray value."""
@@ -183,24 +197,24 @@ class Account:
         label = found.classes[found.labels[place]]
         return Finding(kind, found.names[place], label, found.splits[place], other, score, detail, found.hashes[place])
 
-    def _pair(self, kind: str, place: int, other: int, score: float, *more: str) -> Finding:
+    def _detail(self, pair: Pair) -> str:
+        """Return in words which splits and classes a pair is of."""
         found = self.images
-        splits = [found.splits[each] for each in (other, place)]
-        labels = [found.classes[found.labels[each]] for each in (other, place)]
+        splits = [found.splits[place] for place in (pair.second, pair.first)]
+        labels = [found.classes[found.labels[place]] for place in (pair.second, pair.first)]
         parts = [f"across {' and '.join(sorted(splits))}"] if splits[0] != splits[1] else []
         parts += [f"two classes, {' and '.join(labels)}"] if labels[0] != labels[1] else []
-        detail = "; ".join([*(parts or ["same class and split"]), *more])
-        return self._row(kind, place, found.names[other], score, detail)
+        return "; ".join(parts or ["same class and split"])
 
-    def _to_leave_out(self, pair: Pair) -> tuple[int, int]:
-        """Return a pair, the image first that is rather left out: of training, before test, and the smaller."""
+    def _in_order(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Return pairs, the image first that is rather left out: of training, before test, and the smaller."""
         kinds, splits = self.images.kinds(), self.images.splits
 
         def weight(place: int) -> tuple:
             return splits[place] == "test", kinds[place][-1] * kinds[place][-2], -place
 
-        first, second = sorted(pair[:2], key=weight)
-        return first, second
+        ordered = (sorted(pair[:2], key=weight) for pair in pairs)
+        return [Pair(first, second, pair.similarity) for (first, second), pair in zip(ordered, pairs, strict=True)]
 
     def _named(self, places: Sequence[int]) -> str:
         return few([self.images.names[place] for place in places], WORST)
@@ -223,7 +237,7 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
     chance = 1 / len(np.unique(judged.labels))
     if (judged.accuracy - chance) / (1 - chance) < TRUSTED:
         words += ": too few to trust the suspects"
-        words += "" if vectors.learned else "; try backbone=efficientnet_lite0 source=imagenet"
+        words += "" if vectors.learned else f"; {FEATURES}"
     if len(judged.places) < num_images:
         words += (
             f"; {num_images - len(judged.places):,} images are not judged: unreadable, or their class has no other "

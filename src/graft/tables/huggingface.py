@@ -19,6 +19,7 @@ from graft.tables.table_rows import Listing
 log = logging.getLogger("graft")
 
 COLUMNS = ("image", "label", "split", "group", "domain")  # of the table
+FORMAT = 2  # of the table: missing numbers and hidden class labels are empty, class labels have their names
 UNLABELED = -1  # the label that a ClassLabel has where it is hidden
 
 
@@ -44,7 +45,7 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     parted = len(splits) > 1 and found.split is not None
     named = found if found.domain is not None else found[:-1]  # tables without domains keep their folders
     states = [(name, _state(split), *named) for name, split in splits.items()]
-    folder = cache / f"{Path(path).name}-{fingerprint(states)[:16]}"
+    folder = cache / f"{Path(path).name}-{fingerprint([FORMAT, *states])[:16]}"
     table = folder / "images.csv"
     if not table.exists():
         text = io.StringIO(newline="")
@@ -204,27 +205,23 @@ def _rows(folder: Path, name: str, split: Any, found: Columns) -> Iterator[list[
     if all(value is None or value == UNLABELED for value in split[found.label]):
         log.warning("left out the split %s of %s rows: it has no labels", name or "train", f"{len(split):,}")
         return
-    names = getattr(split.features[found.label], "names", None)  # of a ClassLabel's numbers
+    further = (found.group,) if found.domain is None else (found.group, found.domain)
     for number, row in enumerate(values):
         held = row[found.image] or {}
         file = _file(folder / (name or "all") / f"{number:08}", held.get("bytes"), held.get("path"))
-        label = _text(row[found.label])
-        if names is not None and label:
-            label = "" if label == str(UNLABELED) else names[int(label)]
-        domain = [] if found.domain is None else [_domain(split, found.domain, row)]
-        yield [file, label, name, "" if found.group is None else _text(row[found.group]), *domain]
+        label = _named(split, found.label, row[found.label])
+        yield [file, label, name, *("" if each is None else _named(split, each, row[each]) for each in further)]
 
 
-def _domain(split: Any, column: str, row: Mapping[str, Any]) -> str:
-    """Return a row's domain: the name of a ClassLabel's number, or else the value as a text."""
-    names, value = getattr(split.features[column], "names", None), row[column]
-    if names is None or value in (None, UNLABELED):
-        return "" if names is not None else _text(value)
-    return names[int(value)]
+def _named(split: Any, column: str, value: Any) -> str:
+    """Return a value as a text, of a ClassLabel its name; empty if it is missing or hidden."""
+    names = getattr(split.features[column], "names", None)
+    return _text(value) if names is None or value is None else "" if value == UNLABELED else names[int(value)]
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    """Return a value as a text; empty if it is missing, as NaN is."""
+    return "" if value is None or value != value else str(value)
 
 
 def _file(place: Path, content: bytes | None, path: str | None) -> str:

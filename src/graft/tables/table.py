@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def read_table(path: Path) -> Table:
 
 def _text_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the number and the cells of each row of a text file, the header first."""
-    text = _decoded(path)
+    text = re.sub(r"\Asep=.(?=\r?\n)", "", _decoded(path))  # Excel's line before the header
     try:
         rows = list(_records(text, *_dialect(text, "\t" if path.suffix.lower() == ".tsv" else DELIMITERS)))
     except csv.Error as error:

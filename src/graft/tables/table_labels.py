@@ -130,9 +130,9 @@ def _refuse_spellings(numbers: Mapping[str, float | None], words: str) -> None:
 
 
 def _number(label: str) -> float | None:
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", label) or not label.isascii():
+    if not re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", label) or not label.isascii():
         return None
-    return float(label)
+    return float(label.replace(",", "."))  # some spreadsheets write 0,5
 
 
 def _some(labels: Counter[str] | Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from graft.errors import GraftError
 from graft.reading.layout import PART_NAME, PARTS
 from graft.tables.columns import AUTO, GUESSED, KEYS, Columns, find_columns, in_words
 from graft.tables.located import Located
-from graft.tables.table import read_table
+from graft.tables.table import Table, read_table
 
 log = logging.getLogger("graft")
 
@@ -94,11 +94,22 @@ def read_rows(listing: Listing, located: Located) -> list[Row]:
         domains = table.column(found.domain) if found.domain else [""] * len(table.rows)
         kinds[file] = bool(found.split or part), bool(found.group)
         where = [f"{table.row_word} {line}" + (f" of {table.path.name}" if several else "") for line in table.lines]
+        _refuse_empty(table, {"split": (found.split, splits), "group": (found.group, groups)})
         images = [row[table.columns.index(found.image)] for row in table.rows]
         cells = zip(where, images, table.column(found.label), splits, groups, domains, strict=True)
         rows += [Row(place, folder, *others) for place, *others in cells]
     _check_alike(kinds)
     return rows
+
+
+def _refuse_empty(table: Table, columns: Mapping[str, tuple[str | None, Sequence[str]]]) -> None:
+    """Refuse columns without any value, which would leave images without the parts or groups that are expected."""
+    for key, (name, cells) in columns.items():
+        if name and not any(cells):
+            raise GraftError(
+                f"{table.path}: the column {name}, which is dataset.{key}, is empty; fill it in, or try "
+                f"dataset.{key}=null, which does without"
+            )
 
 
 def _check_alike(kinds: Mapping[str, tuple[bool, bool]]) -> None:
