@@ -136,7 +136,10 @@ def test_a_photo_that_a_camera_marks_as_turned_is_a_copy_of_the_turned_one(tmp_p
     exif[0x0112] = 6  # to be shown turned by 90 degrees, clockwise
     wide.transpose(Image.Transpose.ROTATE_90).save(root / "dog/marked.jpg", quality=90, exif=exif)
     near = audit(root).query("finding == 'near copy'")
-    assert [{row.file, row.other} for row in near.itertuples()] == [{"cat/wide.png", "dog/marked.jpg"}]
+    assert near[["file", "other"]].map(str).to_numpy().tolist() in (
+        [["cat/wide.png", "dog/marked.jpg"]],
+        [["dog/marked.jpg", "cat/wide.png"]],
+    )
     assert near.detail.tolist() == ["two classes, cat and dog"]
 
 

@@ -51,6 +51,6 @@ def test_a_class_named_across_is_no_split(tmp_path: Path):
     account = Account(Inventory(MNIST5k([], "all")), tmp_path, 4)
     account.images.classes = ("across", *account.images.classes[1:])
     places = [place for place, split in enumerate(account.images.splits) if split == "train"]
-    of_class = [next(place for place in places if account.images.labels[place] == label) for label in (0, 1)]
-    account.near_copies([Pair(*of_class, 0.99)])
+    first, second = (next(place for place in places if account.images.labels[place] == label) for label in (0, 1))
+    account.near_copies([Pair(first, second, 0.99)])
     assert account.said["near copies"].startswith("1, 0 of them across splits, 1 of two classes: ")

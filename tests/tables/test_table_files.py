@@ -152,10 +152,10 @@ def test_a_pattern_finds_groups_instead_of_a_column(pictures: Path):
 def test_an_empty_column_of_groups_or_parts_is_refused(pictures: Path, row: str, name: str):
     key = {"patient": "group", "split": "split"}[name]
     rows = [row.format(number, "ab"[number % 2], number) for number in range(4)]
-    for columns in (Columns(), Columns(**{key: name})):
+    for columns in (Columns(), Columns()._replace(**{key: name})):
         with pytest.raises(GraftError, match=f"the column {name}, which is dataset.{key}, is empty"):
             listed(pictures, *rows, columns=columns)
-    assert len(listed(pictures, *rows, columns=Columns(**{key: None})).files) == 4
+    assert len(listed(pictures, *rows, columns=Columns()._replace(**{key: None})).files) == 4
 
 
 def test_the_parts_without_reading_an_image(tmp_path: Path):

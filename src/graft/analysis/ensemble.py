@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas
 
 from graft.analysis.predictions import Predictions
@@ -51,6 +52,5 @@ def ensemble(found: Predictions, images: pandas.DataFrame) -> Ensemble | None:
         return None
     right, groups = mean.argmax(1) == found.labels, found.outcomes.groups
     unit = "images of their kind" if groups is None else "groups of images"
-    return Ensemble(
-        trials, int(right.sum()), len(right), share_interval(right, groups), unit, int((images["draws"] > 0).sum())
-    )
+    seen = int(np.count_nonzero(images["draws"].to_numpy()))
+    return Ensemble(trials, int(right.sum()), len(right), share_interval(right, groups), unit, seen)
