@@ -47,14 +47,14 @@ def baseline(accuracies: list[float], head: str = "lda", **setting: str) -> Reco
         (
             [record("plain", LOW), record("dense", LOW[::-1]), baseline(HIGH)],
             0.0,
-            "No head that trains is shown to be better than what is solved at once (lda): the best of them, plain, is "
-            "worse (-9.8 points (",
+            "No head that trains is shown to be better than what is solved at once (lda). The best of those that "
+            "train, plain, is worse (-9.8 points (",
         ),
         ([record("plain", HIGH[:2]), baseline(LOW[:2])], 0.0, "plain is not shown to be better than"),
         (
             [record("ridge", HIGH, config=SOLVED), record("plain", LOW), baseline(LOW)],
             0.0,
-            "No head that trains is shown to be better than what is solved at once: ridge: the best of them, plain,",
+            "No head that trains is shown to be better than the solved head ridge. The best of those that train, ",
         ),
         (
             [record("plain", HIGH, backbone="vgg16"), baseline(LOW, backbone="vgg16")],

@@ -30,10 +30,10 @@ def solved_answer(board: Leaderboard) -> list[str]:
         said = words.get(verdict, NOT_SHOWN) if verdict else NOT_SHOWN
         return [f"{trained.label} {said} {solved}, whose difference to it is {_difference(board, baseline.label)}."]
     if best is not baseline:
-        solved = f"what is solved at once: {best.label}"
+        solved = f"the solved head {best.label}"
     verdict = board.answer.verdicts[trained.label] or "not tested"
     return [
-        f"No head that trains is shown to be better than {solved}: the best of them, {trained.label}, is "
+        f"No head that trains is shown to be better than {solved}. The best of those that train, {trained.label}, is "
         f"{verdict} ({_difference(board, trained.label)})."
     ]
 

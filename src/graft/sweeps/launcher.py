@@ -76,14 +76,16 @@ def check_devices(config: DictConfig, jobs: Sequence[DictConfig]) -> None:
             )
 
 
-def lock_sweep_folder(folder: Path) -> None:
+def lock_sweep_folder(folder: Path) -> "FileLock":
     """Lock a sweep's folder until this process ends, so that no other process runs a sweep there.
 
     Raises:
         GraftError: another process has locked it.
     """
-    if not _lock(folder / ".sweep.lock"):
+    lock = _lock(folder / ".sweep.lock")
+    if lock is None:
         raise GraftError(f"another process is running the sweep in {folder}; wait for its end, or try another name=")
+    return lock
 
 
 @contextmanager
@@ -93,8 +95,7 @@ def locked_sweep_folder(folder: Path) -> Iterator[None]:
     Raises:
         GraftError: another process, or thread, has locked it.
     """
-    lock_sweep_folder(folder)
-    lock = _locks[-1]
+    lock = lock_sweep_folder(folder)
     try:
         yield
     finally:
@@ -102,8 +103,8 @@ def locked_sweep_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _lock(path: Path) -> bool:
-    """Lock a file until this process ends; return False if another process has locked it."""
+def _lock(path: Path) -> "FileLock | None":
+    """Lock a file until this process ends; return None if another process has locked it."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,9 +112,9 @@ def _lock(path: Path) -> bool:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return False
+        return None
     _locks.append(lock)
-    return True
+    return lock
 
 
 def show_table(config: DictConfig) -> dict[str, str]:
