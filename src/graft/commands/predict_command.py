@@ -27,6 +27,7 @@ KEPT = {
     "all": "the mean of {trials}",
     "val_accuracy": "the trial with the best validation accuracy, seed {seed}",
     "train_loss": "the trial with the lowest training loss, seed {seed}",
+    "first": "the first trial, seed {seed}, as nothing says which solved head is the best",
 }
 
 

@@ -204,7 +204,8 @@ def _best_seed(model: TrainedModel, result: Mapping[str, Any]) -> int:
         return table.set_index(["trial", "epoch"])["value"].to_dict()
 
     try:
-        return trials[best_trial(trials, lambda place: losses()[place, trials[place]["epoch"]])]["seed"]
+        best = best_trial(trials, lambda place: losses()[place, trials[place]["epoch"]], result.get("config") or {})
+        return trials[best]["seed"]
     except (ValueError, OSError, KeyError) as error:
         raise GraftError(f"trial=best needs {path} ({error}); try trial={model.seeds[0]}") from None
 

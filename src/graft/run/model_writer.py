@@ -27,21 +27,21 @@ from graft.training.source import File, ImageNet, Source
 MAX_FROZEN_BYTES = 2**20  # largest frozen part that keep_weights=best saves in a job's folder; larger: in the cache
 
 
-def kept_trials(keep: str, results: Sequence[Mapping[str, Any]], history: JobHistory) -> list[int]:
+def kept_trials(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]], history: JobHistory) -> list[int]:
     """Return the trials whose weights are kept.
 
     Args:
-        keep: `none`, `all`, or `best` or `whole`: the best, as `graft.results.best_trial` says.
+        config: the job's; `keep_weights=best` and `whole` keep the best, as `graft.results.best_trial` says.
         results: each trial's final metrics; one with an error has no weights to keep.
         history: the job's.
     """
     finished = [trial for trial, result in enumerate(results) if "error" not in result]
-    if keep == "none":
+    if config["keep_weights"] == "none":
         return []
-    if keep == "all":
+    if config["keep_weights"] == "all":
         return finished
     own = {trial: results[trial] for trial in finished}
-    return [best_trial(own, lambda trial: history.train_loss(trial, results[trial]["epoch"]))]
+    return [best_trial(own, lambda trial: history.train_loss(trial, results[trial]["epoch"]), config)]
 
 
 def write_model(
@@ -83,7 +83,7 @@ def write_model(
         "image": list(plan.data.images.shape),
         "reading": reading_of(plan.data.images),
         "seeds": list(learned),
-        "kept": "all" if config["keep_weights"] == "all" else best_by(content["trials"]),
+        "kept": "all" if config["keep_weights"] == "all" else best_by(content["trials"], config),
         "precision": str(config["trainer"].get("precision", "32-true")),
         "test_views": plan.augment.test_views or 1 if plan.augment else 1,
     }

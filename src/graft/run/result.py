@@ -122,7 +122,7 @@ def write_files(
         if "tensorboard" in plan.loggers:
             history.draw(folder, ("train", *plan.datamodule.curves))
     content = _with_accuracy(content, outcomes)
-    kept = kept_trials(content["config"]["keep_weights"], content["trials"], history)
+    kept = kept_trials(content["config"], content["trials"], history)
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
         write_model(folder, plan, content, frozen, {seed: weights[seed] for seed in seeds})
