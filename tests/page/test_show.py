@@ -1,3 +1,4 @@
+import io
 import itertools
 import json
 import math
@@ -14,16 +15,18 @@ import pytest
 from conftest import ROOT
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
 from stored_jobs import store_job
 
 import graft
 from graft.errors import GraftError
 from graft.figures.draw import PICTURES
 from graft.page.pictures import NO_PICTURES
-from graft.page.show import show_jobs, show_sweep
+from graft.page.show import print_table, show_jobs, show_sweep
 from graft.page.show_job import show_job, summary_rows
 from graft.page.what_ran import what_ran
 from graft.report.compare import compare_jobs
+from graft.report.table import cells, table_rows
 
 
 def job(
@@ -221,6 +224,21 @@ def test_a_grid_ends_in_an_answer_with_effects_baseline_and_pictures(
     assert {path.name for path in tmp_path.glob("*.png")} == {"leaderboard.png", "differences.png", "effects.png"}
     for path in tmp_path.glob("*.png"):
         assert np.ptp(np.asarray(Image.open(path).convert("L"))) > 200
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
+def test_a_narrow_terminal_goes_without_columns_and_cuts_no_number(tmp_path: Path, width: int):
+    grid(tmp_path)
+    board = compare_jobs([tmp_path], "source:scratch").board
+    console = Console(width=width, file=io.StringIO())
+    print_table(board, console)
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert all(len(line) <= width for line in printed.splitlines())
+    assert ("to the baseline" in " ".join(printed.split())) == (width >= 100 or "Left out" in printed)
+    for line in (cells(row, short=True) for row in table_rows(board.table)):
+        assert all(line[header] in printed for header in ("test", "to the best", "verdict"))
+        assert width < 100 or line["to the baseline"] in printed
 
 
 def test_a_swept_budget_ends_in_a_curve_and_in_what_equals_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

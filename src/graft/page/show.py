@@ -1,9 +1,10 @@
 """Reports: the comparison of several jobs as sentences, tables and pictures."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.table import Table
@@ -24,6 +25,13 @@ from graft.report.table import cells, effects_table, markdown, table_rows
 from graft.report.terminal import terminal
 from graft.results.baseline import common_figures
 from graft.results.records import Record
+
+LEAST_NAME = 11  # of a job, in characters: a longer one may be folded
+# Columns that a narrow terminal goes without, in this order.
+DISPENSABLE = (
+    *("test accuracy", "balanced", "images/s", "GFLOPs", "front", "published", "to the baseline"),
+    *("95 % interval", "rank"),
+)
 
 
 def show_sweep(folder: Path, baseline: str | None = None, pictures: PagePictures = NO_PICTURES) -> dict[str, str]:
@@ -144,13 +152,33 @@ def print_table(board: Leaderboard, console: Console) -> None:
     console.print(board.heading, soft_wrap=True)
     uneven = len(set(board.table["trials"])) > 1
     lines = [cells(row, board.metric, short=True, trials=uneven) for row in table_rows(board.table)]
+    shown = list(lines[0])
+    heads = {header: header for header in shown}
+    for dispensable in (None, *DISPENSABLE):
+        if sum(_widths(lines, heads, shown)) + 3 * len(shown) + 1 <= console.width:  # with lines and blanks
+            break
+        heads = {header: "\n".join(header.rsplit(" ", 1)) for header in shown}
+        shown = [header for header in shown if header != dispensable]
     table = Table()
-    for header in lines[0]:
-        left = header in ("rank", "job", "verdict")
-        table.add_column(header, justify="left" if left else "right", overflow="fold", no_wrap=header != "job")
+    for header, width in zip(shown, _widths(lines, heads, shown), strict=True):
+        justify, own = "left" if header in ("rank", "job", "verdict") else "right", header == "job"
+        table.add_column(heads[header], justify=justify, overflow="fold", no_wrap=not own, min_width=width)
     for line in lines:
-        table.add_row(*line.values())
+        table.add_row(*(line[header] for header in shown))
     console.print(table)
+    left_out = [header for header in lines[0] if header not in shown]
+    if left_out:
+        console.print(f"Left out, as the terminal is narrow: {', '.join(left_out)}; leaderboard.md has all.")
+
+
+def _widths(lines: Sequence[Mapping[str, str]], heads: Mapping[str, str], shown: Sequence[str]) -> list[int]:
+    """Return how wide the columns must be; a job's name may be folded, but stays readable, and nothing else is cut."""
+    return [
+        LEAST_NAME
+        if header == "job"
+        else max(map(cell_len, (*heads[header].split("\n"), *(line[header] for line in lines))))
+        for header in shown
+    ]
 
 
 def _print_unfinished(report: Report, console: Console) -> None:
