@@ -177,7 +177,7 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     reasons = []
     for what, words in (
         (ONLY_IMAGES, "more trials are unlikely to"),  # what could is said of the closest: perhaps nothing
-        (ONLY_DRAWS, "more trials on images that they share with each other are unlikely to"),
+        (ONLY_DRAWS, "neither more trials nor more test images are likely to"),
         (ONLY_TRIALS, f"only more than trials_max={most} trials could"),
     ):
         names = [labels[name] for name, could in open_pairs.items() if could == what]
