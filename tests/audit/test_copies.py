@@ -78,6 +78,35 @@ def test_colors_must_agree():
     assert found([*pictures, pictures[0].resize((32, 32))]) == {(0, 30)}
 
 
+def alike(count: int, random: np.random.Generator, coarse: float, fine: float) -> list[np.ndarray]:
+    """Return gray values, 64x64, that are alike but for differences of 16x16 and of 2x2 pixels."""
+
+    def shaded(side: int, deviation: float) -> np.ndarray:
+        return random.normal(0, deviation, (side, side)).repeat(64 // side, 0).repeat(64 // side, 1)
+
+    common = 128 + shaded(4, 30)
+    return [common + shaded(4, coarse) + shaded(32, fine) for _ in range(count)]
+
+
+def pictured(values: list[np.ndarray]) -> list[Image.Image]:
+    return [Image.fromarray(each.round().clip(0, 255).astype(np.uint8)) for each in values]
+
+
+def test_noise_hides_no_copy_of_large_pictures_that_are_alike():
+    random = np.random.default_rng(0)
+    values = alike(30, random, coarse=12, fine=6)
+    noisy = values[7] + random.normal(0, 12, (64, 64))
+    assert found(pictured([*values, noisy])) == {(7, 30)}
+
+
+def test_pictures_of_one_size_with_equal_details_but_other_shades_are_no_copies():
+    random = np.random.default_rng(0)
+    values = alike(30, random, coarse=10, fine=20)
+    shades = random.normal(0, 10, (4, 4)).repeat(16, 0).repeat(16, 1)
+    assert found(pictured([*values, values[7] + 0.2 * shades])) == {(7, 30)}
+    assert found(pictured([*values, values[7] + 0.8 * shades])) == set()
+
+
 def test_too_few_images_have_no_copies():
     assert found(digits(2)[:2]) == set()
     assert near_copies(thumbnails(digits(50)), np.array([], dtype=int), lambda places: []) == []

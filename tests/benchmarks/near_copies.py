@@ -164,7 +164,8 @@ def also_confirmed(
     candidates = sorted(
         {tuple(sorted((one, int(neighbors[one, place])))) for one, place in torch.nonzero(close).tolist()}
     )
-    confirmed = copies._confirmed(candidates, neighbors, shown)  # pyright: ignore
+    grays = copies._grays(candidates, neighbors, shown)  # pyright: ignore
+    confirmed = copies._confirmed(candidates, neighbors, grays)  # pyright: ignore
     say(f"thumbnails, and {len(candidates)} candidates of features with the same confirmation", [*pairs, *confirmed])
 
 

@@ -9,9 +9,9 @@ is that next distance. Two images can be copies if
 
 This is asked twice. Candidates pass with f = LOOSE on gray thumbnails of 8x8 pixels, with mean 0 and length 1, which
 are compared among all images; d is at most FARTHEST, and colors agree. Near copies pass with f = STRICT, too, on
-pictures at the smaller one's size, where two images that look alike differ more (STRICTER, if their sizes are equal,
-as only encoding moves such a copy), and resizing and encoding have cost them no more than LOSS. docs/audit.md says
-how many planted copies this finds.
+pictures at the smaller one's size, of at most SIDE pixels, where two images that look alike differ more; resizing and
+encoding have cost them no more than LOSS. If their sizes are equal, only encoding moves such a copy, or, above SIDE,
+what is averaged away, so both factors are smaller ones. docs/audit.md says how many planted copies this finds.
 """
 
 from collections import defaultdict
@@ -26,9 +26,11 @@ from torch.nn.functional import interpolate, normalize
 from graft.audit.thumbnails import Thumbnails
 from graft.bars import bar
 
-LOOSE, STRICT, STRICTER = 0.75, 0.6, 0.4
+LOOSE, STRICT = 0.75, 0.6
+EQUAL_LOOSE, EQUAL_STRICT = 0.5, 0.4  # of pictures with equal sizes
+SIDE = 32  # pixels: in larger pictures noise and sharp edges hide the copy; in smaller ones, cars look alike
 LOSS = 20.0  # largest root mean square of differences of gray values of 0 to 255: a signal-to-noise ratio of 22 dB
-FILTERS = "bicubic", "bilinear"  # a copy's filter is unknown: the one that fits better
+FILTERS = "bilinear", "bicubic"  # a copy's filter is unknown: the one that fits better
 FARTHEST = 0.35  # the distance of independent images is the square root of 2
 COLORS = 25.0  # largest difference of two copies' colors, a root mean square over 8x8 pixels of 0 to 255
 BLANK = 2.0  # standard deviation of the gray values of 0 to 255 below which there is nothing to compare
@@ -75,13 +77,12 @@ def near_copies(
     values = gray(colors).flatten(1)
     vectors = normalize(values - values.mean(1, keepdim=True))
     distances, neighbors = nearest(vectors, min(NEIGHBORS + 1, len(compared) - 1))
-    beyond = beyond_gap(distances, LOOSE)
-    close = (distances < LOOSE * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= FARTHEST)
-    found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
-    ordered = sorted({(min(pair), max(pair)) for pair in found})
-    candidates = [pair for pair in ordered if _loss(colors[pair[0]], colors[pair[1]]) <= COLORS]
+    close, closer = (_closer(distances, neighbors, factor) for factor in (LOOSE, EQUAL_LOOSE))
+    candidates = [pair for pair in sorted(close) if _loss(colors[pair[0]], colors[pair[1]]) <= COLORS]
+    grays = _grays(candidates, neighbors, lambda them: pictures(compared[them].tolist()))
+    passed = [pair for pair in candidates if pair in closer or grays[pair[0]].shape != grays[pair[1]].shape]
     pairs = _equal(small.pixels, compared)
-    for pair in _confirmed(candidates, neighbors, lambda them: pictures(compared[them].tolist())):
+    for pair in _confirmed(passed, neighbors, grays):
         first, second = sorted((int(compared[pair.first]), int(compared[pair.second])))
         pairs.setdefault((first, second), pair.similarity)
     return [Pair(*places, similarity) for places, similarity in pairs.items()]
@@ -120,13 +121,28 @@ def beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
     return distances.gather(1, last[:, None])[:, 0]
 
 
-def _confirmed(
+def _closer(distances: torch.Tensor, neighbors: torch.Tensor, factor: float) -> set[tuple[int, int]]:
+    """Return the pairs whose distance is below a factor of those to what is no copy, the lower place first."""
+    beyond = beyond_gap(distances, factor)
+    close = (distances < factor * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= FARTHEST)
+    found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
+    return {(min(pair), max(pair)) for pair in found}
+
+
+def _grays(
     candidates: list[tuple[int, int]], neighbors: torch.Tensor, pictures: Callable[[list[int]], list[torch.Tensor]]
+) -> dict[int, torch.Tensor]:
+    """Return the gray pictures of candidates and of their neighbors by their places, each (height, width)."""
+    either = sorted({image for pair in candidates for image in pair})
+    shown = sorted({*either, *neighbors[either].flatten().tolist()})
+    return dict(zip(shown, map(gray, pictures(shown)), strict=True))
+
+
+def _confirmed(
+    candidates: list[tuple[int, int]], neighbors: torch.Tensor, grays: dict[int, torch.Tensor]
 ) -> list[Pair]:
     """Return the candidates that are near copies as pictures, too, and of each other's nearer copies."""
     either = sorted({image for pair in candidates for image in pair})
-    shown = sorted({*either, *neighbors[either].flatten().tolist()})
-    grays = dict(zip(shown, map(gray, pictures(shown)), strict=True))
 
     @cache
     def measured(pair: frozenset[int]) -> tuple[float, float]:
@@ -139,7 +155,7 @@ def _confirmed(
 
     def near(one: int, other: int) -> bool:
         distance, loss = measured(frozenset((one, other)))
-        factor = STRICTER if grays[one].shape == grays[other].shape else STRICT
+        factor = EQUAL_STRICT if grays[one].shape == grays[other].shape else STRICT
         return distance < factor * min(beyond[one], beyond[other]) and loss <= LOSS
 
     pairs, copies = [], defaultdict(list)
@@ -156,8 +172,8 @@ def _confirmed(
 
 
 def _measured(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
-    """Return the distance of two gray pictures, (height, width), at the smaller one's size, and the loss."""
-    size = [min(sides) for sides in zip(one.shape, other.shape, strict=True)]
+    """Return the distance of two gray pictures, (height, width), at the size to compare them at, and the loss."""
+    size = [min(SIDE, *sides) for sides in zip(one.shape, other.shape, strict=True)]
     fits = []
     for mode in FILTERS if one.shape != other.shape else FILTERS[:1]:
         first, second = (
