@@ -13,7 +13,7 @@ from collections.abc import Collection
 import torch
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
-from graft.audit.copies import Pair, beyond_gap, gray, nearest
+from graft.audit.copies import Pair, beyond_gap, closer_pairs, gray, nearest
 from graft.bars import bar
 
 CLOSE = 0.9  # factor of the gap between features: candidates
@@ -40,7 +40,7 @@ def altered_copies(vectors: torch.Tensor, pixels: torch.Tensor, known: Collectio
     if len(vectors) < 3:
         return []
     distances, neighbors = nearest(vectors, min(NEIGHBORS, len(vectors) - 1))
-    candidates = _candidates(distances, neighbors) - {*known}
+    candidates = closer_pairs(distances, neighbors, CLOSE) - {*known}
     compared = sorted({image for pair in candidates for image in pair})
     others = {image: neighbors[image].tolist() for image in compared}
     pairs = candidates | {_pair(image, other) for image in compared for other in others[image]}
@@ -51,13 +51,6 @@ def altered_copies(vectors: torch.Tensor, pixels: torch.Tensor, known: Collectio
         for first, second in sorted(candidates)
         if measured[first, second] <= FARTHEST and measured[first, second] < FACTOR * min(beyond[first], beyond[second])
     ]
-
-
-def _candidates(distances: torch.Tensor, neighbors: torch.Tensor) -> set[Places]:
-    """Return the pairs that are close beside what lies beyond the gaps of both images, by their features."""
-    beyond = beyond_gap(distances, CLOSE)
-    close = distances < CLOSE * torch.minimum(beyond[:, None], beyond[neighbors])
-    return {_pair(image, int(neighbors[image, place])) for image, place in torch.nonzero(close).tolist()}
 
 
 def _pair(one: int, other: int) -> Places:

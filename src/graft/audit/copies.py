@@ -17,6 +17,7 @@ what is averaged away, so both factors are smaller ones. docs/audit.md says how 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def near_copies(
     values = gray(colors).flatten(1)
     vectors = normalize(values - values.mean(1, keepdim=True))
     distances, neighbors = nearest(vectors, min(NEIGHBORS + 1, len(compared) - 1))
-    close, closer = (_closer(distances, neighbors, factor) for factor in (LOOSE, EQUAL_LOOSE))
+    close, closer = (closer_pairs(distances, neighbors, factor, FARTHEST) for factor in (LOOSE, EQUAL_LOOSE))
     candidates = [pair for pair in sorted(close) if _loss(colors[pair[0]], colors[pair[1]]) <= COLORS]
     grays = _grays(candidates, neighbors, lambda them: pictures(compared[them].tolist()))
     passed = [pair for pair in candidates if pair in closer or grays[pair[0]].shape != grays[pair[1]].shape]
@@ -121,10 +122,19 @@ def beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
     return distances.gather(1, last[:, None])[:, 0]
 
 
-def _closer(distances: torch.Tensor, neighbors: torch.Tensor, factor: float) -> set[tuple[int, int]]:
-    """Return the pairs whose distance is below a factor of those to what is no copy, the lower place first."""
+def closer_pairs(
+    distances: torch.Tensor, neighbors: torch.Tensor, factor: float, farthest: float = inf
+) -> set[tuple[int, int]]:
+    """Return the pairs whose distance is below a factor of those to what is no copy, the lower place first.
+
+    Args:
+        distances: to each image's nearest ones, as `nearest` returns them.
+        neighbors: their places.
+        factor: of the gap.
+        farthest: the largest distance of a pair.
+    """
     beyond = beyond_gap(distances, factor)
-    close = (distances < factor * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= FARTHEST)
+    close = (distances < factor * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= farthest)
     found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
     return {(min(pair), max(pair)) for pair in found}
 

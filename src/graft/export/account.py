@@ -56,8 +56,7 @@ def make_account(stored: StoredOutcomes, seeds: Sequence[int]) -> Account:
     """Return what the trials of these seeds said of the test images."""
     test, rows = stored.test, [stored.seeds.index(seed) for seed in seeds]
     if test.shared and (test.probability is not None or len(rows) == 1):
-        names = stored.images.loc[test.image[0], "group"]
-        groups = names.to_numpy(dtype=str) if (names != "").all() else None
+        groups = stored.groups(test.image[0])
         if test.probability is None:
             return Account(stored.classes, True, test.label[0], test.prediction[rows[0]], None, groups)
         mean = test.probability[rows].astype(np.float64).mean(0)

@@ -71,7 +71,7 @@ def _outcomes(stored: StoredOutcomes, split: SplitOutcomes, share: float, folds:
         images=rows["hash"].to_numpy(dtype=str),
         values=columns(split, split.correct.astype(float), np.nan),
         labels=rows["class"].map(places).to_numpy(),
-        groups=rows["group"].to_numpy(dtype=str) if (rows["group"] != "").all() else None,
+        groups=stored.groups(numbers(split)),
         share=0.0 if folds else share,
         folds=folds,
         copies=copies,

@@ -77,6 +77,11 @@ class StoredOutcomes:
     test: SplitOutcomes
     val: SplitOutcomes | None = None
 
+    def groups(self, numbers: np.ndarray) -> np.ndarray | None:
+        """Return the groups of images of these numbers, (images,); None where some have none: then images count."""
+        names = self.images.loc[numbers, "group"]
+        return names.to_numpy(dtype=str) if (names != "").all() else None
+
 
 def read_outcomes(folder: Path) -> StoredOutcomes | None:
     """Read what a finished job has stored of its images; None if it has stored nothing, as older versions do.
