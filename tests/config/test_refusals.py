@@ -19,7 +19,7 @@ Configure = Callable[..., DictConfig]
         (["trails=3"], "no key trails; did you mean trials?"),
         (["colour=blue"], "no key colour; --help lists the keys"),
         (["report.basline=x"], "no key report.basline; did you mean report.baseline?"),
-        (["head.widths=512"], "no key head.widths; head has dropout"),
+        (["head.widths=512"], "no key head.widths; head, as it is chosen here, has dropout"),
         (["head=dense", "head.width=512"], "no key head.width; did you mean head.widths?"),
         (
             ["trainer.val_check_interval=0.5"],
@@ -100,5 +100,6 @@ def test_errors_of_others_have_no_explanation():
 
 
 def test_a_key_s_neighbors_are_listed_if_none_is_near():
-    assert no_such_key("head.x", ["widths", "dropout"]) == "no key head.x; head has dropout, widths"
-    assert no_such_key("x.y", []) == "no key x.y; --help lists the keys"
+    assert no_such_key("head.x", ["widths", "a"]) == "no key head.x; head, as it is chosen here, has a, widths"
+    assert no_such_key("source.epochs", []) == "no key source.epochs; source, as it is chosen here, has no keys"
+    assert no_such_key("x", ["trials"]) == "no key x; --help lists the keys"

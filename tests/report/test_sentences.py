@@ -79,12 +79,14 @@ def significant(*points: float) -> dict[str, Difference]:
     [
         ((5,), "c+0.050 is 5.0 points better (95 %: 4.9 to 5.1)."),
         ((-1,), "c-0.010 is 1 point worse (95 %: 0.9 to 1.1)."),
-        ((9, 8, 7, 6), ": 4 others are 6.0 to 9.0 points better."),
-        ((9, 6, -4, -5), ": 2 others are 6.0 to 9.0 points better; 2 others are 4.0 to 5.0 points worse."),
-        ((9, -4, -5), "c+0.090 is 9.0 points better (95 %: 8.9 to 9.1); 2 others are 4.0 to 5.0 points worse."),
+        ((9, 8, 7, 6), "c+0.090, c+0.080 and 2 others are 6.0 to 9.0 points better."),
+        (
+            (9, 6, -4, -5),
+            ": c+0.090 and c+0.060 are 6.0 to 9.0 points better; c-0.040 and c-0.050 are 4.0 to 5.0 points worse.",
+        ),
     ],
 )
-def test_configurations_are_better_or_worse_than_a_baseline_and_several_are_counted(
+def test_configurations_are_better_or_worse_than_a_baseline_and_the_first_of_several_are_named(
     points: tuple[float, ...], end: str
 ):
     text = baseline_answer("scratch", significant(*points))

@@ -73,8 +73,9 @@ def no_such_key(key: str, known: Collection[str]) -> str:
         return f"no key {key}; did you mean {beside}{near[0]}?"
     if group.partition(".")[0] == "callbacks":
         return f"no key {key}; did you mean +{key}? + adds a callback of your own, or an argument of it"
-    listed = f"{group} has {', '.join(sorted(known))}" if group and known else "--help lists the keys"
-    return f"no key {key}; {listed}"
+    if not group:
+        return f"no key {key}; --help lists the keys"
+    return f"no key {key}; {group}, as it is chosen here, has {', '.join(sorted(known)) or 'no keys'}"
 
 
 def _flag(error: OmegaConfBaseException, said: str) -> str | None:

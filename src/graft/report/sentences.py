@@ -157,7 +157,11 @@ def baseline_answer(
     """
     differences = _by_mean(versus_baseline)
     significant = {name: it for name, it in differences.items() if it.significant}
-    clauses = [*_differing(significant, unit), *_not_significant(differences), *_untested(differences, least)]
+    clauses = [
+        *_differing(significant, unit, named=True),
+        *_not_significant(differences),
+        *_untested(differences, least),
+    ]
     return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
 
 
@@ -166,14 +170,21 @@ def _by_mean(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return dict(sorted(differences.items(), key=lambda item: -(item[1].mean or 0)))
 
 
-def _differing(differences: Mapping[str, Difference], unit: Unit) -> list[str]:
-    """Return the clauses about configurations that are better or worse: one by name, several by their range."""
+def _differing(differences: Mapping[str, Difference], unit: Unit, named: bool = False) -> list[str]:
+    """Return the clauses about configurations that are better or worse: one by name, several by their range.
+
+    Args:
+        differences: by label.
+        unit: of their metric.
+        named: whether the first of several are named; the winner's sentence has named others before, and counts these.
+    """
     clauses = []
     for sign, word in ((1, "better"), (-1, "worse")):
         found = {name: it for name, it in differences.items() if sign * (it.mean or 0) > 0}
         means = [it.mean or 0 for it in found.values()]
         if len(found) > 1:
-            clauses.append(f"{len(found)} others are {unit.sizes(min(means), max(means))}{unit.points} {word}")
+            several = name_first(list(found)) if named else f"{len(found)} others"
+            clauses.append(f"{several} are {unit.sizes(min(means), max(means))}{unit.points} {word}")
         clauses += [
             f"{name} is {unit.gap(it.mean or 0)} ({_certainty(it, unit)})"
             for name, it in found.items()
