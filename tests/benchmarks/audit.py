@@ -1,11 +1,12 @@
-"""How many planted faults `src/audit.py` finds: copies, copies that were resized or encoded again, and wrong labels.
+"""How many planted faults `src/audit.py` finds: copies, resized or encoded again, wrong labels, and odd pictures.
 
-    python tests/benchmarks/audit.py FOLDER OUT 100 400 0 [WORD ...]
+    python tests/benchmarks/audit.py FOLDER OUT 100 400 0 [odd] [WORD ...]
 
 copies the class folders of FOLDER (or the 5,000 digits, for mnist5k) into OUT/root with 100 equal files (a third of
 them in any class), 400 near copies and a share 0 of the labels changed, audits it with the words, and scores audit.csv.
 A near copy has 0.5, 0.6, 0.75, 1, 1.25, 1.5 or 2 times the size, resized by Pillow's Lanczos, bilinear or bicubic
-filter, and is a PNG or a JPEG of quality 50 to 95, all at random. docs/audit.md has the numbers.
+filter, and is a PNG or a JPEG of quality 50 to 95, all at random. With `odd` 13 pictures that belong to no class of
+photos are added: six digits, three of noise, two charts, one white and one black. docs/audit.md has the numbers.
 """
 
 import random
@@ -14,8 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from graft.data.load import mnist5k
 
@@ -78,10 +80,35 @@ def plant(source: str, out: Path, num_equal: int, num_near: int, wrong: float, s
     return named[0], named[1], {str(path.relative_to(root)) for path in wrong_files}
 
 
+def chart(heights: list[int], size: int) -> Image.Image:
+    """Draw bars on white."""
+    picture = Image.new("RGB", (size, size), "white")
+    for number, height in enumerate(heights):
+        ImageDraw.Draw(picture).rectangle((2 + 6 * number, size - height, 5 + 6 * number, size), fill=(40, 80, 160))
+    return picture
+
+
+def plant_odd(root: Path, size: int = 32) -> set[str]:
+    """Write 13 pictures that belong to none of the classes into these classes' folders; return their names."""
+    random_state, digits = np.random.default_rng(0), mnist5k(None)
+    noise = [random_state.integers(0, 256, (size, size, 3), np.uint8) for _ in range(3)]
+    pictures = [Image.fromarray(digits.pixels[index, 0].numpy()) for index in range(0, 3000, 500)]  # type: ignore[attr-defined]
+    pictures += [Image.fromarray(pixels) for pixels in noise]
+    pictures += [chart([8, 20, 13, 27, 5], size), chart([25, 18, 12, 7, 3], size)]
+    pictures += [Image.new("RGB", (size, size), color) for color in ("white", "black")]
+    folders = sorted({path.parent for path in root.rglob("*.*")})
+    paths = [folders[number % len(folders)] / f"odd_{number:02}.png" for number in range(len(pictures))]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.convert("RGB").save(path)
+    return {str(path.relative_to(root)) for path in paths}
+
+
 def main(source: str, out: Path, num_equal: int, num_near: int, wrong: float, words: list[str]) -> None:
     """Plant faults, audit, and print how many are found."""
     shutil.rmtree(out, ignore_errors=True)
     equal, near, wrong_files = plant(source, out, num_equal, num_near, wrong)
+    odd = plant_odd(out / "root") if "odd" in words else set()
+    words = [word for word in words if word != "odd"]
     given = [f"dataset.root={out}/root", "dataset=image_folder", f"output={out}/audit", *words]
     subprocess.run([sys.executable, AUDIT, *given], check=True, capture_output=True)
     table = pandas.read_csv(out / "audit" / "audit.csv", dtype=str, keep_default_na=False)
@@ -90,6 +117,9 @@ def main(source: str, out: Path, num_equal: int, num_near: int, wrong: float, wo
         pairs = {frozenset(pair) for pair in zip(rows.file, rows.other, strict=True)}
         others = [sorted(pair) for pair in pairs - equal - near]
         print(f"{kind}: {len(pairs & planted)} of {len(planted)} planted, {len(others)} others {others[:20]}")
+    outliers = set(table.file[table.finding == "outlier"])
+    told = f"{len(outliers & odd)} of {len(odd)} odd pictures, {len(outliers - odd)} others"
+    print(f"outliers: {told} {sorted(outliers & odd)}")
     right = [name in wrong_files for name in table.file[table.finding == "label suspect"]]
     if wrong_files and right:
         half = next((rank for rank in range(1, len(right) + 1) if 2 * sum(right[:rank]) >= len(wrong_files)), None)
