@@ -103,6 +103,11 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("tune=thaw +schedule@tune.schedule=step", "tune.schedule.step_size", "below tune.epochs=20"),
         ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
         ("schedule=cosine schedule.eta_min=0.5", "schedule.eta_min", "below the learning rate of 0.001"),
+        (
+            "schedule=cosine schedule.eta_min=0.02 optimizer.lr=0.01",
+            "schedule.eta_min",
+            "below the learning rate of 0.01",
+        ),
         ("schedule=cosine schedule.eta_min=0.0005 tune=thaw", "schedule.eta_min", "below the learning rate of 0.0001"),
         ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "optimizer.nesterov", "false with"),
         ("regularize.l2_sp=1", "regularize.l2_sp", "0 unless stages with trained weights are unfrozen"),
@@ -184,6 +189,7 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
         "trainer=ddp lr=auto",  # only the machine tells how many devices there are
         "trainer=ddp trainer.devices=2 regularize.mixup=1",
         "schedule=step epochs=31",
+        "schedule=cosine schedule.eta_min=0.005 optimizer.lr=0.01",
         "regularize.l2_sp=1 tune=full",
         "regularize.l2_sp=1 tune=thaw",
         "regularize.cutmix=1 augment=digits",

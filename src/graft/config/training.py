@@ -113,7 +113,7 @@ def schedule_without_effect(values: Values) -> Iterator[Fault]:
 def _of_phase(values: Values, schedule: str, key: str) -> Iterator[Fault]:
     """Find the fault of a schedule in phases of as many epochs as `key` says."""
     if values.target(schedule) == "cosine":
-        last, rate = values.get(f"{schedule}.eta_min"), values.get("lr" if key == "epochs" else "tune.lr")
+        last, rate = values.get(f"{schedule}.eta_min"), values.get("optimizer.lr" if key == "epochs" else "tune.lr")
         if isinstance(rate, float | int) and last >= rate:
             expected = f"below the learning rate of {rate}, from which it falls"
             yield Fault(f"{schedule}.eta_min", last, expected, f"{schedule}.eta_min=0")
