@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from graft.data.dataset import MNIST5k
+from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.inference.load import load
+from graft.inference.model_file import MODEL, read_model_file
 from graft.inference.novelty import NOVELTY, read_novelty
 
 Run = Callable[..., dict]
@@ -35,6 +37,22 @@ def test_augmented_training_images_are_known_as_they_are(run: Run, tmp_path: Pat
     assert known.scores(model.features(pixels)).item() > 0
     run(*words, "keep_weights=none", name="none")
     assert not (tmp_path / "none" / NOVELTY).exists()
+
+
+def test_no_older_description_stays_beside_new_weights(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    words = ("source=scratch", "epochs=1", "batch_size=50")
+    run(*words, "trials=1")
+    assert read_model_file(tmp_path / "job")["seeds"] == [0]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("graft.run.model_writer.write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(*words, "trials=1")
+    assert not (tmp_path / "job" / MODEL).exists()
+    with pytest.raises(GraftError, match="run the job again"):
+        read_model_file(tmp_path / "job")
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap runs timm's attention trial by trial

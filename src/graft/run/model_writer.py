@@ -58,6 +58,7 @@ def write_model(
         frozen: preprocessing and frozen stages of the last phase.
         learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
     """
+    (folder / MODEL).unlink(missing_ok=True)  # a killed process must not leave new weights beside an older description
     if not learned:
         (folder / WEIGHTS).unlink(missing_ok=True)
         return
