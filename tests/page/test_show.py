@@ -44,7 +44,7 @@ def job(
         "trials": trials,
         "accuracy": {"mean": mean, "min": min(accuracies), "max": max(accuracies), "std": None, "ci95": None},
         "parameters": {"total": 1000, "trainable": 10, "frozen": 990},
-        "seconds": {"total": 1.25},
+        "seconds": {"total": 4321.25},
         "reference": published and {"low": published[0], "high": published[1], "source": "a paper"},
         "images": {"big": 1, "small": 1, "val": 5 if val else 0, "test": 1},
     }
@@ -60,7 +60,7 @@ def test_jobs_are_ranked_by_test_accuracy(tmp_path: Path, capsys: pytest.Capture
     assert "ranked by test accuracy" in printed
     assert "small=[cat,dog]" in printed
     assert (
-        "| 1 | small=[cat,dog] | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 7.1 |  |  | best | 2 | 1,000 | 10 | 1.2 |"
+        "| 1 | small=[cat,dog] | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 7.1 |  |  | best | 2 | 1,000 | 10 | 4,321.2 |"
         in text
     )
     table = pandas.read_csv(tmp_path / "leaderboard.csv")
@@ -124,9 +124,9 @@ def test_jobs_with_different_published_ranges_are_compared_with_these_and_not_ra
         "| job | test | 95 % interval | lowest-highest | published | to the range | trials | parameters | seconds |"
         in text
     )
-    assert "| lecture_a | 55.0 | 0.0 to 100.0 | 50.0 to 60.0 | 54.0 to 56.0 | within | 2 | 1,000 | 1.2 |" in text
-    assert "| lecture_b | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 80.0 to 90.0 | below by 5.0 | 2 | 1,000 | 1.2 |" in text
-    assert "| other | 90.0 |  | 90.0 to 90.0 |  |  | 1 | 1,000 | 1.2 |" in text
+    assert "| lecture_a | 55.0 | 0.0 to 100.0 | 50.0 to 60.0 | 54.0 to 56.0 | within | 2 | 1,000 | 4,321.2 |" in text
+    assert "| lecture_b | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 80.0 to 90.0 | below by 5.0 | 2 | 1,000 | 4,321.2 |" in text
+    assert "| other | 90.0 |  | 90.0 to 90.0 |  |  | 1 | 1,000 | 4,321.2 |" in text
     table = pandas.read_csv(tmp_path / "leaderboard.csv")
     assert list(table["reference_low"][:2]) == [0.54, 0.8]
     assert list(table["verdict"][:2]) == ["within", "below by 5.0"]

@@ -46,6 +46,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert high - low > 0.8 * (over_images.high - over_images.low)  # three trials share these images
     assert result["accuracy"]["ci95_counts"] == "training draws and test images"
     assert list(result["seconds"]) == ["total", "pretrain", "features", "train", "test"]
+    assert result["versions"].keys() >= {"graft", "python", "torch", "torchvision", "numpy", "scipy"}
     digits = ("1", "3", "5", "7", "9")
     assert result["images"] == {
         **{"big": 2500, "small": 100, "val": 50, "test": 1250, "pool": 1250, "draws_vary": True},

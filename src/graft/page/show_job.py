@@ -69,7 +69,7 @@ def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
         rows.append(("ignored files", ignored))
     rows += [("marked files", f"{words}, in dataset.exclude") for words in marked_words(images)]
     rows.append(("parameters", ", ".join(f"{kind} {count:,}" for kind, count in parameters.items())))
-    rows.append(("seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in result["seconds"].items())))
+    rows.append(("seconds", ", ".join(f"{part} {seconds:,.1f}" for part, seconds in result["seconds"].items())))
     return rows
 
 

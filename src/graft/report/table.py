@@ -55,7 +55,7 @@ def cells(
         ("images/s", "front" in row, _digits(row.get("images_per_second"))),
         ("front", "front" in row, "yes" if row.get("front") else ""),
         ("trainable", ranked and whole, _count(row["trainable"])),
-        ("seconds", whole, "" if row["seconds"] is None else f"{row['seconds']:.1f}"),
+        ("seconds", whole, "" if row["seconds"] is None else f"{row['seconds']:,.1f}"),
     ]
     return {header: text for header, shown, text in columns if shown}
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -177,12 +177,11 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
 
 def versions() -> dict[str, str]:
     """Return the versions of Graft, Python and the libraries that affect results."""
-    libraries = ("torch", "torchvision", "pillow", "pytorch-lightning", "hydra-core")
-    return {
-        "graft": graft.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in libraries},
-    }
+    found = {"graft": graft.__version__, "python": platform.python_version()}
+    for name in ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pytorch-lightning", "hydra-core"):
+        with suppress(PackageNotFoundError):  # timm is no requirement
+            found[name] = version(name)
+    return found
 
 
 def made_with(device: torch.device) -> dict[str, dict[str, str]]:
