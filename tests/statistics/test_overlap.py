@@ -6,9 +6,12 @@ from scipy import stats
 
 from graft.data.images import InMemoryImages
 from graft.data.load import mnist5k
-from graft.statistics.crossed import estimate
+from graft.statistics.accuracies import Measured, average
+from graft.statistics.crossed import NONE, estimate
 from graft.statistics.needed import Needed, needed
-from graft.statistics.overlap import between_pools, for_other_pools, widen
+from graft.statistics.outcomes import Outcomes
+from graft.statistics.overlap import between_pools, for_other_pools, share_of_all, widen
+from graft.statistics.pairs import Joint, pair
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -84,3 +87,50 @@ def test_it_covers_on_real_digits():
         assert plain[0] < corrected[0]
         assert corrected[0] >= 0.93
         assert corrected[1] <= 1.5  # times as wide as needed
+
+
+def test_configurations_of_different_shares_add_what_each_adds_alone():
+    assert share_of_all([0.3, 0.3], [1.0, 5.0]) == pytest.approx(0.3)
+    assert share_of_all([0.1, 0.8], [2.0, 0.0]) == pytest.approx(0.1)
+    assert share_of_all([0.1, 0.8], [0.0, 0.0]) == 0.8  # nothing tells which of them varies
+    assert share_of_all([0.1, 1.0], [2.0, 1.0]) == 1
+    both = share_of_all([0.1, 0.8], [3.0, 1.0])
+    assert between_pools(both) == pytest.approx((3 * between_pools(0.1) + between_pools(0.8)) / 4)
+
+
+def of_shares(few: float, many: float) -> tuple[Measured, Measured]:
+    """Return accuracies of 12 trials that vary much for few images, and hardly for many, on 2,000 images."""
+    random = np.random.default_rng(0)
+    level = 0.6 + 0.1 * random.normal(size=(12, 1)), 0.9 + 0.005 * random.normal(size=(12, 1))
+    names = np.arange(2000).astype(str)
+    values = [(random.random((12, 2000)) < one).astype(float) for one in level]
+    first, second = (
+        Outcomes(tuple(range(12)), names, one, share=share) for one, share in zip(values, (few, many), strict=True)
+    )
+    return Measured(first), Measured(second)
+
+
+def test_a_difference_of_few_and_many_images_is_as_uncertain_as_the_few_make_it():
+    def width(few: float, many: float) -> float:
+        found = pair(*of_shares(few, many)).interval(0.05)
+        assert found is not None
+        return found[1] - found[0]
+
+    assert width(0.01, 0.01) < width(0.01, 0.8) < 1.2 * width(0.01, 0.01)
+    assert width(0.8, 0.8) > 3 * width(0.01, 0.8)
+
+
+@pytest.mark.parametrize("shares", [(0.01, 0.8), (0.8, 0.01), (0.2, 0.2), (0.1, 1.0)])
+def test_all_pairs_together_are_as_wide_as_each_alone(shares: tuple[float, float]):
+    both = of_shares(*shares)
+    together, alone = Joint(both).estimate(0, 1, NONE), pair(*both).estimate
+    assert together is not None
+    assert alone is not None
+    assert together.variance == pytest.approx(alone.variance)
+
+
+def test_a_mean_of_configurations_has_their_common_share():
+    few, many = of_shares(0.01, 0.8)
+    found = average([few, many])
+    assert isinstance(found, Measured)
+    assert 0.01 < found.outcomes.share < 0.2

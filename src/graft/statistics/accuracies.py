@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graft.statistics.outcomes import Outcomes, aligned
+from graft.statistics.overlap import common_share
 
 Accuracies = Mapping[int, float]  # in [0, 1], of the finished trials, by seed
 
@@ -46,8 +47,8 @@ def average(configurations: Sequence[Accuracies]) -> Accuracies:
         found = aligned(known)
         if all(len(one.images) == len(found[0].images) for one in known):
             values = np.mean([one.values for one in found], axis=0)
-            share, copies = max(one.share for one in found), all(one.copies for one in found)
-            return Measured(replace(found[0], values=values, share=share, copies=copies))
+            copies = all(one.copies for one in found)
+            return Measured(replace(found[0], values=values, share=common_share(found), copies=copies))
     seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
     found = {seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds}
     if all(is_copies(one) for one in configurations):

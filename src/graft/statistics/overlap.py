@@ -20,11 +20,17 @@ come from single images (docs/statistics.md). Graft uses
 
 Initialization and the order of batches vary from trial to trial, whatever the pool: what they add to V is widened, too,
 so that the interval is too wide for heads that depend on them.
+
+Configurations that draw different shares, as those of other numbers of images do, are widened by the mean of their
+b / (1 - b), each weighted with the variance V of its own trials: so each adds for other pools what it adds alone.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
-from graft.statistics.crossed import Estimate, satterthwaite
+from graft.statistics.crossed import Estimate, estimate, satterthwaite
+from graft.statistics.outcomes import Outcomes
 
 
 def between_pools(share: float) -> float:
@@ -35,6 +41,29 @@ def between_pools(share: float) -> float:
     """
     common = (share + share**2) / 2
     return common / (1 - common)
+
+
+def share_of_all(shares: Sequence[float], variances: Sequence[float]) -> float:
+    """Return the one share that the mean, or the difference, of several configurations counts as.
+
+    Args:
+        shares: of its pool that each trial of a configuration draws; if one is 1 or more, this is returned.
+        variances: between the trials of each configuration.
+    """
+    most, total = max(shares), sum(variances)
+    if most >= 1 or total <= 0:
+        return most
+    factor = sum(variance * between_pools(share) for share, variance in zip(shares, variances, strict=True)) / total
+    common = factor / (1 + factor)
+    return (math.sqrt(1 + 8 * common) - 1) / 2  # whose (r + r^2) / 2 is the common part
+
+
+def common_share(outcomes: Sequence[Outcomes]) -> float:
+    """Return the share of several configurations, which have the same trials and images, as `share_of_all` does."""
+    shares = [one.share for one in outcomes]
+    if max(shares) >= 1 or min(shares) == max(shares) or outcomes[0].folds:
+        return max(shares)
+    return share_of_all(shares, [estimate(one.values, one.groups).parts.trials for one in outcomes])
 
 
 def widen(variance: float, share: float, trials: int) -> float:

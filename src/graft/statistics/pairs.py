@@ -16,7 +16,7 @@ from graft.statistics.accuracies import Accuracies, Measured, is_bounded, is_cop
 from graft.statistics.crossed import NONE, Estimate, Prior, estimate, prior, squares
 from graft.statistics.intervals import TOLERANCE, floored
 from graft.statistics.outcomes import Outcomes, aligned
-from graft.statistics.overlap import for_other_pools
+from graft.statistics.overlap import common_share, for_other_pools, share_of_all
 from graft.statistics.simultaneous import shrunk
 
 # If all n differences have the same sign, the sign test, which assumes nothing about their distribution, gives
@@ -82,7 +82,9 @@ class Joint:
         """Return the estimate of a difference whose common trials all configurations have; None of others."""
         if self._squares is None or self._seeds[first] & self._seeds[second] != set(self._common):
             return None
-        share = max(self._shares[first], self._shares[second])
+        both = [first, second]
+        between = np.diag(self._squares.trials - self._squares.rest).clip(0)[both].tolist()
+        share = share_of_all([self._shares[one] for one in both], between)
         found = replace(self._squares.difference(first, second, usual), bounded=self._bounded)
         return for_other_pools(found, share)
 
@@ -131,7 +133,7 @@ def estimated(outcomes: Outcomes) -> Estimate:
 
 
 def _difference(first: Outcomes, second: Outcomes) -> Estimate:
-    values, share = first.values - second.values, max(first.share, second.share)
+    values, share = first.values - second.values, common_share([first, second])
     return estimated(replace(first, values=values, share=share, copies=False))
 
 
