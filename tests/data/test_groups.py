@@ -166,6 +166,9 @@ def test_groups_are_part_of_what_images_are(tmp_path: Path):
     assert alone.groups is None
     assert alone.images.fingerprint != Given(labels, groups).images.fingerprint
     assert Given(labels, groups).images.fingerprint == Given(labels, groups).images.fingerprint
+    for_networks = {given.images.as_read for given in (alone, Given(labels, groups), Given(labels, groups[::-1]))}
+    assert for_networks == {alone.images.fingerprint}  # so that a column of groups stores no feature again
+    assert Given([*labels[:-1], 0], groups).images.as_read not in for_networks
 
 
 def test_a_folder_s_groups_by_their_names(tmp_path: Path):

@@ -86,7 +86,7 @@ def test_a_covariance_of_few_trials_is_drawn_to_equal_correlations():
 
 
 def test_configurations_that_differ_by_rounding_alone_are_equal():
-    """A swept key without any effect: what is left of its values' covariance has negative numbers, even as variances."""
+    """A swept key without any effect: what is left of a covariance has negative numbers, also as variances."""
     covariance = np.array([[12.4, -1.2, 8.8], [-1.2, -7.6, 8.8], [8.8, 8.8, 22.3]]) * 1e-21
     for rounding in (covariance, -covariance, 0 * covariance):
         p, levels = with_the_best(0, np.ones(3), rounding)
