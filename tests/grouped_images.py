@@ -5,15 +5,22 @@ from typing import Any
 
 import torch
 
+from graft.data.class_choice import Domains
 from graft.data.dataset import Dataset
 from graft.data.images import InMemoryImages
 
 
 class Given(Dataset):
-    """Images in memory with a label, a part and a group each."""
+    """Images in memory with a label, a group and, if they are given, a part (t, v or e) and a domain each.
 
-    def __init__(self, labels: Sequence[int], groups: Sequence[str], parts: str = "", **settings: Any):
-        self.of_images = (list(labels), list(groups), parts or "t" * len(labels))
+    Those of the domain A are the small split's.
+    """
+
+    def __init__(
+        self, labels: Sequence[int], groups: Sequence[str], parts: str = "", domains: str = "", **settings: Any
+    ):
+        self.of_images, self.of_domains = (list(labels), list(groups), parts or "t" * len(labels)), tuple(domains)
+        self.domains = Domains("site", "A") if domains else Domains()
         super().__init__(**{"big": "rest", "small": "all", "small_per_class": 1, **settings})
 
     def load(self, where) -> InMemoryImages:
@@ -21,7 +28,8 @@ class Given(Dataset):
         test, val = (torch.tensor([part == each for part in parts]) for each in "ev")
         pixels = torch.arange(len(labels)).view(-1, 1, 1, 1).byte()
         names = tuple("abcdef"[: max(labels) + 1])
-        return InMemoryImages(torch.tensor(labels), test, val, names, pixels, groups=tuple(groups))
+        about = {"groups": tuple(groups), "domains": self.of_domains}
+        return InMemoryImages(torch.tensor(labels), test, val, names, pixels, **about)
 
 
 def groups_of(data: Given, indices: torch.Tensor) -> set[str]:

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import select
 from types import SimpleNamespace
 
 import pytest
@@ -171,3 +173,16 @@ def test_a_failure_inside_removes_the_bar(terminal: io.StringIO):
 )
 def test_times_in_words(seconds: float, words: str):
     assert duration(seconds) == words
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no such terminals here")
+def test_a_terminal_without_a_size_has_a_bar(monkeypatch: pytest.MonkeyPatch):
+    ours, theirs = os.openpty()  # 0 columns, as `docker run -t` and `script` may leave it
+    assert os.get_terminal_size(theirs).columns == 0
+    with open(theirs, "w") as terminal, open(ours, "rb", buffering=0) as screen:
+        monkeypatch.setattr("sys.stderr", terminal)
+        for _ in bar(range(3), "reading", 3, "file"):
+            pass
+        terminal.flush()
+        assert select.select([screen], [], [], 1)[0]
+        assert b"reading:" in screen.read(1000)

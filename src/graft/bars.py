@@ -4,6 +4,7 @@ Neither is shown where bars are hidden, as in workers and in quiet calls from Py
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -81,7 +82,7 @@ class Bar:
         self.notes: dict[str, str] = {}
         self._bar = None
         if not self.hidden and sys.stderr.isatty():
-            look = {"unit": unit, "initial": done, "leave": stays}
+            look = {"unit": unit, "initial": done, "leave": stays, **_size()}
             self._bar = tqdm(desc=self._named(), total=total, file=sys.stderr, **look)
 
     def note(self, **notes: str) -> None:
@@ -121,6 +122,14 @@ class Bar:
             words.append(f"{duration(each * max(0, self.total - self.done))} left")
         words += [f"{name.replace('_', ' ')} {value}" for name, value in self.notes.items()]
         return f"{self._named()}: {', '.join(words)}"
+
+
+def _size() -> dict[str, int]:
+    """Return a size for a terminal that has none, as of containers and `script`: tqdm would show nothing there."""
+    try:
+        return {} if os.get_terminal_size(sys.stderr.fileno()).columns else {"ncols": 80, "nrows": 24}
+    except (OSError, ValueError):  # it is none, but says that it is one
+        return {}
 
 
 def bar(

@@ -162,6 +162,14 @@ def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
         (["dataset.small_per_class=5"], "dataset.small_per_class", False),
         (["epochs=2", "stop.patience=2", "dataset.val_per_class=20"], "stop.patience", True),
         (["epochs=3", "stop.patience=2", "dataset.val_per_class=20"], "stop.patience", False),
+        (["class_weights=balanced"], "class_weights", True),
+        (["class_weights=effective", "head=ridge"], "class_weights", True),
+        (["class_weights=balanced", "head=svm"], "class_weights", False),
+        (["class_weights=balanced", "dataset.small_per_class=0.5"], "class_weights", False),
+        (["class_weights=balanced", "dataset.small_per_class=all"], "class_weights", False),
+        (["class_weights=balanced", "+dataset.short=use"], "class_weights", False),
+        (["class_weights=balanced", "dataset.small_total=9"], "class_weights", False),
+        (["class_weights=null"], "class_weights", False),
     ],
 )
 def test_what_another_key_replaces_or_outlasts_has_no_effect(

@@ -139,6 +139,7 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("head=logistic source=scratch", "source", "big, imagenet or file with head=logistic"),
         ("head=ridge backbone.keep=0", "backbone.keep", "above 0 with head=ridge"),
         ("head=nearest_mean tune=full", "tune.thaw", "0 with head=nearest_mean, which is fitted to stored features"),
+        ("head=nearest_mean class_weights=effective", "class_weights", "null with head=nearest_mean"),
         ("head=knn augment=digits", "augment", "none with head=knn"),
         ("head=kernel_ridge lr=auto", "lr", "a number with head=kernel_ridge"),
         ("head=lda regularize.ema=0.9", "regularize.ema", "0 with head=lda"),

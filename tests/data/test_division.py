@@ -232,7 +232,8 @@ def test_short_classes_give_what_they_have(tmp_path: Path, caplog: pytest.LogCap
     assert data.images.labels[val].bincount(minlength=3).tolist() == [0, pool - counts[1], 40]
     assert data.account()["by_class"]["small"] == {"bird": 1, "cat": counts[1], "dog": 200}
     assert data.account()["by_class"]["test"]["bird"] == 0
-    words = f"bird has 1 of 200 training images and no test image, cat has {counts[1]} of 200 training images"
+    words = "bird has 1 of 200 training images and 0 of 40 validation images and no test image, cat has "
+    words += f"{counts[1]} of 200 training images and {pool - counts[1]} of 40 validation images"
     assert f"dataset.short=use: {words}" in caplog.messages
     assert len(load(tmp_path, short="use", small_per_class=1, test_per_class=50).test) in range(50, 62)
 

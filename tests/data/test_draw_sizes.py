@@ -77,3 +77,16 @@ def test_a_draw_of_a_later_trial_is_refused_and_never_shorter(monkeypatch: pytes
         assert "got all" in message
         mended = Given(labels, groups, folds=5, **typed(message))
         assert len(mended.sample(seed)[0]) == sum(mended.counts)
+
+
+def test_each_shortage_of_a_class_is_said(caplog: pytest.LogCaptureFixture):
+    labels, groups = patients(8, size=8)
+    labels, groups = [*labels, *[2] * 6], [*groups, *(f"patient{number}" for number in range(6))]
+    data = Given(labels, groups, val_per_class=5, small_per_class=3, short="use", draw="first")
+    train, val = (data.images.labels[part].bincount(minlength=3).tolist() for part in data.sample(0))
+    assert train[:2] == [3, 3]
+    assert val[:2] == [5, 5]
+    assert f"c has {train[2]} of 3 training images and {val[2]} of 5 validation images" in caplog.text
+    caplog.clear()
+    data = Given(labels, groups, val_per_class=4, small_per_class=1, short="use")
+    assert f"dataset.short=use: c has {len(data.sample(0)[1]) - 8} of 4 validation images" in caplog.messages

@@ -26,6 +26,18 @@ def images(draw) -> tuple[list[int], list[str]]:
     return [label for label, _ in rows], [f"p{group}" for _, group in rows]
 
 
+@st.composite
+def tables(draw) -> tuple[list[int], list[str], str, str]:
+    """Draw images with parts and domains; groups are of unequal sizes, and of one part each, unless one is parted."""
+    labels, groups = draw(images())
+    part_of = {group: draw(st.sampled_from("ttttev")) for group in sorted(set(groups))}
+    parts = "".join(part_of[group] for group in groups) if draw(st.booleans()) else ""
+    if parts and draw(st.integers(0, 4)) == 0:
+        parts = draw(st.sampled_from("tev")) + parts[1:]
+    domains = "".join(draw(st.sampled_from("AAAB")) for _ in groups) if draw(st.booleans()) else ""
+    return labels, groups, parts, domains
+
+
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -35,14 +47,15 @@ SETTINGS = st.fixed_dictionaries(
         "short": st.just("use"),
         "draw": st.just("first"),
         "small": st.just([0, 1]),
-        "small_per_class": st.integers(1, 4) | st.sampled_from(["all", 0.5]),
+        "small_total": st.integers(2, 12),
+        "small_per_class": st.integers(1, 4) | st.sampled_from(["all", 0.5, 0.9]),
     },
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(found=images(), options=SETTINGS)
-def test_no_group_is_on_two_sides_in_any_configuration(found: tuple[list[int], list[str]], options: dict[str, Any]):
+@given(found=images() | tables(), options=SETTINGS)
+def test_no_group_is_on_two_sides_in_any_configuration(found: tuple, options: dict[str, Any]):
     assume(not {"folds", "test_per_class"} <= options.keys() and set(found[0]) >= {0, 1})
     try:
         data = Given(*found, **options)
@@ -50,6 +63,8 @@ def test_no_group_is_on_two_sides_in_any_configuration(found: tuple[list[int], l
     except (ConfigError, GraftError):
         return  # a division that is impossible is refused in words; other tests say which
     pretrained = groups_of(data, data.big)
+    drawn = {image for trial in trials for image in torch.cat(trial).tolist()}
+    assert not data.of_domains or {data.of_domains[image] for image in drawn} == {"A"}
     for train, val, test in trials:
         sides = [groups_of(data, indices) for indices in (train, val, test)]
         assert len(set.union(*sides)) == sum(map(len, sides))
@@ -166,6 +181,9 @@ def test_groups_are_part_of_what_images_are(tmp_path: Path):
     assert alone.groups is None
     assert alone.images.fingerprint != Given(labels, groups).images.fingerprint
     assert Given(labels, groups).images.fingerprint == Given(labels, groups).images.fingerprint
+    for_networks = {given.images.as_read for given in (alone, Given(labels, groups), Given(labels, groups[::-1]))}
+    assert for_networks == {alone.images.fingerprint}  # so that a column of groups stores no feature again
+    assert Given([*labels[:-1], 0], groups).images.as_read not in for_networks
 
 
 def test_a_folder_s_groups_by_their_names(tmp_path: Path):

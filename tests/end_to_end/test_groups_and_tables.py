@@ -55,6 +55,7 @@ def sides(folder: Path) -> pandas.DataFrame:
         ("trials=4",),
         ("trials=4", "dataset.val_per_class=4"),
         ("trials=4", "dataset.folds=4"),
+        ("trials=4", "dataset.folds=4", "dataset.val_per_class=4", "report.metric=loss"),
         ("trials=4", "dataset.group=null", r"dataset.group_pattern=(?P<group>^\d\d)_"),
         ("trials=4", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"),
         ("trials=auto", "trials_min=2", "trials_max=4"),

@@ -244,6 +244,26 @@ def list_often(root: Path, cache: Path, start, wrong) -> None:
                 path.unlink(missing_ok=True)  # so that all processes write again
 
 
+def test_a_process_that_is_killed_while_it_reads_goes_on(root: Path, tmp_path: Path, read: list[str], monkeypatch):
+    monkeypatch.setattr(known_files, "AT_ONCE", 1)
+    monkeypatch.setattr(known_files, "KEEP_EVERY", -1.0)
+    counted = known_files.header
+
+    def killed(path: Path):
+        if path.name == "real.tif":  # the last one
+            raise KeyboardInterrupt
+        return counted(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(known_files, "header", killed)
+        with pytest.raises(KeyboardInterrupt):
+            listed(root, tmp_path / "cache")
+    read.clear()
+    assert listed(root, tmp_path / "cache").digests == listed(root, None).digests
+    assert read[0] == "real.tif"
+    assert len(read) == 1 + 8
+
+
 def test_processes_share_a_memory(root: Path, tmp_path: Path):
     context = multiprocessing.get_context("fork")
     start, wrong = context.Event(), context.Queue()

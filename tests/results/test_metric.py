@@ -1,5 +1,8 @@
 """Metrics of stored outcomes, compared with scikit-learn's."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import (
@@ -55,8 +58,12 @@ def test_each_trial_s_mean_over_images_is_scikit_learn_s_metric(name: str):
 def test_a_trial_that_tested_a_fold_has_the_metric_of_its_images(name: str):
     outcomes, said = drawn()
     fold = np.arange(60) % 2
-    values = np.where(fold == np.array([[0], [1], [0], [1]]), outcomes.values, np.nan)
-    found = with_metric(name, Outcomes(outcomes.seeds, outcomes.images, values, labels=outcomes.labels, folds=2), said)
+    tested = fold == np.array([[0], [1], [0], [1]])
+    values = np.where(tested, outcomes.values, np.nan)
+    assert said.probability is not None
+    said = Said(said.predicted * tested, np.where(tested, said.of_label, 1), said.probability * tested[..., None])
+    with warnings.catch_warnings(action="error"):
+        found = with_metric(name, replace(outcomes, values=values, folds=2), said)
     assert found.values.shape == (4, 60)
     for trial in range(4):
         columns = np.flatnonzero(fold == trial % 2)

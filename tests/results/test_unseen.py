@@ -81,3 +81,13 @@ def test_every_image_of_folds_is_said_of_by_the_trial_that_tested_it(run: Run, t
     image = 17
     np.testing.assert_allclose(mean[image], given.probability[given.image == image].astype(float).mean(0))
     assert np.bincount(given.image, given.weight).tolist() == pytest.approx([1] * len(given.label))
+
+
+def test_folds_with_validation_images_are_read_although_others_test_what_a_trial_validates_on(run: Run, tmp_path: Path):
+    run(*QUICK, "trials=4", "dataset.folds=2", "dataset.test_per_class=null", "dataset.val_per_class=3")
+    stored = read_outcomes(tmp_path / "job")
+    assert stored is not None
+    assert stored.val is not None
+    assert set(stored.images["split"]) == {"test"}
+    for tested, validated in zip(stored.test.image, stored.val.image, strict=True):
+        assert not set(tested) & set(validated)

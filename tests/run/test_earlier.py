@@ -154,3 +154,27 @@ def test_a_finished_job_starts_again_and_an_unfinished_one_goes_on(
     assert started[-1] == 3
     run(*AUTO)
     assert started.count(0) > 1
+
+
+def test_a_job_that_runs_alone_ends_by_the_interval_of_its_own_metric(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    monkeypatch.setattr(earlier, "could_narrow", lambda values: asked.append(dict(values)))
+    result = run(*AUTO, "report.metric=macro_f1", "dataset.small_per_class=3")
+    found = [trial["macro_f1"] for trial in result["trials"]]
+    assert list(asked[-1].values()) == pytest.approx(found, abs=1e-5)
+    asked.clear()
+
+
+def test_without_its_metric_a_job_that_runs_alone_ends_by_its_accuracy(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def without_metrics(result: dict[str, Any], _: object, metric: str = "accuracy") -> list[float]:
+        if metric != "accuracy":
+            raise ValueError("too few images")
+        return [trial["accuracy"] for trial in result["trials"]]
+
+    asked = []
+    monkeypatch.setattr(earlier, "measured", without_metrics)
+    monkeypatch.setattr(earlier, "could_narrow", lambda values: asked.append(values))
+    result = run(*AUTO, "report.metric=auroc")
+    assert asked[-1] == [trial["accuracy"] for trial in result["trials"]]

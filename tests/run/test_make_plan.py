@@ -3,11 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from domain_tables import write_sites
 from omegaconf import DictConfig
 
+from graft.data.folds import NO_IMAGE
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError
 from graft.run.make_plan import make_plan
+from graft.run.plan import Plan
 
 Configure = Callable[..., DictConfig]
 
@@ -42,6 +45,40 @@ def test_trials_vary_in_what_they_are_asked_to(configure: Configure, vary: str, 
     assert (plan.seeds, plan.streams) == ([5, 6, 7], streams)
     drawn = {tuple(rows.tolist()) for rows in plan.datamodule.images[plan.datamodule.rows["train"]]}
     assert drawn == {tuple(plan.data.sample(seed)[0].tolist()) for seed in draws}
+
+
+def test_a_trial_draws_the_same_groups_under_every_configuration(configure: Configure, tmp_path: Path):
+    write_sites(tmp_path, patients=9)
+    table = ("dataset=table", f"dataset.file={tmp_path}/labels.csv", "dataset.size=12", "dataset.group=patient")
+    for drawn in (("small_per_class=all",), ("small_per_class=0.5", "folds=3"), ("small_per_class=9", "draw=first")):
+        words = (*table, "dataset.val_per_class=4", "trials=4", *(f"dataset.{each}" for each in drawn))
+        plans = [
+            make_plan(configure(*words, *option.split()))
+            for option in (
+                "source=scratch",
+                "source=scratch backbone=resnet18 dropout=0.5 batch_size=7 class_weights=effective",
+                "source=imagenet backbone=resnet18 head=knn",
+                "source=imagenet backbone=resnet18 tune=thaw augment=photos trials_at_once=1 lr=0.1 epochs=3",
+            )
+        ]
+        first, *others = [_drawn(plan) for plan in plans]
+        assert all(other == first for other in others)
+        groups = plans[0].data.images.groups
+        for trial in first:
+            sides = [{groups[image] for image in images} for images in trial]
+            assert len(set.union(*sides)) == sum(map(len, sides))
+            assert all(sides)
+
+
+def _drawn(plan: Plan) -> list[list[set[int]]]:
+    """Return the images that each trial trains on, validates on and tests."""
+    module = plan.datamodule
+    taken = {"train": module.train_images, "val": module.images, "test": module.images}
+    rows = {split: module.rows[split].expand(len(plan.seeds), -1) for split in taken}
+    return [
+        [set(taken[split][rows[split][trial][rows[split][trial] != NO_IMAGE]].tolist()) for split in taken]
+        for trial in range(len(plan.seeds))
+    ]
 
 
 def test_trials_that_would_be_copies_are_refused(configure: Configure):

@@ -83,3 +83,15 @@ def test_a_covariance_of_few_trials_is_drawn_to_equal_correlations():
     found = shrunk(covariance, 3)
     assert np.linalg.matrix_rank(found, tol=1e-6) == 7  # all contrasts
     assert np.trace(found) == pytest.approx(np.trace(shrunk(covariance, 1e9)))
+
+
+def test_configurations_that_differ_by_rounding_alone_are_equal():
+    """A swept key without any effect: what is left of a covariance has negative numbers, also as variances."""
+    covariance = np.array([[12.4, -1.2, 8.8], [-1.2, -7.6, 8.8], [8.8, 8.8, 22.3]]) * 1e-21
+    for rounding in (covariance, -covariance, 0 * covariance):
+        p, levels = with_the_best(0, np.ones(3), rounding)
+        assert p.tolist() == [1, 1, 1]
+        assert ((levels > 0) & (levels <= 0.05)).all()
+        corrected, level = together(np.ones(3), rounding)
+        assert corrected.tolist() == [1, 1, 1]
+        assert 0 < level <= 0.05

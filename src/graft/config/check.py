@@ -23,6 +23,11 @@ STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
 UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
 ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
 
+FOLDING = ("logistic", "svm", "solved")  # weigh the classes of folds of a draw, or choose by class weights what to fit
+
+UNUSED = "none of the chosen options uses it"
+WHY_UNUSED = {"class_weights": "each class has equally many training images"}  # of keys for which that is not why
+
 
 def check(*configs: DictConfig, world_size: int | None = None) -> None:
     """Refuse unknown keys, impossible values and impossible combinations.
@@ -112,6 +117,7 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     head, frozen = values.sklearn_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
     without_effect = {
+        "class_weights": cfg.class_weights is not None and head not in FOLDING and _draws_equally(cfg),
         "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
         "stop.min_delta": cfg.stop.patience is None,
         "stop.patience": _is_longer(cfg.stop.patience, cfg.epochs),
@@ -123,6 +129,12 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         **dict.fromkeys(UNFROZEN, frozen),
     }
     return [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
+
+
+def _draws_equally(cfg: DictConfig) -> bool:
+    """Return whether each class gives equally many training images to a draw, whatever the data."""
+    of_each, total = (cfg.dataset.get(key) for key in ("small_per_class", "small_total"))
+    return isinstance(of_each, int) and total is None and cfg.dataset.get("short") != "use" and cfg.refit is None
 
 
 def _is_longer(patience: Any, epochs: Any) -> bool:

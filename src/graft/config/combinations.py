@@ -177,6 +177,9 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
         yield Fault("augment", values.target("augment"), f"none {why}", "augment=none, or head=plain")
     if values.world_size() > 1:
         yield Fault("trainer.devices", values.get("trainer.devices"), f"1 {why}", "trainer=default, or head=plain")
+    if head == "nearest_mean" and values.get("class_weights") is not None:
+        expected = "null with head=nearest_mean, which takes all classes as equally frequent"
+        yield Fault("class_weights", values.get("class_weights"), expected, "class_weights=null, or head=lda")
     for key in values.automatic_rates():
         yield Fault(key, "auto", f"a number {why}", f"{key}=0.001, or head=plain")
     for key in ("label_smoothing", "clip", "mixup", "cutmix", "ema", "l2_sp"):

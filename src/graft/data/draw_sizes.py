@@ -203,8 +203,9 @@ class DrawSizes:
         for most, count, name in zip(self.available, asked, self.names, strict=True):
             wanted = count + self.val_per_class
             counts.append(count if most >= wanted else max(1, most * count // wanted))
-            short = f" {counts[-1]:,} of {count:,} training images" if counts[-1] < count else ""
-            lacks = [*([short] if short else []), *([" no test image"] if name in untested else [])]
+            has = ((counts[-1], count, "training"), (most - counts[-1], self.val_per_class, "validation"))
+            lacks = [f" {own:,} of {number:,} {split} images" for own, number, split in has if own < number]
+            lacks += [" no test image"] * (name in untested)
             if lacks:
                 words.append(f"{name} has{' and'.join(lacks)}")
         if words:

@@ -37,6 +37,11 @@ class ImageSource(ABC):
     def fingerprint(self) -> str:
         """The images' identity: it changes with any pixel, any label and their order."""
 
+    @functools.cached_property
+    def as_read(self) -> str:
+        """The identity of what networks see: unlike `fingerprint`, groups and domains do not change it."""
+        return self.fingerprint
+
     @abstractmethod
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Read images, bytes (batch, channels, height, width), for each tensor of indices, (batch,)."""
@@ -65,6 +70,10 @@ class Images(ImageSource):
     @functools.cached_property
     def fingerprint(self) -> str:
         return fingerprint(self._contents(), *self._described())
+
+    @functools.cached_property
+    def as_read(self) -> str:
+        return fingerprint(self._contents(), self.labels, self.test, self.val, self.classes)
 
     def _described(self) -> list[object]:
         """Return what is known of the images besides their pixels; data without groups are what they always were."""

@@ -34,7 +34,7 @@ class Views(ImageSource):
     def fingerprint(self) -> str:
         augment = type(self.augment)
         own = own_code(augment.__module__)  # of a class of the user's own
-        return fingerprint(self.images.fingerprint, augment.__name__, self.augment.settings, *([own] if own else []))
+        return fingerprint(self.images.as_read, augment.__name__, self.augment.settings, *([own] if own else []))
 
     def indices(self, images: torch.Tensor, num_views: int) -> torch.Tensor:
         """Return the indices of the images' first views, then of their second ones and so on, (num_views * images,)."""

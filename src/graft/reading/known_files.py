@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +33,7 @@ log = logging.getLogger("graft")
 VERSION = 1  # of the remembered files' form
 FOLDER = "listings"  # in the cache
 KEPT = 100  # listings; one of 100,000 files has about 15 MB
+KEEP_EVERY = 60.0  # seconds of reading after which what was read is remembered, so that a killed process goes on
 AT_ONCE = 64  # files of a thread's task, which costs as much as a header
 
 Rows = dict[str, dict[str, list]]  # a file's state, header and digest, by folder and name
@@ -114,21 +115,32 @@ def know(paths: Sequence[Path], checked: bool, memory: Memory) -> list[Known | s
         _remembered(rows.get(folder, {}).get(name), now) for (folder, name), now in zip(places, states, strict=True)
     ]
     missing = [position for position, known in enumerate(found) if known is None]
-    started = time.time_ns()
-    read = header_if_decodable if checked else header
+    settled = time.time_ns() - content.SETTLED_NS
+    read, kept_at = header_if_decodable if checked else header, time.monotonic()
     for position, known in zip(missing, _on_threads(read, [paths[each] for each in missing]), strict=True):
         found[position] = known
+        if time.monotonic() - kept_at > KEEP_EVERY:
+            memory.write(_rows(places, states, found, settled))
+            kept_at = time.monotonic()
     if missing:
-        kept: Rows = {}
-        for (folder, name), now, known in zip(places, states, found, strict=True):
-            if isinstance(known, Known) and max(now[1:3]) < started - content.SETTLED_NS:
-                kept.setdefault(folder, {})[name] = [*now, *_row(known)]
+        kept = _rows(places, states, found, settled)
         if kept != rows:
             memory.write(kept)
     return [known for known in found if known is not None]
 
 
-def _on_threads(read: Callable[[Path], Header | str], paths: Sequence[Path]) -> list[Known | str]:
+def _rows(
+    places: Sequence[tuple[str, str]], states: Sequence[list[int]], found: Sequence[Known | str | None], settled: int
+) -> Rows:
+    """Return what is to be remembered: files that were read, and had not changed since a time."""
+    kept: Rows = {}
+    for (folder, name), now, known in zip(places, states, found, strict=True):
+        if isinstance(known, Known) and max(now[1:3]) < settled:
+            kept.setdefault(folder, {})[name] = [*now, *_row(known)]
+    return kept
+
+
+def _on_threads(read: Callable[[Path], Header | str], paths: Sequence[Path]) -> Iterator[Known | str]:
     """Read files; threads, because for small files on two cores they were as fast as processes, which start later."""
 
     def know_one(path: Path) -> Known | str:
@@ -141,7 +153,8 @@ def _on_threads(read: Callable[[Path], Header | str], paths: Sequence[Path]) -> 
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         tasks = threads.map(lambda part: list(map(know_one, part)), parts)
-        return [each for found in bar(tasks, "reading", len(paths), "file", size=len) for each in found]
+        for found in bar(tasks, "reading", len(paths), "file", size=len):
+            yield from found
 
 
 def _state(path: Path) -> list[int]:

@@ -110,5 +110,5 @@ def _log_likelihood(said: Said) -> np.ndarray:
     if said.probability is None:
         return np.log(np.maximum(of_label, LEAST))
     exact = said.probability.astype(np.float64)
-    others = exact.sum(2) - of_label
+    others = np.maximum(exact.sum(2) - of_label, 0)  # -1 of images that a trial did not test
     return -np.log1p(others / np.maximum(of_label, LEAST))

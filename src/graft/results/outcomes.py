@@ -167,7 +167,8 @@ def _check_listed(split: str, outcomes: SplitOutcomes, stored: StoredOutcomes) -
     if (rows < 0).any():
         raise ValueError(f"its {IMAGES} has no image {numbers[rows < 0][0]}")
     listed = stored.images.iloc[rows]
-    if not all(split in names.split("+") for names in listed["split"].unique()):
+    allowed = {split} if stored.test.shared else {split, "test"}  # in folds others test what a trial validates on
+    if not all(allowed & {*names.split("+")} for names in listed["split"].unique()):
         raise ValueError(f"its {IMAGES} has a {split} image in another split")
     if (listed["class"].to_numpy() != np.array(stored.classes, dtype=object)[labels]).any():
         raise ValueError(f"its {IMAGES} has a {split} image of another class")

@@ -149,9 +149,6 @@ def _fitted(plan: Plan) -> Iterator[Fault]:
         yield Fault("lr", "auto", f"a number {head}", "lr=0.001")
     if plan.world_size > 1:
         yield Fault("trainer.devices", plan.world_size, f"1 {head}", "trainer=default")
-    if plan.class_weights is not None and name == "graft.solved_head.NearestMean":
-        expected = "null with head=nearest_mean, which takes all classes as equally frequent"
-        yield Fault("class_weights", plan.class_weights, expected, "class_weights=null, or head=lda")
     precision = plan.trainer(max_epochs=1, logger=False).precision
     if getattr(plan.head(), "keeps_points", False) and precision != "32-true":
         expected = f"32-true {head}: distances in 16 bits do not tell which image is nearest"

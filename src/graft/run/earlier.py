@@ -1,11 +1,12 @@
 """Rounds of a job with trials=auto: `run_rounds` runs them, `Earlier` joins finished trials and those of a new round.
 
 The sweep that a job belongs to decides how many trials it gets, and writes their number into the job's folder. A job
-that runs alone gets trials until the interval of its mean becomes hardly narrower.
+that runs alone gets trials until the interval of its mean, of the metric `report.metric`, becomes hardly narrower.
 """
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from graft.files import read_tensors
 from graft.job_folder import HISTORY, ROUND, finished_result, read_result
 from graft.model.stages import Weights
+from graft.results.baseline import common_metric
 from graft.results.job_files import read_history
 from graft.results.measured import measured
 from graft.results.outcomes import StoredOutcomes, read_outcomes
@@ -70,7 +72,9 @@ def _goes_on(result: dict[str, Any], folder: Path, most: int) -> bool:
         stored = read_outcomes(folder)
     except (ValueError, OSError):
         stored = None  # the job runs again
-    return could_narrow(measured(result, stored))
+    with suppress(ValueError):
+        return could_narrow(measured(result, stored, common_metric([result["config"]])))
+    return could_narrow(measured(result, stored))  # the metric cannot be computed, which the job's summary says
 
 
 def num_kept(folder: Path, count: int, keep: bool = True) -> int:

@@ -10,7 +10,8 @@ reads and checks them.
     hash     of the file's bytes (BLAKE2b), or of an in-memory image's pixels (SHA-256), 32 hexadecimal digits
     class    its name
     group    the name of the image's group; empty in data without groups
-    split    `test`, `train` or `val`; `train+val` if some trials trained and others validated on it
+    split    `test`, `train` or `val`; `train+val` if some trials trained and others validated on it; with folds `test`
+             for all that some trial tested, on which others trained or validated
     draws    number of the trials below that trained on it
     domain   the name of the image's domain; only in data with domains
 

@@ -73,7 +73,7 @@ def together(p: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, float]:
     """
     if not len(p):
         return p, LEVEL
-    errors = np.sqrt(np.diag(covariance))
+    errors = np.sqrt(np.diag(covariance).clip(0))
     largest = np.abs(_normal(covariance) * _inverse(errors)[:, None]).max(0)
     found = [_corrected(float(own), largest, len(p)) for own in p]
     return np.array([adjusted for adjusted, _ in found]), found[0][1]
@@ -117,7 +117,11 @@ def _normal(covariance: np.ndarray) -> np.ndarray:
     """Return normal draws of a covariance, (k, draws), of a fixed seed: the same on any machine to rounding."""
     count = len(covariance)
     jitter = 1e-10 * max(float(np.trace(covariance)), 1e-300) / count  # it may be singular
-    factor = np.linalg.cholesky(covariance + jitter * np.eye(count))
+    try:
+        factor = np.linalg.cholesky(covariance + jitter * np.eye(count))
+    except np.linalg.LinAlgError:  # rounding alone: configurations that say the same of every image
+        values, vectors = np.linalg.eigh(covariance)
+        factor = vectors * np.sqrt(values.clip(0))
     draws = max(1000, min(DRAWS, WORK // count**2))
     return factor @ np.random.default_rng(0).standard_normal((count, draws))
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
-from graft.config.check import check, unused
+from graft.config.check import UNUSED, WHY_UNUSED, check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
@@ -191,4 +191,4 @@ def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
         for key, override in by_key.items():
             without_effect[override] = without_effect.get(override, True) and key in idle
     for override in (override for override, idle in without_effect.items() if idle):
-        tell(f"{override} has no effect: none of the chosen options uses it")
+        tell(f"{override} has no effect: {WHY_UNUSED.get(override.partition('=')[0], UNUSED)}")

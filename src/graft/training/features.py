@@ -72,7 +72,7 @@ class FeatureStore:
         Raises:
             GraftError: features are NaN or infinite; none of these images' features are stored.
         """
-        name = fingerprint(frozen, frozen.state_dict(), images.fingerprint, self.device.type)[:24]
+        name = fingerprint(frozen, frozen.state_dict(), images.as_read, self.device.type)[:24]
         if missing(indices, _memory.get(name)).numel():
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)

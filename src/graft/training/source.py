@@ -197,7 +197,7 @@ class Big(Source):
         limits = (trainer.max_steps, trainer.limit_train_batches, trainer.accumulate_grad_batches)
         training = (RESULTS_VERSION, trainer.precision, *limits)
         stages = (network.label, network.preprocess, network.stages, network.pool)
-        images = (data.images.fingerprint, data.big, data.big_classes)
+        images = (data.images.as_read, data.big, data.big_classes)
         return f"{network.label.lower()}-{fingerprint(*settings, *training, *stages, *images)[:24]}"
 
     def _pretrain(self, network: Backbone, data: Dataset, trainer: pl.Trainer, checkpoint: Checkpoint) -> float:
