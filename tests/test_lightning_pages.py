@@ -35,6 +35,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [word for word in command.split() if word.startswith("+callbacks")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", ["auto", "1"])
 def test_a_callback_of_one_s_own_sees_each_trial(
     run: Run, typed: list[str], caplog: pytest.LogCaptureFixture, at_once: str

@@ -66,6 +66,7 @@ print(gc.get_freeze_count() <= frozen)
     assert found == ["0", "False", "True", "1", "number_of_training_batches", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other allocators")
 def test_the_memory_of_large_tensors_is_used_again():
     usual, kept = in_a_new_process("""

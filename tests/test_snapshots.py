@@ -17,6 +17,7 @@ def same(text: str, expected: str) -> bool:
     return [float(each) for each in found[1::2]] == pytest.approx([float(each) for each in wanted[1::2]], rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_report_of_a_golden_folder_is_as_it_was(name: str):
     found, expected = snapshot(name), stored(name)

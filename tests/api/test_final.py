@@ -13,6 +13,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_best_job_of_an_answer_is_refitted_once(here: Path):
     answer = graft.run({**QUICK, "dropout": [0, 0.9]}, name="sweep")
     model = graft.refit(answer, trials=1)
@@ -28,6 +29,7 @@ def test_the_best_job_of_an_answer_is_refitted_once(here: Path):
         graft.read("outputs/one")
 
 
+@pytest.mark.slow
 def test_what_a_refit_does_not_take_is_refused(here: Path):
     graft.run(QUICK, name="a")
     graft.run({**QUICK, "dropout": 0}, name="b")

@@ -25,6 +25,7 @@ def without_seconds(result: dict) -> dict:
     return {key: value for key, value in result.items() if key != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_job_is_the_command_line_s_and_each_finds_the_other_s(here: Path, train: Train):
     ours = graft.run(["source=scratch", "trials=2", "epochs=1"]).best
     assert ours.folder == here / "outputs" / "source=scratch_trials=2_epochs=1"
@@ -58,6 +59,7 @@ def test_a_sweep_is_the_command_line_s(here: Path, train: Train):
     assert (folder / "leaderboard.md").read_text() == board
 
 
+@pytest.mark.slow
 def test_compare_ranks_heads_on_arrays(here: Path, digits: MNIST5k):
     indices = torch.arange(0, 5000, 20)
     pixels = digits.images.read(indices)
@@ -133,6 +135,7 @@ def test_another_configuration_s_result_stays():
         graft.run({**QUICK, "dropout": [0.1, 0.2]}, name="job")
 
 
+@pytest.mark.slow
 def test_images_that_are_added_count_in_the_next_run(here: Path):
     def add(first: int, last: int) -> None:
         for number in range(first, last):

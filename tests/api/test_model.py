@@ -25,6 +25,7 @@ def images(digits: MNIST5k) -> torch.Tensor:
     return pixels
 
 
+@pytest.mark.slow
 def test_it_says_what_the_job_s_trials_said(job: graft.JobResult, images: torch.Tensor):
     model, stored = job.model(), read_outcomes(job.folder)
     assert stored is not None

@@ -50,6 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_program_is_as_it_was_after_a_job_a_sweep_and_a_mistake(capfd: pytest.CaptureFixture[str]):
     for name in ("graft.api.jobs", "graft.run.job"):  # imports are not undone
         importlib.import_module(name)

@@ -136,6 +136,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", QUICK)
 def test_published_weights_give_torchvision_s_features(model: str, monkeypatch: pytest.MonkeyPatch):
     compare(model, "DEFAULT", FAMILIES[model], 64, monkeypatch)

@@ -77,6 +77,7 @@ def test_tokens_of_timm_s_transformers(model: str):
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_torchvision_s_networks():
     for name in ("resnet18", "mobilenet_v3_small", "convnext_tiny", "squeezenet1_1"):
         theirs = models.get_model(name)

@@ -149,6 +149,7 @@ def test_a_mistake_is_said_before_anything_is_computed(predict: Predict, folder:
         predict(**words)
 
 
+@pytest.mark.slow
 def test_the_program_prints_rows_and_says_the_rest_on_the_error_stream(folder: Path):
     def program(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "src" / "predict.py"), *words]
@@ -231,6 +232,7 @@ def test_a_moved_folder_predicts_without_its_cache_where_a_package_has_the_weigh
     check_photos(rows, tmp_path / "elsewhere" / "moved")
 
 
+@pytest.mark.slow
 def test_probabilities_are_calibrated_and_sets_and_novelty_are_told(
     run: Callable[..., dict], predict: Predict, folder: Path, tmp_path: Path
 ):

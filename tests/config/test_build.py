@@ -48,6 +48,7 @@ def own_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "head._target_=ownhead.Head"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["ja", "no", "off", "'false'", "0", "1.0", "[]"])
 @pytest.mark.parametrize("flag", ["flag", "says", "maybe"])
 def test_flags_of_a_user_s_own_class_are_true_or_false(configure: Configure, own_head: str, flag: str, value: str):

@@ -168,6 +168,7 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
         assert key not in [fault.key for fault in remaining], example
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -59,6 +59,7 @@ def test_the_default_pre_training_keeps_its_name(configure: Configure):
         assert plan.source.key(network, plan.data, trainer) == "cnn-af7c97c5aeb24197271260ab"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "same"),
     [
@@ -200,6 +201,7 @@ def test_a_key_that_only_one_of_two_configurations_has_is_a_difference(
         check_existing_result(to_plain(configure(*second)), folder, not_read, typed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [

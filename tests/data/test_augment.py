@@ -157,6 +157,7 @@ def test_only_training_images_are_augmented(digits: MNIST5k):
     assert not torch.equal(again[0].sum(), again[1].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("tune=frozen",), ("tune.thaw=1", "augment.views=3")])
 def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...], way: str):
     both = run(*QUICK, "augment=digits", *overrides, name="both")
@@ -166,6 +167,7 @@ def test_trials_alone_equal_the_stack(run: Run, overrides: tuple[str, ...], way:
     assert both["trials"][1]["loss"] != pytest.approx(bare["trials"][1]["loss"], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("tune=frozen", "source.epochs=1"), ("source=scratch", "trials_at_once=1")])
 def test_test_time_augmentation_averages_the_final_predictions_over_views(
     run: Run, tmp_path: Path, overrides: tuple[str, ...]

@@ -78,6 +78,7 @@ def test_rounds_keep_the_column_of_domains_and_a_refit_trains_on_the_small_domai
     assert set(trained["path"]) == set(table[table["site"] != "north"]["file"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

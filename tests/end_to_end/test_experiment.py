@@ -27,6 +27,7 @@ WEIGHTS = SHARED / "data" / "weights" / "vgg16_imagenet_features.safetensors"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real data in ../shared")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ROWS + RECIPES, ids=lambda path: path.stem)
 def test_every_row_is_possible_and_says_only_what_differs(configure: Configure, path: Path):
     cfg = configure(f"experiment={path.stem}")
@@ -85,6 +86,7 @@ def test_every_recipe_says_how_it_is_run_and_what_came_out():
         assert re.search(r"\n# [\d.]+ % .*, \d{4}-\d\d-\d\d", text, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ROWS + RECIPES, ids=lambda path: path.stem)
 def test_every_row_runs_on_files(configure: Configure, path: Path):
     files = ["dataset=image_folder"] if "cifar10" in path.stem else []

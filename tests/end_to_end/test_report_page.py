@@ -44,6 +44,7 @@ def test_a_sweep_s_page_opens_without_a_request_or_an_error(tab: Browser, tmp_pa
     check_page(tab, tmp_path / "report.html")
 
 
+@pytest.mark.slow
 def test_the_pages_of_a_budget_sweep_of_published_rows_and_of_old_results_open(tab: Browser, tmp_path: Path):
     for budget, skill in ((1, 0.5), (5, 1.5), (20, 3.0)):
         for source in ("big", "scratch"):

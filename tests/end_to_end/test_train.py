@@ -42,6 +42,7 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -118,11 +119,13 @@ def test_what_the_data_or_files_do_not_allow_is_refused_before_training(
     assert not list(tmp_path.rglob("pretrained/*"))
 
 
+@pytest.mark.slow
 def test_what_only_the_data_tell_ends_without_a_traceback(train: Train, tmp_path: Path):
     refused(train("dataset.small_per_class=999"), "at most 250, the images to draw from class 1")
     assert not list(tmp_path.rglob("result.json"))
 
 
+@pytest.mark.slow
 def test_a_path_is_read_as_it_was_typed(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for typed, meant in (("~/Küche=1", tmp_path / "Küche=1"), ("Anna's & (2)", "Anna's & (2)")):
@@ -130,6 +133,7 @@ def test_a_path_is_read_as_it_was_typed(train: Train, tmp_path: Path, monkeypatc
         refused(done, f"source.path={meant} does not exist")
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_is_graft_s_own_fault_and_says_so(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -210,6 +214,7 @@ def test_a_failing_job_is_reported_and_leaves_the_others_alone(train: Train, tmp
     assert set(pandas.read_csv(folder / "leaderboard.csv")["job"]) == ranked
 
 
+@pytest.mark.slow
 def test_a_backbone_without_published_weights_is_skipped_and_tried_again(train: Train, tmp_path: Path):
     folder = tmp_path / "outputs" / "sweep"
     before = folder / "backbone=cnn" / "failure.json"
@@ -257,6 +262,7 @@ def test_a_signal_in_a_fit_ends_it_with_one_line_and_its_exit_status(tmp_path: P
     assert not list(tmp_path.rglob("result.json"))
 
 
+@pytest.mark.slow
 def test_a_sweep_with_trials_auto_runs_in_rounds_and_a_second_run_adds_nothing(train: Train, tmp_path: Path):
     words = (
         "-m",

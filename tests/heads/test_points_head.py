@@ -39,6 +39,7 @@ def left_out(x: np.ndarray, given: Case, model: KNeighborsClassifier) -> tuple[f
     return round(right, 9), likelihood
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name != "equal images"])  # whose neighbours are tied
 def test_nearest_neighbours_are_scikit_learn_s_and_their_number_is_chosen_by_leaving_images_out(name: str):
     given = CASES[name]
@@ -69,6 +70,7 @@ def test_all_images_that_are_as_near_as_the_last_neighbour_count():
     torch.testing.assert_close(head(given.others[:1]).exp()[0], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_ridge_is_scikit_learn_s_with_the_least_error_of_left_out_images(name: str):
     given = CASES[name]

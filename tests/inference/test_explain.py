@@ -104,6 +104,7 @@ def vit(pool: str, **more: bool) -> Backbone:
     return Backbone(COLOR, backbone_timm._stages(network, ("", "blocks.1", "blocks.2"), (32, 32)), pool="average")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "head", "epochs", "least"),
     [
@@ -168,6 +169,7 @@ def record(folder: Path, result: dict) -> Record:
     return Record("job", result, folder, outcomes=read_outcomes(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["head=plain"], ["head=logistic"], ["head=ridge", "keep_weights=best"], ["head=kernel_ridge"], ["tune=full"]],
@@ -196,6 +198,7 @@ def test_an_image_that_has_changed_since_is_left_out(run: Run, tmp_path: Path):
     assert explanations(job, [first]) == {}
 
 
+@pytest.mark.slow
 def test_a_job_without_weights_or_images_and_a_missing_package_are_told(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

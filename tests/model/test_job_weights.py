@@ -27,6 +27,7 @@ def read(path: Path) -> Any:
     return File(str(path)).weights(make, data, pl.Trainer, path.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("source=scratch", "tune=full"), ("tune=thaw", "tune.thaw=1"), ("tune=frozen",)])
 def test_the_stages_of_the_best_trial_are_read(run: Callable[..., dict], tmp_path: Path, words: tuple[str, ...]):
     given = [word for word in SMALL if "scratch" not in words[0] or not word.startswith("source.")]

@@ -67,6 +67,7 @@ def test_suspects_are_those_of_the_page(tmp_path: Path):
     assert "2 test images have a label that may be wrong" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_tables_and_pictures_are_removed_when_they_no_longer_apply(tmp_path: Path):
     show_jobs([GOLDEN], tmp_path, figures=["svg", "pdf"])
     names = {path.name for path in tmp_path.iterdir()}
@@ -100,6 +101,7 @@ def test_the_configurations_formats_count_where_none_are_asked_for(tmp_path: Pat
     assert not (tmp_path / "out/leaderboard.pdf").exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_runs_alone_has_them_beside_its_result(tmp_path: Path):
     shutil.copytree(GOLDEN / "head=plain", tmp_path / "job")
     result = json.loads((tmp_path / "job/result.json").read_text())

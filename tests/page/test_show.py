@@ -125,7 +125,10 @@ def test_jobs_with_different_published_ranges_are_compared_with_these_and_not_ra
         in text
     )
     assert "| lecture_a | 55.0 | 0.0 to 100.0 | 50.0 to 60.0 | 54.0 to 56.0 | within | 2 | 1,000 | 4,321.2 |" in text
-    assert "| lecture_b | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 80.0 to 90.0 | below by 5.0 | 2 | 1,000 | 4,321.2 |" in text
+    assert (
+        "| lecture_b | 75.0 | 11.5 to 100.0 | 70.0 to 80.0 | 80.0 to 90.0 | below by 5.0 | 2 | 1,000 | 4,321.2 |"
+        in text
+    )
     assert "| other | 90.0 |  | 90.0 to 90.0 |  |  | 1 | 1,000 | 4,321.2 |" in text
     table = pandas.read_csv(tmp_path / "leaderboard.csv")
     assert list(table["reference_low"][:2]) == [0.54, 0.8]
@@ -355,6 +358,7 @@ def test_what_cannot_be_reported_is_said(tmp_path: Path):
         show_jobs([tmp_path], tmp_path, "source:imagenet")
 
 
+@pytest.mark.slow
 def test_the_command_reports_without_torch_and_refuses_without_a_traceback(tmp_path: Path):
     grid(tmp_path / "a=b")
     script = f"""
@@ -401,6 +405,7 @@ def test_a_report_of_several_folders_stays_out_of_what_is_no_folder_of_results(
     assert default_output([Path(folder) for folder in folders]) == Path(expected).absolute()
 
 
+@pytest.mark.slow
 def test_the_command_says_where_it_writes(tmp_path: Path):
     for name in ("one", "two"):
         job(tmp_path / name, "head=plain", [0.5, 0.6])

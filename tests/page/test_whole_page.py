@@ -163,6 +163,7 @@ def thumbnail(record: Record, numbers: Sequence[int]) -> Mapping[int, bytes]:
     return {number: content.getvalue() for number in numbers if number % 2}
 
 
+@pytest.mark.slow
 def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     sweep(tmp_path)
 
@@ -235,6 +236,7 @@ def test_a_page_that_cannot_be_made_leaves_the_answer_and_no_old_page(
     assert not show_jobs([tmp_path], tmp_path)
 
 
+@pytest.mark.slow
 def test_report_py_fails_if_there_is_no_page(tmp_path: Path):
     folder = store_job(tmp_path)
     (folder / "report.html").mkdir()
@@ -297,6 +299,7 @@ def test_results_of_the_first_format_have_a_page(tmp_path: Path):
     assert "failed" in words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
@@ -334,6 +337,7 @@ def test_trials_of_the_same_images_vary_in_no_draw(tmp_path: Path):
     assert "training draws" not in words
 
 
+@pytest.mark.slow
 def test_many_classes_whose_probabilities_are_not_stored_have_no_diagram(tmp_path: Path):
     folder = store_job(tmp_path, classes=[str(number) for number in range(1000)], images=4000, trials=9)
     show_alone(json.loads((folder / "result.json").read_text()), folder)

@@ -28,6 +28,7 @@ def up_to(folder: Path, count: int) -> None:
     write_text(folder / ROUND, json.dumps({"trials": count}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [(), ("dataset.val_per_class=3", "lr=auto"), ("head=ridge", "source=big", "source.epochs=1")]
 )
@@ -75,6 +76,7 @@ def _same_files(one: Path, other: Path) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_is_best", [True, False])
 def test_the_best_trial_of_all_rounds_is_kept(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, first_is_best: bool
@@ -114,6 +116,7 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [OUTCOMES, HISTORY, "weights.safetensors"])
 def test_all_trials_run_again_where_a_file_is_damaged(tmp_path: Path, run: Run, damaged: str):
     up_to(tmp_path / "job", 2)
@@ -140,6 +143,7 @@ def test_a_job_that_runs_alone_adds_rounds_until_the_interval_is_narrow_or_trial
     assert "trials=auto ended after 5 trials: trials_max=5" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_finished_job_starts_again_and_an_unfinished_one_goes_on(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ):

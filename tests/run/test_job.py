@@ -165,6 +165,7 @@ def test_dropout_equals_a_plain_loop_with_the_same_masks(run: Run, tmp_path: Pat
     torch.testing.assert_close(trained(tmp_path / "job")["head.1.weight"][2], weight, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", ["auto", "1"])
 def test_dropout_goes_on_after_a_validation(run: Run, at_once: str):
     settings = ("trials=2", "epochs=4", "source.epochs=1", "dropout=0.5", f"trials_at_once={at_once}")
@@ -197,6 +198,7 @@ def test_fewer_stages_give_fewer_parameters(run: Run):
     assert none["parameters"] == {"total": 3_925, "trainable": 3_925, "frozen": 0}  # 784 pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_learns(run: Run, optimizer: str):
     result = run(*QUICK, "trials=2", "epochs=4", f"optimizer={optimizer}")
@@ -225,6 +227,7 @@ def test_trainer_flags_that_cannot_be_are_refused(run: Run, tmp_path: Path, flag
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_file_under_another_name_is_found_and_another_file_under_its_name_runs_again(run: Run, tmp_path: Path):
     for seed, name in enumerate(("one", "two")):
         torch.manual_seed(seed)

@@ -413,6 +413,7 @@ def test_ranks_that_torchrun_starts_write_once(tmp_path: Path, mark: str):
     assert "torchrun would run the whole sweep in each of its processes" in refused.stderr
 
 
+@pytest.mark.slow
 def test_steps_that_accumulate_equal_larger_batches(run: Run, tmp_path: Path):
     settings = ("source=scratch", "dropout=0", "epochs=2", "trials=2")
     run(*settings, "batch_size=10", name="large")
@@ -421,6 +422,7 @@ def test_steps_that_accumulate_equal_larger_batches(run: Run, tmp_path: Path):
         torch.testing.assert_close(weights(tmp_path / "small")[name], value, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [("tune.thaw=1",), ("trials_at_once=1", "tune=full")])
 def test_mixed_precision_learns(run: Run, settings: tuple[str, ...]):
     full, mixed = (

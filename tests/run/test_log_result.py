@@ -39,6 +39,7 @@ def points(path: Path) -> dict[tuple[int, str], float]:
     return {(int(row["step"]), name): float(value) for row in rows for name, value in row.items() if value}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", ["auto", "1"])
 def test_a_table_has_the_band_of_all_trials_at_each_epoch_and_the_answer(run: Run, tmp_path: Path, at_once: str):
     result = run(*SMALL, "logger=[csv,tensorboard]", f"trials_at_once={at_once}")
@@ -115,6 +116,7 @@ def drawn(folder: Path) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["trials_at_once=1"], ["head=ridge"], ["tune=full"], ["augment=digits"]])
 def test_tensorboard_has_each_picture_text_and_number_once_however_often_the_job_ran(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]

@@ -62,6 +62,7 @@ def by_hand(digits: MNIST5k, seed: int, lr_decay: float) -> list[float]:
     return losses
 
 
+@pytest.mark.slow
 def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
     run: Run, caplog: pytest.LogCaptureFixture, digits: MNIST5k
 ):
@@ -76,6 +77,7 @@ def test_all_trials_share_the_rate_of_a_test_that_leaves_nothing_behind(
     assert found["trials"] == run(*settings, f"lr={found['lr'][0]}", name="typed")["trials"]
 
 
+@pytest.mark.slow
 def test_a_rate_is_tested_for_steps_of_several_batches(run: Run):
     settings = (*QUICK, "source=scratch", "backbone.keep=0", "lr=auto")
     whole = run(*settings, "batch_size=100", name="whole")
@@ -83,6 +85,7 @@ def test_a_rate_is_tested_for_steps_of_several_batches(run: Run):
     assert accumulated["lr"] == whole["lr"]
 
 
+@pytest.mark.slow
 def test_each_phase_finds_its_own_rate(run: Run):
     settings = (*QUICK, "source.epochs=1", "tune=thaw", "tune.epochs=1")
     found = run(*settings, "lr=auto", "tune.lr=auto", name="auto")

@@ -102,6 +102,7 @@ def test_all_faults_of_a_plan_are_listed(configure: Configure):
     assert str(error.value).count("\n") == 3
 
 
+@pytest.mark.slow
 def test_cutmix_is_refused_on_tokens_before_training(configure: Configure):
     overrides = ("backbone=torchvision", "backbone.model=vit_b_16", "dataset.size=224", "source=big", "tune.thaw=1")
     with pytest.raises(ConfigError, match=r"regularize\.cutmix must be 0 on stored features without height and width"):
@@ -116,6 +117,7 @@ def test_keys_of_preprocessing_may_be_left_out(configure: Configure):
 SMALL = ("backbone=resnet18", "trials=1", "dataset.size=32")  # the last layer's maps are 1x1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "keys"),
     [

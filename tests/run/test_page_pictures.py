@@ -11,6 +11,7 @@ Run = Callable[..., dict]
 SMALL = ("trials=2", "epochs=2", "source.epochs=1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "always", "shown"), [(False, False, False), (True, False, True), (False, True, True)]
 )
@@ -26,6 +27,7 @@ def test_a_page_explains_where_the_configuration_or_the_command_asks_for_it(
     assert bool(re.search(r"<bdi>explained: [13579]</bdi>", page)) is shown
 
 
+@pytest.mark.slow
 def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
     pytest.importorskip("captum")
     run(*SMALL, "keep_weights=none")
@@ -35,6 +37,7 @@ def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
     assert "keep_weights=none has left them out" in page
 
 
+@pytest.mark.slow
 def test_a_page_without_images_has_no_explanations_and_says_so(run: Run, tmp_path: Path):
     run(*SMALL, "report.thumbnails=false")
     show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(True))

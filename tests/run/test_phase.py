@@ -20,6 +20,7 @@ PRETRAINED = ("source.epochs=1", "trials=2", "epochs=2")
 TRAINING = "the training saw {} of 200 images (100 in each of 2 epochs)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "reasons"),
     [
@@ -50,6 +51,7 @@ def test_a_job_that_saw_fewer_images_is_a_trial_run(run: Run, tmp_path: Path, ov
     assert records.failed == {"job": f"a trial run: {'; '.join(reasons)}"}
 
 
+@pytest.mark.slow
 def test_a_trial_run_is_told_in_the_table_and_not_ranked(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "sweep").mkdir()
     run(*SCRATCH, "+trainer.limit_test_batches=1.0", name="sweep/whole")
@@ -71,6 +73,7 @@ def test_a_result_replaces_a_trial_run_which_does_not_replace_it(run: Run, tmp_p
     assert read_records([tmp_path]).failed == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "seen"),
     [("limit_train_batches=2", 256), ("max_steps=3", 384), ("max_time=00:00:00:00", 0), ("fast_dev_run=true", 128)],
@@ -82,12 +85,14 @@ def test_a_pre_training_that_saw_fewer_images_is_not_kept(run: Run, tmp_path: Pa
     assert not list((tmp_path / "cache" / "pretrained").glob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_phases_that_saw_fewer_images_are_named(run: Run):
     result = run("source.epochs=1", "trials=1", "epochs=2", "tune=thaw", "tune.epochs=1", "+trainer.max_steps=25")
     # The pre-training needs 20 steps, the second phase 25.
     assert result["trial_run"] == ["phase 1 of the training saw 100 of 200 images (100 in each of 2 epochs)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -117,6 +122,7 @@ def test_flags_that_see_all_images_leave_the_answer_as_it_is(run: Run, tmp_path:
     assert not history.duplicated(["trial", "epoch", "split", "metric"]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -55,6 +55,7 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert result["config"]["activation"] == "relu"
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_result_and_another_seed_another(run: Run):
     first, second, other = run(*TINY), run(*TINY, name="again"), run(*TINY, "seed=3", name="other")
     for result in (first, second, other):
@@ -82,6 +83,7 @@ def test_without_curves_the_test_is_the_last_epoch_s(run: Run, tmp_path: Path):
     assert sorted(history.query("split == 'test'")["epoch"].unique()) == [4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", ["auto", "1", "2"])
 def test_curves_are_bands_over_all_trials(run: Run, tmp_path: Path, at_once: str):
     run(*TINY, f"trials_at_once={at_once}")
@@ -104,6 +106,7 @@ def test_tensorboard_s_hparams_tab_gets_the_final_numbers(run: Run, tmp_path: Pa
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+@pytest.mark.slow
 def test_a_result_s_curves_stay_until_another_run_has_finished(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

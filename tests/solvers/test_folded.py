@@ -16,6 +16,7 @@ def exact(strength: float, weight: Any) -> LogisticRegression:
     return LogisticRegression(C=1 / strength, solver="newton-cholesky", max_iter=1000, tol=1e-8, class_weight=weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_logistic_is_scikit_learn_s_at_its_penalty(name: str):
     given = CASES[name]
@@ -29,6 +30,7 @@ def test_logistic_is_scikit_learn_s_at_its_penalty(name: str):
     assert min(errors) < 1e-4, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fewer images than features", "two classes, wide", "balanced", "weighted"])
 def test_the_penalty_of_logistic_has_the_best_likelihood_in_folds(name: str):
     given = CASES[name]

@@ -52,6 +52,7 @@ def test_the_fast_ways_are_those_that_leave_out_each_image():
     assert macro_f1(outcomes, predicted).values[0].mean() == pytest.approx(slow_f1(labels, predicted[0], labels >= 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("equal", [False, True])
 def test_rank_metrics_are_scikit_learn_s_with_all_images_and_without_each(classes: int, equal: bool):

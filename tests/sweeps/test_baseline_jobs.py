@@ -19,6 +19,7 @@ def added(jobs: list[DictConfig], mark: str = "self") -> list[str]:
     return [job.hydra.sweep.subdir for job in jobs if job.baseline == mark]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "folders"),
     [
@@ -102,6 +103,7 @@ CONTROL = "backbone=thumbnail_source=scratch_head=solved_baseline=control"
 ONE_HEAD = "backbone=thumbnail_source=scratch_baseline=control"  # what all jobs have is in no folder's name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "folders"),
     [
@@ -138,6 +140,7 @@ def test_a_control_that_cannot_run_has_a_line(sweep: Sweep, capsys: pytest.Captu
     assert "no backbone=thumbnail beside these backbones" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_solved_head_has_the_folds_of_those_that_train(sweep: Sweep, run: Callable[..., dict], tmp_path: Path):
     words = [
         "dataset.folds=3",

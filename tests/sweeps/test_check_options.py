@@ -11,6 +11,7 @@ from graft.errors import ConfigError, GraftError, UnavailableError
 Sweep = Callable[..., list[DictConfig]]
 
 
+@pytest.mark.slow
 def test_options_without_a_value_are_left_out_and_named(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
     jobs = sweep("backbone=glob(*)", "head=solved,ridge", "name=s")
     chosen = {job.hydra.runtime.choices.backbone for job in jobs}
@@ -40,6 +41,7 @@ def test_a_glob_with_the_value_leaves_nothing_out(sweep: Sweep, capsys: pytest.C
     assert "left out" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "right", "wrong", "near"),
     [

@@ -36,6 +36,7 @@ def table(tmp_path: Path) -> list[str]:
     return ["dataset=table", f"dataset.file={tmp_path}/labels.csv", "dataset.domain=site"]
 
 
+@pytest.mark.slow
 def test_validation_images_of_the_big_domain_alone_are_none(table: list[str], tmp_path: Path):
     with pytest.raises(GraftError, match=REFUSED):
         searched(tmp_path, *table, "dataset.small_domain=south")

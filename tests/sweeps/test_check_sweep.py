@@ -32,6 +32,7 @@ def test_two_jobs_in_one_folder_are_refused_before_anything_is_made(sweep: Sweep
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -53,6 +54,7 @@ def test_jobs_of_one_configuration_are_one_job(sweep: Sweep, capsys: pytest.Capt
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
@@ -110,6 +112,7 @@ def test_equal_experiments_are_one_job(sweep: Sweep, tmp_path: Path, capsys: pyt
     assert "experiment=two is experiment=one" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_copied_data_set_is_found_again_and_another_one_is_refused(sweep: Sweep, tmp_path: Path):
     def check_at(root: str) -> list[DictConfig]:
         forget()
@@ -157,6 +160,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_working_directory(
         make_writable(Path("file/run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -182,6 +186,7 @@ def test_a_lone_job_s_metric_must_mean_something_too(sweep: Sweep):
         check_run(job)
 
 
+@pytest.mark.slow
 def test_all_working_directories_may_share_a_cache(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert sweep("dropout=0,0.5", "name=s")[0].cache == "outputs/cache"
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "mine"))

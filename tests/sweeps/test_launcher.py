@@ -137,6 +137,7 @@ def test_a_launcher_that_fails_leaves_the_answer_so_far(tmp_path: Path, capsys: 
     assert "to the best" in said.out
 
 
+@pytest.mark.slow
 def test_a_process_that_waited_for_a_folder_does_not_overwrite_its_result(configure, tmp_path: Path):
     """Both processes passed the check of the folder when it had no result yet."""
     folder = tmp_path / "job"

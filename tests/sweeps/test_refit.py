@@ -101,6 +101,7 @@ def test_every_labelled_image_is_trained_on_once_and_nothing_is_tested(job: Job)
     assert set(history["epoch"]) == {1}  # as many steps as 2 epochs of 6 images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -143,6 +144,7 @@ def test_other_configurations_are_refitted_too(job: Job, words: tuple[str, ...])
     assert refit["images"]["small"] == len(pandas.read_csv("outputs/one-refit/images.csv"))
 
 
+@pytest.mark.slow
 def test_a_head_of_scikit_learn_is_its_fit_to_all_images(job: Job):
     words = ("head=ridge", "source.epochs=1", "backbone.keep=1", "dataset.small=[1,3]", "dataset.big=[0,2]")
     job(*words, "dataset.test_per_class=40", "trials=3", "name=ridge")
@@ -219,6 +221,7 @@ def test_a_learning_rate_that_was_found_is_taken(job: Job, monkeypatch: pytest.M
     assert job("run=outputs/one", "refit=all")["lr"] == found
 
 
+@pytest.mark.slow
 def test_a_refit_trains_for_the_steps_of_its_job_unless_epochs_are_typed(job: Job, capsys: pytest.CaptureFixture[str]):
     small = job(*QUICK, "epochs=30", "name=one")["images"]["small"]
     refit = job("run=outputs/one", "refit=all")
@@ -231,6 +234,7 @@ def test_a_refit_trains_for_the_steps_of_its_job_unless_epochs_are_typed(job: Jo
     assert "about as many steps" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_schedule_of_steps_shrinks_with_the_epochs_or_is_refused(job: Job):
     job(*QUICK, "epochs=60", "schedule=step", "schedule.step_size=20", "name=one")
     refit = job("run=outputs/one", "refit=all")["config"]
@@ -277,6 +281,7 @@ def test_a_finished_refit_is_kept_and_another_one_not_overwritten(job: Job, capl
     assert first["identity"] != json.loads(Path("outputs/one/result.json").read_text())["identity"]
 
 
+@pytest.mark.slow
 def test_moved_images_are_the_same_ones_and_changed_ones_are_refused(job: Job):
     job(*QUICK, "name=one")
     words = ("run=outputs/one", "refit=all", "name=final")
@@ -292,6 +297,7 @@ def test_moved_images_are_the_same_ones_and_changed_ones_are_refused(job: Job):
     assert not Path("outputs/one-refit/result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

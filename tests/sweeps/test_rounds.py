@@ -150,6 +150,7 @@ def test_a_search_launches_new_jobs_only_in_the_first_round(tmp_path: Path):
     assert best == {"0.7": json.loads((tmp_path / "0.7" / RESULT).read_text())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.0, 0.03])
 def test_the_table_has_the_verdicts_of_the_rounds_and_their_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], margin: float

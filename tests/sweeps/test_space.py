@@ -102,6 +102,7 @@ def test_spaces_that_cannot_be_are_refused(typed: list[str], space: dict[str, An
 VALIDATED = "dataset.val_per_class=20"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

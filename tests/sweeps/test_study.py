@@ -50,6 +50,7 @@ def states(asked: Study) -> list[str]:
     return [trial.state.name for trial in asked.study.get_trials()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "sampler"), [("tpe", "TPESampler"), ("random", "RandomSampler")])
 def test_a_search_asks_what_optuna_itself_would_ask(tmp_path: Path, option: str, sampler: str):
     asked = go_on(study(tmp_path, sampler=option))
@@ -144,6 +145,7 @@ def test_trials_with_equal_values_run_once_and_have_the_outcome_of_their_folder(
     assert not list((tmp_path / "s").glob(f"*/{SEARCH}"))
 
 
+@pytest.mark.slow
 def test_a_configuration_runs_once_however_it_is_written(hydra: None, tmp_path: Path):
     def job(folder: Path) -> None:
         config = to_plain(compose("train", [*SHARED, "dropout=0.5"]))
@@ -157,6 +159,7 @@ def test_a_configuration_runs_once_however_it_is_written(hydra: None, tmp_path: 
     assert len(list((tmp_path / "s").glob("*/result.json"))) == 1
 
 
+@pytest.mark.slow
 def test_with_trials_auto_a_job_goes_on_only_while_it_is_not_worse_than_the_best(hydra: None, tmp_path: Path):
     def job(folder: Path) -> None:
         rate = folder.name.partition("_")[0][-3:]
@@ -191,6 +194,7 @@ def test_optuna_learns_which_jobs_were_pruned_or_failed(hydra: None, tmp_path: P
     assert run(tmp_path / "f", "sweep.jobs=1", job=lambda folder: None)[1] == ["FAIL"]
 
 
+@pytest.mark.slow
 def test_another_result_is_refused(hydra: None, tmp_path: Path):
     def other(folder: Path) -> None:
         (folder / "result.json").write_text('{"config": {"epochs": 4}, "trials": [{"val_accuracy": 1}]}')

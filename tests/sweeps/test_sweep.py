@@ -32,6 +32,7 @@ TINY = ("trials=2", "epochs=2", "source.epochs=1", "baseline=none")
 TIMES = ["seconds"]
 
 
+@pytest.mark.slow
 def test_a_finished_job_is_kept_and_another_one_is_not(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     first = run(*TINY, resume=True)
     written = (tmp_path / "job/result.json").stat().st_mtime_ns
@@ -49,6 +50,7 @@ def test_a_new_release_keeps_finished_jobs(run: Run, tmp_path: Path, monkeypatch
     assert run(*TINY, resume=True) == first
 
 
+@pytest.mark.slow
 def test_a_job_with_a_damaged_result_runs_again(run: Run, tmp_path: Path):
     first = run(*TINY, resume=True)
     (tmp_path / "job/result.json").write_text('{"config": {')
@@ -68,6 +70,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *seeds: int) -> None:
     monkeypatch.setattr(head, "linear", poisoned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", ["auto", "1"])
 def test_a_trial_with_a_nan_loss_stops_alone(run: Run, monkeypatch: pytest.MonkeyPatch, at_once: str):
     settings = ("trials=3", "epochs=3", "source.epochs=1", f"trials_at_once={at_once}", "keep_weights=best")
@@ -96,6 +99,7 @@ def test_a_job_without_a_good_trial_fails_and_says_why(run: Run, tmp_path: Path,
     assert not (tmp_path / "job/result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "trials"), [("best", 1), ("all", 2), ("none", 0)])
 def test_keep_weights_says_whose_weights_are_kept(run: Run, tmp_path: Path, keep: str, trials: int):
     result = run(*TINY, f"keep_weights={keep}", "dataset.val_per_class=10")
@@ -121,6 +125,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(tmp_path: Path, monkeyp
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.slow
 def test_two_processes_with_the_same_job_run_it_once(configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "job"
     folder.mkdir()
@@ -158,6 +163,7 @@ def test_a_failure_is_written_unless_it_would_hide_another_result(
     assert (json.loads(path.read_text()) if path.exists() else None) == written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["result.json", "trial_run.json"])
 def test_a_single_job_and_a_sweep_do_not_share_a_folder(train: Train, tmp_path: Path, file: str):
     (tmp_path / "outputs/mine").mkdir(parents=True)

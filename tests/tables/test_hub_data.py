@@ -128,6 +128,7 @@ def load(address: str, folder: Path, *wanted: tuple[str, str | None]) -> tuple[l
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub(hub: str, tmp_path: Path):
     wanted = [(NAME, "leaves"), (NAME, "pods"), (NAME, "roots"), (NAME, None), ("user/bean", None)]
     (leaves, pods, roots, none, wrong), said = load(hub, tmp_path, *wanted)

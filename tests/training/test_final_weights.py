@@ -162,12 +162,14 @@ def test_what_cannot_end_trials_is_refused_before_training(
         make_plan(configure(*overrides))
 
 
+@pytest.mark.slow
 def test_a_smaller_improvement_than_min_delta_does_not_count(run: Run):
     words = ("trials=2", "source.epochs=1", "epochs=8", "dataset.val_per_class=5", "stop.patience=2")
     assert [trial["epoch"] for trial in run(*words, "stop.min_delta=9", name="a")["trials"]] == [3, 3]
     assert [trial["epoch"] for trial in run(*words, name="b")["trials"]] == [8, 8]
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_cut_short_is_a_trial_run_and_one_that_ends_early_is_none(run: Run):
     words = ("trials=2", "source.epochs=1", "epochs=8", "dataset.val_per_class=5")
     assert "trial_run" not in run(*words, "stop.patience=1", "stop.min_delta=9", name="a")

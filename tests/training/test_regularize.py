@@ -146,6 +146,7 @@ REGULARIZERS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_trials_alone_equal_the_stack_under_all_regularizers(run: Run, way: str):
     overrides = (*QUICK, *REGULARIZERS, "regularize.cutmix=1", "tune.thaw=1")
     both = run(*overrides, name="both")
@@ -153,6 +154,7 @@ def test_trials_alone_equal_the_stack_under_all_regularizers(run: Run, way: str)
     assert both["trials"][1]["loss"] == pytest.approx(alone["trials"][0]["loss"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_every_regularizer_changes_the_result(run: Run, tmp_path: Path):
     def weights(name: str, *overrides: str) -> torch.Tensor:
         settings = ("tune=full", "test_curve=false", "trials=1", "dataset.small_per_class=4", *overrides)

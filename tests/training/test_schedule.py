@@ -77,6 +77,7 @@ def test_groups_keep_the_ratio_of_their_rates(name: str):
         assert second == pytest.approx(first / 10, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_jobs_follow_a_schedule_alone_as_in_the_stack(run: Run):
     settings = ("source.epochs=1", "dropout=0", "epochs=2", "test_curve=false", "dataset.small_per_class=4")
     both = run(*settings, "schedule=cosine", "trials=2")

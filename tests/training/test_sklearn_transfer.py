@@ -74,6 +74,7 @@ def test_logistic_needs_no_folds_for_single_images():
     assert (x[:3] @ weight.T + bias).argmax(1).tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["ridge", "logistic", "lda", "nearest_mean", "svm", "solved"])
 def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}", "dataset.val_per_class=5")
@@ -101,6 +102,7 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
     assert alone["trials"][0]["accuracy"] == pytest.approx(result["trials"][1]["accuracy"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_trials_of_the_same_images_are_solved_once(run: Run, monkeypatch: pytest.MonkeyPatch):
     solved: list[int] = []
     solve = Ridge.solve
@@ -119,6 +121,7 @@ def test_trials_of_the_same_images_are_solved_once(run: Run, monkeypatch: pytest
     assert len({trial["accuracy"] for trial in same["trials"]}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
 def test_a_job_whose_head_keeps_its_training_images(run: Run, tmp_path: Path, digits: MNIST5k, head: str):
     result = run("source.epochs=1", "trials=2", f"head={head}")
@@ -150,6 +153,7 @@ def test_heads_that_cannot_be_fitted_are_refused(run: Run, overrides: tuple[str,
         run(*overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["knn", "kernel_ridge"])
 def test_more_images_than_can_be_compared_with_each_other_are_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, head: str

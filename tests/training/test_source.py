@@ -157,6 +157,7 @@ def resnet(preprocess: Preprocess | None = None) -> Torchvision:
 Wrap = Callable[[dict[str, torch.Tensor]], dict]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -195,6 +196,7 @@ def test_of_two_networks_in_a_file_the_prefix_chooses(tmp_path: Path):
         assert torch.equal(found["stages.0.conv1.weight"], network.conv1.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -317,6 +319,7 @@ def test_an_empty_big_split_is_refused(tmp_path: Path):
         big().weights(make_cnn, MNIST5k(big=[], small=[1, 3], test_per_class=9), make_trainer, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lr", [1e12, 1e30, float("inf")])
 def test_a_pre_training_that_diverges_names_its_own_rate_and_stores_nothing(tmp_path: Path, lr: float):
     source = big(epochs=3, lr=lr)

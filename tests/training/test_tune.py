@@ -120,6 +120,7 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
         assert rates[f"{stage}.bias"] == (pytest.approx(rate), 0.0)
 
 
+@pytest.mark.slow
 def test_two_phases_equal_a_plain_loop_that_recomputes_the_frozen_stage(run, tmp_path: Path, digits: MNIST5k):
     run("source.epochs=1", "dropout=0", "trials=2", "seed=6", "epochs=2", "tune=thaw", "tune.epochs=2", "tune.lr=3e-4")
     network, _ = by_hand(digits, 7, frozen_network(tmp_path / "cache", 7, lambda: Plain(1600, 5)), epochs=2)
