@@ -17,7 +17,7 @@ INTENDED = (  # warnings about intended behavior
     "The number of training batches",  # curves have one point per epoch
     ".*LeafSpec",  # from PyTorch itself
     ".*batching rule",  # vmap falls back to a loop where PyTorch has no batched kernel
-    ".*configure_optimizers` returned `None`",  # scikit-learn heads have no optimizer
+    ".*configure_optimizers` returned `None`",  # heads that are solved have no optimizer
 )
 
 _hide_bars = False  # in all jobs of this process

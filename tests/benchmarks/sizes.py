@@ -60,7 +60,8 @@ def judge(x: np.ndarray, y: np.ndarray, head: str, sizes: tuple[int, int], pool:
 
 
 def main() -> None:
-    out, shared, name, pool, repetitions = *map(Path, sys.argv[1:3]), sys.argv[3], *map(int, sys.argv[4:])
+    out, shared, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    pool, repetitions = map(int, sys.argv[4:])
     x, y = population(name, out, shared)
     for head in ("mean", "ridge1"):
         for sizes in SIZES:

@@ -210,7 +210,7 @@ def test_what_can_go_together_is_not_refused(configure: Configure, overrides: st
     check(configure(*overrides.split()))
 
 
-def test_a_head_that_scikit_learn_fits_names_all_that_it_cannot_use(configure: Configure):
+def test_a_head_that_is_solved_names_all_that_it_cannot_use(configure: Configure):
     with pytest.raises(ConfigError) as error:
         check(configure("head=ridge", "tune=full", "augment=digits", "regularize.ema=0.9", "regularize.clip=1"))
     keys = [fault.key for fault in error.value.faults]

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from graft.errors import GraftError
-from graft.heads.head import Logistic, Ridge, SklearnHead
+from graft.heads.head import Logistic, Ridge, SolvedHead
 from graft.heads.points_head import KNN, KernelRidge, PointsHead
 from graft.heads.solved_head import LDA, MARGINS, SVM, NearestMean, shrunk
 
@@ -152,7 +152,7 @@ def test_the_svm_s_penalty_has_most_right_in_folds():
 
 
 @pytest.mark.parametrize("head", [LDA, NearestMean, SVM, KNN, KernelRidge, Ridge, Logistic])
-def test_a_class_without_images_is_refused(head: type[SklearnHead | PointsHead]):
+def test_a_class_without_images_is_refused(head: type[SolvedHead | PointsHead]):
     with pytest.raises(GraftError, match=r"no training image has the classes \[1\]; .* head=plain"):
         head.fit(torch.rand(20, 4), torch.arange(2).repeat(10) * 2)
 

@@ -97,7 +97,7 @@ def check_images(path: Path, small_digits: MNIST5k) -> None:
     assert set(table["group"]) == {""}
 
 
-def test_outcomes_of_a_head_that_scikit_learn_fits_are_the_softmax_of_its_logits(
+def test_outcomes_of_a_head_that_is_solved_are_the_softmax_of_its_logits(
     run: Run, tmp_path: Path, small_digits: MNIST5k
 ):
     run("head=ridge", "source.epochs=1", "trials=2", "dataset.test_per_class=100")

@@ -145,7 +145,7 @@ def test_other_configurations_are_refitted_too(job: Job, words: tuple[str, ...])
 
 
 @pytest.mark.slow
-def test_a_head_of_scikit_learn_is_its_fit_to_all_images(job: Job):
+def test_a_head_that_is_solved_is_its_fit_to_all_images(job: Job):
     words = ("head=ridge", "source.epochs=1", "backbone.keep=1", "dataset.small=[1,3]", "dataset.big=[0,2]")
     job(*words, "dataset.test_per_class=40", "trials=3", "name=ridge")
     refit = job("run=outputs/ridge", "refit=all")

@@ -18,7 +18,7 @@ from graft.errors import ConfigError, Fault, nearest
 
 KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
 
-# Keys without effect on heads that scikit-learn fits, and where no stage is unfrozen.
+# Keys without effect on heads that are solved at once, and where no stage is unfrozen.
 STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
 UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
 ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
@@ -114,7 +114,7 @@ def _is_copy(node: DictConfig, name: str) -> bool:
 def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
     """Return which of the typed knobs have no effect on a configuration that `check` accepts."""
     values = Values(cfg)
-    head, frozen = values.sklearn_head(), _all_frozen(values)
+    head, frozen = values.solved_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
     without_effect = {
         "class_weights": cfg.class_weights is not None and head not in FOLDING and _draws_equally(cfg),

@@ -155,8 +155,8 @@ def _views_without_frozen_stages(values: Values) -> Iterator[Fault]:
         yield Fault("augment.views", views, expected, "augment.views=null")
 
 
-def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
-    head = values.sklearn_head()
+def _solved_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
+    head = values.solved_head()
     if head is None:
         return
     why = f"with head={head}, which is fitted to stored features"
@@ -168,8 +168,8 @@ def _sklearn_head_without_frozen_stages(values: Values) -> Iterator[Fault]:
         yield Fault("tune.thaw", values.get("tune.thaw"), f"0 {why}", "tune=frozen, or head=plain")
 
 
-def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
-    head = values.sklearn_head()
+def _solved_head_without_steps(values: Values) -> Iterator[Fault]:
+    head = values.solved_head()
     if head is None:
         return
     why = f"with head={head}, which is fitted at once"
@@ -189,7 +189,7 @@ def _sklearn_head_without_steps(values: Values) -> Iterator[Fault]:
 
 
 def _nothing_to_vary(values: Values) -> Iterator[Fault]:
-    vary, head, folds = values.get("trials_vary"), values.sklearn_head(), values.get("dataset.folds")
+    vary, head, folds = values.get("trials_vary"), values.solved_head(), values.get("dataset.folds")
     if vary == "all" or values.get("trials") == 1:
         return
     if vary == "data" and values.get("dataset.draw") == "first":
@@ -204,7 +204,7 @@ def _nothing_to_vary(values: Values) -> Iterator[Fault]:
 
 
 def _trials_end_without_validation(values: Values) -> Iterator[Fault]:
-    head, folder = values.sklearn_head(), values.in_files()
+    head, folder = values.solved_head(), values.in_files()
     for key, off in (("stop.patience", None), ("weights", "last")):
         value, mend = values.get(key), f"{key}={as_typed(off)}"
         if value != off and head is not None:
@@ -231,8 +231,8 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _cutmix_of_features,
     _views_without_frozen_stages,
     frozen_precision_of_none,
-    _sklearn_head_without_frozen_stages,
-    _sklearn_head_without_steps,
+    _solved_head_without_frozen_stages,
+    _solved_head_without_steps,
     _nothing_to_vary,
     _trials_end_without_validation,
     refused_flags,

@@ -146,7 +146,7 @@ def absent_packages(values: Values) -> Iterator[Fault]:
             yield Fault("report.explain", True, expected, "report.explain=false, or report.thumbnails=true")
         if values.get("keep_weights") == "none":
             yield Fault("keep_weights", "none", "best, whole or all with report.explain=true", "keep_weights=best")
-        if values.sklearn_head() == "knn":
+        if values.solved_head() == "knn":
             expected = "false with head=knn, whose votes are counted and have no gradients"
             yield Fault("report.explain", True, expected, "report.explain=false, or head=kernel_ridge")
     for name, option in (values.get("logger") or {}).items():

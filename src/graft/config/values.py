@@ -109,6 +109,6 @@ class Values:
         keys = ["optimizer.lr" if own_rate else "lr", *(["tune.lr"] if self.staged() else [])]
         return [key for key in keys if self.get(key) == "auto"]
 
-    def sklearn_head(self) -> str | None:
+    def solved_head(self) -> str | None:
         """Return the option of a head that is fitted to stored features at once; None for other heads."""
         return SOLVED_HEADS.get(str(self.get("head._target_")))

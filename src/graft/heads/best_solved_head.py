@@ -3,16 +3,16 @@
 import numpy as np
 import torch
 
-from graft.heads.head import SklearnHead, numbered
+from graft.heads.head import SolvedHead, numbered
 from graft.heads.solved_head import LDA, NearestMean
 from graft.model.stages import Weights
 from graft.solvers.weights import ClassWeight, held_out, image_weights
 
-CANDIDATES: dict[str, type[SklearnHead]] = {"lda": LDA, "nearest_mean": NearestMean}
+CANDIDATES: dict[str, type[SolvedHead]] = {"lda": LDA, "nearest_mean": NearestMean}
 CHOSEN = "chosen"  # in the head's state: the place of the candidate that it is
 
 
-class BestSolved(SklearnHead):
+class BestSolved(SolvedHead):
     """The candidate that has most training images right in up to 5 folds of them; of equals the first one.
 
     The candidates are linear discriminant analysis and the nearest mean: those that take little time and become one
@@ -38,7 +38,7 @@ class BestSolved(SklearnHead):
 
 
 def best_candidate(features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> int:
-    """Return the place of the best candidate; arguments as for `graft.head.SklearnHead.fit`."""
+    """Return the place of the best candidate; arguments as for `graft.head.SolvedHead.fit`."""
     y = numbered(labels)
     weights, right = image_weights(y, class_weight), np.zeros(len(CANDIDATES))
     for held in held_out(y):

@@ -104,14 +104,14 @@ def standardized(features: torch.Tensor) -> Standardized:
     return Standardized((x - mean) / deviation, mean, deviation, rounding / deviation)
 
 
-class SklearnHead(nn.Sequential):
+class SolvedHead(nn.Sequential):
     """One output layer that is fitted to all features and labels of a trial at once, instead of training.
 
     Attributes:
-        uses_sklearn: True: scikit-learn fits this head.
+        is_solved: True: it is solved for its weights, and takes no steps.
     """
 
-    uses_sklearn = True
+    is_solved = True
 
     def __init__(self, num_features: int, num_classes: int):
         super().__init__(linear(num_features, num_classes))
@@ -139,7 +139,7 @@ class SklearnHead(nn.Sequential):
         """Return weights, (classes, features), and bias, (classes,), with a penalty chosen on the training images."""
 
 
-class Ridge(SklearnHead):
+class Ridge(SolvedHead):
     """Least squares to labels of 1 and -1, the penalty chosen by leave-one-out, as `RidgeClassifierCV` does it."""
 
     @classmethod
@@ -152,7 +152,7 @@ class Ridge(SklearnHead):
         return ridge(x, 2.0 * np.eye(y.max() + 1)[y] - 1, image_weights(y, class_weight), STRENGTHS)
 
 
-class Logistic(SklearnHead):
+class Logistic(SolvedHead):
     """Logistic regression, the penalty chosen by the likelihood in up to 5 folds of the training images.
 
     With a single image of some class there is nothing to fold, and the penalty is 1.

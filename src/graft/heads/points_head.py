@@ -28,7 +28,7 @@ class PointsHead(nn.Module):
     93.1 % (20 images of each of five digits, 15 trials, kernel ridge on the small CNN's features, 2026-11-27).
 
     Attributes:
-        uses_sklearn: True: it is fitted to all features and labels of a trial at once.
+        is_solved: True: it is fitted to all features and labels of a trial at once.
         keeps_points: True: it has to know the number of training images.
         sizes: that number, under the name of its argument.
         mean: of each feature, (features,).
@@ -37,7 +37,7 @@ class PointsHead(nn.Module):
         coefficients: of each training image for each class, (images, classes).
     """
 
-    uses_sklearn = True
+    is_solved = True
     keeps_points = True
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -54,7 +54,7 @@ class PointsHead(nn.Module):
 
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
-        """Return the head's state; arguments as for `graft.head.SklearnHead.fit`."""
+        """Return the head's state; arguments as for `graft.head.SolvedHead.fit`."""
         given, y = standardized(features), numbered(labels)
         found = cls.solve(given.values, y, image_weights(y, class_weight))
         found |= {"mean": given.mean, "deviation": given.deviation, "points": given.values}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graft.heads.head import SklearnHead, numbered, standardized
+from graft.heads.head import SolvedHead, numbered, standardized
 from graft.model.stages import Weights
 from graft.solvers.folded import support_vectors
 from graft.solvers.weights import ClassWeight, image_weights
@@ -13,7 +13,7 @@ from graft.solvers.weights import ClassWeight, image_weights
 MARGINS = np.logspace(-3, 1, 5)  # `C` of the support vector machine, times the images' mean squared length
 
 
-class LDA(SklearnHead):
+class LDA(SolvedHead):
     """Linear discriminant analysis; each class's covariance is shrunk as Ledoit and Wolf say.
 
     It is `LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")` of scikit-learn. The shrunk covariance is a
@@ -84,7 +84,7 @@ def solved(diagonal: np.ndarray, factor: np.ndarray, means: np.ndarray) -> np.nd
     return (means - solve(inner, factor @ (means / diagonal).T, assume_a="pos").T @ factor) / diagonal
 
 
-class NearestMean(SklearnHead):
+class NearestMean(SolvedHead):
     """The class whose mean is nearest, of standardized features; all classes are taken as equally frequent.
 
     The logits are -b d² with d the distance. b is that under which training images, each left out of its class's mean,
@@ -131,7 +131,7 @@ def sharpness(x: np.ndarray, y: np.ndarray, means: np.ndarray) -> float:
     return float(np.exp(found.x)) / typical
 
 
-class SVM(SklearnHead):
+class SVM(SolvedHead):
     """A linear support vector machine with squared hinge loss, one class against all others.
 
     It solves the problem of scikit-learn's `LinearSVC`, for all classes and folds at once. The penalty has

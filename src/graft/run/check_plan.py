@@ -31,7 +31,7 @@ def check_plan(plan: Plan) -> None:
     """
     faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
     faults += [*_not_validated(plan), *_adapted(plan)]
-    if plan.uses_sklearn:
+    if plan.is_solved:
         faults += [*_fitted(plan), *_images_to_fit(plan)]
     if faults:
         raise ConfigError(faults)
@@ -99,7 +99,7 @@ def _batches_of_one(plan: Plan) -> Iterator[Fault]:
         whole = nn.Sequential(backbone.split(0)[1], source.head(backbone.num_features(), len(plan.data.big_classes)))
         if lacks_values(whole, backbone.preprocess.output_shape):
             yield Fault("source.batch_size", 1, expected, "source.batch_size=2")
-    if plan.datamodule.batch_size == 1 and not plan.uses_sklearn:
+    if plan.datamodule.batch_size == 1 and not plan.is_solved:
         backbone = plan.backbone()
         for planned in plan.phases:
             network = plan.network(0, planned.phase, backbone.split(planned.phase.frozen_stages)[1])

@@ -196,7 +196,7 @@ class Job:
             with self.clock("train"):
                 path = self.folder / "checkpoints" / f"{self.identity}_phase_{planned.index + 1}_lr.json"
                 run = run.with_settings(lr=find_lr(run, path))
-        if not self.plan.uses_sklearn:
+        if not self.plan.is_solved:
             self.lr.append(run.planned.phase.lr)
         for trials in planned.chunks:
             fit = run.fit(trials, self.folder, self.identity, self.callbacks)

@@ -60,9 +60,9 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     backbone = _backbone(cfg, preprocess)
     example = backbone()
     datamodule = _split(cfg, data, trials)
-    head, uses_sklearn = _head(cfg, example.num_features(), datamodule)
-    phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), uses_sklearn)
-    at_each_epoch = uses_sklearn or cfg.stop.patience is not None or cfg.weights == "best"
+    head, is_solved = _head(cfg, example.num_features(), datamodule)
+    phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), is_solved)
+    at_each_epoch = is_solved or cfg.stop.patience is not None or cfg.weights == "best"
     plan = Plan(
         trainer=trainer,
         device=device,
@@ -74,7 +74,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         backbone=backbone,
         num_kept=example.keep,
         head=head,
-        uses_sklearn=uses_sklearn,
+        is_solved=is_solved,
         phases=_planned(cfg, phases, example, head, device, len(trials)),
         datamodule=datamodule,
         first_trial=trials.start,
@@ -181,7 +181,7 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
     sizes: dict[str, Any] = {"num_features": num_features, "num_classes": len(datamodule.data.small_classes)}
     if getattr(target, "keeps_points", False):
         sizes["num_points"] = datamodule.rows["train"].shape[1]
-    return builder(cfg, "head", **sizes), getattr(target, "uses_sklearn", False)
+    return builder(cfg, "head", **sizes), getattr(target, "is_solved", False)
 
 
 def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:
@@ -213,13 +213,13 @@ def _callbacks(cfg: DictConfig) -> list[pl.Callback]:
     return found
 
 
-def _phases(cfg: DictConfig, num_kept: int, trained: bool, uses_sklearn: bool) -> list[Phase]:
+def _phases(cfg: DictConfig, num_kept: int, trained: bool, is_solved: bool) -> list[Phase]:
     """Return the phases, with the job's settings where a phase has none of its own."""
     optimizer, schedule = build(cfg, "optimizer"), build(cfg, "schedule")
     return [
         replace(
             phase,
-            epochs=1 if uses_sklearn else phase.epochs or cfg.epochs,
+            epochs=1 if is_solved else phase.epochs or cfg.epochs,
             lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
             optimizer=phase.optimizer or optimizer,
             schedule=phase.schedule or schedule,

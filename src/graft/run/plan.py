@@ -25,7 +25,7 @@ from graft.solvers.weights import ClassWeight
 from graft.stack.dropout import Masks
 from graft.training.logger import MakeLogger
 from graft.training.regularize import Objective, Regularize
-from graft.training.sklearn_transfer import SklearnTransfer
+from graft.training.solved_transfer import SolvedTransfer
 from graft.training.source import MakeTrainer, Source
 from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
@@ -76,7 +76,7 @@ class Plan:
         backbone: makes a backbone with random weights.
         num_kept: number of stages that the backbone keeps.
         head: makes a head.
-        uses_sklearn: whether scikit-learn fits the heads, instead of training.
+        is_solved: whether the heads are solved at once, instead of training.
         phases: the phases in their order.
         datamodule: each trial's images.
         first_trial: number of the first trial; those before it have finished in earlier rounds.
@@ -112,7 +112,7 @@ class Plan:
     backbone: Callable[[], Backbone]
     num_kept: int
     head: Callable[[], nn.Module]
-    uses_sklearn: bool
+    is_solved: bool
     phases: list[PlannedPhase]
     datamodule: SmallDataModule
     first_trial: int
@@ -203,9 +203,9 @@ class Plan:
             networks: one for each of these trials.
             datamodule: these trials' images.
         """
-        if self.uses_sklearn:
-            examples, weights = datamodule.train_examples(), self._for_sklearn(datamodule)
-            return SklearnTransfer(frozen, networks, planned.phase, examples, datamodule.first_same(), weights)
+        if self.is_solved:
+            examples, weights = datamodule.train_examples(), self._solver_weights(datamodule)
+            return SolvedTransfer(frozen, networks, planned.phase, examples, datamodule.first_same(), weights)
         return TransferModule(
             frozen,
             [synchronized(network) for network in networks],
@@ -216,7 +216,7 @@ class Plan:
             Masks(datamodule.streams, planned.stream),
         )
 
-    def _for_sklearn(self, datamodule: SmallDataModule) -> list[ClassWeight]:
+    def _solver_weights(self, datamodule: SmallDataModule) -> list[ClassWeight]:
         """Return the weights of each trial's classes as scikit-learn has them; it balances each of its folds anew."""
         if self.class_weights != "effective":
             return [self.class_weights] * len(datamodule.seeds)

@@ -34,7 +34,7 @@ def baseline_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], Dic
         jobs: the grid's.
         compose: composes a job from its overrides.
     """
-    heads = {Values(job).sklearn_head() for job in jobs}
+    heads = {Values(job).solved_head() for job in jobs}
     if SOLVED in heads:
         return []  # it is asked for
     shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
@@ -91,7 +91,7 @@ def _composed(
 
 def trains_on_frozen_features(job: DictConfig) -> bool:
     """Return whether a job is to be compared with what is solved: its head trains on stored features of images."""
-    return has_frozen_features(job) and Values(job).sklearn_head() is None
+    return has_frozen_features(job) and Values(job).solved_head() is None
 
 
 def has_frozen_features(job: DictConfig) -> bool:

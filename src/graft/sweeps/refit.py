@@ -108,7 +108,7 @@ def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     cfg = without_hydra(config)
     data, _ = planned_data(cfg, build(cfg, "source"))
     total = sum(data.counts)
-    if not drawn or total == drawn or Values(config).sklearn_head():
+    if not drawn or total == drawn or Values(config).solved_head():
         return
     share = math.ceil(drawn / cfg.batch_size) / math.ceil(total / cfg.batch_size)
     counts = ((config, EPOCHS), (config.tune, EPOCHS), (config.schedule, "step_size"))
@@ -185,8 +185,8 @@ def _in_place(stored: Mapping[str, Any], config: DictConfig, typed: set[str]) ->
 
 
 def _number_of_trials(stored: Mapping[str, Any], finished: int, typed: object) -> dict[str, Any]:
-    """Return the number of trials: as typed, or as the job has finished; one of a head that scikit-learn fits."""
-    head = Values(OmegaConf.create({"head": stored["head"]})).sklearn_head()
+    """Return the number of trials: as typed, or as the job has finished; one of a head that is solved at once."""
+    head = Values(OmegaConf.create({"head": stored["head"]})).solved_head()
     if typed is None:
         return {"trials": 1 if head else finished}
     if head and typed != 1:

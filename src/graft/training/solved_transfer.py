@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from graft.data.loader import Batch
-from graft.heads.head import SklearnHead
+from graft.heads.head import SolvedHead
 from graft.heads.points_head import PointsHead
 from graft.model.stages import Weights
 from graft.solvers.trials_at_once import solve_all
@@ -15,12 +15,12 @@ from graft.training.transfer import TransferModule
 from graft.training.tune import Phase
 
 
-class SklearnTransfer(TransferModule):
+class SolvedTransfer(TransferModule):
     """A transfer whose heads are fitted when its only epoch starts; that epoch measures them on the training images.
 
     Args:
         frozen: preprocessing and all stages.
-        networks: for each trial no stages, and a `SklearnHead` or `PointsHead`.
+        networks: for each trial no stages, and a `SolvedHead` or `PointsHead`.
         phase: the only phase.
         examples: each trial's training features, (images, features), and labels, (images,).
         first_same: for each trial the first of the same images, whose head it gets.
@@ -38,7 +38,7 @@ class SklearnTransfer(TransferModule):
     ):
         super().__init__(frozen, networks, phase)
         self.automatic_optimization = False
-        self.head_class: type[SklearnHead | PointsHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
+        self.head_class: type[SolvedHead | PointsHead] = type(networks[0].get_submodule("head"))  # type: ignore[assignment]
         self.examples, self.first_same = examples, first_same
         self.class_weights = class_weights or [None] * len(examples)
 

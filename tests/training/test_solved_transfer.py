@@ -13,7 +13,7 @@ from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
-from graft.heads.head import Logistic, Ridge, SklearnHead
+from graft.heads.head import Logistic, Ridge, SolvedHead
 
 Run = Callable[..., dict]
 
@@ -40,7 +40,7 @@ def features(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     ],
 )
 def test_a_feature_that_varies_by_rounding_errors_is_constant(
-    head: type[SklearnHead], value: float, ulps: int, dtype: str
+    head: type[SolvedHead], value: float, ulps: int, dtype: str
 ):
     x, y = features(3)
     x = x.numpy().astype(dtype)
