@@ -134,3 +134,21 @@ def test_a_mean_of_configurations_has_their_common_share():
     found = average([few, many])
     assert isinstance(found, Measured)
     assert 0.01 < found.outcomes.share < 0.2
+
+
+def test_trials_of_fewer_images_say_nothing_of_how_those_of_more_vary():
+    random = np.random.default_rng(1)
+    names = np.arange(500).astype(str)
+
+    def trials(deviation: float, share: float) -> Measured:
+        chances = 0.8 + deviation * random.normal(size=(10, 1))
+        values = (random.random((10, 500)) < chances).astype(float)
+        return Measured(Outcomes(tuple(range(10)), names, values, share=share))
+
+    many, few = [trials(0.002, 0.4) for _ in range(3)], [trials(0.15, 0.01) for _ in range(6)]
+    alone, together = Joint(many), Joint([*many, *few])
+    expected, found = alone.estimate(0, 1, alone.prior(0)), together.estimate(0, 1, together.prior(0))
+    assert expected is not None
+    assert found is not None
+    assert found.variance == pytest.approx(expected.variance)
+    assert together.prior(0) == alone.prior(0) != together.prior(3)

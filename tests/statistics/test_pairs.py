@@ -46,8 +46,8 @@ def test_without_common_trials_nothing_is_said():
     first, second = {0: 0.5, 1: 0.6}, {2: 0.5, 3: 0.6}
     joint = Joint([first, second])
     assert joint.covariance([0, 1]).tolist() == [[1, 0], [0, 1]]
-    assert joint.prior().degrees == 0
-    assert joint.estimate(0, 1, joint.prior()) is None
+    assert joint.prior(0).degrees == 0
+    assert joint.estimate(0, 1, joint.prior(0)) is None
     assert pair(first, second).p is None
     assert (
         pair(measured(np.ones((3, 9))), Measured(Outcomes((7,), np.arange(9).astype(str), np.ones((1, 9))))).p is None

@@ -164,7 +164,7 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
     names, values = list(configurations), list(configurations.values())
     place = names.index(best)
     joint = Joint(values)
-    usual = joint.prior()
+    usual = joint.prior(place)
     pairs = [pair(one, values[place], joint.estimate(own, place, usual), usual) for own, one in enumerate(values)]
     tested = [own for own in range(len(names)) if own == place or pairs[own].p is not None]
     p = np.array([pairs[own].p if own != place else 1.0 for own in tested], dtype=float)

@@ -71,12 +71,20 @@ class Joint:
         self._shares = [one.share for one in outcomes or ()]
         self._bounded = all(one.bounded for one in outcomes or ())
 
-    def prior(self) -> Prior:
-        """Return what all pairs' variances between trials say of one: nothing where they have different trials."""
+    def prior(self, place: int) -> Prior:
+        """Return what the variances between trials of all pairs say of one with the configuration at a place.
+
+        Only pairs of those that draw as many images as it does say something: trials of fewer images vary more. None
+        do where configurations have different trials.
+        """
         if len(self._common) < 2 or any(len(seeds) != len(self._common) for seeds in self._seeds):
             return NONE
         between = np.atleast_2d(np.cov(self._by_trial)) if self._squares is None else self._squares.trials
-        return prior(between, len(self._common) - 1)
+        alike = [one for one in range(len(between)) if self._draw_alike(one, place)]
+        return prior(between[np.ix_(alike, alike)], len(self._common) - 1)
+
+    def _draw_alike(self, first: int, second: int) -> bool:
+        return not self._shares or self._shares[first] == self._shares[second]
 
     def estimate(self, first: int, second: int, usual: Prior) -> Estimate | None:
         """Return the estimate of a difference whose common trials all configurations have; None of others."""
@@ -85,6 +93,7 @@ class Joint:
         both = [first, second]
         between = np.diag(self._squares.trials - self._squares.rest).clip(0)[both].tolist()
         share = share_of_all([self._shares[one] for one in both], between)
+        usual = usual if self._draw_alike(first, second) else NONE
         found = replace(self._squares.difference(first, second, usual), bounded=self._bounded)
         return for_other_pools(found, share)
 
