@@ -20,11 +20,13 @@ WANTED = torch.arange(100, 160)
 
 
 class Counting(nn.Module):
-    """Counts the images that pass through it."""
+    """Counts the images that pass through it, and ends the process, so to speak, when there have been most."""
 
-    images = 0
+    images, most = 0, 10**9
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self.images >= self.most:
+            raise KeyboardInterrupt
         type(self).images += len(pixels)
         return pixels.float().mean((2, 3))
 
@@ -69,6 +71,20 @@ def test_only_missing_images_are_added(digits: MNIST5k, tmp_path: Path):
     wider = store.features(Counting(), digits.images, torch.arange(90, 170))
     assert Counting.images == 80
     assert torch.equal(wider, pixels(digits)[90:170].float().mean((2, 3)))
+
+
+def test_a_process_that_is_killed_while_it_computes_has_kept_what_it_computed_a_while_before(
+    digits: MNIST5k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(features, "fast_batch_size", lambda device: 20)
+    monkeypatch.setattr(features, "KEEP_EVERY", -1.0)
+    monkeypatch.setattr(Counting, "most", 40)
+    with pytest.raises(KeyboardInterrupt):
+        FeatureStore(tmp_path, CPU).features(Counting(), digits.images, WANTED)
+    monkeypatch.undo()
+    found = FeatureStore(tmp_path, CPU).features(Counting(), digits.images, WANTED)
+    assert Counting.images == len(WANTED)  # 40 before, 20 now
+    assert torch.equal(found, pixels(digits)[WANTED].float().mean((2, 3)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])

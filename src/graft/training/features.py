@@ -3,6 +3,7 @@
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from graft.nouns import counted
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
 SPEED = "speed.json"  # beside stored features: of how many images they were computed, in how many seconds
+KEEP_EVERY = 120.0  # seconds of computing after which what was computed is stored, so that a killed process goes on
 BACKBONES_IN_MEMORY = 4  # number of backbones with features in memory, for the next job
 
 Features = tuple[torch.Tensor, torch.Tensor]  # sorted image indices, (images,), and their features, (images, ...)
@@ -32,7 +34,7 @@ class FeatureStore:
     """The frozen stages' outputs ("features") on disk and in memory, named by everything that they depend on.
 
     Each name has a folder. Each file in it holds the images that were computed together, so that a job with more or
-    other images computes and adds only the missing ones.
+    other images computes and adds only the missing ones, and so does one after a process that was killed.
 
     Args:
         folder: folder of the store; processes may share it.
@@ -89,16 +91,16 @@ class FeatureStore:
         """Return all features on disk, and those of `indices` that were not there."""
         stored = broadcast_object(_read(folder) if rank() == 0 else None)
         absent = missing(indices, stored)
-        if absent.numel():
-            start = time.perf_counter()
-            new = absent, self._extract(frozen, images, absent)
+        start = time.perf_counter()
+        for new in self._computed(frozen, images, absent) if absent.numel() else ():
             seconds = time.perf_counter() - start
             self._check_finite(new[1])
             if rank() == 0:
-                _add_speed(folder, len(absent), seconds)
-                path = folder / f"{fingerprint(absent)[:16]}.safetensors"
+                _add_speed(folder, len(new[0]), seconds)
+                path = folder / f"{fingerprint(new[0])[:16]}.safetensors"
                 write_tensors(path, {"images": new[0], "features": new[1]})
             stored = _merge(stored, new)
+            start = time.perf_counter()
         assert stored is not None
         return stored
 
@@ -110,12 +112,19 @@ class FeatureStore:
                 f"({self.origin}); they are not stored; try other weights, or another dataset.pixels="
             )
 
-    def _extract(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
-        """Compute features, the images divided among the ranks."""
-        if len(indices) < world_size():
-            return extract(frozen, images, indices, self.device)
-        part = indices.tensor_split(world_size())[rank()]
-        return all_gather(extract(frozen, images, part, self.device).to(self.device)).cpu()
+    def _computed(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> Iterator[Features]:
+        """Compute features, of several ranks the images divided among them, and yield what each while has brought."""
+        if len(indices) >= world_size() > 1:
+            part = indices.tensor_split(world_size())[rank()]
+            yield indices, all_gather(extract(frozen, images, part, self.device).to(self.device)).cpu()
+            return
+        found, first, begun = [], 0, time.monotonic()
+        for features in _batches(frozen, images, indices, self.device):
+            found.append(features)
+            count = first + sum(map(len, found))
+            if count == len(indices) or time.monotonic() - begun > KEEP_EVERY:
+                yield indices[first:count], torch.cat(found)
+                found, first, begun = [], count, time.monotonic()
 
 
 def _measured(folder: Path) -> tuple[int, float]:
@@ -193,11 +202,19 @@ def _merge(stored: Features | None, new: Features) -> Features:
     return images, torch.cat([stored[1], new[1]])[order]
 
 
-@torch.no_grad()
 def extract(frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Run the frozen stages over some images, batch by batch; the features are on the CPU."""
+    return torch.cat(list(_batches(frozen, images, indices, device)))
+
+
+def _batches(
+    frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device
+) -> Iterator[torch.Tensor]:
     # Convolutions are fastest with channels last: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     parts = indices.split(fast_batch_size(device))
     read = bar(images.batches(parts), "features", len(indices), "image", size=len)
-    return torch.cat([frozen(pixels.to(device)).cpu() for pixels in read])
+    for pixels in read:
+        with torch.no_grad():  # not around the generator, whose caller would have it, too
+            features = frozen(pixels.to(device)).cpu()
+        yield features
