@@ -18,7 +18,6 @@ from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.results.records import read_records
 
-pytestmark = pytest.mark.slow
 HEADS = ("ridge", "logistic")
 
 

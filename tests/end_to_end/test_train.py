@@ -42,7 +42,6 @@ runpy.run_path({str(ROOT / "src/train.py")!r}, run_name="__main__")
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -251,7 +251,6 @@ def test_the_method_names_what_was_used():
     assert "need 3 common trials" in describe_method(0, "", 3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trials", [6, 15])
 def test_equal_configurations_that_know_their_images_have_a_false_loser_in_at_most_five_percent(trials: int):
     random, false = np.random.default_rng(trials), 0
@@ -269,7 +268,6 @@ def simulated(random: np.random.Generator, levels: list[float]) -> dict[str, Acc
     return {str(index): by_seed(row / 1250) for index, row in enumerate(counts)}
 
 
-@pytest.mark.slow
 def test_equal_configurations_have_a_false_loser_in_at_most_five_percent_of_sweeps():
     random = np.random.default_rng(2026)
     false = sum(
