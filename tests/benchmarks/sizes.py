@@ -5,8 +5,8 @@
 300 pools of 250 images a class are taken, with replacement, from one half of the images. From each, 15 trials draw as
 many images a class as SIZES says, anew for each number, and are tested on 450 images of the other half. Printed for
 each head: the mean difference, the share of the intervals that contain it, and their mean width; beside it those that
-widen all of the variance by the larger share, as was done before. Data sets are those of overlap.py; docs/
-statistics_overlap.md has the numbers.
+widen all of the variance by the larger share, as was done before. Data sets are those of overlap.py.
+docs/statistics_overlap.md has the numbers.
 """
 
 import sys

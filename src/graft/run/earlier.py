@@ -6,7 +6,6 @@ that runs alone gets trials until the interval of its mean, of the metric `repor
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +71,11 @@ def _goes_on(result: dict[str, Any], folder: Path, most: int) -> bool:
         stored = read_outcomes(folder)
     except (ValueError, OSError):
         stored = None  # the job runs again
-    with suppress(ValueError):
-        return could_narrow(measured(result, stored, common_metric([result["config"]])))
-    return could_narrow(measured(result, stored))  # the metric cannot be computed, which the job's summary says
+    try:
+        found = measured(result, stored, common_metric([result["config"]]))
+    except ValueError:  # the metric cannot be computed, which the job's summary says
+        found = measured(result, stored)
+    return could_narrow(found)
 
 
 def num_kept(folder: Path, count: int, keep: bool = True) -> int:

@@ -61,7 +61,7 @@ def share_of_all(shares: Sequence[float], variances: Sequence[float]) -> float:
 def common_share(outcomes: Sequence[Outcomes]) -> float:
     """Return the share of several configurations, which have the same trials and images, as `share_of_all` does."""
     shares = [one.share for one in outcomes]
-    if max(shares) >= 1 or min(shares) == max(shares) or outcomes[0].folds:
+    if len({*shares}) == 1 or outcomes[0].folds:  # nothing is widened in folds
         return max(shares)
     return share_of_all(shares, [estimate(one.values, one.groups).parts.trials for one in outcomes])
 

@@ -90,10 +90,11 @@ class Joint:
         """Return the estimate of a difference whose common trials all configurations have; None of others."""
         if self._squares is None or self._seeds[first] & self._seeds[second] != set(self._common):
             return None
-        both = [first, second]
-        between = np.diag(self._squares.trials - self._squares.rest).clip(0)[both].tolist()
-        share = share_of_all([self._shares[one] for one in both], between)
-        usual = usual if self._draw_alike(first, second) else NONE
+        share = self._shares[first]
+        if not self._draw_alike(first, second):
+            both = [first, second]
+            between = np.diag(self._squares.trials - self._squares.rest)[both].clip(0)
+            share, usual = share_of_all([self._shares[one] for one in both], between.tolist()), NONE
         found = replace(self._squares.difference(first, second, usual), bounded=self._bounded)
         return for_other_pools(found, share)
 

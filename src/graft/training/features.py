@@ -3,7 +3,7 @@
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -90,7 +90,7 @@ class FeatureStore:
     def _load_or_compute(self, folder: Path, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> Features:
         """Return all features on disk, and those of `indices` that were not there."""
         stored = broadcast_object(_read(folder) if rank() == 0 else None)
-        absent = missing(indices, stored)
+        absent, parts = missing(indices, stored), [] if stored is None else [stored]
         start = time.perf_counter()
         for new in self._computed(frozen, images, absent) if absent.numel() else ():
             seconds = time.perf_counter() - start
@@ -99,10 +99,9 @@ class FeatureStore:
                 _add_speed(folder, len(new[0]), seconds)
                 path = folder / f"{fingerprint(new[0])[:16]}.safetensors"
                 write_tensors(path, {"images": new[0], "features": new[1]})
-            stored = _merge(stored, new)
+            parts.append(new)
             start = time.perf_counter()
-        assert stored is not None
-        return stored
+        return _merged(parts)
 
     def _check_finite(self, features: torch.Tensor) -> None:
         faulty = int((~features.isfinite().flatten(1).all(1)).sum())
@@ -180,14 +179,14 @@ def phase_inputs(
 
 
 def _read(folder: Path) -> Features | None:
-    stored = None
+    parts: list[Features] = []
     for path in sorted(folder.glob("*.safetensors")):
         part = read_tensors(path)
         if part is None or not part["features"].isfinite().all():
             path.unlink()  # damaged, or from a version that stored them: its features are recomputed
         else:
-            stored = _merge(stored, (part["images"], part["features"]))
-    return stored
+            parts.append((part["images"], part["features"]))
+    return _merged(parts) if parts else None
 
 
 def missing(indices: torch.Tensor, stored: Features | None) -> torch.Tensor:
@@ -195,11 +194,12 @@ def missing(indices: torch.Tensor, stored: Features | None) -> torch.Tensor:
     return indices if stored is None else indices[~torch.isin(indices, stored[0])]
 
 
-def _merge(stored: Features | None, new: Features) -> Features:
-    if stored is None:
-        return new
-    images, order = torch.cat([stored[0], new[0]]).sort()
-    return images, torch.cat([stored[1], new[1]])[order]
+def _merged(parts: Sequence[Features]) -> Features:
+    """Return the features of all parts, sorted by image; all at once, as a long pass leaves many files."""
+    if len(parts) == 1:
+        return parts[0]
+    images, order = torch.cat([part[0] for part in parts]).sort()
+    return images, torch.cat([part[1] for part in parts])[order]
 
 
 def extract(frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device) -> torch.Tensor:
