@@ -41,7 +41,7 @@ CASES = [
     ("VGG-16's last block", 5, 4),
     ("VGG-16's last block", 5, 32),
 ]
-WAYS = {"at once": 10**12, "one after another": 0}  # values of LOOP_THRESHOLD
+WAYS = {"at once": False, "one after another": True}  # what takes_turns says
 
 
 def adam(network: nn.Module) -> torch.optim.Optimizer:
@@ -62,14 +62,14 @@ def plain_loop(make: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tensor) 
     return step
 
 
-def stacked(make: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tensor, threshold: int) -> Callable[[], None]:
+def stacked(make: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tensor, turns: bool) -> Callable[[], None]:
     """Return a step of a stack that goes one way."""
     small = x.dim() == 5 and x.shape[-1] <= 4
     stack = TrialStack([make() for _ in x], torch.contiguous_format if small else torch.channels_last)
     optimizer = adam(stack)
 
     def step() -> None:
-        trial_stack.LOOP_THRESHOLD = threshold
+        trial_stack.takes_turns = lambda *_: turns
         optimizer.zero_grad()
         losses = cross_entropy(stack(x).flatten(0, 1), y.flatten(), reduction="none")
         losses.view(len(x), -1).mean(1).sum().backward()
@@ -92,17 +92,17 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     words = parser.parse_args()
     keep_memory()
-    chosen = trial_stack.LOOP_THRESHOLD
+    chosen = trial_stack.takes_turns
     table = Table("networks", "batch", "plain loop", *WAYS, "Graft's choice", title="Milliseconds per step")
     for name, trials, batch in CASES[: words.cases]:
         make, shape = NETWORKS[name]
         x, y = torch.rand(trials, batch, *shape), torch.randint(0, 5, (trials, batch))
-        steps = [plain_loop(make, x, y), *(stacked(make, x, y, threshold) for threshold in WAYS.values())]
+        steps = [plain_loop(make, x, y), *(stacked(make, x, y, turns) for turns in WAYS.values())]
         for step in steps:
             step()
         turns = [[milliseconds(step, 10 if batch < 16 else 3) for step in steps] for _ in range(words.turns)]
         plain, *ways = (median(times) for times in zip(*turns, strict=True))
-        own = ways[num_kernel_weights(make()) * batch >= chosen]
+        own = ways[chosen(num_kernel_weights(make()), batch)]
         ratio = f"{plain / own:.2f} times as fast"
         table.add_row(f"{trials} of {name}", str(batch), *(f"{value:.0f}" for value in (plain, *ways)), ratio)
     Console(width=120).print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", table)

@@ -50,7 +50,7 @@ def test_trials_with_large_convolutions_run_one_after_another(monkeypatch: pytes
         network.register_forward_hook(lambda module, inputs, output: calls.append(1))
         return network
 
-    monkeypatch.setattr(stack_module, "LOOP_THRESHOLD", 36 * 5)  # four kernels of 3x3, five images
+    monkeypatch.setattr(stack_module, "LOOP_WEIGHTS", 36 * 5)  # four kernels of 3x3, five images
     stack, x = TrialStack([counted(network) for network in networks(2)]), torch.rand(2, 5, *IMAGE)
     large = stack(x)
     assert len(calls) == 2
@@ -62,6 +62,16 @@ def test_trials_with_large_convolutions_run_one_after_another(monkeypatch: pytes
     assert len(calls) == 4  # dense layers are batched products for any number of images
 
 
+@pytest.mark.parametrize(("images", "expected"), [(15, 1), (16, 2)])
+def test_trials_with_convolutions_and_large_batches_run_one_after_another(images: int, expected: int):
+    calls: list[int] = []
+    nets = networks(2)
+    for net in nets:
+        net.register_forward_hook(lambda module, inputs, output: calls.append(1))
+    TrialStack(nets)(torch.rand(2, images, *IMAGE))
+    assert len(calls) == expected
+
+
 def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way: str):
     nets, x = [nn.Sequential(nn.SiLU(inplace=True), net) for net in networks(3)], torch.rand(1, 5, *IMAGE)
     expected = torch.stack([net(x[0].clone()) for net in nets])
@@ -71,7 +81,7 @@ def test_a_network_that_changes_its_inputs_in_place_changes_no_other_trial_s(way
 @pytest.mark.parametrize("trials", [1, 2])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 def test_maps_have_the_memory_format_of_the_stack(trials, memory_format, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stack_module, "LOOP_THRESHOLD", 0)
+    monkeypatch.setattr(stack_module, "takes_turns", lambda *_: True)
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(
         nn.MaxPool2d, "forward", lambda self, maps: seen.append(maps) or nn.functional.max_pool2d(maps, 2)

@@ -15,7 +15,8 @@ from graft.stack.grouped import group_layers, groups_batch_norm
 
 Run = Callable[..., torch.Tensor]  # maps one trial's key, weights and inputs to logits
 
-LOOP_THRESHOLD = 1_000_000  # on a CPU, trials run one after another if convolution weights x batch size reach this
+LOOP_BATCH = 16  # from so many images on, or so many weights of convolutions x images, trials take turns on a CPU
+LOOP_WEIGHTS = 1_000_000
 
 
 class TrialStack(nn.Module):
@@ -26,20 +27,9 @@ class TrialStack(nn.Module):
 
     - at once, under `vmap`, because a small network leaves the processor idle: dense layers become batched products,
       and on a CPU the maps of all trials pass through grouped convolutions (`graft/stack/grouped.py`);
-    - one after another, if they are large convolutions on a CPU, where grouped ones are slow.
+    - one after another, if their convolutions or batches are large, and on a CPU, where grouped ones are slow then.
 
-    Milliseconds per step, and those of a plain loop, one network and optimizer step after another (2 cores that others
-    used, 2026-11-27):
-
-        networks                             batch  plain loop  at once  one after another
-        15 of the lecture's for digits           4          33       13                 26
-        15 of the lecture's for digits          32         144       71                 69
-        15 of the lecture's for CIFAR-10         4          84       49                 72
-        15 of the lecture's for CIFAR-10        32         405      340                317
-        15 of CNN5, with batch norm              4         127       71                115
-        15 of CNN5, with batch norm             32         654      429                451
-        5 last blocks of VGG-16                 32         226      700                351
-        15 last blocks of EfficientNet-Lite0     4         225      243                224
+    `takes_turns` says which; docs/scaling.md has the times of both.
 
     A single network runs unchanged, but for the masks of its `nn.Dropout` layers, which `masks` gives in all ways. A
     network that cannot be stacked must be the only one: other random layers than `nn.Dropout` draw from a generator
@@ -133,7 +123,7 @@ class TrialStack(nn.Module):
     def _all_trials(self, inputs: torch.Tensor, first: int) -> torch.Tensor:
         """Run the trials at once, or one after another where that is faster."""
         on_cpu = inputs.device.type == "cpu"
-        loops = on_cpu and self._num_kernel_weights * inputs.shape[1] >= LOOP_THRESHOLD
+        loops = on_cpu and takes_turns(self._num_kernel_weights, inputs.shape[1])
         grouped = not loops and (on_cpu or self._trains_batch_norm)
         network = functools.partial(functional_call, self._template(grouped))
         run, keys = self.masks.masked(network, inputs.shape[1], first), self.masks.keys(inputs.device)
@@ -200,6 +190,17 @@ class TrialStack(nn.Module):
     def trial(self, trial: int) -> dict[str, torch.Tensor]:
         """Return one trial's weights as the state dict of one network."""
         return {name: value[trial].detach() for name, value in self.weights().items()}
+
+
+def takes_turns(num_kernel_weights: int, batch_size: int) -> bool:
+    """Return whether the trials' networks are faster one after another than at once on a CPU.
+
+    Args:
+        num_kernel_weights: number of weights of one network's convolutions; dense layers alone are always at once.
+        batch_size: number of images of each trial.
+    """
+    large = batch_size >= LOOP_BATCH or num_kernel_weights * batch_size >= LOOP_WEIGHTS
+    return num_kernel_weights > 0 and large
 
 
 def _without_dots(name: str) -> str:
