@@ -22,7 +22,8 @@ from graft.process import keep_memory
 from graft.run.make_plan import make_plan
 from graft.run.plan import Plan
 from graft.training import features as stored
-from graft.training.features import FeatureStore, phase_inputs
+from graft.training.features import FeatureStore
+from graft.training.inputs import phase_inputs
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 ROUNDS = 2

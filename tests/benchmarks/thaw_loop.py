@@ -19,7 +19,8 @@ from torch import nn
 
 from graft.process import keep_memory
 from graft.run.make_plan import make_plan
-from graft.training.features import FeatureStore, phase_inputs
+from graft.training.features import FeatureStore
+from graft.training.inputs import phase_inputs
 from graft.training.tune import Freeze
 
 CONF = Path(__file__).parent.parent.parent / "conf"

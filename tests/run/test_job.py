@@ -1,6 +1,7 @@
 """Whole jobs, against loops of plain PyTorch."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from graft.backbones.backbone import CNN
+from graft.backbones.backbone import CNN, CNN5
 from graft.data.dataset import MNIST5k
 from graft.data.load import image_folder
 from graft.data.preprocess import Preprocess
@@ -24,6 +25,7 @@ from graft.model.layers import linear
 from graft.reading.class_folders import list_folder
 from graft.run.plan import Plan
 from graft.stack.dropout import Masks
+from graft.training import features
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "dropout=0")
@@ -189,6 +191,27 @@ def test_thawing_the_last_stage_keeps_the_first(run: Run, tmp_path: Path):
     assert saved is not None
     assert torch.equal(saved["frozen.stage1.0.weight"], load_file(path)["stages.0.0.weight"])
     assert not torch.equal(saved["trials.stages.stage2.0.weight"][0], load_file(path)["stages.1.0.weight"])
+
+
+@pytest.mark.parametrize("thaw", ["tune.thaw=1", "tune.thaw=[1,2]", "tune.thaw=3"])
+def test_a_thawing_job_passes_each_image_through_the_frozen_stages_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thaw: str
+):
+    words = ("backbone=cnn5", "source=file", f"source.path={tmp_path}/cnn5.pt", "source.weights=null", "logger=none")
+    words = (*words, "trials=2", "epochs=1", "dropout=0", "test_curve=false", "batch_size=20")
+    torch.save(CNN5(Preprocess([1, 28, 28])).state_dict(), tmp_path / "cnn5.pt")
+    features._memory.clear()
+    passed: list[bool] = []
+    batches = features._batches
+    monkeypatch.setattr(
+        features, "_batches", lambda *args: passed.append(isinstance(args[1], features.Outputs)) or batches(*args)
+    )
+    result = run(*words, "tune=thaw", "tune.epochs=1", thaw, name="cold")
+    assert passed.count(False) == 1
+    shutil.rmtree(tmp_path / "cache" / "features")
+    features._memory.clear()
+    run(*words, "tune=frozen", name="frozen")
+    assert run(*words, "tune=thaw", "tune.epochs=1", thaw, name="warm")["trials"] == result["trials"]
 
 
 def test_fewer_stages_give_fewer_parameters(run: Run):

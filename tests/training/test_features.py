@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from graft.backbones.backbone import CNN
+from graft.backbones.backbone import CNN, CNN4
 from graft.data.dataset import MNIST5k
 from graft.data.images import InMemoryImages
 from graft.data.preprocess import Preprocess
@@ -31,10 +31,20 @@ class Counting(nn.Module):
         return pixels.float().mean((2, 3))
 
 
+class Passed(nn.Module):
+    """Counts the images that pass through it."""
+
+    images = 0
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        type(self).images += len(maps)
+        return maps
+
+
 @pytest.fixture(autouse=True)
 def another_process() -> None:
     features._memory.clear()
-    Counting.images = 0
+    Counting.images = Passed.images = 0
 
 
 def pixels(data: MNIST5k) -> torch.Tensor:
@@ -185,6 +195,56 @@ def test_half_precision_is_near_has_32_bits_and_is_stored_under_a_name_of_its_ow
     assert len(list(tmp_path.iterdir())) == 2
     assert type(rest) is nn.Sequential
     assert type(backbone.split(0)[0]) is nn.Sequential  # preprocessing alone has nothing to compute in 16 bits
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_last_stages_compute_from_stored_outputs_of_the_first_ones(digits: MNIST5k, tmp_path: Path, keep: int):
+    torch.manual_seed(0)
+    backbone = CNN4(Preprocess([1, 28, 28]), keep=2)
+    stage = backbone.stages[0]
+    assert isinstance(stage, nn.Sequential)
+    stage.append(Passed())  # in the stages that begin
+    begin, frozen = backbone.split(keep - 1)[0], backbone.split(2)[0]
+    once = FeatureStore(tmp_path / "once", CPU).features(frozen, digits.images, WANTED)
+    Passed.images = 0
+    features._memory.clear()
+    store = FeatureStore(tmp_path / "twice", CPU)
+    assert torch.equal(store.features(frozen, digits.images, WANTED, begin), once)
+    store.features(begin, digits.images, WANTED)
+    assert Passed.images == 60
+    more = torch.arange(100, 170)
+    features._memory.clear()
+    store.features(frozen, digits.images, more, begin)
+    assert Passed.images == 70
+    assert store.images_per_second is not None
+
+
+def test_stages_that_do_not_begin_so_compute_from_the_images(digits: MNIST5k, tmp_path: Path):
+    other, frozen = CNN(Preprocess([1, 28, 28])).split(1)[0], front()
+    expected = FeatureStore(tmp_path / "alone", CPU).features(frozen, digits.images, WANTED)
+    features._memory.clear()
+    for begin in (other, frozen, nn.Flatten()):
+        store = FeatureStore(tmp_path / type(begin).__name__ / str(len(list(begin.parameters()))), CPU)
+        assert torch.equal(store.features(frozen, digits.images, WANTED, begin), expected)
+        assert len(list(store.folder.iterdir())) == 1
+        features._memory.clear()
+
+
+def test_in_half_precision_all_stages_compute_from_the_images(digits: MNIST5k, tmp_path: Path):
+    backbone = CNN(Preprocess([1, 28, 28]))
+    backbone.half_frozen = True
+    FeatureStore(tmp_path, CPU).features(backbone.split(2)[0], digits.images, WANTED, backbone.split(1)[0])
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_speed_of_the_last_stages_includes_that_of_the_first_ones(digits: MNIST5k, tmp_path: Path):
+    backbone, store = CNN(Preprocess([1, 28, 28])), FeatureStore(tmp_path, CPU)
+    begin, frozen = backbone.split(1)[0], backbone.split(2)[0]
+    store.features(begin, digits.images, WANTED)
+    (path,) = tmp_path.glob("*/speed.json")
+    path.write_text('{"images": 60, "seconds": 6000}')
+    store.features(frozen, digits.images, WANTED, begin)
+    assert store.images_per_second == pytest.approx(0.01, rel=0.01)
 
 
 def test_the_speed_is_that_of_the_pass_over_the_images_wherever_features_come_from(digits: MNIST5k, tmp_path: Path):

@@ -35,7 +35,8 @@ from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
 from graft.run.result import Clock, SingleTrial, clear_folder, gflops, keep_result, made_with, single_trial, write_files
 from graft.seed import seeded
-from graft.training.features import FeatureStore, phase_inputs
+from graft.training.features import FeatureStore
+from graft.training.inputs import phase_inputs
 from graft.training.prune import pruning
 from graft.training.transfer import TransferModule
 
@@ -184,10 +185,12 @@ class Job:
         """Train all trials in one phase."""
         num_frozen, last = planned.phase.frozen_stages, planned.index == len(self.plan.phases) - 1
         frozen, stages = backbone.split(num_frozen)
+        later = [phase.phase.frozen_stages for phase in self.plan.phases[planned.index + 1 :]]
+        begin = backbone.split(min(later))[0] if later and min(later) > 0 else None
         # Done even if all features are stored, so that cached and uncached runs give equal results.
         frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with self.clock("features"):
-            inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last)
+            inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last, begin)
         run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
         found = (self.config["refit"] or {}) if self.earlier is None else self.earlier.result
         if planned.phase.lr == "auto" and found:

@@ -1,22 +1,21 @@
 """The feature store: caches the frozen stages' outputs on disk and in memory."""
 
 import json
+import operator
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from graft.bars import bar
-from graft.data.datamodule import Inputs, TrialDataModule
-from graft.data.images import ImageSource, ImageStream
-from graft.data.preprocess import Preprocess
-from graft.data.views import Views
+from graft.data.images import ImageSource
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_tensors, write_text
-from graft.model.stages import fast_batch_size
+from graft.model.stages import HalfPrecision, fast_batch_size
 from graft.nouns import counted
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
 
@@ -63,13 +62,17 @@ class FeatureStore:
         self.folder, self.device, self.origin = folder, device, origin
         self.images_per_second: float | None = None
 
-    def features(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> torch.Tensor:
+    def features(
+        self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor, begin: nn.Module | None = None
+    ) -> torch.Tensor:
         """Return the frozen stages' output for these images, (indices, ...), computing only the missing ones.
 
         Args:
             frozen: preprocessing and frozen stages.
             images: the data set, or views of it.
             indices: sorted indices of the images, (indices,).
+            begin: the first of them, whose output a later phase needs, too: it is stored, and the others compute
+                from it instead of from the images. None: there is no such phase.
 
         Raises:
             GraftError: features are NaN or infinite; none of these images' features are stored.
@@ -79,7 +82,7 @@ class FeatureStore:
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / "lock"):
-                _memory[name] = self._load_or_compute(folder, frozen, images, indices)
+                _memory[name] = self._load_or_compute(folder, frozen, images, indices, begin)
         self.images_per_second = _speed(self.folder / name)
         _memory.move_to_end(name)
         while len(_memory) > BACKBONES_IN_MEMORY:
@@ -87,12 +90,17 @@ class FeatureStore:
         available, features = _memory[name]
         return features[torch.searchsorted(available, indices)]
 
-    def _load_or_compute(self, folder: Path, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> Features:
+    def _load_or_compute(
+        self, folder: Path, frozen: nn.Module, images: ImageSource, indices: torch.Tensor, begin: nn.Module | None
+    ) -> Features:
         """Return all features on disk, and those of `indices` that were not there."""
         stored = broadcast_object(_read(folder) if rank() == 0 else None)
         absent, parts = missing(indices, stored), [] if stored is None else [stored]
-        start = time.perf_counter()
-        for new in self._computed(frozen, images, absent) if absent.numel() else ():
+        start, others, source = time.perf_counter(), _after(begin, frozen), images
+        if begin is not None and others is not None and absent.numel():
+            frozen, source = others, Outputs(absent, self.features(begin, images, absent))
+            start = time.perf_counter() - (len(absent) / self.images_per_second if self.images_per_second else 0)
+        for new in self._computed(frozen, source, absent) if absent.numel() else ():
             seconds = time.perf_counter() - start
             self._check_finite(new[1])
             if rank() == 0:
@@ -111,7 +119,7 @@ class FeatureStore:
                 f"({self.origin}); they are not stored; try other weights, or another dataset.pixels="
             )
 
-    def _computed(self, frozen: nn.Module, images: ImageSource, indices: torch.Tensor) -> Iterator[Features]:
+    def _computed(self, frozen: nn.Module, images: "Source", indices: torch.Tensor) -> Iterator[Features]:
         """Compute features, of several ranks the images divided among them, and yield what each while has brought."""
         if len(indices) >= world_size() > 1:
             part = indices.tensor_split(world_size())[rank()]
@@ -124,6 +132,37 @@ class FeatureStore:
             if count == len(indices) or time.monotonic() - begun > KEEP_EVERY:
                 yield indices[first:count], torch.cat(found)
                 found, first, begun = [], count, time.monotonic()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of the first stages, (images, channels, height, width), from which the others compute.
+
+    Attributes:
+        indices: sorted indices of the images, (images,).
+        outputs: theirs.
+    """
+
+    indices: torch.Tensor
+    outputs: torch.Tensor
+
+    def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Yield the outputs of each tensor of indices, in the memory format in which the first stages gave them."""
+        for part in parts:
+            outputs = self.outputs[torch.searchsorted(self.indices, part)]
+            yield outputs.to(memory_format=torch.channels_last) if outputs.dim() == 4 else outputs
+
+
+Source = ImageSource | Outputs  # what stages compute from
+
+
+def _after(begin: nn.Module | None, frozen: nn.Module) -> nn.Module | None:
+    """Return the modules of `frozen` that follow those of `begin`; None if it does not begin with them."""
+    if not isinstance(begin, nn.Sequential) or not isinstance(frozen, nn.Sequential) or len(begin) >= len(frozen):
+        return None
+    if isinstance(frozen, HalfPrecision):  # in one pass, activations between the two would have 16 bits
+        return None
+    return frozen[len(begin) :] if all(map(operator.is_, begin, frozen)) else None
 
 
 def _measured(folder: Path) -> tuple[int, float]:
@@ -143,39 +182,6 @@ def _add_speed(folder: Path, images: int, seconds: float) -> None:
 def _speed(folder: Path) -> float | None:
     images, seconds = _measured(folder)
     return images / seconds if images > 0 and 0 < seconds < float("inf") else None
-
-
-def phase_inputs(
-    datamodule: TrialDataModule, frozen: nn.Sequential, stored: bool, store: FeatureStore, last: bool
-) -> Inputs:
-    """Return the inputs of one phase: images, or the frozen stages' outputs for them.
-
-    Args:
-        datamodule: the images, and their augmentation.
-        frozen: preprocessing, a `Preprocess`, and frozen stages.
-        stored: whether any stage is frozen: then the inputs are the outputs of `frozen`, else images.
-        store: where features are stored.
-        last: whether this is the last phase, which alone is tested, with test-time augmentation.
-    """
-    images, augment = datamodule.data.images, datamodule.augment
-
-    def read(source: ImageSource, indices: torch.Tensor) -> torch.Tensor | ImageStream:
-        return store.features(frozen, source, indices) if stored else ImageStream(source, indices)
-
-    train = test_views = None
-    if augment and augment.views:
-        views = Views(images, augment)
-        train = store.features(frozen, views, views.indices(datamodule.train_images, augment.views))
-    elif augment:
-        train = images.read(datamodule.train_images)
-    if augment and augment.test_views and last:
-        views = Views(images, augment)
-        test_views = read(views, views.indices(datamodule.images, augment.test_views - 1))
-    plain = store.features(frozen, images, datamodule.images) if stored else images.read(datamodule.images)
-    preprocess = frozen.get_submodule("preprocess")
-    assert isinstance(preprocess, Preprocess)
-    shape = plain.shape[1:] if stored else preprocess.output_shape
-    return Inputs(plain, stored, shape, train, test_views).to(store.device)
 
 
 def _read(folder: Path) -> Features | None:
@@ -202,14 +208,12 @@ def _merged(parts: Sequence[Features]) -> Features:
     return images, torch.cat([part[1] for part in parts])[order]
 
 
-def extract(frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device) -> torch.Tensor:
+def extract(frozen: nn.Module, images: Source, indices: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Run the frozen stages over some images, batch by batch; the features are on the CPU."""
     return torch.cat(list(_batches(frozen, images, indices, device)))
 
 
-def _batches(
-    frozen: nn.Module, images: ImageSource, indices: torch.Tensor, device: torch.device
-) -> Iterator[torch.Tensor]:
+def _batches(frozen: nn.Module, images: Source, indices: torch.Tensor, device: torch.device) -> Iterator[torch.Tensor]:
     # Convolutions are fastest with channels last: 7.5 s instead of 10.7 s in the case above.
     frozen = frozen.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     parts = indices.split(fast_batch_size(device))
