@@ -15,6 +15,7 @@ rows and columns is the truth. The parts:
   equal ones) that make the eight means exactly equal.
 - widths: mean width divided by that of t, where images are 3 % of the variance at most.
 - few: the same of differences where few images differ in all trials and others by chance; needs no OUT.
+- rare: the same of balanced accuracies and macro F1's, where the few images are of a rare class; needs no OUT.
 - winner: how much better than it is the best of eight equal configurations looks, before and after its correction.
 """
 
@@ -22,6 +23,7 @@ import argparse
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import compare_all, spread
 from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, floored
+from graft.statistics.jackknife import balanced_accuracy, macro_f1
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.pairs import pair
 from graft.statistics.winner import corrected
@@ -45,6 +48,7 @@ DESIGNS = ((6, 450), (15, 100), (15, 1250), (50, 300))
 SMALL_DESIGNS = ((6, 20), (15, 48))
 NULL_DESIGNS = ((15, 450), (50, 450))
 FEW = ((18, 0.05, 0.005), (22, 0.04, 0.01), (60, 0.02, 0.005), (114, 0.01, 0.005), (450, 0.0, 0.02), (1250, 0.0, 0.02))
+RARE = ((290, 10, 0.0), (290, 10, 0.05), (290, 10, 0.1), (290, 10, 0.2), (200, 60, 0.05))
 EQUAL = 8
 SINGLES = ("mean", "ridge_weak", "logistic_strong", "dense")
 PAIRS = (
@@ -221,6 +225,43 @@ def print_few(repetitions: int) -> None:
         print(f"{covered / repetitions:.1%}, {np.median(widths):.1f}", flush=True)
 
 
+def print_rare(repetitions: int) -> None:
+    """Print how often intervals hold where one of two heads has some images of a rare class wrong in all trials."""
+    random = np.random.default_rng(0)
+    print("\n5 trials, coverage and median width in points: of the difference, and of the better head's mean")
+    for common, rare, always in RARE:
+        for name in ("balanced accuracy", "macro F1"):
+            truth = _class_means(name, *_rare_heads(random, 300 * common, 300 * rare, always, 20))
+            truth = [one.outcomes.values.mean() for one in truth]
+            truth, found = (truth[0] - truth[1], truth[0]), []
+            for _ in range(repetitions):
+                first, second = _class_means(name, *_rare_heads(random, common, rare, always, 5))
+                found.append((some(pair(first, second).interval(LEVEL)), some(spread(first).interval)))
+            low, high = np.moveaxis(np.array(found), 2, 0)  # (repetitions, 2) each
+            covered = ((low <= truth) & (truth <= high)).mean(0)
+            widths = 100 * np.median(high - low, 0)
+            print(f"{common} and {rare} images, {always:.0%} of these, {name}: ", end="")
+            print(", ".join(f"{one:.1%} {width:.1f}" for one, width in zip(covered, widths, strict=True)), flush=True)
+
+
+def _rare_heads(
+    random: np.random.Generator, common: int, rare: int, always: float, trials: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, (images,), and whether two heads are right, (2, trials, images): 99 % of images, and by chance."""
+    labels = np.repeat([0, 1], [common, rare])
+    chance = np.where(random.random(len(labels)) < 0.99, 0.998, 0.002)
+    right = random.random((2, trials, len(labels))) < chance
+    right[1] &= ~((labels == 1) & (random.random(len(labels)) < always))
+    return labels, right
+
+
+def _class_means(metric: str, labels: np.ndarray, right: np.ndarray) -> list[Measured]:
+    outcomes = [replace(measured(one).outcomes, labels=labels) for one in right]
+    if metric == "balanced accuracy":
+        return [Measured(balanced_accuracy(one)) for one in outcomes]
+    return [Measured(macro_f1(one, np.where(one.values == 1, labels, 1 - labels))) for one in outcomes]
+
+
 def print_winner(data: str, matrices: Matrices, repetitions: int) -> None:
     trials, images = NULL_DESIGNS[0]
     print(f"\n{data}: mean error of the best of {EQUAL} equal configurations, {trials} x {images}, in points")
@@ -236,6 +277,7 @@ def print_winner(data: str, matrices: Matrices, repetitions: int) -> None:
         print(f"{kind}: as measured {raw:+.2f}, corrected {ours:+.2f}, standard error {error:.2f}", flush=True)
 
 
+ALONE = {"few": print_few, "rare": print_rare}
 PARTS = {
     "coverage": print_coverage,
     "small": print_small,
@@ -250,12 +292,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--data", nargs="+", default=["mnist", "elpv", "cifar10"])
-    parser.add_argument("--parts", nargs="+", default=["few", *PARTS], choices=["few", *PARTS])
+    parser.add_argument("--parts", nargs="+", default=[*ALONE, *PARTS], choices=[*ALONE, *PARTS])
     asked = parser.parse_args()
     simultaneous.DRAWS = 10_000  # a tenth of those that Graft takes: thousands of sweeps in minutes
-    if "few" in asked.parts:
-        print_few(asked.repetitions)
-    parts = [part for part in asked.parts if part != "few"]
+    for part in (part for part in asked.parts if part in ALONE):
+        ALONE[part](asked.repetitions)
+    parts = [part for part in asked.parts if part in PARTS]
     for data in asked.data if parts else []:
         matrices = load(asked.out / f"{data}.npz")
         for part in parts:

@@ -49,12 +49,18 @@ def typed(example: str) -> dict[str, Any]:
         {"val_per_class": 36, "small_per_class": 1},
         {"val_per_class": 36, "small_per_class": "all"},
         {"val_per_class": 10, "small_per_class": 22, "folds": 3},
+        {"val_per_class": 18, "small_per_class": 30, "short": "use"},
+        {"val_per_class": 35, "small_per_class": 6, "short": "use"},
+        {"val_per_class": 35, "small_total": 12, "short": "use"},
+        {"val_per_class": 60, "small_per_class": 17, "short": "use"},
     ],
 )
 def test_what_a_message_tells_to_try_works(options: dict[str, Any]):
     found = patients(12, size=8)
     with pytest.raises(ConfigError) as refused:
         Given(*found, **options).sample(0)
+    key, got = re.findall(r"^dataset\.(\w+) must be .*, got (\w+);", str(refused.value))[0]
+    assert str(options[key]) == got
     data = Given(*found, **(options | typed(str(refused.value))))
     assert {len(data.sample(seed)[0]) for seed in range(30)} == {sum(data.counts)}
 

@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 
 from graft.results.metric import METRICS, Said, in_words, name_of, split_of, with_metric
-from graft.statistics.outcomes import Outcomes
+from graft.statistics.outcomes import Outcomes, of_rarest
 
 
 def drawn(images: int = 60, classes: int = 3) -> tuple[Outcomes, Said]:
@@ -65,6 +65,7 @@ def test_a_trial_that_tested_a_fold_has_the_metric_of_its_images(name: str):
     with warnings.catch_warnings(action="error"):
         found = with_metric(name, replace(outcomes, values=values, folds=2), said)
     assert found.values.shape == (4, 60)
+    assert found.worth == (np.inf if name == "loss" else of_rarest(outcomes))
     for trial in range(4):
         columns = np.flatnonzero(fold == trial % 2)
         assert (np.isnan(found.values[trial]) == (fold != trial % 2)).all()

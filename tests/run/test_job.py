@@ -48,6 +48,12 @@ def test_heads_on_stored_features_equal_a_plain_loop(
     assert len(stacked["trials"]) == 15
 
 
+def test_class_weights_of_equal_draws_are_told_as_the_job_begins(run: Run, caplog: pytest.LogCaptureFixture):
+    words = ("source=scratch", "head=dense", "width=8", "epochs=1", "trials=1", "test_curve=false")
+    run(*words, "dataset.small_total=10", "class_weights=effective")
+    assert "class_weights=effective has no effect: each class has equally many training images" in caplog.messages
+
+
 def test_trials_vary_in_their_draws_or_in_their_random_numbers(run: Callable[..., dict]):
     words = ("source=scratch", "head=dense", "width=8", "epochs=2", "trials=2", "test_curve=false", "augment=digits")
     words += ("dataset.small_per_class=3", "dataset.test_per_class=10")

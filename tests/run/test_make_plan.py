@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from graft.data.folds import NO_IMAGE
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError
+from graft.run.check_plan import warn_of_equal_weights
 from graft.run.make_plan import make_plan
 from graft.run.plan import Plan
 
@@ -166,6 +167,31 @@ def test_the_warning_about_unknown_pixels_names_the_values(
     )
     plan.warn()
     assert advice in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "first", "warned"),
+    [
+        (["dataset.small_per_class=all"], 0, True),
+        (["dataset.small_per_class=0.5", "head=ridge", "source=big"], 0, True),
+        (["dataset.small_total=50"], 0, True),
+        (["dataset.small_total=51"], 0, False),
+        (["dataset.small_per_class=all", "head=svm", "source=big"], 0, False),
+        (["dataset.small_per_class=all", "class_weights=null"], 0, False),
+        (["dataset.small_per_class=all"], 1, False),  # said in the first round
+        (["dataset.small_per_class=5"], 0, False),  # said before any data are read
+    ],
+)
+def test_class_weights_of_equal_classes_are_said_to_have_no_effect(
+    overrides: list[str], first: int, warned: bool, configure: Configure, caplog: pytest.LogCaptureFixture
+):
+    cfg = configure("source=scratch", "class_weights=balanced", "trials=2", *overrides)
+    plan = make_plan(cfg, range(first, 2))
+    warn_of_equal_weights(plan, cfg)
+    words = "class_weights=balanced has no effect: each class has equally many training images"
+    assert caplog.messages.count(words) == warned
+    if warned:
+        assert (plan.datamodule.class_weights("balanced") == 1).all()
 
 
 def test_a_later_phase_s_own_optimizer_and_schedule_count_alone(configure: Configure):

@@ -9,6 +9,7 @@ from graft.statistics.crossed import estimate
 from graft.statistics.intervals import estimate_interval
 from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, jackknifed, macro_f1, pseudo_values
 from graft.statistics.outcomes import Outcomes
+from graft.statistics.pairs import estimated
 
 NEAR_1 = float(stats.norm.cdf(2.6 / (1 + 1.0**2 + 0.2**2) ** 0.5))  # the mean accuracy of images and draws like these
 
@@ -133,6 +134,18 @@ def test_intervals_of_macro_f1_cover_the_value_of_other_images_and_trials():
         intervals.append(estimate(found.values).interval())
     covered = sum(low <= np.mean(truth) <= high for low, high in intervals)
     assert 0.91 * 300 <= covered <= 0.985 * 300
+
+
+@pytest.mark.parametrize("right", [0.95, 0.99])
+def test_intervals_of_balanced_accuracy_cover_where_a_rare_class_has_few_mistakes(right: float):
+    random, labels, covered = np.random.default_rng(0), np.repeat([0, 1], [290, 10]), 0
+    for _ in range(300):
+        known = random.random(300) < right
+        values = np.where(random.random((5, 300)) < 0.01, ~known, known).astype(float)
+        own = balanced_accuracy(Outcomes(tuple(range(5)), np.arange(300).astype(str), values, labels=labels))
+        low, high = estimate_interval(estimated(own))
+        covered += low <= 0.99 * right + 0.01 * (1 - right) <= high
+    assert covered >= 0.93 * 300
 
 
 def test_one_mistake_leaves_the_interval_of_a_metric_as_wide_as_none():

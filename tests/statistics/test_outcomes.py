@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from graft.statistics.accuracies import Measured
-from graft.statistics.outcomes import Outcomes, aligned
+from graft.statistics.outcomes import Outcomes, aligned, of_rarest
 
 
 def outcomes(seeds: tuple[int, ...], images: str, values: object, **more: Any) -> Outcomes:
@@ -43,3 +43,10 @@ def test_arrays_of_other_shapes_are_refused():
 
 def test_measured_accuracies_are_the_means_over_the_tested_images():
     assert Measured(outcomes((4, 7), "abc", [[1, 0, np.nan], [1, 1, 0]])) == {4: 0.5, 7: pytest.approx(2 / 3)}
+
+
+def test_one_unit_of_the_rarest_class_is_worth_one_of_so_many():
+    labels = np.array([0, 0, 0, 0, 7, 7])
+    assert of_rarest(outcomes((0,), "abcdef", [[1] * 6], labels=labels)) == 2 * (2 + 2)
+    groups = np.array(["x", "x", "y", "z", "z", "z"])
+    assert of_rarest(outcomes((0,), "abcdef", [[1] * 6], labels=labels, groups=groups)) == 2 * (1 + 2)

@@ -4,8 +4,9 @@ from scipy import stats
 
 from graft.statistics.accuracies import Copies, Measured
 from graft.statistics.crossed import Prior
+from graft.statistics.jackknife import balanced_accuracy, macro_f1
 from graft.statistics.outcomes import Outcomes
-from graft.statistics.pairs import Joint, pair
+from graft.statistics.pairs import Joint, estimated, pair
 
 
 def measured(values: np.ndarray, copies: bool = False) -> Measured:
@@ -52,3 +53,35 @@ def test_without_common_trials_nothing_is_said():
     assert (
         pair(measured(np.ones((3, 9))), Measured(Outcomes((7,), np.arange(9).astype(str), np.ones((1, 9))))).p is None
     )
+
+
+@pytest.mark.parametrize(("metric", "truth"), [("balanced", 0.05), ("f1", 0.0271)])
+@pytest.mark.parametrize("joint", [False, True])
+def test_differences_of_metrics_of_classes_cover_where_few_images_of_a_rare_class_differ(
+    metric: str, truth: float, joint: bool
+):
+    """All images are right but those of the rare class that the second has wrong in all trials, and some by chance."""
+    random, labels, trials = np.random.default_rng(0), np.repeat([0, 1], [290, 10]), 5
+    names, covered = np.arange(300).astype(str), 0
+    for _ in range(200):
+        first, second = (random.random((2, trials, 300)) >= 0.002).astype(float)
+        second[:, (labels == 1) & (random.random(300) < 0.1)] = 0
+        found = []
+        for values in (first, second):
+            own = Outcomes(tuple(range(trials)), names, values, labels=labels)
+            predicted = np.where(values == 1, labels, 1 - labels)
+            found.append(Measured(balanced_accuracy(own) if metric == "balanced" else macro_f1(own, predicted)))
+        known = Joint(found).estimate(0, 1, Prior(0, 0)) if joint else None
+        low, high = pair(found[0], found[1], known).interval(0.05) or (0, 0)
+        covered += low <= truth <= high
+    assert covered >= 0.93 * 200
+
+
+def test_classes_of_equal_size_leave_a_difference_of_balanced_accuracies_that_of_accuracies():
+    random, labels = np.random.default_rng(0), np.repeat([0, 1, 2], 6)
+    values = (random.random((2, 5, 18)) < 0.95).astype(float)
+    own = [Outcomes(tuple(range(5)), np.arange(18).astype(str), each, labels=labels) for each in values]
+    plain = pair(Measured(own[0]), Measured(own[1]))
+    balanced = pair(Measured(balanced_accuracy(own[0])), Measured(balanced_accuracy(own[1])))
+    assert balanced.interval(0.05) == pytest.approx(plain.interval(0.05), rel=1e-3)
+    assert estimated(balanced_accuracy(own[0])).units == 18

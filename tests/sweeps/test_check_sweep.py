@@ -32,6 +32,21 @@ def test_two_jobs_in_one_folder_are_refused_before_anything_is_made(sweep: Sweep
     assert not list(tmp_path.iterdir())
 
 
+def test_an_override_is_said_to_have_no_effect_once_and_only_if_it_has_none_in_any_job(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+):
+    step, unmoved = ("schedule=step", "name=s"), [f"augment.{each}=0" for each in ("translate", "scale", "shear")]
+    sweep(*step, "schedule.gamma=0.1,1")
+    sweep("augment=digits", *unmoved, "augment.elastic=0", "augment.rotate=0,15", "name=s")
+    sweep("source=scratch,big", "dataset.big=[0,2]", "baseline=none", "name=s")
+    assert "no effect" not in capsys.readouterr().err
+    sweep(*step, "schedule.gamma=1", "schedule.step_size=5,10")
+    said = [f"{key} has no effect: schedule.gamma=1 leaves the learning rate as it is" for key in ("=step", "_size=5")]
+    found = capsys.readouterr().err
+    assert found.count(said[0]) == found.count(said[1]) == 1
+    assert found.count("no effect") == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",

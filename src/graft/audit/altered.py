@@ -13,7 +13,7 @@ from collections.abc import Collection
 import torch
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
-from graft.audit.copies import Pair, beyond_gap, closer_pairs, gray, nearest
+from graft.audit.copies import Pair, Places, beyond_gap, closer_pairs, gray, nearest, ordered
 from graft.bars import bar
 
 CLOSE = 0.9  # factor of the gap between features: candidates
@@ -25,8 +25,6 @@ RATES = (0.02, 0.007)  # of its first and its second half
 MOST = 0.25  # by which a map's entries differ from the identity's: a crop of a tenth and a turn of 5 degrees need less
 SHARED = 0.6  # the least part of a picture that the other one has
 BATCH = 512  # pairs at once
-
-Places = tuple[int, int]  # of two images, the lower one first
 
 
 def altered_copies(vectors: torch.Tensor, pixels: torch.Tensor, known: Collection[Places]) -> list[Pair]:
@@ -43,18 +41,14 @@ def altered_copies(vectors: torch.Tensor, pixels: torch.Tensor, known: Collectio
     candidates = closer_pairs(distances, neighbors, CLOSE) - {*known}
     compared = sorted({image for pair in candidates for image in pair})
     others = {image: neighbors[image].tolist() for image in compared}
-    pairs = candidates | {_pair(image, other) for image in compared for other in others[image]}
+    pairs = candidates | {ordered(image, other) for image in compared for other in others[image]}
     measured = _distances(gray(pixels), pairs)
-    beyond = {image: _beyond([measured[_pair(image, other)] for other in others[image]]) for image in compared}
+    beyond = {image: _beyond([measured[ordered(image, other)] for other in others[image]]) for image in compared}
     return [
         Pair(first, second, 1 - measured[first, second] ** 2 / 2)
         for first, second in sorted(candidates)
         if measured[first, second] <= FARTHEST and measured[first, second] < FACTOR * min(beyond[first], beyond[second])
     ]
-
-
-def _pair(one: int, other: int) -> Places:
-    return min(one, other), max(one, other)
 
 
 def _beyond(distances: list[float]) -> float:
@@ -64,9 +58,9 @@ def _beyond(distances: list[float]) -> float:
 
 def _distances(pictures: torch.Tensor, pairs: Collection[Places]) -> dict[Places, float]:
     """Return the distances of pairs of pictures, (images, height, width), that are laid onto each other."""
-    ordered, found = sorted(pairs), {}
-    batches = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
-    for batch in bar(batches, "altered copies", len(ordered), "pair", size=len):
+    them, found = sorted(pairs), {}
+    batches = [them[start : start + BATCH] for start in range(0, len(them), BATCH)]
+    for batch in bar(batches, "altered copies", len(them), "pair", size=len):
         first, second = (pictures[[pair[place] for pair in batch]] for place in (0, 1))
         correlation = torch.maximum(_best_correlation(first, second), _best_correlation(second, first))
         found |= zip(batch, (2 - 2 * correlation).clamp(min=0).sqrt().tolist(), strict=True)

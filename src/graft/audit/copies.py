@@ -40,6 +40,8 @@ VALUES = 2**25  # distances in memory at once
 
 GRAY = torch.tensor([0.299, 0.587, 0.114])
 
+Places = tuple[int, int]  # of two images, the lower one first
+
 
 class Pair(NamedTuple):
     """Two images that are copies, by their places, and the correlation of their gray values."""
@@ -84,8 +86,8 @@ def near_copies(
     passed = [pair for pair in candidates if pair in closer or grays[pair[0]].shape != grays[pair[1]].shape]
     pairs = _equal(small.pixels, compared)
     for pair in _confirmed(passed, neighbors, grays):
-        first, second = sorted((int(compared[pair.first]), int(compared[pair.second])))
-        pairs.setdefault((first, second), pair.similarity)
+        first, second = int(compared[pair.first]), int(compared[pair.second])
+        pairs.setdefault(ordered(first, second), pair.similarity)
     return [Pair(*places, similarity) for places, similarity in pairs.items()]
 
 
@@ -122,10 +124,13 @@ def beyond_gap(distances: torch.Tensor, factor: float) -> torch.Tensor:
     return distances.gather(1, last[:, None])[:, 0]
 
 
-def closer_pairs(
-    distances: torch.Tensor, neighbors: torch.Tensor, factor: float, farthest: float = inf
-) -> set[tuple[int, int]]:
-    """Return the pairs whose distance is below a factor of those to what is no copy, the lower place first.
+def ordered(one: int, other: int) -> Places:
+    """Return the places of two images, the lower one first."""
+    return min(one, other), max(one, other)
+
+
+def closer_pairs(distances: torch.Tensor, neighbors: torch.Tensor, factor: float, farthest: float = inf) -> set[Places]:
+    """Return the pairs whose distance is below a factor of those to what is no copy.
 
     Args:
         distances: to each image's nearest ones, as `nearest` returns them.
@@ -135,12 +140,11 @@ def closer_pairs(
     """
     beyond = beyond_gap(distances, factor)
     close = (distances < factor * torch.minimum(beyond[:, None], beyond[neighbors])) & (distances <= farthest)
-    found = [(one, int(neighbors[one, place])) for one, place in torch.nonzero(close).tolist()]
-    return {(min(pair), max(pair)) for pair in found}
+    return {ordered(one, int(neighbors[one, rank])) for one, rank in torch.nonzero(close).tolist()}
 
 
 def _grays(
-    candidates: list[tuple[int, int]], neighbors: torch.Tensor, pictures: Callable[[list[int]], list[torch.Tensor]]
+    candidates: list[Places], neighbors: torch.Tensor, pictures: Callable[[list[int]], list[torch.Tensor]]
 ) -> dict[int, torch.Tensor]:
     """Return the gray pictures of candidates and of their neighbors by their places, each (height, width)."""
     either = sorted({image for pair in candidates for image in pair})
@@ -148,9 +152,7 @@ def _grays(
     return dict(zip(shown, map(gray, pictures(shown)), strict=True))
 
 
-def _confirmed(
-    candidates: list[tuple[int, int]], neighbors: torch.Tensor, grays: dict[int, torch.Tensor]
-) -> list[Pair]:
+def _confirmed(candidates: list[Places], neighbors: torch.Tensor, grays: dict[int, torch.Tensor]) -> list[Pair]:
     """Return the candidates that are near copies as pictures, too, and of each other's nearer copies."""
     either = sorted({image for pair in candidates for image in pair})
 
@@ -199,7 +201,7 @@ def _loss(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).square().mean().sqrt())
 
 
-def _equal(pixels: torch.Tensor, compared: np.ndarray) -> dict[tuple[int, int], float]:
+def _equal(pixels: torch.Tensor, compared: np.ndarray) -> dict[Places, float]:
     """Return pairs whose thumbnails are equal, although their contents are not: each image with the first of these."""
     groups = exact_copies([pixels[place].numpy().tobytes() for place in compared.tolist()])
     return {(int(compared[group[0]]), int(compared[other])): 1.0 for group in groups for other in group[1:]}

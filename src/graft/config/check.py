@@ -23,10 +23,16 @@ STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
 UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
 ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
 
+IN_MEMORY = [f"graft.dataset.{name}" for name in ("MNIST5k", "MNIST", "FashionMNIST", "CIFAR10", "CIFAR100")]
+WITHOUT_BIG = {"Scratch": "scratch", "ImageNet": "imagenet", "File": "file"}  # sources
+
 FOLDING = ("logistic", "svm", "solved")  # weigh the classes of folds of a draw, or choose by class weights what to fit
 
+STRENGTHS = ("rotate", "translate", "scale", "shear", "flip", "elastic", "colour", "noise", "erase")  # of Distort
+DISTORTS = ("augment", "augment.smoothness", "augment.fill", "augment.views", "augment.test_views")
+
 UNUSED = "none of the chosen options uses it"
-WHY_UNUSED = {"class_weights": "each class has equally many training images"}  # of keys for which that is not why
+EQUAL_CLASSES = "each class has equally many training images"
 
 
 def check(*configs: DictConfig, world_size: int | None = None) -> None:
@@ -111,13 +117,12 @@ def _is_copy(node: DictConfig, name: str) -> bool:
     return isinstance(value, ListConfig) and any(OmegaConf.is_interpolation(value, i) for i in range(len(value)))
 
 
-def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
-    """Return which of the typed knobs have no effect on a configuration that `check` accepts."""
+def unused(cfg: DictConfig, knobs: Sequence[str]) -> dict[str, str]:
+    """Return which of the typed knobs have no effect on a configuration that `check` accepts, and why."""
     values = Values(cfg)
     head, frozen = values.solved_head(), _all_frozen(values)
     written = OmegaConf.to_yaml(cfg)
     without_effect = {
-        "class_weights": cfg.class_weights is not None and head not in FOLDING and _draws_equally(cfg),
         "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
         "stop.min_delta": cfg.stop.patience is None,
         "stop.patience": _is_longer(cfg.stop.patience, cfg.epochs),
@@ -128,13 +133,40 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> list[str]:
         **{knob: f"${{{knob}}}" not in written for knob in ("activation", "dropout", "lr", "width")},
         **dict.fromkeys(UNFROZEN, frozen),
     }
-    return [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
+    idle = [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
+    others = {knob: why for knob, why in _neutral(values, knobs).items() if knob in knobs}
+    return dict.fromkeys(idle, UNUSED) | others
 
 
-def _draws_equally(cfg: DictConfig) -> bool:
+def _neutral(values: Values, knobs: Sequence[str]) -> dict[str, str]:
+    """Return keys that other keys leave nothing to change, and which ones do."""
+    found = {}
+    if weighs_classes(values) and draws_equally(values):
+        found["class_weights"] = EQUAL_CLASSES
+    strong = any(values.get(f"augment.{strength}") for strength in STRENGTHS)
+    if values.get("augment._target_") == "graft.augment.Distort" and not strong:
+        found |= dict.fromkeys(DISTORTS, "all strengths of the augmentation are 0")
+    for group in ("schedule", "tune.schedule"):
+        if values.get(f"{group}._target_") == "graft.schedule.step" and values.get(f"{group}.gamma") == 1:
+            keys = (group, f"+schedule@{group}", f"{group}.step_size")
+            found |= dict.fromkeys(keys, f"{group}.gamma=1 leaves the learning rate as it is")
+    # A class is in one split only: another small split may need another big one, and files of both are compared.
+    chosen = {"dataset.small", "dataset.small_domain"} & {*knobs}
+    source, in_memory = values.target("source"), values.get("dataset._target_") in IN_MEMORY
+    if source in WITHOUT_BIG and in_memory and not chosen and values.get("dataset.big") != []:
+        found["dataset.big"] = f"source={WITHOUT_BIG[source]} pre-trains on nothing"
+    return found
+
+
+def weighs_classes(values: Values) -> bool:
+    """Return whether class weights are asked for that are 1 wherever a draw has equally many images of each class."""
+    return values.get("class_weights") is not None and values.solved_head() not in FOLDING
+
+
+def draws_equally(values: Values) -> bool:
     """Return whether each class gives equally many training images to a draw, whatever the data."""
-    of_each, total = (cfg.dataset.get(key) for key in ("small_per_class", "small_total"))
-    return isinstance(of_each, int) and total is None and cfg.dataset.get("short") != "use" and cfg.refit is None
+    of_each, total, short = (values.get(f"dataset.{key}") for key in ("small_per_class", "small_total", "short"))
+    return isinstance(of_each, int) and total is None and short != "use" and values.get("refit") is None
 
 
 def _is_longer(patience: Any, epochs: Any) -> bool:

@@ -10,7 +10,7 @@ import torch
 from graft.data import load
 from graft.data.class_choice import Classes, Domains, choose
 from graft.data.division import Division, shortage
-from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass
+from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass, Typed
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
@@ -89,7 +89,7 @@ class Dataset(ABC):
         place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
         self.images = images = self.load(place)
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
-        self.val_per_class, self.typed = val_per_class, (small_per_class, small_total)
+        self.val_per_class, self.typed = val_per_class, Typed(small_per_class, small_total, val_per_class)
         self._choose(small, big, exclude)
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(self.of_small & images.val).flatten()
@@ -136,7 +136,7 @@ class Dataset(ABC):
         train, val, counts = [], [], self.counts
         wanted = [min(self.val_per_class, most - count) for most, count in zip(self.available, counts, strict=True)]
         pools = self.pool if self.folds is None else self.folds.others(seed)
-        apart = self.draws and self.draws.validation(seed, counts, wanted, *self.typed)
+        apart = self.draws and self.draws.validation(seed, counts, wanted, self.typed)
         for pool, count, validated in zip(pools, counts, wanted, strict=True):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]

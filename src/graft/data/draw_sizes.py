@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,22 @@ from graft.errors import ConfigError
 PerClass = int | float | str | None  # images, a fraction of them, `all`, or None where a total counts
 
 log = logging.getLogger("graft")
+
+
+class Typed(NamedTuple):
+    """What was asked for: `dataset.small_per_class`, unless there is a `dataset.small_total`, and `val_per_class`."""
+
+    per_class: PerClass
+    total: int | None
+    val_per_class: int
+
+    def reduces(self, counts: Sequence[int], validated: Sequence[int]) -> bool:
+        """Return whether some class has fewer training or validation images, as `dataset.short=use` allows."""
+        if min(validated) < self.val_per_class:
+            return True
+        if self.total is not None:
+            return sum(counts) < self.total
+        return isinstance(self.per_class, int) and min(counts) < self.per_class
 
 
 @dataclass(frozen=True)
@@ -33,24 +50,21 @@ class GroupDraws:
     folds: Folds | None
     random: bool
 
-    def validation(
-        self, seed: int, counts: Sequence[int], validated: Sequence[int], per_class: PerClass, total: int | None
-    ) -> torch.Tensor:
+    def validation(self, seed: int, counts: Sequence[int], validated: Sequence[int], typed: Typed) -> torch.Tensor:
         """Return a mask of the images whose groups a trial validates on, and does not train on, (images,).
 
         Args:
             seed: the trial's.
             counts: training images of each class.
             validated: validation images of each class.
-            per_class: `dataset.small_per_class`, which a refusal names unless there is a total.
-            total: `dataset.small_total`.
+            typed: what a refusal names.
 
         Raises:
             ConfigError: the groups have too few images for that.
         """
         found = self.groups.validated(seed * self.random, self._pools(seed), validated, counts)
         if found is None:
-            raise self._refusal(seed, counts, validated, per_class, total)
+            raise self._refusal(seed, counts, validated, typed)
         return found
 
     def left(self, validated: Sequence[int], seeds: Iterable[int] = ()) -> list[int] | None:
@@ -79,24 +93,26 @@ class GroupDraws:
     def _pools(self, seed: int) -> Sequence[torch.Tensor]:
         return self.pool if self.folds is None else self.folds.others(seed)
 
-    def _refusal(
-        self, seed: int, counts: Sequence[int], validated: Sequence[int], per_class: PerClass, total: int | None
-    ) -> ConfigError:
+    def _refusal(self, seed: int, counts: Sequence[int], validated: Sequence[int], typed: Typed) -> ConfigError:
         """Return the error that a trial cannot draw as much, with numbers that it and the first trials can draw."""
-        for most in halves(max(validated)):
+        per_class, total, val_per_class = typed
+        reduced = typed.reduces(counts, validated)  # other numbers would be reduced, too, unless each class has both
+        largest = min(validated) if reduced else max(validated)
+        for most in halves(largest):
             left = self.left([min(most, count) for count in validated], [seed])
             if left is not None:
                 break
         else:
             left, most = [1], 0
-        fits = all(count <= each for count, each in zip(counts, left, strict=False))
-        number = f"dataset.small_per_class={min(left)}"
+        fits = all(count <= each for count, each in zip(counts, left, strict=False)) and not reduced
+        enough = min(left) if not reduced else min(*left, per_class if isinstance(per_class, int) else max(counts))
+        number = f"dataset.small_per_class={enough}"
         fewer = number if total is None else f"{number} with dataset.small_total=null"
         beside = f" apart from {max(validated)} validation images of each" if any(validated) else ""
         why = f"because the trial of seed {seed} finds no groups with {max(counts)} training images of each class"
-        if most < max(validated):
+        if most < val_per_class:
             example = f"dataset.val_per_class={most}" + ("" if fits else f" and {fewer}")
-            return shortage("val_per_class", max(validated), f"fewer, {why}{beside}", example)
+            return shortage("val_per_class", val_per_class, f"fewer, {why}{beside}", example)
         key, got = ("small_per_class", per_class) if total is None else ("small_total", total)
         return shortage(key, got, f"fewer, {why}{beside}", fewer)
 

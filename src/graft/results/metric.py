@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, macro_f1
-from graft.statistics.outcomes import Outcomes
+from graft.statistics.outcomes import Outcomes, of_rarest
 
 METRICS = {
     "accuracy": "accuracy",
@@ -85,7 +85,8 @@ def with_metric(name: str, outcomes: Outcomes, said: Said) -> Outcomes:
         places = columns if outcomes.groups is None else np.searchsorted(units, found.images)
         values[trial, places] = found.values[0]
     labels = outcomes.labels if outcomes.groups is None else None
-    return replace(outcomes, images=units.astype(str), values=values, labels=labels, groups=None)
+    worth = of_rarest(outcomes)
+    return replace(outcomes, images=units.astype(str), values=values, labels=labels, groups=None, worth=worth)
 
 
 COMPUTED: dict[str, Callable[[Outcomes, Said], Outcomes]] = {

@@ -4,14 +4,17 @@ config/combinations.py refuses most of them earlier; these remain for backbone.k
 user's own.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 
 import torch
+from omegaconf import DictConfig
 from torch import nn
 
 from graft import public_name
-from graft.config.values import SOLVED_HEADS
+from graft.config.check import EQUAL_CLASSES, draws_equally, weighs_classes
+from graft.config.values import SOLVED_HEADS, Values
 from graft.data.datamodule import Inputs
 from graft.errors import ConfigError, Fault
 from graft.heads.points_head import MOST_POINTS, PointsHead
@@ -21,6 +24,8 @@ from graft.run.plan import Plan
 from graft.training.final_weights import TrialEnds
 from graft.training.regularize import Regularize
 from graft.training.source import Big
+
+log = logging.getLogger("graft")
 
 
 def check_plan(plan: Plan) -> None:
@@ -37,6 +42,17 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError(faults)
     if plan.world_size > 1:
         _check_batch_norms(plan)
+
+
+def warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
+    """Warn of class weights that are all 1, if only the data show it: `config.check.unused` tells it before otherwise.
+
+    With trials=auto the first round warns for all.
+    """
+    values = Values(cfg)
+    equal = len(set(plan.data.counts)) == 1 and not draws_equally(values)
+    if equal and weighs_classes(values) and cfg.refit is None and not plan.first_trial:
+        log.warning("class_weights=%s has no effect: %s", plan.class_weights, EQUAL_CLASSES)
 
 
 def _not_varying(plan: Plan) -> Iterator[Fault]:

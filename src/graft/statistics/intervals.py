@@ -19,6 +19,8 @@ and there may be some of which none was tested. So with the part V of v that ima
 which is Bonett and Price's variance (J. Educ. Behav. Stat. 37, 2012) of paired proportions: it adds one image to each
 side. That other disagreements were those of single trials does not make it smaller: they say nothing of such images.
 
+Metrics of unequal classes owe more to an image of a rare class, so their I is at most the one of `outcomes.of_rarest`.
+
 Where only the trials' accuracies are known, Student's t counts their spread alone, or Wilson's interval the images
 alone.
 """

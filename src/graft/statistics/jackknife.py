@@ -10,12 +10,13 @@ then the jackknife's. Of a plain mean, such as the accuracy, they are the values
 left out.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from graft.statistics.outcomes import Outcomes
+from graft.statistics.outcomes import Outcomes, of_rarest
 
 
 def pseudo_values(whole: np.ndarray, without: np.ndarray) -> np.ndarray:
@@ -228,7 +229,6 @@ def _units(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _replaced(outcomes: Outcomes, names: np.ndarray, values: np.ndarray) -> Outcomes:
-    grouped = outcomes.groups is not None
-    return replace(
-        outcomes, images=names.astype(str), values=values, labels=None if grouped else outcomes.labels, groups=None
-    )
+    worth = math.inf if outcomes.labels is None else of_rarest(outcomes)
+    labels = outcomes.labels if outcomes.groups is None else None
+    return replace(outcomes, images=names.astype(str), values=values, labels=labels, groups=None, worth=worth)

@@ -1,5 +1,6 @@
 """What each trial said of each image: right, wrong, or any value whose mean over images is the trial's metric."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ class Outcomes:
         folds: number of folds of a repeated cross-validation; 0: one test set for all trials.
         copies: all trials are the same computation.
         bounded: trials' means are in [0, 1], as accuracies are; a loss is not.
+        worth: how many units they are worth at most, where the metric counts classes (`of_rarest`).
     """
 
     seeds: tuple[int, ...]
@@ -31,6 +33,7 @@ class Outcomes:
     folds: int = 0
     copies: bool = False
     bounded: bool = True
+    worth: float = math.inf
 
     def __post_init__(self):
         """Raise ValueError unless all arrays have the shape of `values`."""
@@ -101,3 +104,18 @@ def effective_units(groups: np.ndarray | None, images: int) -> float:
         return float(images)
     sizes = np.unique(groups, return_counts=True)[1]
     return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def of_rarest(outcomes: Outcomes) -> float:
+    """Return how many units there would be if all classes had as few as the rarest one, and two more.
+
+    Where each class counts the same, one unit of the rarest is worth one of so many. The two are Bonett and Price's
+    (module intervals).
+
+    Args:
+        outcomes: with labels; a group is a unit of each class that it has images of.
+    """
+    assert outcomes.labels is not None
+    units = np.arange(len(outcomes.labels)) if outcomes.groups is None else outcomes.groups
+    counts = [len(np.unique(units[outcomes.labels == each])) for each in np.unique(outcomes.labels)]
+    return len(counts) * (min(counts) + 2.0)

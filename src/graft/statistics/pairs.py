@@ -5,6 +5,7 @@
 - Otherwise: the paired t-test over the trials that both have, for these test images only.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,6 +71,7 @@ class Joint:
             self._squares = squares([one.values for one in outcomes], outcomes[0].groups)
         self._shares = [one.share for one in outcomes or ()]
         self._bounded = all(one.bounded for one in outcomes or ())
+        self._worth = min((one.worth for one in outcomes or ()), default=math.inf)
 
     def prior(self, place: int) -> Prior:
         """Return what the variances between trials of all pairs say of one with the configuration at a place.
@@ -95,7 +97,7 @@ class Joint:
             both = [first, second]
             between = np.diag(self._squares.trials - self._squares.rest)[both].clip(0)
             share, usual = share_of_all([self._shares[one] for one in both], between.tolist()), NONE
-        found = replace(self._squares.difference(first, second, usual), bounded=self._bounded)
+        found = _counted(self._squares.difference(first, second, usual), self._bounded, self._worth)
         return for_other_pools(found, share)
 
     def covariance(self, places: Sequence[int]) -> np.ndarray:
@@ -137,9 +139,15 @@ def estimated(outcomes: Outcomes) -> Estimate:
     """Return the mean of a configuration, or of a difference, by the design of its trials."""
     if outcomes.folds:
         found = cross_validation.estimate(outcomes.values, outcomes.groups)
-        return replace(found, bounded=outcomes.bounded)
+        return _counted(found, outcomes.bounded, outcomes.worth)
     rows = outcomes.values[:1] if outcomes.copies else outcomes.values
-    return for_other_pools(replace(estimate(rows, outcomes.groups), bounded=outcomes.bounded), outcomes.share)
+    found = _counted(estimate(rows, outcomes.groups), outcomes.bounded, outcomes.worth)
+    return for_other_pools(found, outcomes.share)
+
+
+def _counted(found: Estimate, bounded: bool, worth: float) -> Estimate:
+    """Return an estimate of outcomes, whose units count as no more than they are worth."""
+    return replace(found, bounded=bounded, units=min(found.units, worth))
 
 
 def _difference(first: Outcomes, second: Outcomes) -> Estimate:
@@ -151,7 +159,7 @@ def _over_images(per_trial: np.ndarray, first: Outcomes, second: Outcomes) -> Pa
     """Compare two configurations of one computation each."""
     values = first.values[:1] - second.values[:1]
     p = mcnemar.p_value(values[0], first.groups)
-    found = replace(estimate(values, first.groups), bounded=first.bounded)
+    found = _counted(estimate(values, first.groups), first.bounded, first.worth)
     return Pair(
         per_trial, p, lambda level: _within(mcnemar.interval(found, p, level), found.bounded), floored(found), "images"
     )

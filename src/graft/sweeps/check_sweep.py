@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
-from graft.config.check import UNUSED, WHY_UNUSED, check, unused
+from graft.config.check import check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
@@ -184,11 +184,12 @@ def check_job(config: DictConfig, folder: Path) -> None:
 
 def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
     """Warn, once each, of overrides without effect on any of the configurations that have them."""
-    without_effect: dict[str, bool] = {}
+    reasons: dict[str, str] = {}  # empty where an override has an effect on some configuration
     for cfg, overrides in typed:
         by_key = {override.partition("=")[0]: override for override in overrides}
-        idle = set(unused(cfg, list(by_key)))
+        idle = unused(cfg, list(by_key))
         for key, override in by_key.items():
-            without_effect[override] = without_effect.get(override, True) and key in idle
-    for override in (override for override, idle in without_effect.items() if idle):
-        tell(f"{override} has no effect: {WHY_UNUSED.get(override.partition('=')[0], UNUSED)}")
+            reasons[override] = idle.get(key, "") and reasons.get(override, idle[key])
+    for override, why in reasons.items():
+        if why:
+            tell(f"{override} has no effect: {why}")
