@@ -185,14 +185,13 @@ class Job:
 
     def _run_phase(self, planned: PlannedPhase, backbone: Backbone, store: FeatureStore) -> None:
         """Train all trials in one phase."""
-        num_frozen, last = planned.phase.frozen_stages, planned.index == len(self.plan.phases) - 1
+        num_frozen, later = planned.phase.frozen_stages, self.plan.phases[planned.index + 1 :]
         frozen, stages = backbone.split(num_frozen)
-        later = [phase.phase.frozen_stages for phase in self.plan.phases[planned.index + 1 :]]
-        begin = backbone.split(min(later))[0] if later and min(later) > 0 else None
+        begin, _ = backbone.split(min((each.phase.frozen_stages for each in later), default=0))
         # Done even if all features are stored, so that cached and uncached runs give equal results.
         frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with self.clock("features"):
-            inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, last, begin)
+            inputs = phase_inputs(self.plan.datamodule, frozen, num_frozen > 0, store, not later, begin)
         run = PhaseRun(self.plan, planned, self.plan.datamodule.with_inputs(inputs), frozen, stages, self.learned)
         found = (self.config["refit"] or {}) if self.earlier is None else self.earlier.result
         if planned.phase.lr == "auto" and found:
@@ -210,11 +209,11 @@ class Job:
                 seed_rank(seed, planned.stream)
                 with self.clock("train"):
                     fit.train()
-                if last:
+                if not later:
                     with self.clock("test"):
                         fit.test()
             self._add(trials, fit.transfer, run)
-            self.unseen += [reason for reason in fit.unseen(last) if reason not in self.unseen]
+            self.unseen += [reason for reason in fit.unseen(not later) if reason not in self.unseen]
 
     def _add(self, trials: range, transfer: TransferModule, run: PhaseRun) -> None:
         """Take over the history and the weights of the trials that one fit has trained."""

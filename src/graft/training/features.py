@@ -72,7 +72,7 @@ class FeatureStore:
             images: the data set, or views of it.
             indices: sorted indices of the images, (indices,).
             begin: the first of them, whose output a later phase needs, too: it is stored, and the others compute
-                from it instead of from the images. None: there is no such phase.
+                from it instead of from the images. None, or preprocessing alone: there are none.
 
         Raises:
             GraftError: features are NaN or infinite; none of these images' features are stored.
@@ -157,8 +157,10 @@ Source = ImageSource | Outputs  # what stages compute from
 
 
 def _after(begin: nn.Module | None, frozen: nn.Module) -> nn.Module | None:
-    """Return the modules of `frozen` that follow those of `begin`; None if it does not begin with them."""
-    if not isinstance(begin, nn.Sequential) or not isinstance(frozen, nn.Sequential) or len(begin) >= len(frozen):
+    """Return the modules of `frozen` that follow the stages of `begin`; None if it does not begin with stages so."""
+    if not isinstance(begin, nn.Sequential) or not isinstance(frozen, nn.Sequential):
+        return None
+    if not 1 < len(begin) < len(frozen):  # the first module is the preprocessing
         return None
     if isinstance(frozen, HalfPrecision):  # in one pass, activations between the two would have 16 bits
         return None
