@@ -1,6 +1,6 @@
 import pytest
 
-from graft.results.labels import describe, label, title
+from graft.results.labels import describe, job_label, label, title
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,20 @@ from graft.results.labels import describe, label, title
 )
 def test_labels_are_words(setting: dict[str, str], expected: str):
     assert label(setting) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("graft.head.Ridge", "ridge, vgg16 with alphas [1]"),
+        ("graft.head.Plain", "ridge, vgg16, sgd with alphas [1], epochs 100, label smoothing 0, without dropout"),
+    ],
+)
+def test_a_head_that_is_solved_at_once_has_no_keys_of_training(target: str, expected: str):
+    setting = {"head": "ridge", "backbone": "vgg16", "optimizer": "sgd", "head.alphas": "[1]", "epochs": "100"}
+    setting |= {"regularize.label_smoothing": "0", "dropout": "0"}
+    assert job_label(setting, {"head": {"_target_": target}}) == expected
+    assert job_label(setting, {"head": None}) == label(setting)
 
 
 @pytest.mark.parametrize(

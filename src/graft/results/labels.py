@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from graft.config.values import OF_TRAINED_HEADS, SOLVED_HEADS
 from graft.results.settings import Setting
 
 BEST_SOLVED = "graft.best_solved_head.BestSolved"
@@ -24,6 +25,15 @@ CLEAR_VALUES = (
     "augment",
     "schedule",
 )
+
+
+def job_label(setting: Setting, config: Mapping) -> str:
+    """Return a job's setting in words, without keys of training that a head which is solved at once does not use."""
+    head = config.get("head")
+    if not isinstance(head, Mapping) or head.get("_target_") not in SOLVED_HEADS:
+        return label(setting)
+    idle = {*OF_TRAINED_HEADS} - {"head"}
+    return label({key: value for key, value in setting.items() if key.partition(".")[0] not in idle})
 
 
 def label(setting: Setting) -> str:

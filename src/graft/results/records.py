@@ -9,7 +9,7 @@ from graft.config.one_form import PLACES
 from graft.config.values import BASELINE, CONTROL, SOLVED_HEADS, THUMBNAIL
 from graft.job_folder import FAILURE, OUTCOMES, PLANNED, PRUNED, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
-from graft.results.labels import label
+from graft.results.labels import job_label
 from graft.results.measured import distinct_images, measured
 from graft.results.metric import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
@@ -223,7 +223,7 @@ def _set_labels(records: Sequence[Record]) -> None:
     configs = _told_apart_by_root(records)
     choices = complete_choices(list(zip(configs, known, strict=True)))
     settings = swept_settings(list(zip(configs, choices, strict=True)))
-    labels = [label(setting) for setting in settings]
+    labels = [job_label(setting, record.config) for setting, record in zip(settings, records, strict=True)]
     for index, record in enumerate(records):
         record.choices, record.setting, words = choices[index], settings[index], labels[index]
         record.label = " ".join((words or record.name).split())
