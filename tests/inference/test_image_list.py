@@ -1,4 +1,5 @@
 import io
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,18 @@ def test_the_true_class_is_the_outermost_folder_that_has_a_class_s_name(photos: 
     assert said == {item.name: (item.truth, item.other) for item in found("-", "folder", "\n".join(said))}
     Path("list.csv").write_text("file\n" + "\n".join(said))
     assert said == {item.name: (item.truth, item.other) for item in found("list.csv", "folder")}
+
+
+def test_a_class_is_known_however_its_letters_are_encoded(photos: Path):
+    names = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    assert names[0] != names[1]
+    for name, other in (names, names[::-1]):
+        write_picture(Path("more") / name / "x.png", 1)
+        Path("list.csv").write_text(f"file,label\nmore/{name}/x.png,{name}\n", "utf-8")
+        for typed, truth in ((f"more/{name}", "folder"), ("list.csv", "folder"), ("list.csv", "label")):
+            assert [item.truth for item in find_images(typed, truth, [other], io.StringIO()).items] == [other]
+    both = find_images("more", "folder", names, io.StringIO())
+    assert sorted(str(item.truth) for item in both.items) == sorted(names)
 
 
 def test_a_folder_above_is_the_true_class_only_if_no_class_is_below(photos: Path):

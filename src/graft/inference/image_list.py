@@ -1,7 +1,8 @@
 """Which images to predict: a file, a folder, a pattern, a table with a column of paths, or a list on standard input."""
 
 import glob
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -73,7 +74,7 @@ def find_images(
     Raises:
         GraftError: there are none.
     """
-    path, known = Path(typed).expanduser(), set(classes)
+    path, known = Path(typed).expanduser(), _by_name(classes)
     if group is not None and truth is None:
         raise GraftError(
             f"group={group} is for the accuracy's interval, which needs the true classes; try truth=COLUMN"
@@ -121,13 +122,20 @@ def _below(path: Path) -> Below:
     return None if path.is_absolute() else path.parts[:-1]
 
 
-def _items(names: Sequence[tuple[str, Path]], folders: Sequence[Below], classes: set[str]) -> list[Item]:
+def _by_name(classes: Iterable[str]) -> dict[str, str]:
+    """Return classes by their names, and by these as other systems write them: é is one letter, or two signs."""
+    names = list(classes)
+    forms = [(unicodedata.normalize(form, name), name) for form in ("NFC", "NFD") for name in names]
+    return dict(forms) | {name: name for name in names}
+
+
+def _items(names: Sequence[tuple[str, Path]], folders: Sequence[Below], classes: Mapping[str, str]) -> list[Item]:
     """Return images, whose true classes are names of folders, given those between what was typed and each image."""
-    inside = any(not classes.isdisjoint(each or ()) for each in folders)
+    inside = any(not classes.keys().isdisjoint(each or ()) for each in folders)
     return [_item(name, path, each, classes, inside) for (name, path), each in zip(names, folders, strict=True)]
 
 
-def _item(name: str, path: Path, between: Below, classes: set[str], inside: bool) -> Item:
+def _item(name: str, path: Path, between: Below, classes: Mapping[str, str], inside: bool) -> Item:
     """Return an image with its true class, the outermost folder below what was typed that has a class's name.
 
     So a folder of images is read as `dataset=image_folder` reads it, whatever the folders inside a class are called.
@@ -136,23 +144,23 @@ def _item(name: str, path: Path, between: Below, classes: set[str], inside: bool
         name: as it was given.
         path: its file.
         between: the folders between what was typed and the image, the outermost first; None: nothing was typed.
-        classes: the model's.
+        classes: the model's, by name.
         inside: whether classes are below what was typed: then an image in none of them has none of the model's.
             Otherwise it has that of the nearest folder with a class's name, as all images of a class may be meant.
     """
     below = between or ()
     folders = [folder.name for folder in path.absolute().parents]  # the nearest first
     above = folders[len(below) :]
-    found = [each for each in below if each in classes]
+    found = [classes[each] for each in below if each in classes]
     if found:
-        found += [each for each in above[:1] if each in classes]
+        found += [classes[each] for each in above[:1] if each in classes]
     elif between is None or not inside:
-        found = [each for each in above if each in classes]
+        found = [classes[each] for each in above if each in classes]
     truth = found[0] if found else folders[0]
     return Item(shown(name), path, truth, other=next((each for each in found if each != truth), ""))
 
 
-def _of_table(path: Path, truth: str | None, group: str | None, classes: set[str]) -> ImageList:
+def _of_table(path: Path, truth: str | None, group: str | None, classes: Mapping[str, str]) -> ImageList:
     """Return the images of a table, whose paths are relative to its folder, or else to the working directory.
 
     Raises:
@@ -166,7 +174,7 @@ def _of_table(path: Path, truth: str | None, group: str | None, classes: set[str
         items = _items(names, [_below(Path(name)) for name, _ in names], classes)
     elif truth is not None:
         items = [
-            item._replace(truth=label if label in classes or short(label) not in classes else short(label))
+            item._replace(truth=classes.get(label) or classes.get(short(label), label))
             for item, label in zip(items, _cells(table, truth), strict=True)
         ]
     if group is not None:
