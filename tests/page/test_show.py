@@ -177,6 +177,8 @@ def test_the_number_of_test_images_of_folds_is_said_to_be_the_smallest_fold_s(tm
     assert (
         dict(summary_rows(result, tmp_path / "row"))["images"] == "big 1, small 1, val 0, test 2 of the smallest fold"
     )
+    result["images"]["test"] = 0  # as of a refit
+    assert dict(summary_rows(result, tmp_path / "row"))["images"] == "big 1, small 1, val 0, test 0"
     data = {fact.name: fact.text for fact in what_ran(compare_jobs([tmp_path]), tmp_path, NO_PICTURES).data}
     assert (data["images to draw from, at least"], data["test images of the smallest fold"]) == ("7", "2")
 

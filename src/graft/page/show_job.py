@@ -59,7 +59,7 @@ def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
     config = result.get("config") or {}
     unused = unused_split(config)
     counts = [
-        f"{split} {images[split]:,}{of_the_least(config, split)}"
+        f"{split} {images[split]:,}{of_the_least(config, split) if images[split] else ''}"
         for split in IMAGES
         if split in images and split != unused
     ]
