@@ -319,7 +319,7 @@ def test_jobs_tested_on_different_images_are_not_ranked(tmp_path: Path, capsys: 
         path.write_text(json.dumps({**result, "config": {"dataset": {"small": small, "root": name}}}))
     show_sweep(tmp_path)
     said = capsys.readouterr().out
-    assert "tested on different images, or drawn from different ones: neither ranked nor compared" in said
+    assert "tested on different images, or of data sets that differ: neither ranked nor compared" in said
     assert "significantly" not in said
     assert not (tmp_path / "differences.png").exists()
 

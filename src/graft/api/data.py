@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from graft.api.overrides import as_words
-from graft.api.pixels import PLAIN_MODES, as_bytes, png, upright
+from graft.api.pixels import PLAIN_MODES, as_bytes, png, upright, warn_if_dark
 from graft.data.load import ARRAYS
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_bytes, write_tensors, write_text
@@ -198,6 +198,7 @@ def store_arrays(
         groups: of all images, in their order; none: each image stands for itself.
     """
     pixels = [as_bytes(images) for _, images, _ in labeled]
+    warn_if_dark(max(int(part.max()) for part in pixels), level=3)
     if len({part.shape[1:] for part in pixels}) > 1:
         shapes = " and ".join(str(tuple(part.shape[1:])) for part in pixels)
         raise GraftError(f"training and test images must have one shape, got {shapes}")

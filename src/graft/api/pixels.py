@@ -1,6 +1,7 @@
 """Arrays of images, in the layouts and value ranges that people have them in, as bytes."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,6 +93,22 @@ def png(picture: Image.Image) -> bytes:
     output = io.BytesIO()
     picture.save(output, "PNG")
     return output.getvalue()
+
+
+def warn_if_dark(brightest: int, level: int) -> None:
+    """Warn if bytes, given the brightest of all, are so dark that white may be another value than 255.
+
+    Args:
+        brightest: the largest byte of all images.
+        level: of the caller to whose line the warning belongs, as `warnings.warn` counts.
+    """
+    if not 0 < brightest < LEAST_BRIGHT:
+        return
+    warnings.warn(
+        f"the brightest of all pixels is {brightest} of 255; if that stands for white, the images are too dark: give "
+        "floats of which 1 is white, or bytes of which 255 is",
+        stacklevel=level + 1,
+    )
 
 
 def _stacked(images: list[np.ndarray]) -> np.ndarray:
