@@ -96,7 +96,7 @@ def test_copies_make_the_interval_too_narrow(tmp_path: Path):
     for name, number in (("a", 1), ("b", 2), ("c", 1)):
         write_picture(tmp_path / f"{name}.bmp", number)
     for group, said in (
-        (None, ["             too narrow: 2 images of these are copies of others, byte for byte"]),
+        (None, ["             too narrow: 2 of these images are copies of others, byte for byte"]),
         ("p", []),
     ):
         truth = Truth(["cat"], group=group)

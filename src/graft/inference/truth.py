@@ -143,7 +143,7 @@ class Truth:
             )
         copies = self.contents.total() - len(self.contents)
         if self.group is None and copies:
-            doubts.append(f"too narrow: {counted(copies, 'image')} of these are copies of others, byte for byte")
+            doubts.append(f"too narrow: {copies:,} of these images are copies of others, byte for byte")
         if self.seen:
             doubts.append(f"too high: {self.seen:,} of these images were training images of the job")
         if self.trained_on is None:
