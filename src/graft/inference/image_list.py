@@ -2,7 +2,7 @@
 
 import glob
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -86,11 +86,7 @@ def find_images(
     if group is not None:
         raise GraftError(f"group={group} is a table's column, but images={typed} is no table; try without group=")
     if typed == "-":
-        lines = (line.rstrip("\r\n") for line in stdin)
-        named = ((line, Path(line)) for line in lines if line)
-        if truth is None:
-            return ImageList((Item(shown(name), path) for name, path in named), None)
-        return ImageList((_item(name, path, _below(path), known, bool(_below(path))) for name, path in named), None)
+        return ImageList(_of_lines(stdin, truth, known), None)
     names, ignored, root = _names(typed, path)
     if not names:
         other = f" ({counted(ignored, 'other file')})" if ignored else ""
@@ -115,6 +111,13 @@ def _names(typed: str, path: Path) -> tuple[list[tuple[str, Path]], int, Path]:
         root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
         return [(name, Path(name)) for name in sorted(glob.glob(str(path), recursive=True))], 0, root
     raise GraftError(f"there is no {shown(typed)}; images= takes files, folders, patterns, tables, or - for a list")
+
+
+def _of_lines(lines: Iterable[str], truth: str | None, classes: Mapping[str, str]) -> Iterator[Item]:
+    """Yield the images that lines name, each as soon as its line is there."""
+    for line in filter(None, (line.rstrip("\r\n") for line in lines)):
+        path, folders = Path(line), _below(Path(line))
+        yield Item(shown(line), path) if truth is None else _item(line, path, folders, classes, bool(folders))
 
 
 def _below(path: Path) -> Below:
