@@ -18,6 +18,7 @@ PRUNED = "pruned.json"  # in place of a result: when a search's pruner ended the
 ROUNDS = "rounds.json"  # in a sweep's folder: why jobs of trials=auto got no more trials
 PLANNED = "planned.json"  # in the folder of a sweep over a grid: the folders of its jobs, from before the first runs
 ROUND = "round.json"  # while a round of trials=auto runs: how many trials the job shall have
+EXPORT, HUB = "export", "hub"  # folders in a job's own that `src/export.py` writes
 SEARCH = "search.json"  # while a search's job runs: which trial of which Optuna study it is
 
 

@@ -1,3 +1,5 @@
+import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,39 @@ def test_pictures_of_several_sizes_or_with_transparency_become_files(here: Path,
     with Image.open(files[0]) as picture:
         assert picture.mode == "RGBA"
         assert picture.tobytes() == pictures[0].tobytes()
+
+
+def turned(picture: Image.Image) -> Image.Image:
+    """Return a picture as a camera held upright stores it, lying, with a note to turn it."""
+    output, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees, clockwise
+    picture.transpose(Image.Transpose.ROTATE_90).save(output, "PNG", exif=exif)
+    return Image.open(output)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (8, 4)])
+def test_pictures_are_stored_upright_as_files_are_read(size: tuple[int, int]):
+    shades = 220 + np.arange(size[0] * size[1], dtype=np.uint8).reshape(size[::-1]) % 32
+    upright = [Image.fromarray(shades + number) for number in range(4)]
+    labels = ["cat", "dog"] * 2
+    assert graft.arrays([turned(each) for each in upright], labels) == graft.arrays(upright, labels)
+    mixed = [*upright[:3], turned(upright[3])]
+    assert graft.arrays(mixed, labels) == graft.arrays(upright, labels)
+
+
+def test_bytes_whose_white_may_be_another_value_are_told():
+    digits = np.random.default_rng(0).integers(0, 17, (8, 6, 6))
+    with pytest.warns(UserWarning, match="brightest of all pixels is 16 of 255; if that stands for white") as told:
+        graft.arrays(digits.astype(np.uint8), [0, 1] * 4)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graft.arrays(digits / 16, [0, 1] * 4)
+
+
+def test_there_must_be_images():
+    with pytest.raises(GraftError, match="there are no images"):
+        graft.arrays([], [])
 
 
 @pytest.mark.parametrize(

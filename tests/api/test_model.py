@@ -58,6 +58,12 @@ def test_files_folders_pictures_and_arrays_are_the_same_images(
         assert list(table.pop("file")) == list(map(str, paths))
         assert table.pop("error").isna().all()
         assert table.equals(expected)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as a camera that was held upright stores pictures: lying, to be turned by 90 degrees
+    lying = tmp_path / "lying.png"
+    pictures[0].transpose(Image.Transpose.ROTATE_90).save(lying, exif=exif)
+    for same in ([Image.open(lying)], [lying]):
+        assert model.predict(same)["probability"].tolist() == expected["probability"].tolist()[:1]
     larger = np.repeat(np.repeat(few.numpy(), 2, axis=2), 2, axis=3)
     assert len(model.predict(larger)) == len(few)
 

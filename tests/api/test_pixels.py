@@ -1,9 +1,11 @@
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from graft.api.pixels import as_array, as_bytes, is_unit, to_bytes
+from graft.api.pixels import as_array, as_bytes, is_unit, png, to_bytes
 from graft.errors import GraftError
 
 GRAY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5) * 6
@@ -66,3 +68,31 @@ def test_other_images_of_a_known_range_are_taken_by_it():
         to_bytes(np.array([0.0, 200.0]), unit=True)
     assert to_bytes(np.array([0.0, 3.0]), unit=False).tolist() == [0, 3]
     assert as_array(torch.ones(2, 2)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_picture_becomes_a_file_that_shows_it():
+    """More than 8 bits are kept, and what is transparent stays so: nothing is cut off, no hidden color appears."""
+    shades = np.arange(0, 4000, 10).reshape(20, 20)
+    for dtype in (">u2", "<u2", np.int32):
+        with Image.open(io.BytesIO(png(Image.fromarray(shades.astype(dtype))))) as stored:
+            assert np.array_equal(np.asarray(stored), shades)
+    gray = Image.fromarray((shades // 16).astype(np.uint8))
+    for mode in ("RGBa", "La", "PA"):
+        through = {"RGBa": "RGBA", "La": "LA", "PA": "P"}[mode]
+        with Image.open(io.BytesIO(png(gray.convert(through).convert(mode)))) as stored:
+            assert stored.has_transparency_data
+    with Image.open(io.BytesIO(png(gray.convert("CMYK")))) as stored:
+        assert stored.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0, 0.5]], np.float32), "what is white in a picture of mode F is unclear"),
+        (np.array([[0, 70_000]], np.int32), "values from 0 to 65535, got 0 to 70000"),
+        (np.array([[-1, 7]], np.int32), "got -1 to 7"),
+    ],
+)
+def test_pictures_without_a_file_that_shows_them_are_refused(values: np.ndarray, message: str):
+    with pytest.raises(GraftError, match=message):
+        png(Image.fromarray(values))

@@ -179,7 +179,9 @@ def test_no_accuracy_is_claimed_on_images_that_other_trials_were_trained_on(
     said = capsys.readouterr().err
     assert "the 40 images of all folds: 0 of 40 images with another class" in said
     assert "accuracy of the file" not in said
-    assert "Counted for each trial apart" in (tmp_path / "folds" / "export" / "MODEL_CARD.md").read_text()
+    card = (tmp_path / "folds" / "export" / "MODEL_CARD.md").read_text()
+    assert "Counted for each trial apart" in card
+    assert "test images of the smallest fold: 10\n" in card
 
 
 @pytest.mark.parametrize(

@@ -82,11 +82,36 @@ def test_training_images_are_told(tmp_path: Path):
     columns = "number,path,hash,class,group,split,draws"
     (tmp_path / "images.csv").write_text(f"{columns}\n0,a,{first},cat,,train,3\n1,b,{second},cat,,test,0\n")
     assert trained_on(tmp_path) == {first}
-    assert trained_on(tmp_path / "nowhere") == frozenset()
     truth = Truth(["cat"], trained_on(tmp_path))
     for number in (1, 2):
         truth.add(Item("x", tmp_path / f"{number}.bmp", "cat"), Row("x", "cat"))
     assert "too high: 1 of these images were training images" in truth.lines()[1]
+    (tmp_path / "images.csv").unlink()
+    lost = Truth(["cat"], trained_on(tmp_path))
+    lost.add(Item("x", tmp_path / "1.bmp", "cat"), Row("x", "cat"))
+    assert "not known, as the job has no images.csv: whether these were its training images" in lost.lines()[1]
+
+
+def test_copies_make_the_interval_too_narrow(tmp_path: Path):
+    for name, number in (("a", 1), ("b", 2), ("c", 1)):
+        write_picture(tmp_path / f"{name}.bmp", number)
+    for group, said in (
+        (None, ["             too narrow: 2 of these images are copies of others, byte for byte"]),
+        ("p", []),
+    ):
+        truth = Truth(["cat"], group=group)
+        for name in ("a", "b", "c", "a"):
+            truth.add(Item("x", tmp_path / f"{name}.bmp", "cat", "P1" if name == "a" else ""), Row("x", "cat"))
+        assert [line for line in truth.lines() if "copies" in line] == said
+
+
+def test_folders_of_two_classes_names_are_told():
+    truth = Truth(["cat", "dog"])
+    truth.add(Item("cat/dog/x.png", Path("cat/dog/x.png"), "cat", other="dog"), Row("x", "cat"))
+    truth.add(Item("cat/x.png", Path("cat/x.png"), "cat"), Row("x", "cat"))
+    assert truth.lines()[1].strip() == (
+        "1 image in folders of two classes' names, such as cat/dog/x.png, which counts as cat, not as dog"
+    )
 
 
 @pytest.mark.parametrize("number", [10, 13])

@@ -167,6 +167,22 @@ def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
         assert "ignored files      2 .heic" in printed
 
 
+def test_the_number_of_test_images_of_folds_is_said_to_be_the_smallest_fold_s(tmp_path: Path):
+    job(tmp_path, "row", [0.9, 0.92])
+    file = tmp_path / "row" / "result.json"
+    result = json.loads(file.read_text())
+    result["config"] = {"dataset": {"folds": 4}}
+    result["images"] |= {"pool": 7, "test": 2}
+    file.write_text(json.dumps(result))
+    assert (
+        dict(summary_rows(result, tmp_path / "row"))["images"] == "big 1, small 1, val 0, test 2 of the smallest fold"
+    )
+    result["images"]["test"] = 0  # as of a refit
+    assert dict(summary_rows(result, tmp_path / "row"))["images"] == "big 1, small 1, val 0, test 0"
+    data = {fact.name: fact.text for fact in what_ran(compare_jobs([tmp_path]), tmp_path, NO_PICTURES).data}
+    assert (data["images to draw from, at least"], data["test images of the smallest fold"]) == ("7", "2")
+
+
 @pytest.mark.parametrize(("source", "used"), [("Big", True), ("ImageNet", False), ("Scratch", False)])
 def test_images_to_pre_train_on_are_shown_where_the_source_uses_them(tmp_path: Path, source: str, used: bool):
     job(tmp_path, "row", [0.9, 0.92])
@@ -303,7 +319,7 @@ def test_jobs_tested_on_different_images_are_not_ranked(tmp_path: Path, capsys: 
         path.write_text(json.dumps({**result, "config": {"dataset": {"small": small, "root": name}}}))
     show_sweep(tmp_path)
     said = capsys.readouterr().out
-    assert "tested on different images: neither ranked nor compared" in said
+    assert "tested on different images, or of data sets that differ: neither ranked nor compared" in said
     assert "significantly" not in said
     assert not (tmp_path / "differences.png").exists()
 

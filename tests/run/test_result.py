@@ -55,6 +55,17 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert result["config"]["activation"] == "relu"
 
 
+def test_a_model_that_was_exported_from_an_earlier_result_is_told(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    words = ("trials=2", "epochs=1", "source=scratch")
+    run(*words)
+    (tmp_path / "job" / "export").mkdir()
+    assert "earlier result" not in caplog.text
+    run(*words)
+    assert "export has the model of an earlier result of this job: run src/export.py again" in caplog.text
+
+
 @pytest.mark.slow
 def test_the_same_command_gives_the_same_result_and_another_seed_another(run: Run):
     first, second, other = run(*TINY), run(*TINY, name="again"), run(*TINY, "seed=3", name="other")

@@ -1,7 +1,6 @@
 """Data sets for Python: folders, tables and arrays of images, which become a configuration like any other."""
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -15,13 +14,11 @@ import torch
 from PIL import Image
 
 from graft.api.overrides import as_words
-from graft.api.pixels import PLAIN_MODES, as_bytes
+from graft.api.pixels import PLAIN_MODES, as_bytes, png, upright, warn_if_dark
 from graft.data.load import ARRAYS
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_bytes, write_tensors, write_text
 from graft.nouns import counted
-
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # that a PNG file keeps as they are
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def arrays(
     if test is not None and not (isinstance(test, tuple | list) and len(test) == 2 + (groups is not None)):
         raise GraftError(f"test must be {parts_of}, got {type(test).__name__}; try test={parts_of}")
     parts = [("train", X, y)] + ([] if test is None else [("test", *test[:2])])
-    labeled = [(part, images, _names(images, labels, classes)) for part, images, labels in parts]
+    labeled = [(part, upright(images), _names(images, labels, classes)) for part, images, labels in parts]
     grouped = [] if groups is None else _groups(X, groups) + ([] if test is None else _groups(test[0], test[2]))
     found = {label for _, _, labels in labeled for label in labels}
     if len(found) == 1:
@@ -183,9 +180,10 @@ def _names(images: Any, labels: Any, classes: Sequence[str] | None) -> list[str]
 
 def _need_files(images: Any) -> bool:
     """Return whether images are pictures of several sizes or modes, or of a mode that Graft's rules turn into bytes."""
-    if not isinstance(images, Sequence) or not all(isinstance(each, Image.Image) for each in images):
+    if not isinstance(images, Sequence) or not images or not all(isinstance(each, Image.Image) for each in images):
         return False
-    return len({(each.size, each.mode) for each in images}) > 1 or images[0].mode not in PLAIN_MODES
+    several = len({(each.size, each.mode) for each in images}) > 1
+    return several or images[0].mode not in PLAIN_MODES or any(each.has_transparency_data for each in images)
 
 
 def store_arrays(
@@ -200,6 +198,7 @@ def store_arrays(
         groups: of all images, in their order; none: each image stands for itself.
     """
     pixels = [as_bytes(images) for _, images, _ in labeled]
+    warn_if_dark(max(int(part.max()) for part in pixels), level=3)
     if len({part.shape[1:] for part in pixels}) > 1:
         shapes = " and ".join(str(tuple(part.shape[1:])) for part in pixels)
         raise GraftError(f"training and test images must have one shape, got {shapes}")
@@ -224,7 +223,7 @@ def _store_pictures(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, 
     for path, label, image in _file_names(labeled):
         if not label.strip(". ") or set(label) & set("/\\\0"):
             raise GraftError(f"the class {label!r} cannot be the name of a folder; try another name")
-        files[path] = _png(image)
+        files[path] = png(image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image)))
     content = [(path, hashlib.sha256(each).hexdigest()) for path, each in files.items()]
     folder = cache / f"{name or 'pictures'}-{fingerprint(content)[:16]}"
     for path, each in files.items():
@@ -240,10 +239,3 @@ def _file_names(labeled: Sequence[tuple[str, Any, list[str]]]) -> list[tuple[str
         for part, images, labels in labeled
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
-
-
-def _png(image: Any) -> bytes:
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
-    output = io.BytesIO()
-    (picture if picture.mode in PNG_MODES else picture.convert("RGB")).save(output, "PNG")
-    return output.getvalue()

@@ -12,7 +12,7 @@ import pandas
 import torch
 from PIL import Image
 
-from graft.api.pixels import as_bytes
+from graft.api.pixels import as_bytes, png, upright
 from graft.errors import GraftError
 from graft.files import new_folder
 from graft.inference.conformal import ConformalSets
@@ -92,8 +92,8 @@ class Model:
             raise GraftError("there are no images; try a folder, or a list of Pillow's pictures")
         with tempfile.TemporaryDirectory() as folder:  # read like files: upright, transparency on white, of one size
             paths = [Path(folder) / f"{number}.png" for number in range(len(images))]
-            for picture, path in zip(images, paths, strict=True):
-                picture.save(path)
+            for picture, path in zip(upright(images), paths, strict=True):
+                path.write_bytes(png(picture))
             return torch.stack([self._decoded(path) for path in paths])
 
     def _decoded(self, path: Path) -> torch.Tensor:

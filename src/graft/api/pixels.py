@@ -1,11 +1,13 @@
 """Arrays of images, in the layouts and value ranges that people have them in, as bytes."""
 
+import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from graft.errors import GraftError
 
@@ -13,6 +15,8 @@ from graft.errors import GraftError
 LEAST_BRIGHT = 128
 CHANNELS = (1, 3)
 PLAIN_MODES = ("1", "L", "RGB")  # of Pillow's pictures, whose pixels are bytes without transparency
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # that a PNG file keeps as they are
+ORIENTATION = 0x0112  # EXIF's tag
 
 
 def as_bytes(images: Any, unit: bool | None = None) -> torch.Tensor:
@@ -56,6 +60,55 @@ def _one(image: Any) -> np.ndarray:
             raise GraftError(f"pictures must have the mode L or RGB, got {image.mode}; try image.convert('RGB')")
         return np.asarray(image.convert("L") if image.mode == "1" else image)
     return np.asarray(image)
+
+
+def upright(images: Any) -> Any:
+    """Return images with Pillow's pictures turned as their EXIF says, as files are: `Image.open` does not turn them."""
+    if not isinstance(images, Sequence) or isinstance(images, str):
+        return images
+    return [_upright(each) if isinstance(each, Image.Image) else each for each in images]
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    return picture if picture.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a PNG file of a picture that a person sees as the picture; more than 8 bits of a gray one are kept.
+
+    Raises:
+        GraftError: no PNG file has its values.
+    """
+    if picture.mode == "F":
+        raise GraftError("what is white in a picture of mode F is unclear; try arrays of floats from 0 to 1, or bytes")
+    if picture.mode.startswith("I") and picture.mode != "I;16":
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() >= 2**16:
+            raise GraftError(f"pictures must have values from 0 to 65535, got {values.min()} to {values.max()}")
+        picture = Image.fromarray(values.astype(np.uint16))
+    if picture.mode == "La":  # Pillow converts it to LA only
+        picture = picture.convert("LA")
+    if picture.mode not in PNG_MODES:
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    output = io.BytesIO()
+    picture.save(output, "PNG")
+    return output.getvalue()
+
+
+def warn_if_dark(brightest: int, level: int) -> None:
+    """Warn if bytes, given the brightest of all, are so dark that white may be another value than 255.
+
+    Args:
+        brightest: the largest byte of all images.
+        level: of the caller to whose line the warning belongs, as `warnings.warn` counts.
+    """
+    if not 0 < brightest < LEAST_BRIGHT:
+        return
+    warnings.warn(
+        f"the brightest of all pixels is {brightest} of 255; if that stands for white, the images are too dark: give "
+        "floats of which 1 is white, or bytes of which 255 is",
+        stacklevel=level + 1,
+    )
 
 
 def _stacked(images: list[np.ndarray]) -> np.ndarray:

@@ -26,7 +26,7 @@ from graft.files import check_writable
 from graft.inference.load import load
 from graft.inference.model_file import MODEL
 from graft.inference.trained_model import TrainedModel
-from graft.job_folder import HISTORY
+from graft.job_folder import EXPORT, HISTORY, HUB
 from graft.process import tell
 from graft.results.best_trial import best_trial
 from graft.results.job_files import read_history
@@ -220,7 +220,7 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | Graft
 
 
 def _subfolder(kind: str) -> str:
-    return "hub" if kind == "hub" else "export"
+    return HUB if kind == "hub" else EXPORT
 
 
 def _check_output(output: Path) -> None:

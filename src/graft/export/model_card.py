@@ -13,7 +13,7 @@ from graft.export.provenance import data_license, weights_source
 from graft.nouns import counted, percent
 from graft.results.labels import title
 from graft.results.refits import in_words, is_refit
-from graft.results.settings import unused_split
+from graft.results.settings import of_the_least, unused_split
 from graft.statistics.intervals import share_interval
 
 MOST = 10  # confusions that are listed
@@ -83,7 +83,7 @@ class Card:
             ("found", "image files found"), ("used", "image files used"),
         ):  # fmt: skip
             if images.get(key):
-                lines.append(f"{words}: {images[key]:,}")
+                lines.append(f"{words}{of_the_least(config, key)}: {images[key]:,}")
         lines += _domains(images, config)
         ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
         left_out = ", ".join(

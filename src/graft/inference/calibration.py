@@ -97,7 +97,7 @@ def _extrapolated(unseen: UnseenImages, trials: int) -> Calibration:
     if not numbers:
         words = (
             f"too few of the {counted(len(times), unseen.kind)} have predictions of two trials or more, and the mean "
-            f"of {trials} trials has another temperature than one; try more trials, with folds a multiple of them"
+            f"of {trials} trials has another temperature than one; try more trials"
         )
         return Calibration(None, words, unseen)
     number = min(numbers, key=lambda each: (1 + factor(each)) ** 2 / (times >= each).sum())

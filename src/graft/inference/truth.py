@@ -11,7 +11,7 @@ import pandas
 
 from graft.analysis.calibration_error import calibration_error
 from graft.analysis.confusions import Confusions
-from graft.content import digests
+from graft.content import digest
 from graft.inference.calibration import SMALLEST
 from graft.inference.conformal import parted
 from graft.inference.image_list import Item
@@ -31,7 +31,7 @@ class Truth:
 
     Attributes:
         classes: the model's.
-        trained_on: hashes of the images that any trial was trained on.
+        trained_on: hashes of the images that any trial was trained on; None: not known.
         pixel_hash: returns another hash of a file, of its pixels, for images that were no files; None: they were.
         group: the column that has the images' groups, which intervals count; None: they count images.
         of_groups: whether the job's own images have groups.
@@ -39,6 +39,9 @@ class Truth:
         others: images of other true classes than the model's, by class.
         unread: images that cannot be read.
         seen: images that were training images.
+        contents: how many images have each digest.
+        doubtful: how many images are in folders of two classes' names.
+        example: such an image, in words.
         right: of each image whose true class is known, in order: whether it is the predicted one.
         groups: of these images; one without a group is one of its own.
         believed: of each image whose true class is known: its probability, that of the predicted class, and whether
@@ -49,7 +52,7 @@ class Truth:
     """
 
     classes: list[str]
-    trained_on: frozenset[str] = frozenset()
+    trained_on: frozenset[str] | None = frozenset()
     pixel_hash: Callable[[Path], str] | None = None
     group: str | None = None
     of_groups: bool = False
@@ -57,6 +60,9 @@ class Truth:
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     seen: int = 0
+    contents: Counter[str] = field(default_factory=Counter)
+    doubtful: int = 0
+    example: str = ""
     right: list[bool] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     believed: list[tuple[float, float, bool]] = field(default_factory=list)
@@ -75,14 +81,24 @@ class Truth:
             self.counts[truth, row.class_name] += 1
             self.right.append(truth == row.class_name)
             self.groups.append(item.group or f"\0{len(self.groups)}")
-            self.seen += bool(self.trained_on) and self._was_trained_on(item.path)
+            self._add_content(item.path)
             self._add_certainty(truth, row)
+            if item.other:
+                self.doubtful += 1
+                self.example = self.example or f"{item.name}, which counts as {truth}, not as {item.other}"
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
 
-    def _was_trained_on(self, path: Path) -> bool:
-        by_pixels = self.pixel_hash
-        return digests([path])[0] in self.trained_on or (by_pixels is not None and by_pixels(path) in self.trained_on)
+    def _add_content(self, path: Path) -> None:
+        """Count an image by its bytes, and whether it was a training image."""
+        by_pixels, known = self.pixel_hash, self.trained_on
+        try:
+            content = digest(path)
+        except OSError:  # it was removed after it had been read
+            content = f"\0{len(self.right)}"
+        self.contents[content] += 1
+        if known:
+            self.seen += content in known or (by_pixels is not None and by_pixels(path) in known)
 
     def _add_certainty(self, truth: str, row: Row) -> None:
         """Count what a prediction says of its own worth."""
@@ -114,14 +130,27 @@ class Truth:
             f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {self._interval(self.right)} "
             f"for other {of_what}, of this model as it is"
         )
-        if self.group is None and self.of_groups:
-            lines.append(
-                "             too narrow if several images are of one group: the job's have groups, and these have "
-                "none; try a table of images with group=COLUMN"
-            )
-        if self.seen:
-            lines.append(f"             too high: {self.seen:,} of these images were training images of the job")
+        lines += [f"             {each}" for each in self._doubts()]
         return [*lines, *self._certainty(), *self._confusions()]
+
+    def _doubts(self) -> list[str]:
+        """Return what makes the accuracy or its interval another one than it seems."""
+        doubts = []
+        if self.group is None and self.of_groups:
+            doubts.append(
+                "too narrow if several images are of one group: the job's have groups, and these have none; try a "
+                "table of images with group=COLUMN"
+            )
+        copies = self.contents.total() - len(self.contents)
+        if self.group is None and copies:
+            doubts.append(f"too narrow: {copies:,} of these images are copies of others, byte for byte")
+        if self.seen:
+            doubts.append(f"too high: {self.seen:,} of these images were training images of the job")
+        if self.trained_on is None:
+            doubts.append(f"not known, as the job has no {IMAGES}: whether these were its training images")
+        if self.doubtful:
+            doubts.append(f"{counted(self.doubtful, 'image')} in folders of two classes' names, such as {self.example}")
+        return doubts
 
     def _certainty(self) -> list[str]:
         """Return the calibration of the probabilities, the coverage of the sets, and how many images are novel."""
@@ -156,13 +185,13 @@ class Truth:
         return [f"confusions   {line}" for line in [*shown, *([more] if more else [])]] or ["confusions   none"]
 
 
-def trained_on(folder: Path) -> frozenset[str]:
-    """Return the hashes of the images that trials of a job were trained on; none if the job has no list of images."""
+def trained_on(folder: Path) -> frozenset[str] | None:
+    """Return the hashes of the images that trials of a job were trained on; None if it has no list of its images."""
     try:
         table = pandas.read_csv(folder / IMAGES, dtype=str, keep_default_na=False)
         return frozenset(table.loc[table["draws"] != "0", "hash"])
     except (OSError, ValueError, KeyError):
-        return frozenset()
+        return None
 
 
 def of_groups(folder: Path) -> bool:

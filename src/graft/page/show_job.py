@@ -22,7 +22,7 @@ from graft.results.metric import METRICS
 from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.results.refits import in_words, is_refit
-from graft.results.settings import unused_split
+from graft.results.settings import of_the_least, unused_split
 from graft.statistics.accuracies import accuracies, dataset_of, is_copies
 from graft.statistics.comparison import BOTH, spread, summary
 
@@ -56,8 +56,13 @@ def summary_rows(result: dict, folder: Path) -> list[tuple[str, str]]:
     """Return what is said of a job, by name: accuracy over the trials, images, parameters, seconds by part."""
     images, parameters = result["images"], result["parameters"]
     rows = [] if is_refit(result) else _accuracy(result, folder)
-    unused = unused_split(result.get("config") or {})
-    counts = [f"{split} {images[split]:,}" for split in IMAGES if split in images and split != unused]
+    config = result.get("config") or {}
+    unused = unused_split(config)
+    counts = [
+        f"{split} {images[split]:,}{of_the_least(config, split) if images[split] else ''}"
+        for split in IMAGES
+        if split in images and split != unused
+    ]
     rows.append(("images", ", ".join(counts)))
     if images.get("groups"):
         rows.append(("groups", ", ".join(f"{split} {count:,}" for split, count in images["groups"].items())))

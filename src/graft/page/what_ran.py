@@ -14,7 +14,7 @@ from graft.page.pictures import PagePictures
 from graft.report.compare import Report
 from graft.report.unit import span
 from graft.results.records import Record
-from graft.results.settings import flatten, unused_split
+from graft.results.settings import flatten, of_the_least, unused_split
 
 MAX_LISTED = 60  # classes, or values of a key, that are listed
 SPLITS = {
@@ -75,7 +75,7 @@ def what_ran(report: Report, output: Path, pictures: PagePictures) -> WhatRan:
         for key, value in flatten(best.config).items()
         if key not in swept and key.partition(".")[0] not in {name for name in swept if "." not in name}
     ]
-    accounts = [_data(record.result.get("images") or {}, unused_split(record.config)) for record in records]
+    accounts = [_data(record.result.get("images") or {}, record.config) for record in records]
     return WhatRan(
         _commands(records),
         _differing(records, swept),
@@ -133,9 +133,14 @@ def marked_words(images: Mapping[str, Any]) -> list[str]:
     return [f"{marked:,}, {other:,} of them {why}"] if ignored and other else []
 
 
-def _data(images: Mapping[str, Any], unused: str) -> list[Fact]:
+def _data(images: Mapping[str, Any], config: Mapping[str, Any]) -> list[Fact]:
     """Return the account of a job's images, without an unused split."""
-    facts = [Fact(words, f"{images[name]:,}") for name, words in SPLITS.items() if images.get(name) and name != unused]
+    unused = unused_split(config)
+    facts = [
+        Fact(f"{words}{of_the_least(config, name)}", f"{images[name]:,}")
+        for name, words in SPLITS.items()
+        if images.get(name) and name != unused
+    ]
     facts += [Fact(f"files {name}", f"{images[name]:,}") for name in ("found", "used") if images.get(name) is not None]
     for reason, count in (images.get("ignored") or {}).items():
         facts.append(Fact(f"left out: {reason.removeprefix('left out ')}", f"{count:,}"))

@@ -20,7 +20,9 @@ from graft.statistics.accuracies import Accuracies
 from graft.statistics.comparison import Comparison, Difference, compare_all, differences, ranks
 from graft.statistics.margin import VARIES
 
-DIFFERENT_IMAGES = "tested on different images: neither ranked nor compared, sorted by name"
+DIFFERENT_IMAGES = (
+    "tested on different images, or of data sets that differ: neither ranked nor compared, sorted by name"
+)
 DIFFERENT_RANGES = "compared with published ranges: not ranked, sorted by name"
 IN_COMMON_TRIALS = ", each by its difference to the best in the trials that both have"
 

@@ -47,6 +47,13 @@ def unused_split(config: Mapping) -> str:
     return "big" if loads else ""
 
 
+def of_the_least(config: Mapping[str, Any], split: str) -> str:
+    """Return what to add to a split's name where its stored number of images is the least trial's, as with folds."""
+    dataset = config.get("dataset")
+    folds = isinstance(dataset, Mapping) and dataset.get("folds")
+    return {"test": " of the smallest fold", "pool": ", at least"}.get(split, "") if folds else ""
+
+
 def folder_overrides(folder: str, keys: Iterable[str]) -> dict[str, str]:
     """Return the overrides in a job folder's name: head=dense512_dropout=0.5.
 

@@ -1,6 +1,7 @@
 """The files of a finished job: weights, outcomes, history.csv, and result.json, written last."""
 
 import json
+import logging
 import platform
 import shutil
 import time
@@ -18,7 +19,7 @@ import graft
 from graft.backbones.staged import Backbone
 from graft.files import remove_leftovers, write_text
 from graft.heads.best_solved_head import candidate
-from graft.job_folder import FAILURE, HISTORY, RESULT, TRIAL_RUN
+from graft.job_folder import EXPORT, FAILURE, HISTORY, HUB, RESULT, TRIAL_RUN
 from graft.model.stages import Weights, on_meta, output_shape
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
@@ -31,6 +32,8 @@ from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS
 from graft.training.tune import freeze
+
+log = logging.getLogger("graft")
 
 EARLIER_EVENTS = "tensorboard_earlier"  # curves of a finished run, while another one of the same job goes on
 
@@ -173,6 +176,11 @@ def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> 
     write_text(folder / HISTORY, history.table().to_csv(index=False))
     shutil.rmtree(folder / EARLIER_EVENTS, ignore_errors=True)
     write_text(folder / RESULT, _text(content))
+    for exported in (folder / EXPORT, folder / HUB):
+        if exported.is_dir():
+            log.warning(
+                "%s has the model of an earlier result of this job: run src/export.py again, or remove it", exported
+            )
 
 
 def versions() -> dict[str, str]:

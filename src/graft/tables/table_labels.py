@@ -88,8 +88,8 @@ def group_names(cells: Sequence[str]) -> list[str]:
 
     Other groups that may be one, and cells that may say that none is known, are named in warnings.
     """
-    short = {cell: cell if _number(cell) is None else _whole(cell) for cell in dict.fromkeys(cells)}
-    names = short if len({*short.values()}) < len(short) else {cell: cell for cell in short}
+    known = {cell: short(cell) for cell in dict.fromkeys(cells)}
+    names = known if len({*known.values()}) < len(known) else {cell: cell for cell in known}
     if spellings := [*_alike(names.values())]:
         log.warning(
             "groups whose names differ only in case, spaces or leading zeros are different groups, which may be parted "
@@ -111,6 +111,11 @@ def _alike(names: Iterable[str]) -> Iterator[str]:
         number = _number(written)
         alike.setdefault(written if number is None else number, []).append(name)
     yield from (" and ".join(each) for each in alike.values() if len(each) > 1)
+
+
+def short(cell: str) -> str:
+    """Return a number such as 1.0 as 1, and any other text as it is."""
+    return cell if _number(cell) is None else _whole(cell)
 
 
 def _whole(number: str) -> str:
