@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageOps
 
 from graft.errors import GraftError
+from graft.reading.decode import ORIENTATION
 
 # Floats up to 1 are 0 to 1, and floats whose largest is at least this are 0 to 255: between them nobody can tell.
 LEAST_BRIGHT = 128
 CHANNELS = (1, 3)
 PLAIN_MODES = ("1", "L", "RGB")  # of Pillow's pictures, whose pixels are bytes without transparency
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # that a PNG file keeps as they are
-ORIENTATION = 0x0112  # EXIF's tag
 
 
 def as_bytes(images: Any, unit: bool | None = None) -> torch.Tensor:

@@ -13,7 +13,7 @@ from graft.config.combinations import combinations
 from graft.config.knobs import Knobs
 from graft.config.rules import RULES
 from graft.config.training import SHOWN, TRAINER_RULES
-from graft.config.values import Undecided, Values
+from graft.config.values import LOADS, Undecided, Values
 from graft.errors import ConfigError, Fault, nearest
 
 KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be ignored
@@ -24,7 +24,6 @@ UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
 ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
 
 IN_MEMORY = [f"graft.dataset.{name}" for name in ("MNIST5k", "MNIST", "FashionMNIST", "CIFAR10", "CIFAR100")]
-WITHOUT_BIG = {"Scratch": "scratch", "ImageNet": "imagenet", "File": "file"}  # sources
 
 FOLDING = ("logistic", "svm", "solved")  # weigh the classes of folds of a draw, or choose by class weights what to fit
 
@@ -153,8 +152,8 @@ def _neutral(values: Values, knobs: Sequence[str]) -> dict[str, str]:
     # A class is in one split only: another small split may need another big one, and files of both are compared.
     chosen = {"dataset.small", "dataset.small_domain"} & {*knobs}
     source, in_memory = values.target("source"), values.get("dataset._target_") in IN_MEMORY
-    if source in WITHOUT_BIG and in_memory and not chosen and values.get("dataset.big") != []:
-        found["dataset.big"] = f"source={WITHOUT_BIG[source]} pre-trains on nothing"
+    if source in LOADS and in_memory and not chosen and values.get("dataset.big") != []:
+        found["dataset.big"] = f"source={LOADS[source]} pre-trains on nothing"
     return found
 
 

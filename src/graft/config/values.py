@@ -27,6 +27,7 @@ OF_TRAINED_HEADS = (
     *("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule", "stop", "weights", "regularize"),
     *("head", "dropout", "width"),
 )
+LOADS = {"Scratch": "scratch", "ImageNet": "imagenet", "File": "file"}  # sources that do not pre-train, and options
 BASELINE, CONTROL = "self", "control"  # the values of baseline= in the jobs that a sweep adds
 THUMBNAIL = "graft.backbone.Thumbnail"  # a backbone without weights, which every other one has to beat
 
@@ -70,7 +71,7 @@ class Values:
         """Return whether the source gives the backbone trained weights, or it has none that could be random."""
         if self.get("backbone._target_") == THUMBNAIL:
             return True
-        if self.target("source") not in ("Scratch", "Big", "ImageNet", "File"):
+        if self.target("source") not in (*LOADS, "Big"):
             raise Undecided("source")
         return self.target("source") != "Scratch"
 

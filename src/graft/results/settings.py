@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graft.config.one_form import leaves
-from graft.config.values import BASELINE, CONTROL, OF_TRAINED_HEADS
+from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
 IGNORED = re.compile(
     r"(name|cache|trials_at_once|report|reference|baseline|val_every|test_curve|dataset\.download)(\.|$)"
 )
-
-LOADS = ("Scratch", "ImageNet", "File")  # sources that do not pre-train
 
 ADDED = {BASELINE: {"baseline": "solved"}, CONTROL: {"control": "thumbnail"}}  # settings of jobs that a sweep adds
 OF_BACKBONES = ("backbone", "source", "tune")  # a control has its own
