@@ -2,7 +2,8 @@
 
 python tests/benchmarks/convolutions.py [--cases 4] [--turns 5] measures all ways alternately in one run, because the
 machine may be shared, and prints the median milliseconds of a step of all trials. The plain loop is what a student
-writes: the networks one after another, each with its own optimizer step, in PyTorch's default memory format.
+writes: the networks one after another, each with a step of torch.optim.Adam, in PyTorch's default memory format. Graft
+trains with fused=True, so the loop is also measured with it.
 """
 
 import argparse
@@ -44,14 +45,19 @@ CASES = [
 WAYS = {"at once": False, "one after another": True}  # what takes_turns says
 
 
-def adam(network: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7, fused=True)
+LOOPS = {"plain loop": None, "with a fused Adam": True}  # what Adam's `fused` is; None is PyTorch's default
 
 
-def plain_loop(make: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
+def adam(network: nn.Module, fused: bool | None = True) -> torch.optim.Optimizer:
+    return torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7, fused=fused)
+
+
+def plain_loop(
+    make: Callable[[], nn.Module], x: torch.Tensor, y: torch.Tensor, fused: bool | None
+) -> Callable[[], None]:
     """Return a step of all trials as a loop over networks."""
     networks = [make() for _ in x]
-    optimizers = [adam(network) for network in networks]
+    optimizers = [adam(network, fused) for network in networks]
 
     def step() -> None:
         for network, optimizer, inputs, labels in zip(networks, optimizers, x, y, strict=True):
@@ -93,18 +99,19 @@ def main() -> None:
     words = parser.parse_args()
     keep_memory()
     chosen = trial_stack.takes_turns
-    table = Table("networks", "batch", "plain loop", *WAYS, "Graft's choice", title="Milliseconds per step")
+    table = Table("networks", "batch", *LOOPS, *WAYS, "Graft's choice", title="Milliseconds per step")
     for name, trials, batch in CASES[: words.cases]:
         make, shape = NETWORKS[name]
         x, y = torch.rand(trials, batch, *shape), torch.randint(0, 5, (trials, batch))
-        steps = [plain_loop(make, x, y), *(stacked(make, x, y, turns) for turns in WAYS.values())]
+        steps = [plain_loop(make, x, y, fused) for fused in LOOPS.values()]
+        steps += [stacked(make, x, y, turns) for turns in WAYS.values()]
         for step in steps:
             step()
         turns = [[milliseconds(step, 10 if batch < 16 else 3) for step in steps] for _ in range(words.turns)]
-        plain, *ways = (median(times) for times in zip(*turns, strict=True))
+        plain, fused, *ways = (median(times) for times in zip(*turns, strict=True))
         own = ways[chosen(num_kernel_weights(make()), batch)]
-        ratio = f"{plain / own:.2f} times as fast"
-        table.add_row(f"{trials} of {name}", str(batch), *(f"{value:.0f}" for value in (plain, *ways)), ratio)
+        ratio = f"{plain / own:.2f} and {fused / own:.2f} times as fast"
+        table.add_row(f"{trials} of {name}", str(batch), *(f"{value:.0f}" for value in (plain, fused, *ways)), ratio)
     Console(width=120).print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", table)
 
 

@@ -107,14 +107,20 @@ def _differing(records: Sequence[Record], swept: Sequence[str]) -> list[Fact]:
 
 def _commands(records: Sequence[Record]) -> list[str]:
     """Return the commands that ran the jobs, as they were typed: of sweeps, else of jobs."""
+    sweeps = {folder: _typed(folder) for folder in dict.fromkeys(record.folder.parent for record in records)}
     found = {}
     for record in records:
-        whole = _read(record.folder.parent / "multirun.yaml")
-        typed = ((whole.get("hydra") or {}).get("overrides") or {}).get("task") if isinstance(whole, Mapping) else None
+        typed = sweeps[record.folder.parent]
         words = ["-m", *typed] if typed else _read(record.folder / ".hydra" / "overrides.yaml")
         if isinstance(words, list) and words:
             found[shlex.join(["python", "src/train.py", *map(str, words)])] = None
     return list(found)[:MAX_LISTED]
+
+
+def _typed(sweep: Path) -> list[str] | None:
+    """Return what was typed for a sweep; None of a folder that is none."""
+    whole = _read(sweep / "multirun.yaml")
+    return ((whole.get("hydra") or {}).get("overrides") or {}).get("task") if isinstance(whole, Mapping) else None
 
 
 def _read(path: Path) -> Any:
