@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graft.figures.draw import PICTURES, draw
 from graft.report.compare import Report
-from graft.report.table import cells, table_rows
+from graft.report.table import short_lines
 
 
 def page(report: Report, sentences: Sequence[str], failed: Mapping[str, str]) -> str:
@@ -19,8 +19,8 @@ def page(report: Report, sentences: Sequence[str], failed: Mapping[str, str]) ->
         sentences: the answer in words.
         failed: why jobs failed, by name.
     """
-    rows = [cells(row, short=True) for row in table_rows(report.board.table)]
-    parts = [f"<p>Accuracies in percent, {escape(report.board.order)}</p>", _table(rows)]
+    board = report.board
+    parts = [f"<p>{escape(board.heading)}</p>", _table(short_lines(board.table, board.metric))]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
     parts += [f"<p><b>skipped</b> {escape(name)}: {escape(reason)}</p>" for name, reason in report.skipped.items()]
     parts += [f"<p><b>failed</b> {escape(name)}: {escape(reason)}</p>" for name, reason in failed.items()]

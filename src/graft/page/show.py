@@ -21,7 +21,7 @@ from graft.page.whole_page import PAGE, write_page
 from graft.report.compare import Report, compare_jobs
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
-from graft.report.table import cells, effects_table, markdown, table_rows
+from graft.report.table import cells, effects_table, markdown, short_lines, table_rows
 from graft.report.terminal import terminal
 from graft.results.baseline import common_figures
 from graft.results.records import Record
@@ -150,8 +150,7 @@ def show_page(report: Report, output: Path, pictures: PagePictures = NO_PICTURES
 def print_table(board: Leaderboard, console: Console) -> None:
     """Print the ranked jobs."""
     console.print(board.heading, soft_wrap=True)
-    uneven = len(set(board.table["trials"])) > 1
-    lines = [cells(row, board.metric, short=True, trials=uneven) for row in table_rows(board.table)]
+    lines = short_lines(board.table, board.metric)
     shown = list(lines[0])
     heads = {header: header for header in shown}
     for dispensable in (None, *DISPENSABLE):

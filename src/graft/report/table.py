@@ -60,6 +60,17 @@ def cells(
     return {header: text for header, shown, text in columns if shown}
 
 
+def short_lines(table: pandas.DataFrame, metric: str) -> list[dict[str, str]]:
+    """Return the lines of `Leaderboard.table` for the terminal and notebooks, with the number of trials if jobs differ.
+
+    Args:
+        table: a row for each job.
+        metric: the key of the metric by which jobs are compared.
+    """
+    uneven = len(set(table["trials"])) > 1
+    return [cells(row, metric, short=True, trials=uneven) for row in table_rows(table)]
+
+
 def _metric_columns(row: Mapping[str, Any], metric: str, ranked: bool, whole: bool) -> list[tuple[str, bool, str]]:
     """Return the columns of a job's metric, and those of its accuracies beside another metric."""
     validated, name, unit = split_of(metric) == "val", name_of(metric), unit_of(metric)
