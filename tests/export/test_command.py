@@ -128,11 +128,16 @@ def test_the_file_says_what_predict_says_of_every_photo(
 
 
 def test_the_card_says_what_the_result_says(job: Path, fast: None):
+    stored = job_result(job)
+    stored["images"]["ignored"] = {"in my_masks/": 3, "left out by dataset.exclude": 1}
+    stored["images"]["duplicates"] = {"other_part": 0, "same_part": 5, "two_classes": 0}  # which are used
+    (job / "result.json").write_text(json.dumps(stored))
     export(job, trial="1")
     card = (job / "export" / "MODEL_CARD.md").read_text()
     result = job_result(job)
     for said in (
         "To be filled in by the author", "one trial, seed 1", "blue, red", "image files found: 40",
+        "left out: in my_masks/ 3, by dataset.exclude 1\n",
         f"mean of 3 trials: {100 * result['accuracy']['mean']:.1f} %", "| blue |", "Expected calibration error",
         "counting", "python src/export.py run=", "trial=1", "the author fills it in here",
         result["versions"]["torch"],

@@ -85,10 +85,8 @@ class Card:
             if images.get(key):
                 lines.append(f"{words}{of_the_least(config, key)}: {images[key]:,}")
         lines += _domains(images, config)
-        ignored = {**(images.get("ignored") or {}), **(images.get("duplicates") or {})}
-        left_out = ", ".join(
-            f"{key.replace('_', ' ').removeprefix('left out ')} {count:,}" for key, count in ignored.items() if count
-        )
+        ignored = images.get("ignored") or {}  # equal files among them, unless dataset.duplicates=keep uses them
+        left_out = ", ".join(f"{reason.removeprefix('left out ')} {count:,}" for reason, count in ignored.items())
         lines += [f"left out: {left_out}"] if left_out else []
         for key in ("small", "test"):
             counts = (images.get("by_class") or {}).get(key, {})
