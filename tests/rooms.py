@@ -8,21 +8,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 ROOMS = (
     *("ground", "config", "reading", "tables", "data", "solvers", "model", "backbones", "heads", "stack", "training"),
-    *(
-        "inference",
-        "statistics",
-        "results",
-        "analysis",
-        "report",
-        "figures",
-        "page",
-        "commands",
-        "run",
-        "audit",
-        "export",
-        "sweeps",
-        "api",
-    ),
+    *("inference", "statistics", "results", "analysis", "report", "figures", "page", "commands", "logs", "run"),
+    *("audit", "export", "sweeps", "api"),
 )
 DRAWN = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 

@@ -26,9 +26,10 @@ def test_another_import_or_module_changes_the_picture():
     assert "<b>report</b><br>aardvark, as_json" in picture({**found, "graft.report.aardvark": set()})
 
 
-def test_each_room_has_its_row():
-    rooms = re.findall(r"^\| `src/graft/(\w+)/` \|", TEXT, re.MULTILINE)
-    assert {*rooms, "ground"} == {room(name) for name in imports(ROOT / "src")}
+def test_each_room_is_in_the_picture_and_has_its_row():
+    rooms = {room(name) for name in imports(ROOT / "src")}
+    assert set(re.findall(r'^    (\w+)\["<b>', TEXT, re.MULTILINE)) == rooms
+    assert {*re.findall(r"^\| `src/graft/(\w+)/` \|", TEXT, re.MULTILINE), "ground"} == rooms
 
 
 def test_each_step_of_an_image_names_code_that_exists():
