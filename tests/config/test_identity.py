@@ -278,11 +278,13 @@ def test_a_class_of_the_user_s_own_is_its_source(configure: Configure, edit: Cal
     plain, wide = identity(), identity("head._target_=ours.Wide")
     inner = identity("head._target_=ours.Deep.Inner")
     assert len({plain, wide, inner, identity("head._target_=ours.Deep")}) == 4
+    callback = identity("+callbacks.mine._target_=ours.Wide")
     config = to_plain(configure("head._target_=ours.Wide"))
     folder = written(tmp_path / "x", config, files=content_digests(config))
     edit("class Wide: size = 2\nclass Deep:\n  class Inner: pass\n")
     assert identity() == plain
     assert wide != identity("head._target_=ours.Wide")
+    assert callback != identity("+callbacks.mine._target_=ours.Wide")
     assert inner != identity("head._target_=ours.Deep.Inner")
     check_existing_result(config, folder, not_read)  # no other configuration, but another job: it runs again
     with pytest.raises(GraftError, match=r"head\._target_ differ"):
