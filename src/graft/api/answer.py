@@ -87,7 +87,7 @@ class JobResult:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of its accuracy; None for a single trial of few images."""
+        """The 95 % interval of its accuracy; None if nothing can be said, as of one trial without outcomes."""
         return self._record.spread().interval
 
     @property

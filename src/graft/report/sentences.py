@@ -103,13 +103,14 @@ def deciding_answers(best: str, comparison: Comparison, found: Answer) -> list[s
     differing = {name: it for name, it in closest.items() if it.per_trial.any()}
     # No number of trials and images tells which of two is better whose means are the same.
     apart = {name: it for name, it in differing.items() if abs(it.mean or 0) > TOLERANCE} or differing
-    for name in apart:
-        others = "" if len(closest) == 1 else ", the closest of those undecided"
-        others = ", the closest of those undecided that has another mean" if apart != closest and others else others
-        return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
-    verb = "has" if len(closest) == 1 else "have"
-    same = f"{name_first(list(closest))} {verb} the same value as {best} in every trial"
-    return [f"{same}: report.margin=1 would call them equal."]
+    if not apart:
+        verb = "has" if len(closest) == 1 else "have"
+        same = f"{name_first(list(closest))} {verb} the same value as {best} in every trial"
+        return [f"{same}: report.margin=1 would call them equal."]
+    name, others = next(iter(apart)), ""
+    if len(closest) > 1:
+        others = f", the closest of those undecided{' that has another mean' if apart != closest else ''}"
+    return [f"What would decide between {best} and {name}{others}: {found.deciding[name]}."]
 
 
 def images_answer(differences: Iterable[Difference]) -> list[str]:

@@ -29,7 +29,7 @@ class Spread:
 
     Attributes:
         std: sample standard deviation; None for a single trial.
-        interval: 95 % interval of the mean; None for a single trial, or if nothing can be said.
+        interval: 95 % interval of the mean; None if nothing can be said, as of one trial without outcomes.
         counts: what the interval counts, in words: training draws, test images, or both.
         estimate: of the mean, for other draws and other images; None where images are unknown.
     """
