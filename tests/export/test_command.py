@@ -304,7 +304,7 @@ def test_a_refit_is_verified_on_its_training_images_and_claims_no_accuracy(
     estimate = job_result(folder / "job")["accuracy"]["mean"]
     assert f"its accuracy is the estimate of {folder}/job: {100 * estimate:.1f} %" in accuracy
     assert "trained on 5 images a class" in accuracy
-    assert "trained on all 40 labelled images" in accuracy
+    assert "trained on all 40 labeled images" in accuracy
     assert "test images of each class" not in card
     assert "recall" not in card
     assert json.loads((job / "export" / "model.pt2").read_text())["job"]["accuracy"] is None

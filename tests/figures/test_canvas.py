@@ -88,8 +88,8 @@ def test_a_repeated_picture_has_the_same_bytes_whatever_the_user_s_style(kind: s
 
 
 def test_the_lines_differ_in_grey():
-    grey = sorted(to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color, *_ in LINES)
-    assert min(np.diff(grey)) > 0.08
+    gray = sorted(to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color, *_ in LINES)
+    assert min(np.diff(gray)) > 0.08
     assert len({line for _, line, _ in LINES}) == len({marker for *_, marker in LINES}) == len(LINES)
 
 

@@ -25,7 +25,7 @@ def result(count: int = 2, **estimate: Any) -> dict[str, Any]:
 def test_a_refit_repeats_the_estimate_and_has_no_accuracy_of_its_own():
     made, known, corrected = in_words(result())
     assert made == (
-        "a refit of outputs/pets/head=plain: 2 networks, each trained on all 1,600 labelled images of its classes, "
+        "a refit of outputs/pets/head=plain: 2 networks, each trained on all 1,600 labeled images of its classes, "
         "test images included; none is left that could measure its own accuracy"
     )
     assert known == (

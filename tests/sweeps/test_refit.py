@@ -76,7 +76,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[s
 Job = Callable[..., dict[str, Any]]
 
 
-def test_every_labelled_image_is_trained_on_once_and_nothing_is_tested(job: Job):
+def test_every_labeled_image_is_trained_on_once_and_nothing_is_tested(job: Job):
     before = job(*QUICK, "name=one")
     refit = job("run=outputs/one", "refit=all")
     table = pandas.read_csv("outputs/one-refit/images.csv", dtype=str)

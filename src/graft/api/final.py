@@ -1,4 +1,4 @@
-"""The final model: a finished job, or a sweep's winner, trained again on every labelled image."""
+"""The final model: a finished job, or a sweep's winner, trained again on every labeled image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def refit(
     folder: str | Path | None = None,
     verbose: bool = False,
 ) -> "Model":
-    """Train a job again on every labelled image, test images included, and return its model; what has finished is kept.
+    """Train a job again on every labeled image, test images included, and return its model; what has finished is kept.
 
     It is for use: no image is left that could measure its own accuracy, and `accuracy` of the job is its estimate.
 

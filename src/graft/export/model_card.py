@@ -126,7 +126,7 @@ class Card:
     def _details(self) -> dict[str, list[str]]:
         """Return the sections on classes, calibration and confusions."""
         if is_refit(self.result):
-            return {"Classes, calibration, confusions": ["Not known: it was trained on every labelled image."]}
+            return {"Classes, calibration, confusions": ["Not known: it was trained on every labeled image."]}
         if self.account is None:
             return {"Classes, calibration, confusions": ["Not known: the job's outcomes are not stored or damaged."]}
         account = self.account

@@ -64,7 +64,7 @@ FONTS = (
     "Arial Unicode MS",
 )
 MAX_LINES = 3  # of a label
-LINES = [  # color, line and marker of each curve in a picture; in grey the colors differ, too
+LINES = [  # color, line and marker of each curve in a picture; in gray the colors differ, too
     ("#000000", "-", "o"),
     ("#d95f02", "--", "s"),
     ("#1f4e9c", "-.", "^"),

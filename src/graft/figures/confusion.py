@@ -34,7 +34,7 @@ def _matrix(table: pandas.DataFrame, classes: list[str], job: str) -> Figure:
     size = COLUMN if len(classes) <= 10 else PAGE * min(1, 0.4 + 0.02 * len(classes))
     figure = Figure(figsize=(size, 0.95 * size), layout="constrained")
     axes = figure.subplots()
-    # The root shows confusions of a few percent; grey stays grey in print.
+    # The root shows confusions of a few percent; gray stays gray in print.
     axes.imshow((percent / 100) ** 0.5, cmap="Greys", vmin=0, vmax=1)
     if len(classes) <= NUMBERS:
         for row, column in np.argwhere(percent >= 0.5):

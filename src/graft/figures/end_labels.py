@@ -58,7 +58,7 @@ def label_ends(panels: Sequence[Axes]) -> bool:
 
 
 def _ends(axes: Axes) -> list[_End]:
-    """Return the ends of the labelled lines, from the lowest."""
+    """Return the ends of the labeled lines, from the lowest."""
     ends = []
     for line in axes.get_lines():
         points = np.asarray(line.get_xydata(), dtype=float)

@@ -1,4 +1,4 @@
-"""Heads that keep the training images' features: nearest neighbours, and kernel ridge regression."""
+"""Heads that keep the training images' features: nearest neighbors, and kernel ridge regression."""
 
 from abc import abstractmethod
 

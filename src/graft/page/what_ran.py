@@ -217,7 +217,7 @@ def _again(report: Report, output: Path, pictures: PagePictures) -> list[Fact]:
         facts.append(Fact(words, f"python src/predict.py run={named} images=PHOTOS output=answers.csv"))
         facts.append(Fact("make a file that needs no Graft", f"python src/export.py run={named}"))
     facts.append(
-        Fact("train it once more on all labelled images, for use", f"python src/train.py run={named} refit=all")
+        Fact("train it once more on all labeled images, for use", f"python src/train.py run={named} refit=all")
     )
     return facts
 

@@ -114,7 +114,7 @@ class Records:
         damaged: reasons by file whose job is left out, and by job that is the same as another.
         pruned: epoch and accuracy at which jobs were pruned, by name.
         rounds: what the rounds of sweeps with trials=auto have found, by folder.
-        refits: what jobs that were trained on every labelled image say of themselves, by name.
+        refits: what jobs that were trained on every labeled image say of themselves, by name.
         read_without: reasons by file without which finished jobs were read.
         unfinished: what can be done, by name of a job that a sweep planned and that has left no file.
         num_jobs: number of all these jobs, without refits and copies.

@@ -1,4 +1,4 @@
-"""What the result of a refit says: a job that was trained again on every labelled image, so that none is left to test.
+"""What the result of a refit says: a job that was trained again on every labeled image, so that none is left to test.
 
 Do not import pandas here: predictions start without it.
 """
@@ -33,7 +33,7 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
     count = sum(trial.get("error") is None for trial in result.get("trials") or [])
     each = f"{count} networks, each" if count != 1 else "one network,"
     lines = [
-        f"a refit of {refit.get('job')}: {each} trained on all {images.get('small', 0):,} labelled images of its "
+        f"a refit of {refit.get('job')}: {each} trained on all {images.get('small', 0):,} labeled images of its "
         "classes, test images included; none is left that could measure its own accuracy"
     ]
     if known.get("mean") is None:

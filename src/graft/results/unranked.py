@@ -46,7 +46,7 @@ class PrunedJob(Unranked):
 
 
 class Refit(Unranked):
-    """A job that was trained again on every labelled image, so that it has no accuracy of its own."""
+    """A job that was trained again on every labeled image, so that it has no accuracy of its own."""
 
 
 class DamagedFile(Unranked):

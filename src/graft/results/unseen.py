@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
 
 REFIT = (
-    "a refit was trained on every labelled image, so that none is left for it, and what holds for models of fewer "
+    "a refit was trained on every labeled image, so that none is left for it, and what holds for models of fewer "
     "training images does not hold for this one; for such predictions take the job that it was made from"
 )
 

@@ -1,4 +1,4 @@
-"""`refit=all`: the configuration of a finished job, or of a sweep's winner, to be trained on every labelled image.
+"""`refit=all`: the configuration of a finished job, or of a sweep's winner, to be trained on every labeled image.
 
 Do not import torch or pandas at the top of this module: a mistyped key must be answered without them.
 """
@@ -128,7 +128,7 @@ def _check_typed(config: DictConfig, typed: set[str]) -> None:
     """Refuse words beside `run=` and `refit=all` that would train another configuration."""
     run, refit = config.get("run"), config.get("refit")
     if refit is None:
-        raise GraftError(f"run={run} needs refit=all, which trains that job again on every labelled image; try both")
+        raise GraftError(f"run={run} needs refit=all, which trains that job again on every labeled image; try both")
     if refit != "all":
         raise ConfigError([Fault("refit", refit, "all", "refit=all")])
     if not isinstance(run, str) or not run:
