@@ -167,6 +167,28 @@ def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
         assert "ignored files      2 .heic" in printed
 
 
+@pytest.mark.parametrize("uneven", ["a", "b"])
+def test_each_number_is_under_its_header_where_only_some_jobs_have_unequal_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], uneven: str
+):
+    for name, count in (("a", 2), ("b", 3)):  # of test images, so that they are not ranked
+        job(tmp_path, name, [0.9, 0.8])
+        file = tmp_path / name / "result.json"
+        result = json.loads(file.read_text())
+        result["trials"] = [{**trial, "balanced_accuracy": 0.655} for trial in result["trials"]]
+        result["images"] |= {"test": count, "by_class": {"test": {"cat": 9, "dog": 90 if name == uneven else 9}}}
+        file.write_text(json.dumps(result))
+    show_sweep(tmp_path)
+    assert "balanced" in capsys.readouterr().out
+    lines = [line.strip("| ").split("|") for line in (tmp_path / "leaderboard.md").read_text().splitlines()[2:6]]
+    header, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    found = {row[header.index("job")]: dict(zip(header, row, strict=True)) for row in rows}
+    assert {name: row["balanced"] for name, row in found.items()} == {
+        name: "65.5" if name == uneven else "" for name in ("a", "b")
+    }
+    assert {row["parameters"] for row in found.values()} == {"1,000"}
+
+
 def test_the_number_of_test_images_of_folds_is_said_to_be_the_smallest_fold_s(tmp_path: Path):
     job(tmp_path, "row", [0.9, 0.92])
     file = tmp_path / "row" / "result.json"

@@ -22,8 +22,8 @@ def results_row(record: Record, metric: str) -> dict[str, object]:
     row: dict[str, object] = {"job": record.name, "label": record.label}
     for each in dict.fromkeys((metric, name_of(metric), "accuracy")):
         row |= _spread(record, each)
-    if uneven(record.result):
-        row["balanced"] = balanced_mean(record.result)
+    if uneven(record.result) and (balanced := balanced_mean(record.result)) is not None:
+        row["balanced"] = balanced
     reference = record.result.get("reference")
     if reference:
         low, high = reference["low"], reference["high"]

@@ -21,7 +21,7 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
 def cells(
     row: Mapping[str, Any], metric: str = "accuracy", short: bool = False, trials: bool = False
 ) -> dict[str, str]:
-    """Return a job's line of the printed table: texts by header.
+    """Return a job's line of the printed table: texts by header, which are the same for all rows of a table.
 
     Args:
         row: of `Leaderboard.table`, as `table_rows` returns it.
@@ -85,7 +85,7 @@ def _metric_columns(row: Mapping[str, Any], metric: str, ranked: bool, whole: bo
         ("std", ranked and whole, "" if std is None else unit.size(std)),
         (test, validated, _number(row.get(name), unit)),  # after the spread, which is of the validation's
         ("test accuracy", bool(own), _number(row["accuracy"])),
-        ("balanced", row.get("balanced") is not None and name != "balanced_accuracy", _number(row.get("balanced"))),
+        ("balanced", "balanced" in row and name != "balanced_accuracy", _number(row.get("balanced"))),
     ]
 
 
