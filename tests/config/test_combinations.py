@@ -102,6 +102,11 @@ DOMAINS = "dataset.domain=site dataset.small_domain=[A,B]"
         ("schedule=step tune=thaw tune.epochs=20", "schedule.step_size", "below tune.epochs=20"),
         ("tune=thaw +schedule@tune.schedule=step", "tune.schedule.step_size", "below tune.epochs=20"),
         ("schedule=step epochs=1", "schedule.step_size", "below epochs=1"),
+        (
+            "schedule=step epochs=40 schedule.warmup=0.25",
+            "schedule.step_size",
+            "below epochs=40, of which the warm-up leaves 30",
+        ),
         ("schedule=cosine schedule.eta_min=0.5", "schedule.eta_min", "below the learning rate of 0.001"),
         (
             "schedule=cosine schedule.eta_min=0.02 optimizer.lr=0.01",

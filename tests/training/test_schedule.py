@@ -53,6 +53,12 @@ def test_cosine_ends_at_the_same_rate_for_all_groups():
             oracle.step()
 
 
+def test_cosine_raises_no_rate_that_is_below_its_end():
+    found = rates("cosine", eta_min=0.5)  # the second group's rate is 0.1
+    assert found[-1][0] == pytest.approx(0.5, abs=1e-3)
+    assert {second for _, second in found} == {0.1}
+
+
 def test_a_warm_up_rises_evenly_then_the_schedule_begins():
     late = {"constant": [1.0] * 80, "cosine": [(1 + math.cos(math.pi * step / 80)) / 2 for step in range(80)]}
     late["step"] = [0.1 ** (step // 30) for step in range(80)]

@@ -119,11 +119,13 @@ def _of_phase(values: Values, schedule: str, key: str) -> Iterator[Fault]:
             yield Fault(f"{schedule}.eta_min", last, expected, f"{schedule}.eta_min=0")
     if values.target(schedule) != "step":
         return
-    step_size, epochs = values.get(f"{schedule}.step_size"), values.get(key)
-    if step_size >= epochs:
-        smaller = f"{schedule}.step_size={max(1, epochs // 3)}, or " if epochs > 1 else ""
+    step_size, epochs, warmup = (values.get(each) for each in (f"{schedule}.step_size", key, f"{schedule}.warmup"))
+    left = epochs * (1 - (warmup or 0))  # drops are counted from the end of the warm-up
+    if step_size >= left:
+        smaller = f"{schedule}.step_size={max(1, int(left / 3))}, or " if left > 1 else ""
         constant = "schedule=constant" if key == "epochs" else "+schedule@tune.schedule=constant"
-        expected = f"below {key}={epochs}, or the learning rate never changes"
+        after = f", of which the warm-up leaves {left:.3g}" if warmup else ""
+        expected = f"below {key}={epochs}{after}, or the learning rate never drops"
         yield Fault(f"{schedule}.step_size", step_size, expected, f"{smaller}{constant}")
 
 

@@ -23,12 +23,15 @@ def constant(optimizer: Optimizer, steps: int, epoch_steps: int, warmup: float =
 def cosine(
     optimizer: Optimizer, steps: int, epoch_steps: int, warmup: float = 0.0, eta_min: float = 0.0
 ) -> LRScheduler:
-    """Lower the rates to `eta_min` along half a cosine, after a warm-up in the first fraction `warmup` of the steps."""
+    """Lower the rates to `eta_min` along half a cosine, after a warm-up in the first fraction `warmup` of the steps.
+
+    A rate that is lower anyway stays as it is: an early stage's with `tune.lr_decay`, or the one that lr=auto finds.
+    """
     warmup_steps = round(warmup * steps)
     falling_steps = max(1, steps - warmup_steps)
 
     def half_cosine(step: int, peak: float) -> float:
-        lowest = eta_min / peak
+        lowest = min(eta_min / peak, 1.0)
         return lowest + (1 - lowest) * (1 + math.cos(math.pi * step / falling_steps)) / 2
 
     return _with_warmup(optimizer, warmup_steps, half_cosine)
