@@ -167,6 +167,15 @@ def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
         assert "ignored files      2 .heic" in printed
 
 
+def test_a_job_in_the_folder_default_is_named_by_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, dropout in (("dropout=0", 0.0), ("dropout=0.5", 0.5), ("default", 0.2)):
+        job(tmp_path, name, [0.9, 0.8])
+        file = tmp_path / name / "result.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"config": {"dropout": dropout}}))
+    show_sweep(tmp_path)
+    assert "default (dropout 0.2)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("uneven", ["a", "b"])
 def test_each_number_is_under_its_header_where_only_some_jobs_have_unequal_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], uneven: str

@@ -33,14 +33,7 @@ def cells(
     whole = not ranked or not short
     columns = [  # header, whether the column is shown, text
         ("rank", ranked, str(row.get("rank"))),
-        (
-            "job",
-            True,
-            str(row["job"])
-            .replace("experiment=", "")
-            .replace("_baseline=self", " (baseline)")
-            .replace("_baseline=control", " (control)"),
-        ),
+        ("job", True, _job(row)),
         *_metric_columns(row, metric, ranked, whole),
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),
@@ -69,6 +62,17 @@ def short_lines(table: pandas.DataFrame, metric: str) -> list[dict[str, str]]:
     """
     uneven = len(set(table["trials"])) > 1
     return [cells(row, metric, short=True, trials=uneven) for row in table_rows(table)]
+
+
+def _job(row: Mapping[str, Any]) -> str:
+    """Return a job's name; the folder `default` of one that was typed without a list does not say what it is."""
+    name = str(row["job"])
+    if name.rpartition("/")[2] == "default" and row.get("label", name) != name:
+        return f"{name} ({row['label']})"
+    texts = (("experiment=", ""), ("_baseline=self", " (baseline)"), ("_baseline=control", " (control)"))
+    for text, shown in texts:
+        name = name.replace(text, shown)
+    return name
 
 
 def _metric_columns(row: Mapping[str, Any], metric: str, ranked: bool, whole: bool) -> list[tuple[str, bool, str]]:
