@@ -39,6 +39,8 @@ Configure = Callable[..., DictConfig]
         (["dropout=abc"], "dropout must be in [0, 1), got abc; try dropout=0.5"),
         (["dropout="], "dropout must be in [0, 1), got nothing; try dropout=0.5"),
         (["dropout=[0,0.5]"], "dropout must be in [0, 1), got [0, 0.5]; try dropout=0.5"),
+        (["stop=2"], "stop has keys of its own, patience, min_delta; try stop.patience=VALUE"),
+        (["report=loss"], "report has keys of its own, baseline, margin, metric, thumbnails, figures, explain; try"),
         (["epochs=1.5"], "epochs must be a whole number of at least 1, got 1.5; try epochs=100"),
         (["+dropout=0.5"], "dropout exists, and + adds a new key; try dropout= without +"),
         (["+head=dense"], "head has an option, and + adds another one; try head= without +"),

@@ -5,6 +5,7 @@ Do not import torch here: `--help` must answer in under a second.
 
 import re
 from collections.abc import Collection
+from dataclasses import fields
 from traceback import walk_tb
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -18,9 +19,12 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
+from graft.config.knobs import Report, Stop
 from graft.config.rules import RULES
 from graft.config.training import FLAGS, REFUSED
 from graft.errors import Fault, nearest
+
+GROUPS = {"stop": Stop, "report": Report}  # groups of keys without options
 
 HYDRA_WORDS = {  # patterns of Hydra's messages, and Graft's words with what the pattern's group found
     r"An item is already at '(.+?)'": "{0} exists, and + adds a new key; try {0}= without +",
@@ -101,6 +105,9 @@ def _refused(error: OmegaConfBaseException) -> str:
         return no_such_key(key, [str(name) for name in error.parent_node if not str(name).startswith("_")])
     if isinstance(error, ValidationError) and key in RULES:
         return str(Fault(key, _value(error), RULES[key].expected, f"{key}={RULES[key].example}"))
+    if isinstance(error, ValidationError) and key in GROUPS:
+        names = [each.name for each in fields(GROUPS[key])]
+        return f"{key} has keys of its own, {', '.join(names)}; try {key}.{names[0]}=VALUE"
     if isinstance(error, MissingMandatoryValue):
         return f"{key} has no value; try {key}=..."
     message = str(error).splitlines()[0]
