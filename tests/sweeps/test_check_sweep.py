@@ -47,6 +47,22 @@ def test_an_override_is_said_to_have_no_effect_once_and_only_if_it_has_none_in_a
     assert found.count("no effect") == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=0,1"], "seed= is no setting that could be better"),
+        (["seed=0,1", "trials=2,3"], "seed= and trials= are no setting that could be better"),
+        (["seed=1", "trials=3", "dropout=0,0.5"], ""),
+    ],
+)
+def test_jobs_that_differ_in_their_trials_are_said_to_be_repetitions(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+):
+    sweep(*words, "name=s")
+    found = capsys.readouterr().err
+    assert said in found if said else "could be better" not in found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",

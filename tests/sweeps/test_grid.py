@@ -61,6 +61,7 @@ def test_an_interval_is_refused():
         ("trials=range(1,5,0)", r"trials=range\(1,5,0\) cannot be listed; try range\(1,5\), or range\(1,5,2\)"),
         ("lr=range(0.1,0.5,0.0)", "cannot be listed"),
         ("lr=range(nan,1)", "cannot be listed"),
+        ("lr=range(0.001,0.01)", r"lists 0.001 only, because its step is 1; try range\(0.001,0.01,0.0023\)"),
         ("trials=range(5,1)", r"this sweep has no jobs: trials=range\(5,1\) lists nothing"),
         ("head=glob(x*)", "this sweep has no jobs"),
         ("dropout=glob(*)", "this sweep has no jobs"),

@@ -88,6 +88,7 @@ def test_the_jobs_to_check_have_both_ends_of_each_range_and_each_listed_value():
         ([], {}, "there is nothing to search; try lr=interval(1e-4,1e-1)"),
         (["lr=interval(1,0.1)"], {}, "lr must be a range with low below high, got low=1.0 and high=0.1"),
         (["width=range(1,5,0)"], {}, "width must be a range with another step, got step 0; try step 1"),
+        (["lr=range(0.001,0.01)"], {}, "lr=range(0.001,0.01) lists 0.001 only, because its step is 1; try range(0.001"),
         (["lr=interval(0,1)", "sweep.space.lr.low=0"], {}, "lr=interval(0,1) replaces sweep.space; try all ranges"),
         (["head=glob(x*)"], {}, "head must be a list of at least one value, got none"),
         (["sweep.seed=1,2"], {}, "sweep.seed must be one value, because it is a setting of the search"),

@@ -72,6 +72,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
     _tell_unused(zip(configs, typed, strict=True))
+    _tell_repetitions(configs)
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
         check_folder(cfg, list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
     _check_baseline(config.report.baseline, distinct)
@@ -180,6 +181,17 @@ def check_job(config: DictConfig, folder: Path) -> None:
     cfg = without_hydra(config)
     check(cfg)
     check_folder(cfg, config.hydra.overrides.task, folder)
+
+
+def _tell_repetitions(configs: Sequence[DictConfig]) -> None:
+    """Warn of jobs that differ in their trials: a table ranks settings, and these are repetitions of one."""
+    swept = [f"{key}=" for key in ("seed", "trials") if len({cfg[key] for cfg in configs}) > 1]
+    if swept:
+        keys, are = " and ".join(swept), "are" if len(swept) > 1 else "is"
+        tell(
+            f"{keys} {are} no setting that could be better: trial k of a job has seed + k, and trials of one seed are "
+            "the same in all jobs that differ in nothing else; for more repetitions try one seed= and a larger trials="
+        )
 
 
 def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from graft.errors import GraftError
 from graft.job_folder import ROUNDS
 from graft.sweeps.launcher import launching
+from graft.sweeps.space import check_step
 from graft.sweeps.time_left import CountedLauncher
 
 MOST_JOBS = 10_000  # of a grid: composing these takes ten minutes
@@ -61,7 +62,7 @@ def _listed(override: Override) -> list[str]:
     """Return the values of a list or range; its first ones if they are more than the jobs of a sweep.
 
     Raises:
-        GraftError: a range has no step or no end.
+        GraftError: a range has no step or no end, or one value only.
     """
     try:
         values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
@@ -69,6 +70,7 @@ def _listed(override: Override) -> list[str]:
         raise GraftError(f"{override.input_line} cannot be listed; try range(1,5), or range(1,5,2)") from None
     if not values:
         raise GraftError(f"this sweep has no jobs: {override.input_line} lists nothing; --help lists the options")
+    check_step(override, values)
     return values
 
 

@@ -134,6 +134,7 @@ def _typed(key: str, override: Override) -> Range | Choice:
 
     Raises:
         ConfigError: it has no values.
+        GraftError: it is a range of one.
     """
     _check_key(key, key)
     sweep = override.value()
@@ -147,12 +148,32 @@ def _typed(key: str, override: Override) -> Range | Choice:
     if isinstance(sweep, ChoiceSweep | RangeSweep):
         sweep.shuffle = False  # a search that resumes compares its lists with the earlier ones
     values: list[Any] = list(override.sweep_iterator())
+    check_step(override, values)
     if isinstance(sweep, RangeSweep) and values:
         low, high = (float(f"{end:.12g}") for end in (min(values), max(values)))
         log = "log" in sweep.tags
         whole = all(isinstance(value, int) for value in values)
         return _range(key, low, high, log=log, step=None if log else abs(sweep.step), int=whole)
     return _choice(key, list(override.sweep_string_iterator()))
+
+
+def check_step(override: Override, values: Sequence[object]) -> None:
+    """Refuse a range of fractions that has one value only, because a range without a step has the step 1.
+
+    Args:
+        override: a list or a range in Hydra's grammar.
+        values: what it lists.
+
+    Raises:
+        GraftError: suggests a step.
+    """
+    sweep = override.value()
+    if isinstance(sweep, RangeSweep) and len(values) == 1 and isinstance(sweep.stop, float):
+        start, stop = sweep.start or 0, sweep.stop
+        raise GraftError(
+            f"{override.input_line} lists {values[0]} only, because its step is {sweep.step}; "
+            f"try range({start},{stop},{(stop - start) / 4:.2g})"
+        )
 
 
 def _check_key(key: str, name: str) -> None:
