@@ -54,6 +54,15 @@ def test_class_weights_of_equal_draws_are_told_as_the_job_begins(run: Run, caplo
     assert "class_weights=effective has no effect: each class has equally many training images" in caplog.messages
 
 
+def test_steps_of_too_few_batches_are_told_as_the_job_begins(run: Run, caplog: pytest.LogCaptureFixture):
+    words = ("source=scratch", "head=dense", "width=8", "epochs=1", "trials=1", "test_curve=false", "batch_size=10")
+    for accumulated, left in ((3, 1), (2, 0), (5, 0)):  # of ten batches
+        caplog.clear()
+        run(*words, f"trainer.accumulate_grad_batches={accumulated}", name=str(accumulated))
+        said = f"={accumulated}: the training has 10 batches in an epoch, and the last step takes {left}, whose"
+        assert any(said in message for message in caplog.messages) is (left > 0)
+
+
 def test_trials_vary_in_their_draws_or_in_their_random_numbers(run: Callable[..., dict]):
     words = ("source=scratch", "head=dense", "width=8", "epochs=2", "trials=2", "test_curve=false", "augment=digits")
     words += ("dataset.small_per_class=3", "dataset.test_per_class=10")

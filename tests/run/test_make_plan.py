@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from graft.data.folds import NO_IMAGE
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError
-from graft.run.check_plan import warn_of_equal_weights
+from graft.run.check_plan import warn_of_plan
 from graft.run.make_plan import make_plan
 from graft.run.plan import Plan
 
@@ -187,7 +187,7 @@ def test_class_weights_of_equal_classes_are_said_to_have_no_effect(
 ):
     cfg = configure("source=scratch", "class_weights=balanced", "trials=2", *overrides)
     plan = make_plan(cfg, range(first, 2))
-    warn_of_equal_weights(plan, cfg)
+    warn_of_plan(plan, cfg)
     words = "class_weights=balanced has no effect: each class has equally many training images"
     assert caplog.messages.count(words) == warned
     if warned:

@@ -44,15 +44,35 @@ def check_plan(plan: Plan) -> None:
         _check_batch_norms(plan)
 
 
-def warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
-    """Warn of class weights that are all 1, if only the data show it: `config.check.unused` tells it before otherwise.
+def warn_of_plan(plan: Plan, cfg: DictConfig) -> None:
+    """Warn of what only the data show; with trials=auto the first round warns for all."""
+    if not plan.first_trial:
+        _warn_of_equal_weights(plan, cfg)
+        _warn_of_short_steps(plan)
 
-    With trials=auto the first round warns for all.
-    """
+
+def _warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
+    """Warn of class weights that are all 1; `config.check.unused` tells it before, if the configuration shows it."""
     values = Values(cfg)
     equal = len(set(plan.data.counts)) == 1 and not draws_equally(values)
-    if equal and weighs_classes(values) and cfg.refit is None and not plan.first_trial:
+    if equal and weighs_classes(values) and cfg.refit is None:
         log.warning("class_weights=%s has no effect: %s", plan.class_weights, EQUAL_CLASSES)
+
+
+def _warn_of_short_steps(plan: Plan) -> None:
+    """Warn of epochs whose last step has fewer batches than `trainer.accumulate_grad_batches`, but divides by it."""
+    accumulated = plan.trainer(max_epochs=1, logger=False).accumulate_grad_batches
+    fits = {} if plan.is_solved else {"training": (plan.datamodule.rows["train"].shape[1], plan.datamodule.batch_size)}
+    if isinstance(plan.source, Big):
+        fits["pre-training"] = len(plan.data.big), plan.source.batch_size
+    for name, (images, size) in fits.items():
+        batches = len(range(0, images - (images > 1), size))
+        if left := batches % accumulated:
+            log.warning(
+                f"trainer.accumulate_grad_batches={accumulated}: the {name} has {batches} batches in an epoch, and the "
+                f"last step takes {left}, whose summed gradients Lightning divides by {accumulated} nevertheless: it "
+                f"is too small; try a number that divides {batches}"
+            )
 
 
 def _not_varying(plan: Plan) -> Iterator[Fault]:

@@ -23,7 +23,7 @@ from graft.page.show import show_alone
 from graft.page.show_job import show_job
 from graft.process import environment_rank, prepare_for_training
 from graft.ranks import rank, seed_rank
-from graft.run.check_plan import warn_of_equal_weights
+from graft.run.check_plan import warn_of_plan
 from graft.run.earlier import Earlier, find_finished, num_kept, run_rounds
 from graft.run.history import JobHistory, check_any_finished
 from graft.run.launch import launch, launched, runs_alone
@@ -113,7 +113,7 @@ def _run(cfg: DictConfig, folder: Path, resume: bool, count: int) -> dict[str, A
             raise GraftError(f"{folder}/result.json is damaged; run the same command again")
         return result
     plan.warn()
-    warn_of_equal_weights(plan, cfg)
+    warn_of_plan(plan, cfg)
     pruner = "none" if cfg.sweep is None or cfg.trials == "auto" else cfg.sweep.pruner
     callbacks = pruning(pruner, folder, count, plan.epochs)
     return Job(plan, config, folder, identity, contents, clock, callbacks, earlier).run()
