@@ -360,7 +360,7 @@ def test_three_trials_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[
     show_sweep(tmp_path)
     said = capsys.readouterr().out
     assert "but was not tested against any other: a test needs 6 common trials, got 3" in said
-    assert "No differences were tested" in said
+    assert "No differences were tested: two configurations need 6 common trials (seeds); those shown are means" in said
     assert set(pandas.read_csv(tmp_path / "leaderboard.csv")["standing"][1:]) == {"not tested"}
 
 

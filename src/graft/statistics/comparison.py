@@ -215,7 +215,10 @@ def describe_method(num_tested: int, pairs: str, least: int = MIN_TRIALS) -> str
         least: number of common trials that a test needs.
     """
     if not num_tested:
-        return f"No differences were tested: two configurations need {least} common trials (seeds)."
+        return (
+            f"No differences were tested: two configurations need {least} common trials (seeds); "
+            "those shown are means over common trials."
+        )
     return (
         "Differences: paired tests over common trials (seeds), p and simultaneous 95 % intervals corrected for "
         f"{counted(num_tested, 'comparison')} ({pairs})."
