@@ -48,7 +48,7 @@ def warn_of_plan(plan: Plan, cfg: DictConfig) -> None:
     """Warn of what only the data show; with trials=auto the first round warns for all."""
     if not plan.first_trial:
         _warn_of_equal_weights(plan, cfg)
-        _warn_of_short_steps(plan)
+        _warn_of_short_steps(plan, cfg.trainer.get("accumulate_grad_batches") or 1)
 
 
 def _warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
@@ -59,9 +59,8 @@ def _warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
         log.warning("class_weights=%s has no effect: %s", plan.class_weights, EQUAL_CLASSES)
 
 
-def _warn_of_short_steps(plan: Plan) -> None:
+def _warn_of_short_steps(plan: Plan, accumulated: int) -> None:
     """Warn of epochs whose last step has fewer batches than `trainer.accumulate_grad_batches`, but divides by it."""
-    accumulated = plan.trainer(max_epochs=1, logger=False).accumulate_grad_batches
     fits = {} if plan.is_solved else {"training": (plan.datamodule.rows["train"].shape[1], plan.datamodule.batch_size)}
     if isinstance(plan.source, Big):
         fits["pre-training"] = len(plan.data.big), plan.source.batch_size

@@ -56,7 +56,7 @@ def one_cycle(
 ) -> LRScheduler:
     """Raise the rates from peak / `div_factor` in the first fraction `pct_start` of the steps, then lower them.
 
-    The last rate is the first one / `final_div_factor` (Smith and Topin 2018). Momentum stays constant.
+    The rate after the last step is the first one / `final_div_factor` (Smith and Topin 2018). Momentum stays constant.
     """
     return OneCycleLR(
         optimizer,
