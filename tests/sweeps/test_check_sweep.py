@@ -63,6 +63,14 @@ def test_jobs_that_differ_in_their_trials_are_said_to_be_repetitions(
     assert said in found if said else "could be better" not in found
 
 
+@pytest.mark.parametrize(("margin", "told"), [(0, False), (0.01, True), (1, False)])
+def test_a_margin_that_looks_like_a_fraction_is_told(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], margin: float, told: bool
+):
+    sweep("head=plain,dense", f"report.margin={margin}")
+    assert ("is in percent points" in capsys.readouterr().err) == told
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",

@@ -31,6 +31,8 @@ from graft.sweeps.launcher import check_devices
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
+SMALL_MARGIN = 0.1  # percent points below which a margin looks like a fraction of 1
+
 
 def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     """Check a sweep as a whole and each of its jobs, and make the folders that it writes into.
@@ -132,6 +134,8 @@ def _check_report(jobs: Sequence[DictConfig]) -> None:
         raise GraftError(
             f"report.margin={report.margin} is in percent points, which report.metric=loss is not; try report.margin=0"
         )
+    if 0 < report.margin < SMALL_MARGIN:
+        tell(f"report.margin={report.margin} is in percent points: for one of 100 images try report.margin=1")
     if report.metric != "accuracy" and jobs[0].sweep is not None:
         option = jobs[0].hydra.runtime.choices.get("sweep")
         raise GraftError(
