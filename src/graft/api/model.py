@@ -22,7 +22,6 @@ from graft.inference.predict import Predictor, Row
 from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
 from graft.nouns import counted
-from graft.reading.decode import pixels_or_reason
 
 BATCH = 64  # arrays that pass through the network together
 
@@ -97,7 +96,7 @@ class Model:
             return torch.stack([self._decoded(path) for path in paths])
 
     def _decoded(self, path: Path) -> torch.Tensor:
-        found = pixels_or_reason(path, self.trained.image_shape, *self.trained.reading)
+        found = self.trained.read(path)
         if isinstance(found, str):
             raise GraftError(f"picture {path.stem} cannot be read: {found}")
         return found
