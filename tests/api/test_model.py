@@ -96,6 +96,15 @@ def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, images: torch
         model.predict(images[:1], coverage=0.9)
 
 
+def test_three_gray_images_may_be_one_in_color(job: graft.JobResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = job.model()
+    assert len(model.predict(np.zeros((3, 28, 28), np.uint8))) == 3  # its images are gray
+    monkeypatch.setattr(model.trained, "image_shape", (3, 28, 28))
+    for one in (np.zeros((3, 28, 28), np.uint8), torch.zeros(3, 28, 28, dtype=torch.uint8)):
+        with pytest.raises(GraftError, match=r"\(3, 28, 28\) is one image .* or three gray ones; try images\[None\]"):
+            model.predict(one)
+
+
 def test_a_saved_model_is_a_job_s_folder(job: graft.JobResult, images: torch.Tensor, tmp_path: Path):
     model = job.model()
     saved = graft.read(model.save(tmp_path / "saved")).best.model()

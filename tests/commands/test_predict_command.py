@@ -84,6 +84,20 @@ def test_the_job_s_test_images_get_the_classes_that_its_trials_gave_them(predict
     assert "taken for" in said
 
 
+def test_frozen_layers_in_bfloat16_are_told_as_a_prediction_has_them_in_32_bits(
+    predict: Predict, folder: Path, tmp_path: Path
+):
+    shutil.copytree(folder / "job", tmp_path / "half")
+    result = json.loads((tmp_path / "half" / "result.json").read_text())
+    result["config"]["frozen_precision"] = "bf16-mixed"
+    (tmp_path / "half" / "result.json").write_text(json.dumps(result))
+    image = next((folder / "digits").rglob("*.png"))
+    told = "the job computed frozen layers in bfloat16 (frozen_precision); here they are in 32 bits"
+    for words, expected in (({}, False), ({"run": tmp_path / "half"}, True)):
+        assert (told in predict(images=str(image), **words)[2]) == expected
+    assert told not in predict(images=str(image), run=tmp_path / "half", precision="bf16-mixed")[2]
+
+
 def test_unreadable_files_have_their_row_and_stop_nothing(predict: Predict, tmp_path: Path):
     good = next(Path("digits/3").iterdir())
     shutil.copy(good, tmp_path / "a.png")

@@ -125,6 +125,7 @@ def test_the_file_says_what_predict_says_of_every_photo(
         "accuracy": job_result(job)["accuracy"]["mean"],
     }  # fmt: skip
     assert about["preprocessing"]["image"] == [3, 16, 16]
+    assert load(job).config["reading"] == {"fit": "crop", "bits": "auto", "white": None, "max_pixels": None}
 
 
 def test_the_card_says_what_the_result_says(job: Path, fast: None):
@@ -146,6 +147,30 @@ def test_the_card_says_what_the_result_says(job: Path, fast: None):
     right = result["trials"][1]["correct"]
     assert f"({right} of 9 test images)" in card
     assert f"accuracy in the job's test, of the same trials: {100 * right / 9:.1f} % ({right} of 9)" in card
+
+
+def test_numbers_of_augmented_views_are_told_from_those_of_the_file(job: Path, fast: None):
+    said = "Of the mean over 4 augmented views of each image; this model sees each once."
+    for views, times in ((None, 0), (4, 3)):
+        result = job_result(job)
+        result["config"]["augment"] = {"test_views": views}
+        (job / "result.json").write_text(json.dumps(result))
+        export(job)
+        card = (job / "export" / "MODEL_CARD.md").read_text()
+        assert card.count(said) == times  # at the classes, the calibration and the confusions
+        assert (said.removesuffix(".") in card.partition("## Each class")[0]) == bool(views)
+
+
+def test_a_model_of_another_format_beside_the_new_one_is_told(
+    job: Path, fast: None, capsys: pytest.CaptureFixture[str]
+):
+    export(job)
+    assert "earlier export" not in capsys.readouterr().err
+    earlier = job / "export" / "model.onnx"
+    earlier.write_bytes(b"another job's")
+    export(job)
+    said = f"{earlier} is of an earlier export: predict.py and the card are those of model.pt2 now"
+    assert said in capsys.readouterr().err
 
 
 def test_images_that_are_gone_or_changed_are_told_in_the_card(

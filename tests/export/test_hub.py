@@ -19,12 +19,19 @@ from graft.inference.trained_model import TrainedModel
 
 
 def model(
-    target: str, frozen: int, keep: int | None = None, head: str = "Plain", name: str | None = None
+    target: str,
+    frozen: int,
+    keep: int | None = None,
+    head: str = "Plain",
+    name: str | None = None,
+    pad: int = 0,
+    size: int | None = None,
+    white: dict | None = None,
 ) -> TrainedModel:
     """Return a model of random weights whose description says how it is built."""
     kind, _, backbone = target.partition(".")
-    size = 224 if name and name.startswith("vit") else None
-    preprocess = Preprocess([3, 32, 32], size=size, mean=[0.5], std=[0.25])
+    size = size or (224 if name and name.startswith("vit") else None)
+    preprocess = Preprocess([3, 32, 32], pad, size, mean=[0.5], std=[0.25])
     known = {"keep": keep} | ({"model": name} if name else {})
     built = getattr(getattr(graft, kind), backbone)(preprocess, **known)
     about = {
@@ -33,7 +40,7 @@ def model(
             "preprocess": {"_target_": "graft.preprocess.Preprocess", **built.preprocess.settings},
         },
         "head": {"_target_": f"graft.head.{head}", "num_classes": 3},
-        "frozen": {"sha256": "0" * 64, "path": "/home/anna/secret.pt"},
+        "frozen": {"sha256": "0" * 64, "path": "/home/anna/secret.pt"}, "reading": {"fit": "crop", "white": white},
     }  # fmt: skip
     made = trained(built, frozen=frozen)
     made.config |= about
@@ -88,6 +95,15 @@ def test_some_stages_of_timm_s_network_or_a_deeper_head_need_graft(tmp_path: Pat
     assert "only some" in write_hub(tmp_path, model("backbone_timm.Timm", 1, keep=2, name="resnet10t"), 0)
     made = model("backbone_timm.Timm", 1, head="Dense", name="resnet10t")
     assert "more than one linear layer" in write_hub(tmp_path, made, 0)
+
+
+@pytest.mark.parametrize("reading", [{"pad": 4}, {"size": 64}, {"white": {"whole": 4095, "real": 1}}], ids=str)
+def test_images_that_timm_s_transform_or_network_does_not_take_need_graft(tmp_path: Path, reading: dict):
+    pytest.importorskip("timm")
+    made = model("backbone_timm.Timm", 0, name="vit_tiny_patch16_224" if "size" in reading else "resnet10t", **reading)
+    said = write_hub(tmp_path, made, 0)
+    assert next(why for why in ("does not pad", "images of 64x64", "more than 8 bits") if why in said)
+    assert not (tmp_path / "config.json").read_text().count("pretrained_cfg")
 
 
 def test_a_network_of_timm_s_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

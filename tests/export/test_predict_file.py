@@ -22,6 +22,8 @@ def test_it_has_what_its_job_needs(kind: str, package: str, other: str, fit: str
     assert package in text.splitlines()[0]
     assert other not in text
     assert len([line for line in text.splitlines() if line]) <= lines
+    file = {"onnx": "model.onnx", "torch": "model.pt2"}
+    assert [each in text for each in file.values()] == [each == kind for each in file]  # another may lie beside it
     assert ("padded" in text) == (fit == "pad")
     namespace = {"__name__": "predict"}
     exec(compile(text, "predict.py", "exec"), namespace)

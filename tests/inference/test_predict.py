@@ -85,6 +85,30 @@ def test_images_are_read_as_in_training(tmp_path: Path):
     assert squash[1].unique().tolist() == [255]
 
 
+@pytest.mark.parametrize(
+    ("values", "kept", "said"),
+    [
+        (np.full((16, 16), 4096, np.uint16), 4095, "its values reach 4,096, but 4,095 is white in the job's images"),
+        (np.full((16, 16), 200, np.float32), 1.5, "its values reach 200, but 1 is white in the job's images"),
+    ],
+)
+def test_values_above_white_are_refused_unless_the_job_has_cut_them_off(
+    tmp_path: Path, values: np.ndarray, kept: float, said: str
+):
+    Image.fromarray(values).save(tmp_path / "above.tif")
+    Image.fromarray(np.full_like(values, kept)).save(tmp_path / "like.tif")
+    reading = {"fit": "crop", "white": {"whole": 4095, "real": 1}}
+    for bits, error in (("auto", f"{said}; convert it"), (12, "")):
+        model = make_model(channels=1, reading=reading | {"bits": bits})
+        rows = list(Predictor(model).rows([Item(name, tmp_path / name) for name in ("above.tif", "like.tif")]))
+        assert [row.error for _, row in rows] == [error, ""]
+        if not error:
+            for name in ("above.tif", "like.tif"):
+                pixels = model.read(tmp_path / name)
+                assert isinstance(pixels, torch.Tensor)
+                assert (pixels == 255).all()
+
+
 def test_memory_holds_a_few_batches_however_many_images_there_are(tmp_path: Path):
     (item,) = write_pictures(tmp_path, 1)
     drawn = 0

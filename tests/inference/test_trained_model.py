@@ -133,12 +133,13 @@ def test_a_folder_of_version_0_1_names_its_frozen_weights_by_a_path(job: Path, t
         del model[key]
     (job / "model.yaml").write_text(yaml.safe_dump({**model, "frozen_weights": str(stored)}))
     result = json.loads((job / "result.json").read_text())
-    result["config"]["dataset"]["fit"] = "pad"
+    result["config"]["dataset"] |= {"fit": "pad", "bits": 12}
     (tmp_path / "padded").mkdir()
     for name in ("model.yaml", "weights.safetensors"):
         shutil.copy(job / name, tmp_path / "padded" / name)
     (tmp_path / "padded" / "result.json").write_text(json.dumps(result))
-    assert load(tmp_path / "padded").config["reading"]["fit"] == "pad"
+    reading = load(tmp_path / "padded").config["reading"]
+    assert (reading["fit"], reading["bits"]) == ("pad", 12)
     images = digits.images.read(digits.test)
     assert isinstance(images, torch.Tensor)
     check_same(load(job), job, images)

@@ -49,6 +49,11 @@ def test_what_is_not_known_is_left_out(changed: dict[str, Any], words: str):
     assert words in known
 
 
+def test_an_estimate_of_augmented_views_is_none_of_a_model_that_sees_each_image_once():
+    *_, views = in_words(result(views=4))
+    assert views == "the estimate is of the mean over 4 augmented views of each image; the refit sees each once"
+
+
 def test_without_an_estimate_none_is_claimed():
     assert len(in_words(result(mean=None))) == 1
     failed = result()

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graft.errors import GraftError
+from graft.inference.conformal import ConformalSets
 from graft.job_folder import OUTCOMES, RESULT
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.unseen import UnseenImages, unseen_images
@@ -91,3 +93,17 @@ def test_folds_with_validation_images_are_read_although_others_test_what_a_trial
     assert set(stored.images["split"]) == {"test"}
     for tested, validated in zip(stored.test.image, stored.val.image, strict=True):
         assert not set(tested) & set(validated)
+
+
+@pytest.mark.parametrize("images", [("dataset.val_per_class=10",), ("dataset.folds=2", "dataset.test_per_class=null")])
+def test_means_over_augmented_views_say_nothing_of_a_prediction_which_sees_each_image_once(
+    run: Run, tmp_path: Path, images: tuple[str, ...]
+):
+    run(*QUICK, "trials=2", "augment=digits", "augment.test_views=3", *images)
+    given = unseen_images(tmp_path / "job", CLASSES, [0, 1])
+    assert given == (
+        f"{OUTCOMES} has the mean over 3 augmented views of each image, and a prediction sees it once; train without "
+        "augment.test_views"
+    )
+    with pytest.raises(GraftError, match=r"is not possible: .*; train without augment\.test_views$"):
+        ConformalSets(given, 2, 0.9)

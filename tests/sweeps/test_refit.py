@@ -139,6 +139,7 @@ def test_other_configurations_are_refitted_too(job: Job, words: tuple[str, ...])
     assert len(refit["trials"]) == len(before["trials"]) == 2
     assert refit["images"]["small"] > before["images"]["small"]
     assert "accuracy" not in refit["trials"][0]
+    assert refit["refit"]["estimate"].get("views") == (2 if "augment.test_views=2" in words else None)
     weights = load_file("outputs/one-refit/weights.safetensors")
     assert all(not np.array_equal(*trials) for name, trials in weights.items() if name.endswith("output.weight"))
     assert refit["images"]["small"] == len(pandas.read_csv("outputs/one-refit/images.csv"))

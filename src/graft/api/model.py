@@ -22,7 +22,6 @@ from graft.inference.predict import Predictor, Row
 from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
 from graft.nouns import counted
-from graft.reading.decode import pixels_or_reason
 
 BATCH = 64  # arrays that pass through the network together
 
@@ -85,6 +84,7 @@ class Model:
         """Return pictures or arrays as bytes of the model's image shape, (images, channels, height, width)."""
         if not (isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images)):
             pixels = as_bytes(images)
+            _refuse_one_in_color(tuple(getattr(images, "shape", ())), self.trained.image_shape[0])
             if pixels.shape[1:] == self.trained.image_shape:
                 return pixels
             images = [Image.fromarray(image.squeeze(-1).numpy()) for image in pixels.permute(0, 2, 3, 1)]
@@ -97,7 +97,7 @@ class Model:
             return torch.stack([self._decoded(path) for path in paths])
 
     def _decoded(self, path: Path) -> torch.Tensor:
-        found = pixels_or_reason(path, self.trained.image_shape, *self.trained.reading)
+        found = self.trained.read(path)
         if isinstance(found, str):
             raise GraftError(f"picture {path.stem} cannot be read: {found}")
         return found
@@ -118,6 +118,19 @@ class Model:
     def __repr__(self) -> str:
         contents = f"{counted(len(self.classes), 'class')}, {counted(len(self.seeds), 'trial')}"
         return f"Model({contents}, folder={str(self.trained.named)!r})"
+
+
+def _refuse_one_in_color(shape: tuple[int, ...], channels: int) -> None:
+    """Refuse an array of three gray images for a model of color, as it may be one image with its channels first.
+
+    Raises:
+        GraftError: it is such an array.
+    """
+    if len(shape) == 3 and shape[0] == channels == 3:
+        raise GraftError(
+            f"an array {shape} is one image with channels first, or three gray ones; try images[None] for the one, or "
+            "images[:, None] for the three"
+        )
 
 
 def _files(images: Any) -> list[Item] | None:

@@ -19,6 +19,7 @@ from graft.inference.load import load
 from graft.inference.novelty import NEIGHBORS, WITHIN, read_novelty
 from graft.inference.predict import Predictor
 from graft.inference.tables import COLUMNS, format_of, opened
+from graft.job_folder import read_result
 from graft.nouns import counted
 from graft.process import tell
 from graft.results.refits import in_words, refit_of
@@ -107,6 +108,9 @@ def _about(predictor: Predictor) -> list[str]:
     views = model.config.get("test_views") or 1
     if views > 1:
         lines.append(f"the job's test averaged {views} augmented views of each image; here each image is seen once")
+    config = (read_result(model.folder) or {}).get("config") or {}
+    if config.get("frozen_precision") == "bf16-mixed" and predictor.typed_precision is None:
+        lines.append("the job computed frozen layers in bfloat16 (frozen_precision); here they are in 32 bits")
     return lines
 
 

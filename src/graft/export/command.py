@@ -19,7 +19,7 @@ from graft.export.exported_model import ExportedModel
 from graft.export.hub import USE_TIMM, front_matter, write_hub
 from graft.export.job_images import JobImages, find_images, job_result, stored_outcomes
 from graft.export.model_card import Card
-from graft.export.model_files import FILES, check_installed, write_int8, write_onnx, write_torch
+from graft.export.model_files import FILES, check_installed, earlier_files, write_int8, write_onnx, write_torch
 from graft.export.predict_file import predict_file
 from graft.export.verify import verify
 from graft.files import check_writable
@@ -32,6 +32,7 @@ from graft.results.best_trial import best_trial
 from graft.results.job_files import read_history
 from graft.results.refits import is_refit
 
+FOLDERS = {"hub": HUB}  # in the job's, by format; others: EXPORT
 CARD, PREDICT, README = "MODEL_CARD.md", "predict.py", "README.md"
 USE = """    pip install {packages}
     python predict.py IMAGE [IMAGE ...]
@@ -59,7 +60,7 @@ def main(words: Mapping[str, Any]) -> int:
     model = load(named_job(run), words["modules"], Path(words["weights"]).expanduser() if words["weights"] else None)
     result = job_result(model.folder)
     rows = chosen_rows(model, result, words["trial"])
-    output = Path(words["output"]).expanduser() if words["output"] else model.folder / _subfolder(kind)
+    output = Path(words["output"]).expanduser() if words["output"] else model.folder / FOLDERS.get(kind, EXPORT)
     _check_output(output)
     found = _images(model, result)
     job = Export(model, result, rows, found, run, words)
@@ -69,7 +70,7 @@ def main(words: Mapping[str, Any]) -> int:
         )
     with _whole(output) as folder:
         lines = job.write_hub(folder) if kind == "hub" else job.write_file(folder)
-    for line in lines:
+    for line in (*lines, *earlier_files(output, kind)):
         tell(line)
     tell(f"written to {output}")
     return 0
@@ -217,10 +218,6 @@ def _images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages | Graft
         reason = GraftError(" ".join(str(error).split()))
         tell(f"the job's images cannot be read: {reason}; the file is verified on random images")
         return reason
-
-
-def _subfolder(kind: str) -> str:
-    return HUB if kind == "hub" else EXPORT
 
 
 def _check_output(output: Path) -> None:

@@ -40,8 +40,8 @@ USE_TIMM = """timm loads it, without Graft:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     probabilities = model.eval()(transform(image).unsqueeze(0)).softmax(1)
 
-`config.json` has the classes under `label_names`. Pictures must be upright and RGB; timm resizes
-them on its own, which may change single answers."""
+`config.json` has the classes under `label_names`. Pictures must be upright, opaque and RGB, of three
+equal channels where the model is of gray ones; timm resizes them on its own, which may change single answers."""
 USE_GRAFT = """It needs Graft, because {why}:
 
     cp FOLDER/model.safetensors FOLDER/weights.safetensors
@@ -63,8 +63,8 @@ def write_hub(folder: Path, model: TrainedModel, trial: int) -> str:
     if why is None:
         weights = timm_weights(model, trial)
         network = _loaded(model, weights)
-        why = None if network is not None else "only some of its network's stages are kept"
-        if network is not None:
+        why = _why_not_loaded(network, model)
+        if network is not None and why is None:
             _check(network, model, trial)
             write_tensors(folder / FILE, weights, {"format": "pt"})
             write_text(folder / "config.json", json.dumps(_timm_config(network, model), indent=2) + "\n")
@@ -126,6 +126,23 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
         return f"it joins features of several stages (backbone.features={backbone['features']})"
     if head["_target_"] not in LINEAR_HEADS:
         return "its head has more than one linear layer"
+    if model.preprocess.pad:
+        return f"timm's transform does not pad images (dataset.pad={model.preprocess.pad})"
+    if model.reading[1] is not None:
+        return "timm's transform does not scale files of more than 8 bits a channel"
+    return None
+
+
+def _why_not_loaded(network: nn.Module | None, model: TrainedModel) -> str | None:
+    """Return why timm's network, None without some of the weights, is not the model's; None: it may be."""
+    if network is None:
+        return "only some of its network's stages are kept"
+    shape = model.preprocess.output_shape
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *shape))
+    except AssertionError:  # of a transformer's positions, which Graft interpolates
+        return f"timm's network does not take images of {shape[1]}x{shape[2]} pixels"
     return None
 
 

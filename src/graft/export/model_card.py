@@ -67,6 +67,12 @@ class Card:
             parts += [f"## {head}", *lines]
         return "\n\n".join(parts) + "\n"
 
+    @property
+    def _of_views(self) -> list[str]:
+        """What is to be said of numbers of the job's test where it has seen each image several times."""
+        views = ((self.result.get("config") or {}).get("augment") or {}).get("test_views")
+        return [f"Of the mean over {views} augmented views of each image; this model sees each once."] if views else []
+
     def _contents(self, key: str) -> dict[str, str]:
         found = (self.result.get("contents") or {}).get(key)
         return found if isinstance(found, dict) else {}
@@ -110,18 +116,22 @@ class Card:
                 counts = accuracy.get("ci95_counts") or "test images"
                 lines.append(f"its 95 % interval: {percent(low)} to {percent(high)} %, counting {counts}")
         if self.account and self.account.averaged and len(self.account.labels):
-            found = self.account
-            right, total = found.counts.right, len(found.labels)
-            ends = share_interval(found.labels == found.predicted, found.groups)
-            low_high = "no interval" if ends is None else f"{percent(ends[0])} to {percent(ends[1])} %"
-            of_images = "images of their kind (95 %, Wilson, images taken as independent)"
-            of_what = of_images if found.groups is None else "groups of images (95 %, counting groups)"
-            lines.append(
-                f"this model ({self.trials}): {percent(right / total)} % "
-                f"({right:,} of {counted(total, 'test image')}), "
-                f"{low_high} for other {of_what}"
-            )
-        return _bullets([*lines, other])
+            lines.append(self._of_this_model(self.account))
+        of_views = [line.removesuffix(".") for line in self._of_views if lines]
+        return _bullets([*lines, *of_views, other])
+
+    def _of_this_model(self, found: Account) -> str:
+        """Return how many test images the exported trials have right, with the interval of this share."""
+        right, total = found.counts.right, len(found.labels)
+        ends = share_interval(found.labels == found.predicted, found.groups)
+        low_high = "no interval" if ends is None else f"{percent(ends[0])} to {percent(ends[1])} %"
+        of_images = "images of their kind (95 %, Wilson, images taken as independent)"
+        of_what = of_images if found.groups is None else "groups of images (95 %, counting groups)"
+        return (
+            f"this model ({self.trials}): {percent(right / total)} % "
+            f"({right:,} of {counted(total, 'test image')}), "
+            f"{low_high} for other {of_what}"
+        )
 
     def _details(self) -> dict[str, list[str]]:
         """Return the sections on classes, calibration and confusions."""
@@ -130,7 +140,7 @@ class Card:
         if self.account is None:
             return {"Classes, calibration, confusions": ["Not known: the job's outcomes are not stored or damaged."]}
         account = self.account
-        note = [] if account.averaged else ["Counted for each trial apart."]
+        note = [*([] if account.averaged else ["Counted for each trial apart."]), *self._of_views]
         rows = [
             f"| {_cell(name)} | {percent(right / total) if total else '-'} | {right:,} of {total:,} |"
             for name, right, total in account.counts.recalls(account.classes)

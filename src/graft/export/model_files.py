@@ -37,6 +37,16 @@ def check_installed(kind: str) -> None:
         ) from None
 
 
+def earlier_files(folder: Path, kind: str) -> list[str]:
+    """Return in words which models of other formats an export's folder has, whose predict.py and card are replaced."""
+    if kind not in FILES:  # a folder for the hub has neither
+        return []
+    others = [folder / name for each, name in FILES.items() if each != kind and (folder / name).exists()]
+    return [
+        f"{path} is of an earlier export: predict.py and the card are those of {FILES[kind]} now" for path in others
+    ]
+
+
 def write_torch(model: ExportedModel, path: Path, about: Mapping[str, Any]) -> None:
     """Write a `.pt2` file of `torch.export`, with its metadata as `about.json` inside."""
     torch.export.save(_program(model), path, extra_files={"about.json": json.dumps(about, ensure_ascii=False)})

@@ -25,6 +25,7 @@ def predict_file(kind: str, fit: str) -> str:
     text = inspect.getsource(standalone)
     if kind == "torch":
         text = _replaced(text, inspect.getsource(standalone.load), inspect.getsource(load))
+        text = _replaced(text, "model.onnx", "model.pt2")
         text = _replaced(text, "Pillow and onnxruntime.", "Pillow and torch.")
     if fit != "pad":
         text = _replaced(text, inspect.getsource(standalone.padded) + "\n\n", "")

@@ -45,7 +45,7 @@ def read(path: Path | str, how: dict) -> np.ndarray:
 
 if __name__ == "__main__":
     names = sys.argv[1:] or sys.exit(__doc__)
-    about, run = load(min(Path(__file__).parent.glob("model.*")))
+    about, run = load(Path(__file__).with_name("model.onnx"))
     table, said = csv.writer(sys.stdout), None
     table.writerow(["file", "class", "probability", "error"])
     for name in names:

@@ -15,7 +15,7 @@ import torch
 
 from graft.errors import GraftError
 from graft.nouns import counted
-from graft.results.unseen import REFIT, UnseenImages
+from graft.results.unseen import NO_VIEWS, REFIT, UnseenImages
 
 LEAST_IMAGES = 30  # with predictions of several trials, from which the trials' correlation is found
 CAUTION = 0.2  # Hartung's kappa: how much the correlation of one image's few values is raised
@@ -55,7 +55,8 @@ class ConformalSets:
 
     def __init__(self, unseen: UnseenImages | str, trials: int, coverage: float):
         if isinstance(unseen, str):
-            advice = "" if unseen == REFIT else "; train with dataset.val_per_class=20, or with dataset.folds=5"
+            said = unseen == REFIT or unseen.endswith(NO_VIEWS)  # which advise themselves
+            advice = "" if said else "; train with dataset.val_per_class=20, or with dataset.folds=5"
             raise GraftError(f"coverage={coverage:g} is not possible: {unseen}{advice}")
         self.coverage, self.count = coverage, len(unseen.label)
         if self._excluded < 1 - 1e-9:

@@ -43,6 +43,7 @@ def read_model_file(folder: Path) -> dict[str, Any]:
     _check(path, model)
     model.setdefault("reading", _older_reading(folder))
     _check_reading(path, model)
+    model["reading"].setdefault("bits", _data_set(folder).get("bits", "auto"))  # older ones have not said it
     return model
 
 
@@ -90,9 +91,13 @@ def _positive(value: Any) -> bool:
 
 def _older_reading(folder: Path) -> dict[str, Any]:
     """Return how the images were read by a job of version 0.1.0, which `model.yaml` did not say, from its result."""
-    config = (read_result(folder) or {}).get("config") or {}
-    dataset = config.get("dataset") or {}
+    dataset = _data_set(folder)
     return {"fit": dataset.get("fit", "crop"), "white": None, "max_pixels": dataset.get("max_pixels")}
+
+
+def _data_set(folder: Path) -> dict[str, Any]:
+    """Return the option of a job's data set; empty without a result."""
+    return ((read_result(folder) or {}).get("config") or {}).get("dataset") or {}
 
 
 def _no_model(folder: Path) -> str:
@@ -109,10 +114,12 @@ def _no_model(folder: Path) -> str:
 def reading_of(images: Images) -> dict[str, Any]:
     """Return how image files have to be read to look like a data set's: the arguments of `decode`, and the limit.
 
-    `white` is null where the data set had no file of more than 8 bits a channel, and so nothing says what is white.
+    `bits` is `auto`, or a number where larger values become white. `white` is null where the data set had no file of
+    more than 8 bits a channel, and so nothing says what is white.
     """
     if not isinstance(images, ImageFiles):
-        return {"fit": "crop", "white": None, "max_pixels": None}
+        return {"fit": "crop", "bits": "auto", "white": None, "max_pixels": None}
     deep = any(file.header.deep for file in images.folder.files) or isinstance(images.reading.bits, int)
     white = {"whole": images.white.whole, "real": images.white.real} if deep else None
-    return {"fit": images.reading.fit, "white": white, "max_pixels": images.reading.max_pixels}
+    reading = images.reading
+    return {"fit": reading.fit, "bits": reading.bits, "white": white, "max_pixels": reading.max_pixels}

@@ -16,7 +16,7 @@ from graft.inference.image_list import Item
 from graft.inference.novelty import Novelty
 from graft.inference.trained_model import TrainedModel
 from graft.model.stages import fast_batch_size
-from graft.reading.decode import pixel_limit, pixels_or_reason
+from graft.reading.decode import pixel_limit
 
 AHEAD = 2  # batches that are decoded while one is computed
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -176,7 +176,7 @@ class Predictor:
         """Decode a part of a batch into its pixels; return why images cannot be read, None if they can."""
         reasons = list[str | None]()
         for index in part:
-            found = pixels_or_reason(batch[index].path, self.model.image_shape, *self.model.reading)
+            found = self.model.read(batch[index].path)
             reasons.append(found if isinstance(found, str) else None)
             if isinstance(found, torch.Tensor):
                 pixels[index] = found

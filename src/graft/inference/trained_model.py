@@ -9,6 +9,7 @@ from torch import nn
 
 from graft.data.preprocess import Preprocess
 from graft.inference.calibration import Calibration, scaled
+from graft.reading.decode import pixels_or_reason
 from graft.reading.depth import White
 
 
@@ -65,6 +66,11 @@ class TrainedModel(nn.Module):
         """How files are read: `dataset.fit`, and the values that are white, None where training images had 8 bits."""
         reading = self.config.get("reading") or {}
         return reading.get("fit") or "crop", White(**reading["white"]) if reading.get("white") else None
+
+    def read(self, path: Path) -> torch.Tensor | str:
+        """Return a file's pixels, as the job's images were read, or why they cannot be."""
+        cut_off = (self.config.get("reading") or {}).get("bits", "auto") != "auto"
+        return pixels_or_reason(path, self.image_shape, *self.reading, cut_off)
 
     def train(self, mode: bool = True) -> "TrainedModel":
         return super().train(False)  # whatever holds it: dropout and batch statistics would change what it says

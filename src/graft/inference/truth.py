@@ -19,7 +19,6 @@ from graft.inference.predict import Row
 from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
-from graft.reading.decode import pixels_or_reason
 from graft.statistics.intervals import share_interval
 
 MOST = 10  # confusions that are printed
@@ -206,7 +205,7 @@ def pixel_hash(model: TrainedModel) -> Callable[[Path], str] | None:
         return None
 
     def hashed(path: Path) -> str:
-        pixels = pixels_or_reason(path, model.image_shape, *model.reading)
+        pixels = model.read(path)
         return pixels if isinstance(pixels, str) else hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:32]
 
     return hashed

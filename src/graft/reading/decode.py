@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graft.errors import GraftError
-from graft.reading.depth import SIXTEEN_BITS, Deep, White, check_coarse, deep_kind, measure, raw_mode, to_bytes
+from graft.reading.depth import SIXTEEN_BITS, Deep, White, check_values, deep_kind, measure, scale_transparent, to_bytes
 from graft.reading.layout import named
 
 # Part of the identity of image files: with another version their features, pre-trainings and jobs are made anew. Raise
@@ -30,7 +30,6 @@ DECODER_VERSION = 2
 GRAY_MODES = ("1", "L", "LA", "La", "F")  # Pillow's modes without color, besides those of whole numbers: I, I;16, ...
 ORIENTATION = 0x0112  # EXIF's tag; values from 5 on exchange width and height
 ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are previews and layers of the same picture
-SHADES = {"L;2": 85, "L;4": 17}  # PNG's grays of few bits: the distance of two shades
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,9 @@ def unreadable_error(words: str, root: Path, num_files: int, reasons: Mapping[Pa
     )
 
 
-def pixels_or_reason(path: Path, shape: tuple[int, int, int], fit: str, white: White | None) -> torch.Tensor | str:
+def pixels_or_reason(
+    path: Path, shape: tuple[int, int, int], fit: str, white: White | None, cut_off: bool = False
+) -> torch.Tensor | str:
     """Decode a file that may be anything, as `decode` does, or return why it cannot be read as training images were.
 
     Args:
@@ -141,11 +142,12 @@ def pixels_or_reason(path: Path, shape: tuple[int, int, int], fit: str, white: W
         shape: of the result.
         fit: as `Reading` has it.
         white: the values that were white in training; None: its files had 8 bits a channel.
+        cut_off: whether larger values are white, too, as where `dataset.bits` was a number; else they are refused.
     """
     try:
         if not path.is_file():  # opening a pipe would wait forever
             return _what(path)
-        return decode(path, shape, fit, white, checked=True)
+        return decode(path, shape, fit, white, checked=True, cut_off=cut_off)
     except Exception as error:  # Pillow's exceptions for broken files depend on the format
         try:
             return _reason(path, error).partition("; dataset.max_pixels=")[0]
@@ -178,6 +180,7 @@ def decode(
     fit: str = "crop",
     white: White | None = SIXTEEN_BITS,
     checked: bool = False,
+    cut_off: bool = True,
 ) -> torch.Tensor:
     """Decode an image, upright, as bytes of a shape, (channels, height, width).
 
@@ -186,8 +189,8 @@ def decode(
         shape: of the result.
         fit: how another shape becomes this one, as `Reading` has it.
         white: the values that become 255 in files with more than 8 bits a channel; None: unknown, which refuses them.
-        checked: whether to refuse what a data set's files are searched for before any is decoded, as `measure` and
-            `check_coarse` do.
+        checked: whether to refuse what a data set's files are searched for before any is decoded.
+        cut_off: whether values above white become white where `checked`; else they are refused.
 
     Raises:
         Exception: the file cannot be decoded; Pillow's exceptions depend on the format.
@@ -197,32 +200,21 @@ def decode(
         image.draft(None, (max(height, width), max(height, width)))  # a JPEG is decoded at the least sufficient size
         kind = deep_kind(image)
         if checked and kind is not None:
-            check_coarse(image, kind, white or SIXTEEN_BITS)
+            check_values(image, kind, white, cut_off)
         if kind in ("whole", "real"):
             if white is None:
                 raise ValueError(
                     "more than 8 bits a channel, unlike all training images: its white is unknown; convert it"
                 )
-            if checked:
-                measure(image, kind)
             scaled = to_bytes(image, kind, white)
             scaled.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
             upright = ImageOps.exif_transpose(scaled)
         else:
-            _scale_transparent_color(image)
+            scale_transparent(image)
             upright = ImageOps.exif_transpose(image)
     flat = _on_white(upright).convert("RGB" if channels == 3 else "L")
     pixels = torch.from_numpy(np.array(_fitted(flat, (width, height), fit)))
     return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]
-
-
-def _scale_transparent_color(image: Image.Image) -> None:
-    """Scale the one color that is transparent in a PNG to bytes, as Pillow scales its pixels."""
-    color, layout = image.info.get("transparency"), raw_mode(image)
-    if layout in SHADES and isinstance(color, int):
-        image.info["transparency"] = color * SHADES[layout]
-    elif layout == "RGB;16B" and isinstance(color, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in color)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

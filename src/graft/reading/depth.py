@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras, microscopes and X-ray detectors
+SHADES = {"L;2": 85, "L;4": 17}  # PNG's grays of few bits: the distance of two shades
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 262, 284, 339  # TIFF's tags
 UNSIGNED, SIGNED = 1, 2  # of SAMPLE_FORMAT
 SEPARATE = 2  # of PLANES
@@ -60,6 +61,15 @@ def deep_kind(image: Image.Image) -> str | None:
     return None
 
 
+def scale_transparent(image: Image.Image) -> None:
+    """Scale the one color that is transparent in a PNG to bytes, as Pillow scales its pixels."""
+    color, layout = image.info.get("transparency"), raw_mode(image)
+    if layout in SHADES and isinstance(color, int):
+        image.info["transparency"] = color * SHADES[layout]
+    elif layout == "RGB;16B" and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+
+
 def raw_mode(image: Image.Image) -> str:
     """Return how the pixels of an opened image are laid out in its file, `RGB;16B`; unknown once they are loaded."""
     return str(_codec(image)[1][0])
@@ -102,6 +112,27 @@ def check_coarse(image: Image.Image, kind: str, white: White) -> None:
         raise ValueError("it has 16 bits in separate planes, which Pillow misreads; convert it to 8 bits")
     if white.whole < SIXTEEN_BITS.whole:
         raise ValueError(f"only the upper 8 of its 16 bits can be read, but {white.whole:,.0f} is white; convert it")
+
+
+def check_values(image: Image.Image, kind: str, white: White | None, cut_off: bool) -> None:
+    """Refuse an image that a data set's other images are unlike, as a file of the data set would have been noticed.
+
+    Args:
+        image: opened.
+        kind: its own, as `deep_kind` has it.
+        white: the data set's; None: its files had 8 bits a channel.
+        cut_off: whether larger values are white, too. Else whole numbers are refused, as `dataset.bits=auto` holds all,
+            and real ones above twice the data set's largest, which others of its kind may exceed.
+
+    Raises:
+        ValueError: says why.
+    """
+    check_coarse(image, kind, white or SIXTEEN_BITS)
+    if kind == "coarse" or white is None:
+        return
+    peak, own = measure(image, kind).peak, white.whole if kind == "whole" else white.real
+    if not cut_off and peak > (own if kind == "whole" else 2 * own):
+        raise ValueError(f"its values reach {peak:,.10g}, but {own:,.10g} is white in the job's images; convert it")
 
 
 def find_white(found: Sequence[Deep], bits: int | str) -> White:

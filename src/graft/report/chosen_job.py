@@ -52,6 +52,7 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
     record, board = chosen.record, chosen.board
     found, images = record.spread(), record.result.get("images") or {}
     corrected = board.answer.corrected if board.metric == "accuracy" else None
+    views = (record.config.get("augment") or {}).get("test_views")
     by_class = set(((images.get("by_class") or {}).get("small") or {}).values())
     return {
         "of": str(folder),
@@ -67,4 +68,5 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
         # Of jobs that validation images have ranked, the test images have chosen nothing.
         "chosen_by": in_words(board.metric) if split_of(board.metric) == "test" and len(board.records) > 1 else None,
         "corrected": corrected,
+        **({"views": views} if views else {}),
     }

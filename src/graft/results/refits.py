@@ -49,6 +49,10 @@ def in_words(result: Mapping[str, Any]) -> list[str]:
             f"it was chosen among {known.get('jobs')} jobs by {known['chosen_by']}, on the images that it was measured "
             "on, and is not corrected for that"
         )
+    if known.get("views"):
+        lines.append(
+            f"the estimate is of the mean over {known['views']} augmented views of each image; the refit sees each once"
+        )
     by_class = (images.get("by_class") or {}).get("small") or {}
     if known.get("small_per_class") and len(set(by_class.values())) > 1:
         counts = ", ".join(f"{name} {count:,}" for name, count in by_class.items())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
 
+NO_VIEWS = "; train without augment.test_views"
+
 REFIT = (
     "a refit was trained on every labeled image, so that none is left for it, and what holds for models of fewer "
     "training images does not hold for this one; for such predictions take the job that it was made from"
@@ -79,11 +81,13 @@ def unseen_images(folder: Path, classes: list[str], seeds: list[int]) -> UnseenI
     if stored.classes != classes or not set(seeds) <= set(stored.seeds):
         return f"{OUTCOMES} is of other classes or trials than the model"
     rows = [stored.seeds.index(seed) for seed in (seeds if len(seeds) > 1 else stored.seeds)]
-    if not folds:
-        return NO_IMAGES if stored.val is None else _pairs("validation image", stored.val, rows)
+    split = stored.test if folds else stored.val
+    if split is None:
+        return NO_IMAGES
     if stored.views > 1:
-        return f"the job's test averaged {stored.views} augmented views of each image, which a prediction does not"
-    return _pairs("out-of-fold image", stored.test, rows)
+        seen = f"{OUTCOMES} has the mean over {stored.views} augmented views of each image"
+        return f"{seen}, and a prediction sees it once{NO_VIEWS}"
+    return _pairs("out-of-fold image" if folds else "validation image", split, rows)
 
 
 def _num_folds(folder: Path) -> int | None:
