@@ -6,7 +6,9 @@ of each class and OUT/cifar10/test those after the 150th, because learning rates
 recipes run on them with dataset.root=OUT, or dataset=image_folder dataset.root=OUT/cifar10.
 
 OUT/mnist100/MNIST/raw gets the even training digits and the first 100 odd ones, and OUT/cifar10/train is a data set by
-itself, so that dataset.folds divides only images on which the recipes train.
+itself, so that dataset.folds divides only images on which the recipes train. OUT/even/MNIST/raw gets even training
+digits, 200 to train and the others as test digits, to compare recipes without an odd one; the 100 odd test digits are
+there because a data set has images of all its classes.
 """
 
 import shutil
@@ -18,15 +20,19 @@ import numpy as np
 
 
 def digits(data: Path, out: Path) -> None:
-    """Write the training files with their odd digits after the 200th as test files, and with the first 100 of them."""
+    """Write the training files with their odd digits after the 200th as test files, and those of parts of them."""
     pixels = np.fromfile(data / "train-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
     labels = np.fromfile(data / "train-labels-idx1-ubyte", np.uint8)[8:]
-    odd, every = np.flatnonzero(labels % 2), np.arange(len(labels))
-    first = np.setdiff1d(every, odd[100:])
-    for folder, train in ((out, every), (out / "mnist100", first)):
+    odd, even, every = np.flatnonzero(labels % 2), np.flatnonzero(labels % 2 == 0), np.arange(len(labels))
+    sets = {
+        out: (every, odd[200:]),
+        out / "mnist100": (np.setdiff1d(every, odd[100:]), odd[200:]),
+        out / "even": (np.union1d(even[:200], odd[:200]), np.union1d(even[200:], odd[200:300])),
+    }
+    for folder, (train, test) in sets.items():
         raw = folder / "MNIST" / "raw"
         raw.mkdir(parents=True)
-        for part, chosen in (("train", train), ("t10k", odd[200:])):
+        for part, chosen in (("train", train), ("t10k", test)):
             # The format is that of yann.lecun.com/exdb/mnist.
             head, count = struct.pack(">4i", 2051, len(chosen), 28, 28), struct.pack(">2i", 2049, len(chosen))
             (raw / f"{part}-images-idx3-ubyte").write_bytes(head + pixels[chosen].tobytes())
