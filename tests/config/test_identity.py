@@ -334,11 +334,12 @@ def test_torchvision_s_data_sets_are_their_images_too(configure: Configure):
     )  # with version 0.1.0 f4a2b278cfdd5b13286bce26, as at 7345b70
 
 
-def test_folds_are_part_of_the_identity_and_their_absence_is_not(configure: Configure):
-    plain, divided = (to_plain(configure(*overrides)) for overrides in ([], ["dataset.folds=5"]))
-    assert plain["dataset"]["folds"] is None
-    older = {**plain, "dataset": {key: value for key, value in plain["dataset"].items() if key != "folds"}}
-    assert job_identity(plain, "images") == job_identity(older, "images") != job_identity(divided, "images")
+@pytest.mark.parametrize(("key", "value"), [("folds", "5"), ("interpolation", "bicubic")])
+def test_a_newer_key_is_part_of_the_identity_and_its_absence_is_not(configure: Configure, key: str, value: str):
+    plain, changed = (to_plain(configure(*overrides)) for overrides in ([], [f"dataset.{key}={value}"]))
+    assert plain["dataset"][key] is None
+    older = {**plain, "dataset": {name: each for name, each in plain["dataset"].items() if name != key}}
+    assert job_identity(plain, "images") == job_identity(older, "images") != job_identity(changed, "images")
 
 
 def test_a_table_without_domains_is_what_it_was_before_they_came(configure: Configure, tmp_path: Path):

@@ -1,8 +1,10 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 from torchvision.models import VGG16_Weights
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -62,6 +64,21 @@ def test_by_default_images_get_what_torchvision_s_own_transform_gives():
     pixels = torch.randint(0, 256, (2, 3, 300, 260), dtype=torch.uint8)
     found = InputSpec(trained=trained).preprocess([3, 300, 260])(pixels)
     torch.testing.assert_close(found, theirs(pixels), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("given", "mode"), [(None, "bilinear"), ("bilinear", "bilinear"), ("bicubic", "bicubic")])
+def test_images_are_resized_with_the_interpolation_that_is_asked_for(digits: MNIST5k, given: str | None, mode: str):
+    pixels = digit_bytes(digits).float()
+    for trained in (None, IMAGENET):
+        preprocess = InputSpec("unit", size=64, interpolation=given, trained=trained).preprocess([1, 28, 28])
+        expected = interpolate(pixels, (64, 64), mode=mode, antialias=True).clamp(0, 255) / 255
+        torch.testing.assert_close(preprocess(pixels).clamp(0, 1), expected, atol=1e-5, rtol=0)
+    assert preprocess.resizes
+    assert not InputSpec(pad=2, size=32).preprocess([1, 28, 28]).resizes
+
+
+def test_an_interpolation_takes_the_place_of_the_weights_own():
+    assert InputSpec(trained=IMAGENET, interpolation="bicubic").scaled == replace(IMAGENET, interpolation="bicubic")
 
 
 def test_settings_are_in_the_representation_that_names_stored_features():

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from test_exported_model import CLASSES, trained
+from torchvision.transforms.v2.functional import to_pil_image
 
 import graft
 from graft.data.preprocess import Preprocess
@@ -27,11 +28,12 @@ def model(
     pad: int = 0,
     size: int | None = None,
     white: dict | None = None,
+    interpolation: str = "bilinear",
 ) -> TrainedModel:
     """Return a model of random weights whose description says how it is built."""
     kind, _, backbone = target.partition(".")
     size = size or (224 if name and name.startswith("vit") else None)
-    preprocess = Preprocess([3, 32, 32], pad, size, mean=[0.5], std=[0.25])
+    preprocess = Preprocess([3, 32, 32], pad, size, mean=[0.5], std=[0.25], interpolation=interpolation)
     known = {"keep": keep} | ({"model": name} if name else {})
     built = getattr(getattr(graft, kind), backbone)(preprocess, **known)
     about = {
@@ -129,3 +131,16 @@ def test_the_front_matter_is_yaml_between_dashes():
     assert "timm" in found["tags"]
     assert "timm" not in yaml.safe_load(front_matter("graft").split("---\n")[1])["tags"]
     assert rest.strip() == "# name"
+
+
+@pytest.mark.parametrize(("size", "said"), [(48, "bicubic"), (None, "bilinear")])
+def test_timm_resizes_as_the_preprocessing_does_or_as_files_are_read(tmp_path: Path, size: int | None, said: str):
+    timm = pytest.importorskip("timm")
+    made = model("backbone_timm.Timm", 1, name="resnet10t", size=size, interpolation="bicubic")
+    assert write_hub(tmp_path, made, 1) == USE_TIMM
+    config = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
+    assert config["interpolation"] == said
+    pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=config))
+    difference = transform(to_pil_image(pixels)) - made.preprocess(pixels[None])[0]
+    assert difference.abs().mean() < 0.01  # Pillow rounds to bytes

@@ -194,6 +194,17 @@ def test_class_weights_of_equal_classes_are_said_to_have_no_effect(
         assert (plan.datamodule.class_weights("balanced") == 1).all()
 
 
+@pytest.mark.parametrize(("size", "warned"), [("dataset.size=32", False), ("dataset.size=28", True)])
+def test_an_interpolation_of_images_that_are_not_resized_is_told(
+    configure: Configure, caplog: pytest.LogCaptureFixture, size: str, warned: bool
+):
+    cfg = configure("source=scratch", "trials=1", "dataset.interpolation=bicubic", size)
+    plan = make_plan(cfg)
+    warn_of_plan(plan, cfg)
+    assert plan.preprocess.settings["interpolation"] == "bicubic"
+    assert any("dataset.interpolation=bicubic has no effect" in said for said in caplog.messages) == warned
+
+
 def test_a_later_phase_s_own_optimizer_and_schedule_count_alone(configure: Configure):
     words = ("tune=thaw", "optimizer=rmsprop", "optimizer.momentum=0.5", "schedule.warmup=0.1", "source.epochs=1")
     own = ("+optimizer@tune.optimizer=sgd", "tune.optimizer.weight_decay=0.1", "+schedule@tune.schedule=one_cycle")

@@ -34,7 +34,7 @@ PLACED = {f"dataset.{key}" for key in PLACES}
 UNUSED = {
     "dataset": (
         ("folds", None), ("group_pattern", None), ("exclude", None),
-        ("domain", None), ("big_domain", "rest"), ("small_domain", None),
+        ("domain", None), ("big_domain", "rest"), ("small_domain", None), ("interpolation", None),
     ),
     "backbone": (("pool", None), ("features", None)),
 }  # fmt: skip

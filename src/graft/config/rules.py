@@ -137,6 +137,7 @@ RULES: dict[str, Rule] = {
     "dataset.pixels": one_of("weights", "unit", "byte"),
     "dataset.pad": whole(0, 2),
     "dataset.size": one_of(None, whole(1, 32)),
+    "dataset.interpolation": one_of(None, "bilinear", "bicubic"),
     "dataset.skip_unreadable": FLAG,
     "dataset.fit": one_of("crop", "squash", "pad"),
     "dataset.bits": one_of(

@@ -96,6 +96,11 @@ class Preprocess(nn.Module):
         self.register_buffer("scale", 255 * torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     @property
+    def resizes(self) -> bool:
+        """Whether images have another size than the result."""
+        return self.resized != tuple(side + 2 * self.pad for side in self.settings["image"][1:])
+
+    @property
     def pixels(self) -> PretrainedInput:
         """This module's output, as the input of weights that are trained on it."""
         mean, std = (tuple(self.settings[name]) for name in ("mean", "std"))
@@ -135,21 +140,23 @@ class InputSpec:
             if it is unknown.
         pad: rows and columns of zeros on every side.
         size: height and width to resize to; None: the weights' size, or the images' own if it is unknown.
+        interpolation: of the resizing, `bilinear` or `bicubic`; None: the weights', or bilinear if it is unknown.
         trained: the input that the weights were trained on, if it is known.
     """
 
     pixels: str = "weights"
     pad: int = 0
     size: int | None = None
+    interpolation: str | None = None
     trained: PretrainedInput | None = None
 
     @property
     def scaled(self) -> PretrainedInput:
         """The input that results, as a description to compare with `trained`."""
         size = self.size or (self.trained.size if self.trained else None)
+        interpolation = self.interpolation or (self.trained.interpolation if self.trained else "bilinear")
         if self.pixels == "weights" and self.trained:
-            return replace(self.trained, size=size)
-        interpolation = self.trained.interpolation if self.trained else "bilinear"
+            return replace(self.trained, size=size, interpolation=interpolation)
         mean, std = NORMALIZATION["unit" if self.pixels == "weights" else self.pixels]
         return PretrainedInput(size, mean, std, interpolation)
 

@@ -196,7 +196,8 @@ def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
             "tag": "graft",
             "input_size": list(preprocess.output_shape),
             "fixed_input_size": bool(own.get("fixed_input_size")),
-            "interpolation": "bilinear",  # Graft's reading of files
+            # Where files are resized when they are read, it is bilinear.
+            "interpolation": preprocess.interpolation.value if preprocess.resizes else "bilinear",
             "crop_pct": 1.0,
             "crop_mode": CROP_MODES[fit],
             "mean": three[0],

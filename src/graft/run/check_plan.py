@@ -48,6 +48,7 @@ def warn_of_plan(plan: Plan, cfg: DictConfig) -> None:
     """Warn of what only the data show; with trials=auto the first round warns for all."""
     if not plan.first_trial:
         _warn_of_equal_weights(plan, cfg)
+        _warn_of_interpolation(plan, cfg)
         _warn_of_short_steps(plan, cfg.trainer.get("accumulate_grad_batches") or 1)
 
 
@@ -57,6 +58,17 @@ def _warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
     equal = len(set(plan.data.counts)) == 1 and not draws_equally(values)
     if equal and weighs_classes(values) and cfg.refit is None:
         log.warning("class_weights=%s has no effect: %s", plan.class_weights, EQUAL_CLASSES)
+
+
+def _warn_of_interpolation(plan: Plan, cfg: DictConfig) -> None:
+    """Warn of an interpolation of images that are not resized after they are read."""
+    if cfg.dataset.get("interpolation") and not plan.preprocess.resizes:
+        _, height, width = plan.data.images.shape
+        log.warning(
+            f"dataset.interpolation={cfg.dataset.interpolation} has no effect: the images are read at {height}x{width} "
+            "pixels, the size that the network gets (larger files, and files of several shapes, are resized when they "
+            "are read, always bilinearly)"
+        )
 
 
 def _warn_of_short_steps(plan: Plan, accumulated: int) -> None:

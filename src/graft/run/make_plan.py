@@ -34,7 +34,7 @@ from graft.training.source import MakeTrainer, Source
 from graft.training.tune import Phase
 
 # Keys of a data set's option for preparing its images; the data set itself takes `size` only.
-PREPROCESSING = ("pixels", "pad")
+PREPROCESSING = ("pixels", "pad", "interpolation")
 ANY_SIZE = 224  # height and width of images where their real ones do not matter
 
 
