@@ -27,6 +27,8 @@ OF_TRAINED_HEADS = (
     *("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule", "stop", "weights", "regularize"),
     *("head", "dropout", "width"),
 )
+# Keys of a data set's option for preparing its images; the data set itself takes `size` only.
+PREPROCESSING = ("pixels", "pad", "interpolation")
 LOADS = {"Scratch": "scratch", "ImageNet": "imagenet", "File": "file"}  # sources that do not pre-train, and options
 BASELINE, CONTROL = "self", "control"  # the values of baseline= in the jobs that a sweep adds
 THUMBNAIL = "graft.backbone.Thumbnail"  # a backbone without weights, which every other one has to beat

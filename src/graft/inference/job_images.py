@@ -16,6 +16,7 @@ from PIL import Image
 
 from graft.config.build import build
 from graft.config.target import find_target
+from graft.config.values import PREPROCESSING
 from graft.content import digests
 from graft.errors import ConfigError, GraftError
 from graft.results.records import Record
@@ -23,7 +24,6 @@ from graft.results.records import Record
 if TYPE_CHECKING:
     from graft.data.images import Images
 
-PREPARING = ("pixels", "pad")  # keys of a data set's option that its class does not take
 DATA_SET = re.compile(r"graft\.dataset(_table)?\.\w+")  # the full name of a data set's class
 SIDE = 96  # most pixels of a thumbnail's side
 LOSSLESS = 48  # thumbnails up to this size are PNG, where JPEG would be no smaller
@@ -76,7 +76,7 @@ def images_of(
     dataset = {key: value for key, value in option.items() if key not in known}
     marks = option.get("exclude")
     gone = ("exclude",) if marks is None or not Path(marks).is_file() else ()  # readable images keep their numbers
-    images = build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=(*PREPARING, *gone), **known).images
+    images = build(OmegaConf.create({"dataset": dataset}), "dataset", leave_out=(*PREPROCESSING, *gone), **known).images
     if shape is not None and images.shape != shape:
         raise GraftError(f"its images are read as {images.shape}, but the model takes {shape}")
     return images

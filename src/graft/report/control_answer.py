@@ -7,7 +7,8 @@ from graft.results.records import Record
 from graft.statistics.comparison import differences
 
 CONTROL = "mean color and an 8x8 thumbnail"
-PREPARED = ("size", "pixels", "pad")  # keys of a data set that say how a backbone gets its images
+# Keys of a data set that say how a backbone gets its images.
+PREPARED = ("size", "interpolation", "pixels", "pad")
 
 
 def control_answer(board: Leaderboard) -> list[str]:

@@ -16,6 +16,7 @@ from graft.backbones.staged import Backbone
 from graft.config.build import build, builder
 from graft.config.check import check
 from graft.config.target import find_target
+from graft.config.values import PREPROCESSING
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.images import Images
@@ -33,8 +34,6 @@ from graft.training.final_weights import AverageWeights, TrialEnds
 from graft.training.source import MakeTrainer, Source
 from graft.training.tune import Phase
 
-# Keys of a data set's option for preparing its images; the data set itself takes `size` only.
-PREPROCESSING = ("pixels", "pad", "interpolation")
 ANY_SIZE = 224  # height and width of images where their real ones do not matter
 
 
