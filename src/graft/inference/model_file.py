@@ -43,7 +43,8 @@ def read_model_file(folder: Path) -> dict[str, Any]:
     _check(path, model)
     model.setdefault("reading", _older_reading(folder))
     _check_reading(path, model)
-    model["reading"].setdefault("bits", _data_set(folder).get("bits", "auto"))  # older ones have not said it
+    if "bits" not in model["reading"]:  # of an older version
+        model["reading"]["bits"] = _data_set(folder).get("bits", "auto")
     return model
 
 

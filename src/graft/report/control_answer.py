@@ -4,11 +4,10 @@ from graft.nouns import counted
 from graft.report.leaderboard import Leaderboard
 from graft.report.sentences import join_words
 from graft.results.records import Record
+from graft.results.settings import PREPARED
 from graft.statistics.comparison import differences
 
 CONTROL = "mean color and an 8x8 thumbnail"
-# Keys of a data set that say how a backbone gets its images.
-PREPARED = ("size", "interpolation", "pixels", "pad")
 
 
 def control_answer(board: Leaderboard) -> list[str]:

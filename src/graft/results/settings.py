@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graft.config.one_form import leaves
-from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS
+from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS, PREPROCESSING
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
 IGNORED = re.compile(
@@ -17,6 +17,7 @@ IGNORED = re.compile(
 
 ADDED = {BASELINE: {"baseline": "solved"}, CONTROL: {"control": "thumbnail"}}  # settings of jobs that a sweep adds
 OF_BACKBONES = ("backbone", "source", "tune")  # a control has its own
+PREPARED = ("size", *PREPROCESSING)  # keys of a data set that say how a backbone gets its images
 
 Setting = dict[str, str]  # a job's values of the swept keys, as texts
 Job = tuple[Mapping, Mapping[str, str]]  # a job's configuration, and its choices: the option of each group

@@ -124,6 +124,8 @@ def _check_common(config: DictConfig, jobs: Sequence[DictConfig], folder: Path) 
 def _check_report(jobs: Sequence[DictConfig]) -> None:
     """Refuse a report that differs between jobs, and a metric with which a margin, or a search, means nothing.
 
+    A margin that looks like a fraction of 1 is told.
+
     Raises:
         GraftError: names the keys.
     """
