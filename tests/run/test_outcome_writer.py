@@ -199,6 +199,18 @@ def test_beyond_the_limit_only_the_true_classes_probabilities_are_stored(
         assert (own.prediction == other.prediction).all()
 
 
+def test_trials_that_predict_one_class_are_told(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    words = ("source=scratch", "dropout=0", "epochs=1", "trials=2", "dataset.test_per_class=20", "test_curve=false")
+    run(*words, "activation=sigmoid", name="sigmoid")
+    said = "predict one class for every test image and have learned nothing; try more epochs="
+    assert f"2 of 2 trials {said}" in caplog.text
+    assert stored(tmp_path / "sigmoid").test.one_class == 2
+    caplog.clear()
+    run(*words, "epochs=5", name="relu")
+    assert said not in caplog.text
+    assert stored(tmp_path / "relu").test.one_class == 0
+
+
 def test_a_trial_run_writes_none(run: Run, tmp_path: Path):
     words = (*TINY, "trials=1", "+trainer.max_steps=1")
     run(*words)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.nouns import counted, few
 from graft.report.as_needed import ended_otherwise, method
 from graft.report.control_answer import control_answer
 from graft.report.effect_sentences import budget_answers, effects_answer, front_answer
@@ -27,8 +28,10 @@ from graft.report.solved_answer import solved_answer
 from graft.report.verdicts import claim_of
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.metric import split_of
-from graft.results.records import Records, read_records
+from graft.results.records import Record, Records, read_records
 from graft.statistics.comparison import describe_method
+
+MOST_NAMED = 5  # jobs that a sentence names
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
-    sentences += [*solved_answer(board), *control_answer(board)]
+    sentences += [*solved_answer(board), *control_answer(board), *_one_class(board.records)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
@@ -154,6 +157,16 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
     return sentences
+
+
+def _one_class(records: Sequence[Record]) -> list[str]:
+    """Say which jobs have trials that predict one class for every test image, in a sentence if there are any."""
+    known = [(record.label, record.outcomes) for record in records if record.outcomes is not None]
+    counts = [(label, outcomes.test.one_class, counted(len(outcomes.seeds), "trial")) for label, outcomes in known]
+    found = [f"{label} ({count} of {trials})" for label, count, trials in counts if count]
+    return found and [
+        f"Networks that predict one class for every test image have learned nothing: {few(found, MOST_NAMED)}."
+    ]
 
 
 def _ends(records: Records) -> list[str]:

@@ -19,6 +19,7 @@ from graft.results.job_files import check_result, read_json
 from graft.results.outcome_files import read_images, read_tensors
 
 TOLERANCE = 2e-3  # of probabilities that float16 has rounded
+FEW_IMAGES = 20  # of fewer, a network that has learned something may name one class by chance
 TENSORS = ("prediction", "probability", "probability_of_label", "label", "image")
 
 
@@ -54,6 +55,16 @@ class SplitOutcomes:
     def shared(self) -> bool:
         """Whether all trials have the same images."""
         return len(self.image) == 1
+
+    @property
+    def one_class(self) -> int:
+        """Number of trials that predict one class for all their images, although these are many and of several."""
+        labels, tested = (np.broadcast_to(each, self.prediction.shape) for each in (self.label, self.tested))
+        trials = zip(self.prediction, labels, tested, strict=True)
+        return sum(
+            own.sum() >= FEW_IMAGES and len(np.unique(said[own])) == 1 < len(np.unique(true[own]))
+            for said, true, own in trials
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,14 @@ from graft.data.folds import NO_IMAGE
 from graft.data.listing import hashes, names
 from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
+from graft.nouns import counted
 from graft.results.outcome_files import COLUMNS, DOMAIN, FORMAT, checksum
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes, of_label
 from graft.run.history import JobHistory
 from graft.run.plan import Plan
 from graft.training.metrics import Outcomes
+
+log = logging.getLogger("graft")
 
 LIMIT = 2**26  # bytes of all classes' probabilities; beyond, only those of the true classes are stored
 
@@ -115,6 +119,19 @@ def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> Non
     write_bytes(folder / IMAGES, images)
     # One key: safetensors writes several in a random order.
     write_bytes(folder / OUTCOMES, save(tensors, {"graft": json.dumps(about, sort_keys=True)}))
+
+
+def warn_of_one_class(outcomes: StoredOutcomes, solved: bool) -> None:
+    """Warn of trials that predict one class for every test image.
+
+    Args:
+        outcomes: of all trials.
+        solved: whether their heads are solved at once, without a learning rate.
+    """
+    if outcomes.test.one_class:
+        advice = "" if solved else "; try more epochs=, a smaller lr=, or activation=relu"
+        trials = f"{outcomes.test.one_class} of {counted(len(outcomes.seeds), 'trial')}"
+        log.warning("%s predict one class for every test image and have learned nothing%s", trials, advice)
 
 
 def write_trained_on(folder: Path, plan: Plan, results: Sequence[Mapping[str, Any]]) -> None:

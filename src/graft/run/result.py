@@ -27,7 +27,7 @@ from graft.run.earlier import Earlier
 from graft.run.history import JobHistory
 from graft.run.log_result import log_result
 from graft.run.model_writer import kept_trials, write_model
-from graft.run.outcome_writer import collect, write_outcomes, write_trained_on
+from graft.run.outcome_writer import collect, warn_of_one_class, write_outcomes, write_trained_on
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS
@@ -133,6 +133,7 @@ def write_files(
         write_trained_on(folder, plan, content["trials"])
     else:
         write_outcomes(folder, outcomes, content["identity"])
+        warn_of_one_class(outcomes, plan.is_solved)
     write_result(folder, history, content)
     log_result(plan, folder, history, content, outcomes)
     return content
