@@ -7,6 +7,7 @@ import torch
 
 from graft.data.augment import Augment, Distort, RandAugment
 from graft.data.dataset import MNIST5k
+from graft.data.preprocess import Enlarged, Preprocess
 from graft.data.views import Views
 from graft.training.features import FeatureStore
 
@@ -72,3 +73,14 @@ def test_views_of_the_user_s_own_augmentation_change_with_its_source(digits: MNI
     assert first == found() != Views(digits.images, Distort(rotate=15)).fingerprint
     edit(source.format(2))
     assert first != found()
+
+
+def test_views_of_enlarged_images_have_their_size_and_a_name_of_their_own(digits: MNIST5k):
+    def views(size: int, **settings) -> Views:
+        return Views(digits.images, Enlarged(Distort(rotate=15), Preprocess([1, 28, 28], size=size, **settings)))
+
+    assert views(56).shape == read(views(56), IMAGES).shape[1:] == (1, 56, 56)
+    same = views(56, mean=(0.5,)).fingerprint  # normalization comes after
+    assert same == views(56).fingerprint
+    others = [views(57), views(56, interpolation="bicubic"), Views(digits.images, Distort(rotate=15))]
+    assert len({same, *(other.fingerprint for other in others)}) == 4

@@ -1,9 +1,8 @@
-"""Augmentation: random variations of images, different for each image and drawn from its trial's random stream.
+"""Augmentation: random variations of images, each drawn from its trial's random stream.
 
 torchvision's transforms draw one random number per call, so a batch would have to pass image by image. Here geometric
 changes are one sampling grid per image and a single `grid_sample` for the batch (60 digits: 1.8 ms instead of 18 ms
-through `v2.RandomAffine` image by image; tests/benchmarks/augment.py, 1 thread, 2026-11-24); color changes are blends
-with factors per image.
+through `v2.RandomAffine` image by image; tests/benchmarks/augment.py, 1 thread, 2026-11-24).
 """
 
 import math
@@ -28,9 +27,11 @@ class Augment(ABC):
 
     Attributes:
         settings: all settings that a variation depends on.
+        pixel: side of a file's pixel in the images; above 1 where they are enlarged first.
     """
 
     settings: dict[str, object]
+    pixel: float = 1.0
 
     def __init__(self, views: int | None = None, test_views: int | None = None):
         self.views, self.test_views = views, test_views
@@ -43,13 +44,13 @@ class Augment(ABC):
             generators: random streams of these groups of images, on the images' device.
 
         Returns:
-            Images of the same shape and range, floats.
+            Images of the same range, floats; larger ones only from `Enlarged`.
         """
         return self.augment(images.float(), generators).clamp_(0, 255)
 
     @abstractmethod
     def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Augment float images; values may leave 0 to 255, the caller clamps them."""
+        """Augment float images; the caller clamps values outside 0 to 255."""
 
 
 def none() -> None:
@@ -84,14 +85,13 @@ class Distort(Augment):
         scale: largest change of size either way, as a fraction.
         shear: largest horizontal shear either way, in degrees.
         flip: probability of a horizontal flip.
-        elastic: standard deviation of a smooth random displacement, in pixels.
-        smoothness: distance between the nodes of that displacement, in pixels.
+        elastic: standard deviation of a smooth random displacement, in pixels of the files.
+        smoothness: distance between the nodes of that displacement, in pixels of the files.
         colour: largest change of brightness, contrast and saturation either way, as a fraction.
-        noise: standard deviation of Gaussian noise, as a fraction of the pixel range.
+        noise: standard deviation of Gaussian noise in each pixel of the files, as a fraction of the pixel range.
         erase: probability of a black rectangle over 2 to 20 % of the image.
         fill: pixels outside the image: `zeros`, `border` or `reflection`.
-        views: see `Augment`.
-        test_views: see `Augment`.
+        views, test_views: see `Augment`.
     """
 
     def __init__(
@@ -117,18 +117,20 @@ class Distort(Augment):
         self.settings = {name: value for name, value in vars(self).items() if name not in ("views", "test_views")}
 
     def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        # All 14 numbers are drawn whatever is switched on, so that one setting does not change the others' numbers.
+        # All numbers are drawn whatever is switched on, so that one setting does not change the others'.
         chance = Chance(*_draw(torch.rand, [len(images), len(Chance._fields)], generators).unbind(1))
+        file = [round(side / self.pixel) for side in images.shape[2:]]  # its height and width
         if any((self.rotate, self.translate, self.scale, self.shear, self.flip, self.elastic)):
             grid = self._affine(chance, images.shape)
             if self.elastic:
-                grid = grid + self._elastic(images.shape, generators)
+                grid = grid + self._elastic(images.shape, file, generators)
             images = grid_sample(images, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
         if self.colour:
             changes = (chance.brightness, chance.contrast, chance.saturation)
             images = _change_color(images, *(1 + self.colour * _either_way(change) for change in changes))
         if self.noise:
-            images = images + 255 * self.noise * _draw(torch.randn, images.shape, generators)
+            noise = _draw(torch.randn, [*images.shape[:2], *file], generators)
+            images = images + 255 * self.noise * interpolate(noise, images.shape[2:])
         if self.erase:
             images = images * ~self._erased(chance, images.shape)
         return images
@@ -160,14 +162,14 @@ class Distort(Augment):
         matrices = torch.stack([first, second], 1)  # (batch, 2, 3)
         return affine_grid(matrices, list(shape), align_corners=False)
 
-    def _elastic(self, shape: torch.Size, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Return each pixel's displacement, interpolated between Gaussian nodes; shape and units as in `_affine`."""
+    def _elastic(self, shape: torch.Size, file: list[int], generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Return each pixel's displacement, interpolated between Gaussian nodes of a file; as in `_affine`."""
         batch, _, height, width = shape
-        nodes = [max(2, math.ceil(side / self.smoothness)) for side in (height, width)]
+        nodes = [max(2, math.ceil(side / self.smoothness)) for side in file]
         field = _draw(torch.randn, [batch, 2, *nodes], generators)
         field = interpolate(field, (height, width), mode="bicubic", align_corners=True)
         pixel = field.new_tensor([2 / width, 2 / height])
-        return self.elastic * pixel * field.permute(0, 2, 3, 1)
+        return self.elastic * self.pixel * pixel * field.permute(0, 2, 3, 1)
 
     def _erased(self, chance: Chance, shape: torch.Size) -> torch.Tensor:
         """Return a mask of each image's erased rectangle, (batch, 1, height, width); it may be empty."""
@@ -222,8 +224,7 @@ class RandAugment(Augment):
         num_ops: number of operations applied to each image.
         magnitude: strength of the operations, from 0 to 30.
         flip: probability of a horizontal flip.
-        views: see `Augment`.
-        test_views: see `Augment`.
+        views, test_views: see `Augment`.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Preprocessing: turns a data set's images into the inputs that a backbone's weights were trained on."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 from torchvision.transforms import v2
+
+from graft.data.augment import Augment
 
 # Raise it, and RESULTS_VERSION in config/identity.py, with every change of `Preprocess.forward` that alters its output:
 # it is part of the names of stored features and pre-trainings, from 2 on, so that those of version 1 keep theirs.
@@ -111,12 +114,23 @@ class Preprocess(nn.Module):
         """Return the same preprocessing for a backbone that takes three channels."""
         return Preprocess(**{**self.settings, "channels": 3})
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    @property
+    def enlargement(self) -> float:
+        """By how much images are enlarged; up to 1 where they are not."""
+        return min(self.resized) / (min(self.settings["image"][1:]) + 2 * self.pad)
+
+    def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return images at the result's height and width."""
         if self.pad:
             pixels = nn.functional.pad(pixels, [self.pad] * 4)
         if pixels.shape[-2:] != self.resized:
             pixels = v2.functional.resize(pixels, [min(self.resized)], self.interpolation, antialias=True)
             pixels = v2.functional.center_crop(pixels, list(self.resized))
+        return pixels
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self.enlargement <= 1 or pixels.shape[-2:] != self.resized:  # else augmentation has enlarged them
+            pixels = self.fitted(pixels)
         return (pixels.expand(-1, self.output_shape[0], -1, -1) - self.shift) / self.scale
 
     def undone(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -129,6 +143,33 @@ class Preprocess(nn.Module):
     def extra_repr(self) -> str:
         version = {"version": PREPROCESS_VERSION} if PREPROCESS_VERSION > 1 else {}
         return ", ".join(f"{name}={value}" for name, value in {**self.settings, **version}.items())
+
+
+class Enlarged(Augment):
+    """An augmentation of images that are enlarged first: distorted at their own size, small ones would blur twice.
+
+    Args:
+        changes: the augmentation.
+        preprocess: enlarges the images.
+    """
+
+    def __init__(self, changes: Augment, preprocess: Preprocess):
+        super().__init__(changes.views, changes.test_views)
+        self.changes, self.preprocess = copy.copy(changes), preprocess
+        self.changes.pixel = preprocess.enlargement
+        fitting = {name: preprocess.settings[name] for name in ("pad", "size", "interpolation")}
+        self.settings = {**changes.settings, "enlarged": fitting}
+
+    def __call__(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        return super().__call__(self.preprocess.fitted(images), generators)
+
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        return self.changes.augment(images, generators)
+
+
+def enlarged_first(augment: Augment | None, preprocess: Preprocess) -> Augment | None:
+    """Return an augmentation that enlarges images before it, if preprocessing would enlarge them after it."""
+    return augment if augment is None or preprocess.enlargement <= 1 else Enlarged(augment, preprocess)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 
 from graft.data.augment import Augment
 from graft.data.images import Images, ImageSource
+from graft.data.preprocess import Enlarged
 from graft.files import fingerprint
 from graft.own_code import own_code
 from graft.seed import stream_seed
@@ -28,11 +29,13 @@ class Views(ImageSource):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return self.images.shape
+        channels, *sides = self.images.shape
+        height, width = self.augment.preprocess.resized if isinstance(self.augment, Enlarged) else sides
+        return channels, height, width
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        augment = type(self.augment)
+        augment = type(self.augment.changes if isinstance(self.augment, Enlarged) else self.augment)
         own = own_code(augment.__module__)  # of a class of the user's own
         return fingerprint(self.images.as_read, augment.__name__, self.augment.settings, *([own] if own else []))
 

@@ -189,7 +189,7 @@ def _fitted(plan: Plan) -> Iterator[Fault]:
     if not plan.num_kept:
         yield Fault("backbone.keep", 0, f"at least 1 {head}", "backbone.keep=null")
     if plan.augment is not None:
-        yield Fault("augment", type(plan.augment).__name__, f"none {head}", "augment=none")
+        yield Fault("augment", "an augmentation", f"none {head}", "augment=none")
     if plan.regularize != Regularize():
         yield Fault("regularize", plan.regularize, f"left at its defaults {head}", "regularize=default")
     if plan.phases[0].phase.lr == "auto":

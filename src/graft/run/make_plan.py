@@ -20,7 +20,7 @@ from graft.config.values import PREPROCESSING
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.images import Images
-from graft.data.preprocess import InputSpec, Preprocess
+from graft.data.preprocess import InputSpec, Preprocess, enlarged_first
 from graft.errors import ConfigError, Fault, GraftError
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.layers import fastest_format
@@ -58,7 +58,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     preprocess = input_spec.preprocess(data.images.shape)
     backbone = _backbone(cfg, preprocess)
     example = backbone()
-    datamodule = _split(cfg, data, trials)
+    datamodule = _split(cfg, data, trials, preprocess)
     head, is_solved = _head(cfg, example.num_features(), datamodule)
     phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), is_solved)
     at_each_epoch = is_solved or cfg.stop.patience is not None or cfg.weights == "best"
@@ -183,11 +183,12 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
     return builder(cfg, "head", **sizes), getattr(target, "is_solved", False)
 
 
-def _split(cfg: DictConfig, data: Dataset, trials: range) -> SmallDataModule:
+def _split(cfg: DictConfig, data: Dataset, trials: range, preprocess: Preprocess) -> SmallDataModule:
     seeds = [cfg.seed + trial for trial in trials]
     first = [cfg.seed] * len(seeds)
     draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
-    return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, build(cfg, "augment"), draws, streams)
+    augment = enlarged_first(build(cfg, "augment"), preprocess)
+    return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, augment, draws, streams)
 
 
 def _callbacks(cfg: DictConfig) -> list[pl.Callback]:

@@ -17,7 +17,7 @@ from graft.data.augment import Augment
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.folds import whole_repeats
-from graft.data.preprocess import InputSpec, Preprocess
+from graft.data.preprocess import Enlarged, InputSpec, Preprocess
 from graft.files import fingerprint
 from graft.model.batch_norm import synchronized
 from graft.seed import seeded
@@ -149,7 +149,8 @@ class Plan:
         folds = () if self.data.folds is None else (self.data.folds.num_folds,)
         tested_on = fingerprint(images.originals, self.data.test, self.data.small_classes.sort().values, *folds)[:24]
         contents = Contents(images.fingerprint, tested_on, list(images.classes), files)
-        return job_identity(config, images.fingerprint, images.classes, files), contents
+        seen = images.fingerprint + " enlarged, then augmented" * isinstance(self.augment, Enlarged)
+        return job_identity(config, seen, images.classes, files), contents
 
     def origin(self, label: str, config: dict[str, Any]) -> str:
         """Return in words where the frozen stages' outputs come from: a backbone's label, weights and pixels."""
