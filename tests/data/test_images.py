@@ -9,7 +9,7 @@ from PIL import Image
 from graft.data import images
 from graft.data.datamodule import Inputs, SmallDataModule
 from graft.data.dataset import ImageFolder, MNIST5k
-from graft.data.images import ImageFiles, ImageStream, InMemoryImages
+from graft.data.images import ImageFiles, Images, ImageStream, InMemoryImages
 from graft.data.load import image_folder
 from graft.data.preprocess import InputSpec
 from graft.errors import GraftError
@@ -261,3 +261,19 @@ def test_validation_and_test_folders_are_used_as_such(root: Path):
         folder(root, val_per_class=2)
     with pytest.raises(GraftError, match=r"test_per_class must be at most 7, the test images of class one, got 8"):
         folder(root, test_per_class=8)
+
+
+def test_files_that_are_resized_when_they_are_read_have_the_interpolation_and_another_identity(root: Path):
+    def found(size: int | None, interpolation: str) -> Images:
+        return folder(root, size=size, interpolation=interpolation).images
+
+    for size, resized in ((None, False), (56, False), (20, True)):  # 56: preprocessing enlarges them
+        linear, cubic = found(size, "bilinear"), found(size, "bicubic")
+        assert isinstance(cubic, ImageFiles)
+        assert cubic.resizes == resized
+        assert (linear.fingerprint != cubic.fingerprint) == resized
+        assert linear.originals == cubic.originals
+    first = sorted((root / "one").iterdir())[0]
+    for read, method in ((linear, Image.Resampling.BILINEAR), (cubic, Image.Resampling.BICUBIC)):
+        expected = np.asarray(Image.open(first).resize((20, 20), method))
+        np.testing.assert_array_equal(next(read.batches([torch.tensor([0])]))[0, 0], expected)

@@ -125,7 +125,13 @@ def test_the_file_says_what_predict_says_of_every_photo(
         "accuracy": job_result(job)["accuracy"]["mean"],
     }  # fmt: skip
     assert about["preprocessing"]["image"] == [3, 16, 16]
-    assert load(job).config["reading"] == {"fit": "crop", "bits": "auto", "white": None, "max_pixels": None}
+    assert load(job).config["reading"] == {
+        "fit": "crop",
+        "interpolation": "bilinear",
+        "bits": "auto",
+        "white": None,
+        "max_pixels": None,
+    }
 
 
 def test_the_card_says_what_the_result_says(job: Path, fast: None):

@@ -75,10 +75,11 @@ def test_a_network_of_another_size_gets_nearly_the_same_inputs(interpolation: st
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
-def test_colors_become_gray_before_they_are_resized_as_in_reading(tmp_path: Path, fit: str):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_colors_become_gray_before_they_are_resized_as_in_reading(tmp_path: Path, fit: str, interpolation: str):
     colors = np.random.default_rng(0).integers(0, 256, (30, 45, 3), dtype=np.uint8)
     Image.fromarray(colors).save(tmp_path / "a.png")
-    model = trained(CNN(Preprocess([1, 20, 20])), reading={"fit": fit, "white": None})
+    model = trained(CNN(Preprocess([1, 20, 20])), reading={"fit": fit, "interpolation": interpolation, "white": None})
     found = ExportedModel(model, [0]).read(torch.from_numpy(colors)[None])
-    expected = decode(tmp_path / "a.png", (1, 20, 20), fit)
+    expected = decode(tmp_path / "a.png", (1, 20, 20), fit, interpolation=interpolation)
     assert (found[0] - expected).abs().max() <= (fit == "squash")

@@ -11,21 +11,24 @@ SHAPES = [(50, 90), (31, 47), (224, 320), (1, 3), (20, 20), (40, 41)]  # wide: P
 TALL = [(90, 50), (300, 41), (5, 1)]  # here newer versions of Pillow resample columns first
 
 
-def read(tmp_path, pixels: np.ndarray, size: tuple[int, int], fit: str) -> torch.Tensor:
+def read(tmp_path, pixels: np.ndarray, size: tuple[int, int], fit: str, interpolation: str) -> torch.Tensor:
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    return decode(tmp_path / "a.png", (3, *size), fit)
+    return decode(tmp_path / "a.png", (3, *size), fit, interpolation=interpolation)
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (20, 41)])
-def test_a_picture_becomes_what_pillow_makes_of_it(tmp_path, fit: str, size: tuple[int, int]):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_picture_becomes_what_pillow_makes_of_it(tmp_path, fit: str, size: tuple[int, int], interpolation: str):
     numbers = np.random.default_rng(0)
     for shape in SHAPES + TALL:
         pixels = numbers.integers(0, 256, (*shape, 3), dtype=np.uint8)
-        found = fitted(torch.from_numpy(pixels).permute(2, 0, 1)[None].double(), *size, fit)[0]
-        difference = (found - read(tmp_path, pixels, size, fit).double()).abs()
+        found = fitted(torch.from_numpy(pixels).permute(2, 0, 1)[None].double(), *size, fit, interpolation)[0]
+        difference = (found - read(tmp_path, pixels, size, fit, interpolation).double()).abs()
         exact = shape in SHAPES and (fit == "crop" or size[0] == size[1]) and shape != (1, 3)
-        assert difference.max() <= (0 if exact and fit != "squash" else 1)
+        cut = shape in TALL and interpolation == "bicubic"  # what overshoots after the columns is cut before the rows
+        assert difference.max() <= (0 if exact and fit != "squash" else 20 if cut else 1)
+        assert difference.mean() < 0.5
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -21,8 +21,8 @@ from graft.reading.decode import pixels_or_reason
 NOISE = np.random.default_rng(0)
 
 
-def how(channels: int, fit: str = "crop") -> dict[str, Any]:
-    return {"image": [channels, 24, 20], "fit": fit, "white": None, "network": {}}
+def how(channels: int, fit: str = "crop", interpolation: str = "bilinear") -> dict[str, Any]:
+    return {"image": [channels, 24, 20], "fit": fit, "interpolation": interpolation, "white": None, "network": {}}
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -78,11 +78,14 @@ UNUSUAL: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
-def test_an_ordinary_file_is_read_as_in_training(tmp_path: Path, name: str, channels: int, fit: str):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_an_ordinary_file_is_read_as_in_training(
+    tmp_path: Path, name: str, channels: int, fit: str, interpolation: str
+):
     WRITERS[name](tmp_path / name)
-    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, None)
+    expected = pixels_or_reason(tmp_path / name, (channels, 24, 20), fit, None, interpolation)
     assert not isinstance(expected, str)
-    found = standalone.read(tmp_path / name, how(channels, fit))
+    found = standalone.read(tmp_path / name, how(channels, fit, interpolation))
     np.testing.assert_array_equal(found, expected.expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 

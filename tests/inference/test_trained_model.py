@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 
 from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
@@ -145,6 +146,23 @@ def test_a_folder_of_version_0_1_names_its_frozen_weights_by_a_path(job: Path, t
     check_same(load(job), job, images)
 
 
+@pytest.mark.parametrize("typed", ["bilinear", "bicubic"])
+def test_files_are_read_with_the_job_s_interpolation(run: Run, tmp_path: Path, typed: str):
+    random = np.random.default_rng(0)
+    for place in range(12):
+        path = tmp_path / "data" / ("cat", "dog")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (30, 30 + place, 3), dtype=np.uint8)).save(path)
+    words = ("dataset=image_folder", f"dataset.root={tmp_path}/data", "dataset.size=20", "dataset.small_per_class=2")
+    run(*words, f"dataset.interpolation={typed}", "source=scratch", "epochs=1", "trials=1", "keep_weights=all")
+    model = load(tmp_path / "job")
+    Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "new.png")
+    found = model.read(tmp_path / "new.png")
+    assert isinstance(found, torch.Tensor)
+    expected = Image.open(tmp_path / "new.png").resize((20, 20), Image.Resampling[typed.upper()])
+    np.testing.assert_array_equal(found.permute(1, 2, 0), np.asarray(expected))
+
+
 def test_a_zip_of_the_folder_is_as_good(job: Path, tmp_path: Path, digits: MNIST5k):
     (stored,) = (tmp_path / "cache" / "frozen").iterdir()
     shutil.move(stored, job / "frozen.safetensors")
@@ -207,6 +225,7 @@ def test_a_pickle_in_the_place_of_weights_runs_nothing(job: Path, tmp_path: Path
         ({"reading.fit": "../x"}, "reading.fit must be one of crop, squash, pad"),
         ({"reading.white": {"whole": 0, "real": 1}}, "reading.white must have positive numbers"),
         ({"reading.max_pixels": "all"}, "reading.max_pixels must be"),
+        ({"reading.interpolation": "lanczos"}, "reading.interpolation must be bilinear or bicubic, got lanczos"),
         ({"test_views": "many"}, "test_views must be"),
         ({"frozen.cache": "/tmp/../etc"}, "without '..'"),
         ({"frozen.cache": "cache"}, "absolute path"),

@@ -16,6 +16,7 @@ from graft.reading import decode as module
 from graft.reading.decode import Header, decode, header, named, pixel_limit
 
 RANDOM = np.random.default_rng(0)
+METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 HALVES = np.full((8, 12), 50, dtype=np.uint8)
 HALVES[:, 6:] = 200
@@ -196,6 +197,17 @@ def test_a_picture_is_cropped_squashed_or_padded(height: int, width: int, size: 
     else:
         expected = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("size", [9, 60])
+def test_a_picture_is_resized_with_the_interpolation_that_is_asked_for(tmp_path: Path, fit: str, size: int):
+    image = Image.fromarray(RANDOM.integers(0, 256, (30, 30), dtype=np.uint8))
+    image.save(tmp_path / "image.png")
+    found = {how: decode(tmp_path / "image.png", (1, size, size), fit, interpolation=how)[0] for how in METHODS}
+    for how, method in METHODS.items():
+        np.testing.assert_array_equal(found[how], np.asarray(image.resize((size, size), method)))
+    assert (found["bilinear"] != found["bicubic"]).any()
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])

@@ -7,6 +7,7 @@ from domain_tables import write_sites
 from omegaconf import DictConfig
 
 from graft.data.folds import NO_IMAGE
+from graft.data.images import ImageFiles
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError
 from graft.run.check_plan import warn_of_plan
@@ -203,6 +204,17 @@ def test_an_interpolation_of_images_that_are_not_resized_is_told(
     warn_of_plan(plan, cfg)
     assert plan.preprocess.settings["interpolation"] == "bicubic"
     assert any("dataset.interpolation=bicubic has no effect" in said for said in caplog.messages) == warned
+
+
+def test_files_are_read_with_the_interpolation_of_the_weights(configure: Configure, tmp_path: Path):
+    write_sites(tmp_path, patients=9)
+    words = ("dataset=table", f"dataset.file={tmp_path}/labels.csv", "source=imagenet", "trials=1", "dataset.size=7")
+    for backbone, expected in (("resnet18", "bilinear"), ("efficientnet_b0", "bicubic")):
+        for typed in (None, "bilinear", "bicubic"):
+            given = [] if typed is None else [f"dataset.interpolation={typed}"]
+            images = make_plan(configure(*words, f"backbone={backbone}", *given)).data.images
+            assert isinstance(images, ImageFiles)
+            assert images.reading.interpolation == (typed or expected)
 
 
 def test_a_later_phase_s_own_optimizer_and_schedule_count_alone(configure: Configure):

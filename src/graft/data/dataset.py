@@ -48,6 +48,7 @@ class Dataset(ABC):
         fit: how image files of different shapes become square: `crop`, `squash` or `pad`.
         bits: of image files with more than 8 bits a channel; `auto`: as many as their largest value needs.
         max_pixels: the most pixels of an image file; None: Pillow's limit.
+        interpolation: of image files that are resized when they are read, `bilinear` or `bicubic`.
         duplicates: `drop`, of files with equal bytes only the first counts, training before validation before test, and
             none that is found under two classes; or `keep`.
         short: `refuse` a class with fewer images than asked for, or `use` those that it has.
@@ -78,6 +79,7 @@ class Dataset(ABC):
         fit: str = "crop",
         bits: int | str = "auto",
         max_pixels: int | None = None,
+        interpolation: str = "bilinear",
         duplicates: str = "drop",
         short: str = "refuse",
         exclude: str | None = None,
@@ -85,7 +87,7 @@ class Dataset(ABC):
         group_pattern: str | None = None,
     ):
         where = None if root is None else os.path.expanduser(root)
-        reading = Reading(fit, bits, max_pixels)
+        reading = Reading(fit, bits, max_pixels, interpolation)
         place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
         self.images = images = self.load(place)
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
@@ -94,8 +96,7 @@ class Dataset(ABC):
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(self.of_small & images.val).flatten()
         asked = (test_per_class, short == "use", folds is not None, self.groups, self.choice.where)
-        division = Division(images, self.of_small, *asked)
-        self.pool, self.test = division.divide(self.small_classes.tolist())
+        self.pool, self.test = Division(images, self.of_small, *asked).divide(self.small_classes.tolist())
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
         self.big = self._pretrained(torch.nonzero(self.of_big & ~images.test & ~images.val).flatten())

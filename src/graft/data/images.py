@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from graft.bars import bar
-from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.reading.class_folders import Folder
 from graft.reading.decode import DECODER_VERSION, Reading, decode, pixel_limit
@@ -153,13 +152,8 @@ class ImageFiles(Images):
     workers_from: int = WORKERS_FROM
 
     def __post_init__(self):
-        shapes = self.folder.shapes
-        if self.size is None and len(shapes) > 1:
-            smallest, *_, largest = sorted(shapes, key=math.prod)
-            raise GraftError(
-                f"the images under {self.folder.words} have {len(shapes)} shapes, from "
-                f"{smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]} pixels; try dataset.size=64"
-            )
+        if self.size is None and len(self.folder.shapes) > 1:
+            raise self.folder.shapes_error()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -169,8 +163,14 @@ class ImageFiles(Images):
             height = width = self.size
         return 3 if self.folder.color else 1, height, width
 
+    @property
+    def resizes(self) -> bool:
+        """Whether any file is resized when it is read."""
+        return any(shape != self.shape[1:] for shape in self.folder.shapes)
+
     def _contents(self) -> tuple:
-        return self.folder.identity, self.shape, DECODER_VERSION, self.reading.fit, self.white
+        how = [self.reading.interpolation] if self.resizes and self.reading.interpolation != "bilinear" else []
+        return self.folder.identity, self.shape, DECODER_VERSION, self.reading.fit, self.white, *how
 
     @functools.cached_property
     def white(self) -> White:
@@ -231,20 +231,18 @@ class ImageFiles(Images):
 
 
 class _Decoder(torch.utils.data.Dataset):
-    """Decodes the images of one tensor of indices, and says whether any of them failed.
-
-    It does not raise: a DataLoader's worker would wrap the exception into another one.
-    """
+    """Decodes images, and says whether any failed; a DataLoader's worker would wrap an exception into another one."""
 
     def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int], reading: Reading, white: White):
         self.paths, self.shape, self.reading, self.white = paths, shape, reading, white
 
     def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, bool]:
         pixels = torch.zeros(len(indices), *self.shape, dtype=torch.uint8)
+        how = self.reading.fit, self.white, self.reading.interpolation
         try:
             with pixel_limit(self.reading.max_pixels):
                 for row, index in enumerate(indices.tolist()):
-                    pixels[row] = decode(self.paths[index], self.shape, self.reading.fit, self.white)
+                    pixels[row] = decode(self.paths[index], self.shape, *how)
         except Exception:  # Pillow's exceptions for broken files depend on the format
             return pixels, True
         return pixels, False

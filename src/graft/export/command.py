@@ -123,7 +123,7 @@ class Export:
             assert not isinstance(self.found, GraftError)
             write_int8(path, self.found.batches(self.found.train, 1))
         verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
-        (folder / PREDICT).write_text(predict_file(kind, self.model.reading[0]), "utf-8")
+        (folder / PREDICT).write_text(predict_file(kind, self.model.reading.fit), "utf-8")
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
         lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
         text = self.card(lines, USE.format(packages=packages, file=path.name), exported.temperature)
@@ -155,12 +155,13 @@ class Export:
 
     def about(self) -> dict[str, Any]:
         """Return the metadata of the file."""
-        fit, white = self.model.reading
+        fit, white, interpolation = self.model.reading
         return {
             "classes": self.model.classes,
             "preprocessing": {
                 "image": list(self.model.image_shape),
                 "fit": fit,
+                "interpolation": interpolation,
                 "white": white and asdict(white),
                 "network": self.model.preprocess.settings,
             },

@@ -25,13 +25,14 @@ class ExportedModel(nn.Module):
         temperature: at which the averaged probabilities are calibrated; None: they are not, as those of some of the
             trials, for which none was fitted.
         fit: how a picture becomes the model's shape, as `graft.reading.decode.Reading` has it.
+        interpolation: of that, likewise.
     """
 
     def __init__(self, model: TrainedModel, seeds: Sequence[int], half: bool = False):
         super().__init__()
         self.preprocess = model.preprocess
         self.image_shape = model.image_shape
-        self.fit, _ = model.reading
+        self.fit, _, self.interpolation = model.reading
         networks = [network for seed, network in zip(model.seeds, model.networks, strict=True) if seed in seeds]
         self.temperature = model.temperature if len(networks) == len(model.networks) else None
         self.half_precision = half
@@ -58,7 +59,7 @@ class ExportedModel(nn.Module):
         if channels == 1:
             weights = torch.tensor(GRAY, dtype=torch.float64).view(1, 3, 1, 1)
             planes = torch.floor(((planes * weights).sum(1, keepdim=True) + 2**15) / 2**16)
-        return fitted(planes, height, width, self.fit)
+        return fitted(planes, height, width, self.fit, self.interpolation)
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the first stage's inputs, as `graft.data.preprocess.Preprocess` makes them."""

@@ -128,7 +128,7 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
         return "its head has more than one linear layer"
     if model.preprocess.pad:
         return f"timm's transform does not pad images (dataset.pad={model.preprocess.pad})"
-    if model.reading[1] is not None:
+    if model.reading.white is not None:
         return "timm's transform does not scale files of more than 8 bits a channel"
     return None
 
@@ -186,7 +186,7 @@ def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
     own: Any = network.pretrained_cfg
     preprocess = model.preprocess
     three = [list(preprocess.settings[name]) * (3 // len(preprocess.settings[name])) for name in ("mean", "std")]
-    fit, _ = model.reading
+    fit, _, interpolation = model.reading
     return {
         "architecture": _name(model).partition(".")[0],
         "num_classes": len(model.classes),
@@ -196,8 +196,7 @@ def _timm_config(network: nn.Module, model: TrainedModel) -> dict[str, Any]:
             "tag": "graft",
             "input_size": list(preprocess.output_shape),
             "fixed_input_size": bool(own.get("fixed_input_size")),
-            # Where files are resized when they are read, it is bilinear.
-            "interpolation": preprocess.interpolation.value if preprocess.resizes else "bilinear",
+            "interpolation": preprocess.interpolation.value if preprocess.resizes else interpolation,
             "crop_pct": 1.0,
             "crop_mode": CROP_MODES[fit],
             "mean": three[0],

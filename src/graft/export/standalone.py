@@ -40,7 +40,7 @@ def read(path: Path | str, how: dict) -> np.ndarray:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB" if channels == 3 else "L")
     resize = {"crop": ImageOps.fit, "squash": Image.Image.resize, "pad": padded}[how["fit"]]
-    return np.array(resize(image, (width, height), Image.Resampling.BILINEAR).convert("RGB"))
+    return np.array(resize(image, (width, height), Image.Resampling[how["interpolation"].upper()]).convert("RGB"))
 
 
 if __name__ == "__main__":

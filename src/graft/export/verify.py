@@ -210,7 +210,7 @@ def _raw(
         of_file = header(path, measured=False)
         assert isinstance(of_file, Header)  # the job has read it
         whole = (model.image_shape[0], of_file.height, of_file.width)
-        said.append(run(as_input(decode(path, whole, white=model.reading[1])[None])))
+        said.append(run(as_input(decode(path, whole, white=model.reading.white)[None])))
     probabilities = np.concatenate(said)
     return _difference(probabilities, given), int((probabilities.argmax(1) == found.labels).sum()), misread
 

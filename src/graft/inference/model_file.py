@@ -12,6 +12,7 @@ from graft.job_folder import read_result
 MODEL, WEIGHTS = "model.yaml", "weights.safetensors"
 MAX_BYTES = 2**20
 FITS = ("crop", "squash", "pad")
+INTERPOLATIONS = ("bilinear", "bicubic")
 NEEDED = {"backbone": dict, "head": dict, "frozen_stages": int, "classes": list, "image": list, "seeds": list}
 
 
@@ -75,6 +76,9 @@ def _check_reading(path: Path, model: dict[str, Any]) -> None:
     reading = model["reading"]
     if not isinstance(reading, dict) or reading.get("fit") not in FITS:
         raise GraftError(f"{path}: reading.fit must be one of {', '.join(FITS)}, got {reading}")
+    if reading.setdefault("interpolation", "bilinear") not in INTERPOLATIONS:  # older versions have none
+        listed = " or ".join(INTERPOLATIONS)
+        raise GraftError(f"{path}: reading.interpolation must be {listed}, got {reading['interpolation']}")
     white, limit = reading.get("white"), reading.get("max_pixels")
     if white is not None:
         positive = isinstance(white, dict) and white.keys() == {"whole", "real"} and all(map(_positive, white.values()))
@@ -119,8 +123,9 @@ def reading_of(images: Images) -> dict[str, Any]:
     more than 8 bits a channel, and so nothing says what is white.
     """
     if not isinstance(images, ImageFiles):
-        return {"fit": "crop", "bits": "auto", "white": None, "max_pixels": None}
+        return {"fit": "crop", "interpolation": "bilinear", "bits": "auto", "white": None, "max_pixels": None}
     deep = any(file.header.deep for file in images.folder.files) or isinstance(images.reading.bits, int)
     white = {"whole": images.white.whole, "real": images.white.real} if deep else None
     reading = images.reading
-    return {"fit": reading.fit, "bits": reading.bits, "white": white, "max_pixels": reading.max_pixels}
+    how = {"fit": reading.fit, "interpolation": reading.interpolation, "bits": reading.bits}
+    return {**how, "white": white, "max_pixels": reading.max_pixels}

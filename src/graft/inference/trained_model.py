@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,6 +11,20 @@ from graft.data.preprocess import Preprocess
 from graft.inference.calibration import Calibration, scaled
 from graft.reading.decode import pixels_or_reason
 from graft.reading.depth import White
+
+
+class HowRead(NamedTuple):
+    """How a model's files are read: arguments of `decode`.
+
+    Attributes:
+        fit: `dataset.fit`.
+        white: the values that are white; None where training images had 8 bits.
+        interpolation: of files that are resized, `bilinear` or `bicubic`.
+    """
+
+    fit: str
+    white: White | None
+    interpolation: str
 
 
 class TrainedModel(nn.Module):
@@ -62,10 +76,11 @@ class TrainedModel(nn.Module):
         return self.preprocess.shift.device
 
     @property
-    def reading(self) -> tuple[str, White | None]:
-        """How files are read: `dataset.fit`, and the values that are white, None where training images had 8 bits."""
+    def reading(self) -> HowRead:
+        """How files are read."""
         reading = self.config.get("reading") or {}
-        return reading.get("fit") or "crop", White(**reading["white"]) if reading.get("white") else None
+        white = White(**reading["white"]) if reading.get("white") else None
+        return HowRead(reading.get("fit") or "crop", white, reading.get("interpolation") or "bilinear")
 
     def read(self, path: Path) -> torch.Tensor | str:
         """Return a file's pixels, as the job's images were read, or why they cannot be."""

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -88,6 +89,14 @@ class Folder:
     def identity(self) -> str:
         """A name that follows from the files' relative names and contents, wherever the folder is."""
         return fingerprint(list(zip(map(os.fsencode, self.names), self.digests, strict=True)))
+
+    def shapes_error(self) -> GraftError:
+        """Return the error that names the smallest and the largest of several shapes."""
+        smallest, *_, largest = sorted(self.shapes, key=math.prod)
+        return GraftError(
+            f"the images under {self.words} have {len(self.shapes)} shapes, from "
+            f"{smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]} pixels; try dataset.size=64"
+        )
 
     def decoding_error(self) -> GraftError:
         """Decode every file, and return the error that names those that fail."""

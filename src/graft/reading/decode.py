@@ -40,11 +40,13 @@ class Reading:
         fit: how a picture becomes square: `crop` its center, `squash` it, or `pad` it with black.
         bits: of files with more than 8 bits a channel, as `find_white` takes them.
         max_pixels: the most pixels of a picture; None: Pillow's limit.
+        interpolation: of pictures that are resized, `bilinear` or `bicubic`.
     """
 
     fit: str = "crop"
     bits: int | str = "auto"
     max_pixels: int | None = None
+    interpolation: str = "bilinear"
 
 
 class Header(NamedTuple):
@@ -133,21 +135,21 @@ def unreadable_error(words: str, root: Path, num_files: int, reasons: Mapping[Pa
 
 
 def pixels_or_reason(
-    path: Path, shape: tuple[int, int, int], fit: str, white: White | None, cut_off: bool = False
+    path: Path,
+    shape: tuple[int, int, int],
+    fit: str,
+    white: White | None,
+    interpolation: str = "bilinear",
+    cut_off: bool = False,
 ) -> torch.Tensor | str:
     """Decode a file that may be anything, as `decode` does, or return why it cannot be read as training images were.
 
-    Args:
-        path: the file.
-        shape: of the result.
-        fit: as `Reading` has it.
-        white: the values that were white in training; None: its files had 8 bits a channel.
-        cut_off: whether larger values are white, too, as where `dataset.bits` was a number; else they are refused.
+    Args: those of `decode`; `white` is None where training files had 8 bits a channel.
     """
     try:
         if not path.is_file():  # opening a pipe would wait forever
             return _what(path)
-        return decode(path, shape, fit, white, checked=True, cut_off=cut_off)
+        return decode(path, shape, fit, white, interpolation, checked=True, cut_off=cut_off)
     except Exception as error:  # Pillow's exceptions for broken files depend on the format
         try:
             return _reason(path, error).partition("; dataset.max_pixels=")[0]
@@ -179,6 +181,7 @@ def decode(
     shape: tuple[int, int, int],
     fit: str = "crop",
     white: White | None = SIXTEEN_BITS,
+    interpolation: str = "bilinear",
     checked: bool = False,
     cut_off: bool = True,
 ) -> torch.Tensor:
@@ -189,6 +192,7 @@ def decode(
         shape: of the result.
         fit: how another shape becomes this one, as `Reading` has it.
         white: the values that become 255 in files with more than 8 bits a channel; None: unknown, which refuses them.
+        interpolation: as `Reading` has it.
         checked: whether to refuse what a data set's files are searched for before any is decoded.
         cut_off: whether values above white become white where `checked`; else they are refused.
 
@@ -213,7 +217,7 @@ def decode(
             scale_transparent(image)
             upright = ImageOps.exif_transpose(image)
     flat = _on_white(upright).convert("RGB" if channels == 3 else "L")
-    pixels = torch.from_numpy(np.array(_fitted(flat, (width, height), fit)))
+    pixels = torch.from_numpy(np.array(_fitted(flat, (width, height), fit, interpolation)))
     return pixels.permute(2, 0, 1) if channels == 3 else pixels[None]
 
 
@@ -227,16 +231,17 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+def _fitted(image: Image.Image, size: tuple[int, int], fit: str, interpolation: str) -> Image.Image:
     """Return a picture at a size, (width, height)."""
     if image.size == size:
         return image
+    method = Image.Resampling[interpolation.upper()]
     if fit == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+        return ImageOps.fit(image, size, method)
     if fit == "squash":
-        return image.resize(size, Image.Resampling.BILINEAR)
+        return image.resize(size, method)
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))  # a line stays a line
     padded = Image.new(image.mode, size)  # black
-    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    padded.paste(image.resize(inner, method), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return padded

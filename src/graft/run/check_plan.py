@@ -16,6 +16,7 @@ from graft import public_name
 from graft.config.check import EQUAL_CLASSES, draws_equally, weighs_classes
 from graft.config.values import SOLVED_HEADS, Values
 from graft.data.datamodule import Inputs
+from graft.data.images import ImageFiles
 from graft.errors import ConfigError, Fault
 from graft.heads.points_head import MOST_POINTS, PointsHead
 from graft.model.batch_norm import check_batch_norm, freeze_batch_norm_stats, lacks_values
@@ -61,13 +62,14 @@ def _warn_of_equal_weights(plan: Plan, cfg: DictConfig) -> None:
 
 
 def _warn_of_interpolation(plan: Plan, cfg: DictConfig) -> None:
-    """Warn of an interpolation of images that are not resized after they are read."""
-    if cfg.dataset.get("interpolation") and not plan.preprocess.resizes:
-        _, height, width = plan.data.images.shape
+    """Warn of an interpolation of images that are not resized."""
+    images = plan.data.images
+    resized = plan.preprocess.resizes or (isinstance(images, ImageFiles) and images.resizes)
+    if cfg.dataset.get("interpolation") and not resized:
+        _, height, width = images.shape
         log.warning(
-            f"dataset.interpolation={cfg.dataset.interpolation} has no effect: the images are read at {height}x{width} "
-            "pixels, the size that the network gets (larger files, and files of several shapes, are resized when they "
-            "are read, always bilinearly)"
+            f"dataset.interpolation={cfg.dataset.interpolation} has no effect: all images have {height}x{width} "
+            "pixels, the size that the network gets"
         )
 
 

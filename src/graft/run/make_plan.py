@@ -106,7 +106,7 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     if any(cfg.backbone.get(key) is not None for key in OPTIONAL_KEYS):
         with torch.device("meta"):  # what a network cannot have is refused before data are read
             _backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
-    known = {"size": input_spec.scaled.size, "cache": cfg.cache}
+    known = {"size": input_spec.scaled.size, "interpolation": input_spec.scaled.interpolation, "cache": cfg.cache}
     data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
     if cfg.get("refit") is not None:  # audit.py has no such key
         data.train_on_all()
