@@ -140,6 +140,8 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> dict[str, str]:
 def _neutral(values: Values, knobs: Sequence[str]) -> dict[str, str]:
     """Return keys that other keys leave nothing to change, and which ones do."""
     found = {}
+    if values.get("sweep") is not None and values.get("resume") is False:
+        found["resume"] = "a search goes on with the jobs that it has finished; another name= begins one anew"
     if weighs_classes(values) and draws_equally(values):
         found["class_weights"] = EQUAL_CLASSES
     strong = any(values.get(f"augment.{strength}") for strength in STRENGTHS)
