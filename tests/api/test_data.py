@@ -55,6 +55,12 @@ def test_numbers_are_names_or_have_names():
     assert dataset(graft.arrays(X, [2, 10] * 6)).class_names == ["2", "10"]
 
 
+def test_classes_and_images_of_arrays_that_may_be_one_are_told(caplog: pytest.LogCaptureFixture):
+    dataset(graft.arrays(X, ["cat", "dog", "dog "] * 4, test=(X[:3], ["cat", "dog", "dog "])))
+    assert "3 images are equal to an earlier one (test/0 = train/0, test/1 = train/1" in caplog.text
+    assert "different classes: 'dog' and 'dog '" in caplog.text
+
+
 def test_test_images_of_one_s_own():
     found = dataset(graft.arrays(X, Y, test=(X[:3], Y[:3])))
     assert found.test.tolist() == [12, 13, 14]

@@ -134,14 +134,14 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> dict[str, str]:
     }
     idle = [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
     others = {knob: why for knob, why in _neutral(values, knobs).items() if knob in knobs}
+    if "resume" in knobs and cfg.sweep is not None and cfg.resume is False:
+        others["resume"] = "a search goes on with the jobs that it has finished; another name= begins one anew"
     return dict.fromkeys(idle, UNUSED) | others
 
 
 def _neutral(values: Values, knobs: Sequence[str]) -> dict[str, str]:
     """Return keys that other keys leave nothing to change, and which ones do."""
     found = {}
-    if values.get("sweep") is not None and values.get("resume") is False:
-        found["resume"] = "a search goes on with the jobs that it has finished; another name= begins one anew"
     if weighs_classes(values) and draws_equally(values):
         found["class_weights"] = EQUAL_CLASSES
     strong = any(values.get(f"augment.{strength}") for strength in STRENGTHS)
