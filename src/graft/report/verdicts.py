@@ -125,7 +125,9 @@ def _doubt(best: Accuracies, vary: str, units: str) -> str:
 
 def units_of(accuracies: Accuracies, images: str = IMAGES) -> str:
     """Return what test or validation images are counted in: images, or groups of them."""
-    grouped = isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None
+    grouped = isinstance(accuracies, Measured) and (
+        accuracies.outcomes.groups is not None or accuracies.outcomes.of_groups
+    )
     return images.replace("images", "groups") if grouped else images
 
 
