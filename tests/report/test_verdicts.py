@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graft.report.verdicts import judge, units_of
+from graft.report.verdicts import epochs_answer, judge, units_of
 from graft.statistics.accuracies import Accuracies, Measured
 from graft.statistics.comparison import compare_all
 from graft.statistics.jackknife import balanced_accuracy
@@ -44,3 +44,13 @@ def test_the_units_of_a_metric_that_counts_classes_are_groups_where_images_have_
     for each, units in ((alone, "test images"), (grouped, "test groups")):
         assert units_of(Measured(each), "test images") == units
         assert units_of(Measured(balanced_accuracy(each)), "test images") == units
+
+
+def test_validation_images_that_have_chosen_epochs_are_told_where_they_rank():
+    best, last = {"weights": "best"}, {"weights": "last"}
+    assert epochs_answer({"a": last, "b": {}}, "val") == []
+    assert epochs_answer({"a": best, "b": last}, "test") == []
+    (one,) = epochs_answer({"a": best, "b": last}, "val")
+    assert "weights=best has chosen the epochs of a by the same validation images" in one
+    (all_of_them,) = epochs_answer({"a": best, "b": best}, "val")
+    assert "chosen each trial's epoch" in all_of_them
