@@ -224,6 +224,9 @@ def test_a_data_frame_is_stored_as_a_table(here: Path):
     words = graft.table(frame, label="species", small_per_class=1, pad=3).words()
     answer = graft.run([*words, "source=scratch", "trials=2", "epochs=1"])
     assert answer.best.result["images"]["groups"]
+    lists = graft.table(frame.assign(species=[[name, "pet"] for name in Y[:11]] + ["cat"]), label="species").settings
+    with pytest.raises(GraftError, match="has one class only, <list>"):
+        Table(**{**settings, "file": str(lists["file"])}, big=[], small="all")
 
 
 @pytest.mark.parametrize(
