@@ -132,3 +132,12 @@ class OfRows(graft.TransferClassifier):
 @parametrize_with_checks([OfRows(**classifier().get_params())])
 def test_scikit_learn_s_checks_on_images(estimator: OfRows, check: Callable[[OfRows], None]):
     check(estimator)
+
+
+def test_images_from_0_to_1_are_refused_after_a_fit_from_0_to_255():
+    overrides = {"epochs": 1, "dataset.size": 16}
+    found = classifier(overrides=overrides).fit((255 * IMAGES[:20]).astype(np.uint8), LABELS[:20])
+    with pytest.raises(GraftError, match=r"of fit were from 0 to 255, and these are from 0 to 1; try 255 \* images"):
+        found.predict(IMAGES[:5])
+    assert found.predict(255 * IMAGES[:5]).shape == (5,)
+    assert found.predict(np.zeros((1, 64))).shape == (1,)

@@ -55,6 +55,12 @@ def test_numbers_are_names_or_have_names():
     assert dataset(graft.arrays(X, [2, 10] * 6)).class_names == ["2", "10"]
 
 
+def test_classes_and_images_of_arrays_that_may_be_one_are_told(caplog: pytest.LogCaptureFixture):
+    dataset(graft.arrays(X, ["cat", "dog", "dog "] * 4, test=(X[:3], ["cat", "dog", "dog "])))
+    assert "3 images are equal to an earlier one (test/0 = train/0, test/1 = train/1" in caplog.text
+    assert "different classes: 'dog' and 'dog '" in caplog.text
+
+
 def test_test_images_of_one_s_own():
     found = dataset(graft.arrays(X, Y, test=(X[:3], Y[:3])))
     assert found.test.tolist() == [12, 13, 14]
@@ -218,6 +224,9 @@ def test_a_data_frame_is_stored_as_a_table(here: Path):
     words = graft.table(frame, label="species", small_per_class=1, pad=3).words()
     answer = graft.run([*words, "source=scratch", "trials=2", "epochs=1"])
     assert answer.best.result["images"]["groups"]
+    lists = graft.table(frame.assign(species=[[name, "pet"] for name in Y[:11]] + ["cat"]), label="species").settings
+    with pytest.raises(GraftError, match="has one class only, <list>"):
+        Table(**{**settings, "file": str(lists["file"])}, big=[], small="all")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,14 @@ def test_novelty_of_a_job_that_froze_nothing_is_refused_with_what_would_have_it(
 ):
     with pytest.raises(GraftError, match="the job has frozen none; try a job with tune=frozen"):
         job.model().predict(images[:1], novelty=True)
+
+
+def test_bytes_that_look_black_are_told(job: graft.JobResult, images: torch.Tensor):
+    model, few = job.model(), images[::400].numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(few // 2)
+    for said in (model.predict, model.probabilities):
+        with pytest.warns(UserWarning, match="the brightest of all pixels is 1 of 255") as caught:
+            said((few > 127).astype(np.uint8))
+        assert [Path(each.filename) for each in caught] == [Path(__file__)]

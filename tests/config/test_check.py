@@ -151,6 +151,9 @@ def test_knobs_of_training_are_known_to_have_no_effect(configure: Configure):
     rounds = ["trials_min", "trials_max"]
     assert list(unused(configure(), rounds)) == rounds
     assert list(unused(configure("trials=auto"), [*rounds, "sweep.pruner"])) == ["sweep.pruner"]
+    assert list(unused(configure("sweep=random", "resume=false"), ["resume"])) == ["resume"]
+    assert not unused(configure("sweep=random", "resume=true"), ["resume"])
+    assert not unused(configure("resume=false"), ["resume"])
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_one_group_says_nothing_of_others_and_missing_groups_are_told():
     assert "100.0 % (3 of 3), no interval for other groups of images (95 %; 1 group of the" in truth.lines()[0]
     truth.add(Item("x", Path("x"), "cat"), Row("x", "cat"))
     truth.add(Item("x", Path("x"), "cat"), Row("x", "cat"))
-    assert "3 groups" in truth.lines()[0]  # an image without a group is one of its own
+    assert "1 group of the column patient and 2 images without one, each by itself)" in truth.lines()[0]
     lines = count(Truth(["cat"], of_groups=True), [("cat", "cat")] * 5)
     assert "too narrow if several images are of one group" in lines[1]
 
@@ -103,6 +103,16 @@ def test_copies_make_the_interval_too_narrow(tmp_path: Path):
         for name in ("a", "b", "c", "a"):
             truth.add(Item("x", tmp_path / f"{name}.bmp", "cat", "P1" if name == "a" else ""), Row("x", "cat"))
         assert [line for line in truth.lines() if "copies" in line] == said
+
+
+def test_images_with_two_true_classes_are_told(tmp_path: Path):
+    for name, number in (("a", 1), ("b", 2), ("c", 1)):
+        write_picture(tmp_path / f"{name}.bmp", number)
+    truth = Truth(["cat", "dog"], group="p")
+    for name, of_class in (("a", "cat"), ("b", "cat"), ("b", "cat"), ("c", "dog")):
+        truth.add(Item("x", tmp_path / f"{name}.bmp", of_class, "P1"), Row("x", "cat"))
+    said = "2 of these images are there with another true class, too, byte for byte: a label is wrong"
+    assert truth.lines()[1].strip() == said
 
 
 def test_folders_of_two_classes_names_are_told():

@@ -13,6 +13,7 @@ from graft.data.load import Where, image_folder
 from graft.errors import GraftError
 from graft.reading.class_folders import list_folder
 from graft.reading.decode import Reading
+from graft.reading.remarks import warn_of_class_names
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +161,19 @@ def test_class_names_that_differ_in_case_or_signs_are_said(
     read(tmp_path)
     assert ("are different classes" in caplog.text) is (said is not None)
     assert said is None or said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["cat", "dog", "bird, small"], ""),
+        (["cat", "Cat ", "dog"], "different classes: 'Cat ' and 'cat'; if"),
+        (["caf\u00e9", "cafe\u0301"], "different classes: 'cafe\u0301' and 'caf\u00e9'; if"),
+        (["dog", "cat|dog", "cat"], "one class, and 'cat|dog', whose parts are classes, too, is one of its own"),
+        (["dog", "cat; dog", "cat", "cat+dog"], "'cat+dog', 'cat; dog', whose parts are classes, too, are each one"),
+    ],
+)
+def test_classes_that_may_be_one_or_several_are_told(classes: list[str], said: str, caplog: pytest.LogCaptureFixture):
+    warn_of_class_names(classes)
+    assert bool(caplog.messages) == bool(said)
+    assert said in caplog.text

@@ -86,6 +86,8 @@ def test_a_group_is_one_unit_of_a_metric_also_in_folds():
     folded = Outcomes(outcomes.seeds, outcomes.images, values, outcomes.labels, groups, folds=2)
     found = with_metric("macro_f1", folded, said)
     assert found.images.tolist() == sorted(set(groups.tolist()))
+    assert whole.of_groups
+    assert found.of_groups
     for trial in range(4):
         own = expected("macro_f1", np.asarray(outcomes.labels), said, trial, np.flatnonzero(fold == trial % 2))
         assert np.nanmean(found.values[trial]) == pytest.approx(own, abs=1e-9)

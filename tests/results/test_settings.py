@@ -55,6 +55,17 @@ def test_inner_keys_count_where_the_choice_is_the_same():
     ]
 
 
+def test_how_jobs_were_chosen_and_logged_is_no_setting():
+    jobs = [
+        (
+            {"lr": rate, "sweep": {"jobs": number}, "logger": {"csv": {"name": number}}, "resume": number > 2},
+            {"sweep": how},
+        )
+        for rate, number, how in ((0.1, 2, "random"), (0.2, 3, "optuna"))
+    ]
+    assert swept_settings(jobs) == [{"lr": "0.1"}, {"lr": "0.2"}]
+
+
 def test_a_control_differs_from_backbones_in_no_key_of_theirs():
     configs = [
         ({"head": {"lr": 1}, "backbone": {"keep": 1}, "dataset": {"size": size}}, {"backbone": name, "head": "plain"})

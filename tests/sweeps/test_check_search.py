@@ -1,15 +1,17 @@
-"""A search is refused before its first job if it has no validation images to choose by."""
+"""A search is refused if it has no validation images to choose by, or finished jobs of data that have changed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from domain_tables import write_sites
-from folders import write_classes
+from folders import forget, write_classes, write_picture
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from graft.errors import GraftError
+from graft.sweeps.check_search import refuse_changed
 from graft.sweeps.check_sweep import check_sweep
 
 REFUSED = r"no validation images of the small split, and sweep=random .* try dataset.val_per_class=20"
@@ -62,3 +64,18 @@ def test_a_stored_data_set_without_validation_images_has_none(tmp_path: Path):
     datasets.Dataset.from_dict(columns, features).save_to_disk(str(tmp_path / "stored"))
     with pytest.raises(GraftError, match=REFUSED):
         searched(tmp_path, "dataset=huggingface", f"dataset.path={tmp_path}/stored")
+
+
+def test_a_search_does_not_go_on_with_jobs_of_data_that_have_changed(tmp_path: Path, run: Callable[..., dict]):
+    write_classes(tmp_path / "photos", train_a=4, train_b=4, test_a=2, test_b=2)
+    words = ["dataset=image_folder", f"dataset.root={tmp_path}/photos", "dataset.small_per_class=2", "dataset.size=28"]
+    result = run(*words, "source=scratch", "epochs=1", "trials=2")
+    cache, done = result["config"]["cache"], {tmp_path / "job": result}
+    refuse_changed(done, cache)
+    refuse_changed({tmp_path / "old": {"config": result["config"]}}, cache)
+    write_picture(tmp_path / "photos/train/a/more.bmp", 77)
+    forget()
+    with pytest.raises(
+        GraftError, match=r"job is a finished job .* content of the data set has changed .* try another"
+    ):
+        refuse_changed(done, cache)

@@ -4,7 +4,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from graft.results.unranked import unfinished_jobs
-from graft.sweeps.job_folders import write_planned
+from graft.sweeps.job_folders import renew_report, write_planned
 
 
 def config(folder: Path, sweep: str | None = None, subdir: str = "") -> DictConfig:
@@ -27,3 +27,19 @@ def test_a_search_lists_none_and_removes_an_earlier_grid_s_list(tmp_path: Path):
     for _ in range(2):
         write_planned(config(tmp_path, "optuna"), [config(tmp_path, "optuna", "b")])
         assert not list(tmp_path.iterdir())
+
+
+def test_finished_jobs_get_the_report_that_is_typed_now(tmp_path: Path):
+    report = {"metric": "accuracy", "margin": 0.0}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps({"config": {"lr": 1, "report": report}, "trials": []}))
+    (tmp_path / "b" / "result.json").write_text("damaged")
+    before = (tmp_path / "a" / "result.json").stat().st_mtime_ns
+    renew_report(tmp_path, OmegaConf.create({"report": report}))
+    assert (tmp_path / "a" / "result.json").stat().st_mtime_ns == before
+    typed = {**report, "metric": "macro_f1"}
+    renew_report(tmp_path, OmegaConf.create({"report": typed}))
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert result == {"config": {"lr": 1, "report": typed}, "trials": []}
+    assert (tmp_path / "b" / "result.json").read_text() == "damaged"

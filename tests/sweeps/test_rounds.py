@@ -89,6 +89,18 @@ def test_a_second_start_launches_only_the_first_round_which_is_finished(tmp_path
     assert {path: path.read_bytes() for path in tmp_path.rglob(RESULT)} == before
 
 
+def test_trials_of_an_earlier_command_that_the_rounds_do_not_need_are_counted_apart(tmp_path: Path):
+    run = StandIn(tmp_path)
+    folders = run.folders("0.7", "0.693")
+    run_rounds(SETTINGS, folders, run)
+    further = sum(run.launched[-1].values()) - 12
+    assert further > 0
+    ended = run_rounds(Settings(looks(6, 60), 0.5), folders, StandIn(tmp_path)).ended
+    assert ended.startswith(
+        f"trials=auto: 12 of at most 120 trials, beside {further} earlier ones; all others are equal"
+    )
+
+
 def test_a_sweep_that_was_killed_goes_on_in_the_round_it_was_in(tmp_path: Path):
     folders = (whole := StandIn(tmp_path / "whole")).folders("0.7", "0.693", "0.3")
     ended = run_rounds(SETTINGS, folders, whole).ended

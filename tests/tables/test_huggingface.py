@@ -50,6 +50,18 @@ def test_a_stored_data_set_with_its_splits(tmp_path: Path):
     assert not together.images.test.any()
 
 
+def test_a_column_of_parts_is_told_because_parts_are_splits(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    said = "stored: the column split (train, test) is not read, because parts are the data set's splits, here train"
+    made(12, split=["train", "train", "test"] * 4).save_to_disk(str(tmp_path / "stored"))
+    loaded(tmp_path / "stored", split=None)
+    assert said not in caplog.text
+    assert not loaded(tmp_path / "stored").images.test.any()
+    assert said in caplog.text
+    made(12, split=["train"] * 12).save_to_disk(str(tmp_path / "one"))
+    loaded(tmp_path / "one")
+    assert "one: the column split" not in caplog.text
+
+
 @pytest.mark.parametrize("key", ["label", "group"])
 def test_a_column_of_lists_has_no_classes_and_no_groups(tmp_path: Path, key: str):
     several = [[number % 2, number % 3] for number in range(12)]

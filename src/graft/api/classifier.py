@@ -135,7 +135,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 f"X has {math.prod(values.shape[1:])} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        found = self.model_.probabilities(as_bytes(self._images(values), self.unit_)).mean(0).double().numpy()
+        images = self._images(values)
+        if not self.unit_ and 0 < images.max() <= 1 and (images % 1).any():
+            raise GraftError("the images of fit were from 0 to 255, and these are from 0 to 1; try 255 * images")
+        found = self.model_.probabilities(as_bytes(images, self.unit_)).mean(0).double().numpy()
         by_class = found[:, np.argsort([int(name) for name in self.model_.classes])]
         return by_class / by_class.sum(1, keepdims=True)
 

@@ -20,6 +20,8 @@ from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors, write_bytes, write_tensors, write_text
 from graft.nouns import counted
 
+LISTS = (list, tuple, set, dict, bytes, np.ndarray)  # what is no single value of a table's cell
+
 
 @dataclass(frozen=True)
 class Data:
@@ -67,7 +69,7 @@ def table(table: "str | Path | Sequence[str | Path] | pandas.DataFrame", **setti
         GraftError: a file does not exist, or it is no table.
     """
     if isinstance(table, pandas.DataFrame):
-        text = table.to_csv(index=False, lineterminator="\n")
+        text = _without_lists(table).to_csv(index=False, lineterminator="\n")
         path = _cache("tables") / f"table-{fingerprint(text)[:16]}.csv"
         write_text(path, text)
         return Data("table", {"file": path, "root": Path.cwd(), **_as_values(settings)})
@@ -127,6 +129,12 @@ def arrays(
         "group": grouped,
     })  # fmt: skip
     return table(written if test is not None else written.drop(columns="split"), **{"root": root, **settings})
+
+
+def _without_lists(frame: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return a table whose columns of lists and the like have no values, as in Parquet: each would be a class."""
+    lists = frame.map(lambda value: isinstance(value, LISTS)).any().to_numpy()
+    return frame.where(np.broadcast_to(~lists, frame.shape), "<list>") if lists.any() else frame
 
 
 def _cache(kind: str) -> Path:

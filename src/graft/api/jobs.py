@@ -20,7 +20,7 @@ from graft.report.compare import compare_jobs
 from graft.run.page_pictures import page_pictures
 from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
-from graft.sweeps.job_folders import write_planned
+from graft.sweeps.job_folders import renew_report, write_planned
 from graft.sweeps.launcher import locked_sweep_folder, runs_in_this_process
 from graft.sweeps.log_sweep import log_sweep
 
@@ -158,6 +158,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
     launch_only(jobs)
     with locked_sweep_folder(folder):
         write_planned(config, jobs)
+        renew_report(folder, config)
         if config.sweep is None:
             keep_composed(jobs)
         launcher = InThisProcess(ComposedJobs(hydra.config_loader), main)  # type: ignore[arg-type]

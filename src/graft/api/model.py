@@ -12,7 +12,7 @@ import pandas
 import torch
 from PIL import Image
 
-from graft.api.pixels import as_bytes, png, upright
+from graft.api.pixels import BLACK, as_bytes, png, upright, warn_if_dark
 from graft.errors import GraftError
 from graft.files import new_folder
 from graft.inference.conformal import ConformalSets
@@ -68,7 +68,11 @@ class Model:
         files = _files(images)
         more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
         columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
-        rows = self._of_pixels(images, predictor) if files is None else (row for _, row in predictor.rows(files))
+        rows = (
+            self._of_pixels(self._pixels(images), predictor)
+            if files is None
+            else (row for _, row in predictor.rows(files))
+        )
         return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
 
     def probabilities(self, images: Any) -> torch.Tensor:
@@ -76,14 +80,15 @@ class Model:
         batches = self._pixels(images).split(BATCH)
         return torch.cat([self.trained.probabilities(batch) for batch in batches], 1)
 
-    def _of_pixels(self, images: Any, predictor: Predictor) -> Iterator[Row]:
-        for pixels in self._pixels(images).split(BATCH):
-            yield from predictor.said([Item("", Path())] * len(pixels), pixels)
+    def _of_pixels(self, pixels: torch.Tensor, predictor: Predictor) -> Iterator[Row]:
+        for batch in pixels.split(BATCH):
+            yield from predictor.said([Item("", Path())] * len(batch), batch)
 
     def _pixels(self, images: Any) -> torch.Tensor:
         """Return pictures or arrays as bytes of the model's image shape, (images, channels, height, width)."""
         if not (isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images)):
             pixels = as_bytes(images)
+            warn_if_dark(int(pixels.max()), level=3, least=BLACK)
             _refuse_one_in_color(tuple(getattr(images, "shape", ())), self.trained.image_shape[0])
             if pixels.shape[1:] == self.trained.image_shape:
                 return pixels

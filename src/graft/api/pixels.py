@@ -14,6 +14,7 @@ from graft.reading.decode import ORIENTATION
 
 # Floats up to 1 are 0 to 1, and floats whose largest is at least this are 0 to 255: between them nobody can tell.
 LEAST_BRIGHT = 128
+BLACK = 32  # a few images to predict may be dark, but bytes below this look black: 0 and 1, or 0 to 16
 CHANNELS = (1, 3)
 PLAIN_MODES = ("1", "L", "RGB")  # of Pillow's pictures, whose pixels are bytes without transparency
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # that a PNG file keeps as they are
@@ -95,14 +96,15 @@ def png(picture: Image.Image) -> bytes:
     return output.getvalue()
 
 
-def warn_if_dark(brightest: int, level: int) -> None:
+def warn_if_dark(brightest: int, level: int, least: int = LEAST_BRIGHT) -> None:
     """Warn if bytes, given the brightest of all, are so dark that white may be another value than 255.
 
     Args:
         brightest: the largest byte of all images.
         level: of the caller to whose line the warning belongs, as `warnings.warn` counts.
+        least: the largest byte from which there is no doubt.
     """
-    if not 0 < brightest < LEAST_BRIGHT:
+    if not 0 < brightest < least:
         return
     warnings.warn(
         f"the brightest of all pixels is {brightest} of 255; if that stands for white, the images are too dark: give "

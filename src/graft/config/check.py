@@ -134,6 +134,8 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> dict[str, str]:
     }
     idle = [knob for knob in knobs if without_effect.get(knob) or (head and knob.split(".")[0] in STEPS)]
     others = {knob: why for knob, why in _neutral(values, knobs).items() if knob in knobs}
+    if "resume" in knobs and cfg.sweep is not None and cfg.resume is False:
+        others["resume"] = "a search goes on with the jobs that it has finished; another name= begins one anew"
     return dict.fromkeys(idle, UNUSED) | others
 
 

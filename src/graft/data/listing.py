@@ -113,6 +113,27 @@ def _known_hashes(images: InMemoryImages) -> dict[int, str]:
     return {}
 
 
+def warn_of_equal(images: InMemoryImages) -> None:
+    """Warn of images in memory with equal pixels that no group keeps together: nothing leaves them out, as of files."""
+    everything = range(len(images.labels))
+    groups, labels = images.groups or everything, images.labels.tolist()
+    firsts: dict[str, int] = {}
+    found = [(firsts.setdefault(digest, index), index) for index, digest in enumerate(hashes(images, everything))]
+    pairs = [(first, other) for first, other in found if groups[first] != groups[other]]
+    if not pairs:
+        return
+    named_pairs = [" = ".join(names(images, [*pair[::-1]])) for pair in pairs[:MAX_PAIRS]]
+    several = sum(labels[first] != labels[other] for first, other in pairs)
+    classes = f", {several:,} of them to one of another class, so that a label must be wrong" if several else ""
+    log.warning(
+        "%s images are equal to an earlier one%s (%s): where one is trained on and the other one tested, the accuracy "
+        "is too high; leave them out, or give equal images one group",
+        f"{len(pairs):,}",
+        classes,
+        few(named_pairs, MAX_PAIRS, len(pairs)),
+    )
+
+
 def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dict[str, torch.Tensor]:
     """Find files with equal bytes, name them in warnings, and return a mask for each kind, (images,).
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torchvision import datasets
 
 from graft.data.images import ImageFiles, Images, InMemoryImages
+from graft.data.listing import warn_of_equal
 from graft.errors import GraftError
 from graft.excluded import marked
 from graft.files import read_tensors
@@ -21,7 +22,7 @@ from graft.process import collection_paused
 from graft.reading.class_folders import Folder, list_folder
 from graft.reading.decode import Reading
 from graft.reading.group_pattern import groups_of
-from graft.reading.remarks import remark
+from graft.reading.remarks import remark, warn_of_class_names
 from graft.tables.table_files import list_table
 from graft.tables.table_rows import Listing
 
@@ -132,7 +133,10 @@ def arrays(root: str) -> Images:
         raise GraftError(
             f"dataset.root={root} has no {ARRAYS}, or a damaged one; try graft.arrays(X, y) again, which stores it"
         ) from None
-    return InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels, groups=tuple(groups))
+    images = InMemoryImages(labels, test, torch.zeros_like(test), tuple(classes), pixels, groups=tuple(groups))
+    warn_of_equal(images)
+    warn_of_class_names(classes)
+    return images
 
 
 @functools.lru_cache(maxsize=2)

@@ -39,6 +39,7 @@ class Truth:
         unread: images that cannot be read.
         seen: images that were training images.
         contents: how many images have each digest.
+        truths: the true classes of the images with each digest.
         doubtful: how many images are in folders of two classes' names.
         example: such an image, in words.
         right: of each image whose true class is known, in order: whether it is the predicted one.
@@ -60,6 +61,7 @@ class Truth:
     unread: int = 0
     seen: int = 0
     contents: Counter[str] = field(default_factory=Counter)
+    truths: dict[str, set[str]] = field(default_factory=dict)
     doubtful: int = 0
     example: str = ""
     right: list[bool] = field(default_factory=list)
@@ -80,7 +82,7 @@ class Truth:
             self.counts[truth, row.class_name] += 1
             self.right.append(truth == row.class_name)
             self.groups.append(item.group or f"\0{len(self.groups)}")
-            self._add_content(item.path)
+            self._add_content(item.path, truth)
             self._add_certainty(truth, row)
             if item.other:
                 self.doubtful += 1
@@ -88,14 +90,15 @@ class Truth:
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
 
-    def _add_content(self, path: Path) -> None:
-        """Count an image by its bytes, and whether it was a training image."""
+    def _add_content(self, path: Path, truth: str) -> None:
+        """Count an image by its bytes, with its true class, and whether it was a training image."""
         by_pixels, known = self.pixel_hash, self.trained_on
         try:
             content = digest(path)
         except OSError:  # it was removed after it had been read
             content = f"\0{len(self.right)}"
         self.contents[content] += 1
+        self.truths.setdefault(content, set()).add(truth)
         if known:
             self.seen += content in known or (by_pixels is not None and by_pixels(path) in known)
 
@@ -124,13 +127,20 @@ class Truth:
         right = self.counts.right
         of_what = "images of their kind (95 %, Wilson, images taken as independent)"
         if self.group is not None:
-            of_what = f"groups of images (95 %; {counted(len({*self.groups}), 'group')} of the column {self.group})"
+            named = counted(len({*self.groups}) - self._alone, "group")
+            alone = f" and {counted(self._alone, 'image')} without one, each by itself" if self._alone else ""
+            of_what = f"groups of images (95 %; {named} of the column {self.group}{alone})"
         lines.append(
             f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {self._interval(self.right)} "
             f"for other {of_what}, of this model as it is"
         )
         lines += [f"             {each}" for each in self._doubts()]
         return [*lines, *self._certainty(), *self._confusions()]
+
+    @property
+    def _alone(self) -> int:
+        """How many images have no group."""
+        return sum(group.startswith("\0") for group in self.groups)
 
     def _doubts(self) -> list[str]:
         """Return what makes the accuracy or its interval another one than it seems."""
@@ -143,6 +153,11 @@ class Truth:
         copies = self.contents.total() - len(self.contents)
         if self.group is None and copies:
             doubts.append(f"too narrow: {copies:,} of these images are copies of others, byte for byte")
+        several = sum(self.contents[content] for content, classes in self.truths.items() if len(classes) > 1)
+        if several:
+            doubts.append(
+                f"{several:,} of these images are there with another true class, too, byte for byte: a label is wrong"
+            )
         if self.seen:
             doubts.append(f"too high: {self.seen:,} of these images were training images of the job")
         if self.trained_on is None:

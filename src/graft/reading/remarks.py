@@ -1,12 +1,13 @@
 """Remarks on a folder's files: what reading them assumes, loses, or cannot do."""
 
 import logging
+import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graft.errors import GraftError
-from graft.nouns import counted
+from graft.nouns import counted, few
 from graft.reading.class_folders import Folder
 from graft.reading.decode import Reading
 from graft.reading.depth import SIXTEEN_BITS, Deep, White
@@ -36,7 +37,7 @@ def remark(folder: Folder, size: int | None, reading: Reading, white: White, gro
     """
     deep = [file.header.deep for file in folder.files if file.header.deep]
     _refuse_coarse(folder, deep, white)
-    _warn_of_similar_names(folder)
+    warn_of_class_names(file.class_name for file in folder.files)
     warn_of_shortcuts(folder.files, _audit(folder), groups)
     whole, real = ([found.peak for found in deep if (found.kind == "real") is is_real] for is_real in (False, True))
     if whole:
@@ -68,13 +69,29 @@ def _audit(folder: Folder) -> str:
     return f"python src/audit.py dataset={OPTIONS[key]} {shlex.quote(folder.words)}, with its other keys,"
 
 
-def _warn_of_similar_names(folder: Folder) -> None:
-    """Warn of classes that may be one class, spelled in two ways: letters may differ by case alone, as a and A."""
-    spellings: dict[str, set[str]] = {}
-    for file in folder.files:
-        written = unicodedata.normalize("NFKC", file.class_name).casefold()
-        spellings.setdefault("".join(each for each in written if each.isalnum()) or written, set()).add(file.class_name)
-    similar = [" and ".join(map(repr, sorted(names))) for names in spellings.values() if len(names) > 1]
+def warn_of_class_names(classes: Iterable[str]) -> None:
+    """Warn of classes that may be one class, spelled in two ways, or that may stand for several.
+
+    Letters of one class may differ by case alone, as a and A. A class cat|dog beside cat and dog is one of its own.
+    """
+    names = sorted({*classes})
+    _warn_of_similar_names(names)
+    several = [repr(name) for name in names if len(parts := _parts(name)) > 1 and {*names}.issuperset(parts)]
+    if several:
+        log.warning(
+            "each image has one class, and %s, whose parts are classes, too, %s of its own: an image that shows "
+            "several is an image of that class alone",
+            few(several, MAX_NAMED),
+            "is one" if len(several) == 1 else "are each one",
+        )
+
+
+def _warn_of_similar_names(names: Sequence[str]) -> None:
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        written = unicodedata.normalize("NFKC", name).casefold()
+        spellings.setdefault("".join(each for each in written if each.isalnum()) or written, []).append(name)
+    similar = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
     if similar:
         more = [f"{len(similar) - MAX_NAMED} more"] if len(similar) > MAX_NAMED else []
         log.warning(
@@ -82,6 +99,11 @@ def _warn_of_similar_names(folder: Folder) -> None:
             "them one name",
             "; ".join(similar[:MAX_NAMED] + more),
         )
+
+
+def _parts(name: str) -> list[str]:
+    """Return what a list of several labels names, as tables write them: cat|dog, cat;dog, or cat, dog."""
+    return [part for each in re.split(r"[|;,+&]", name) if (part := each.strip())]
 
 
 def _refuse_coarse(folder: Folder, deep: list[Deep], white: White) -> None:

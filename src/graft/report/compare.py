@@ -25,7 +25,7 @@ from graft.report.sentences import (
     unfinished_answer,
 )
 from graft.report.solved_answer import solved_answer
-from graft.report.verdicts import claim_of
+from graft.report.verdicts import claim_of, epochs_answer
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.metric import split_of
 from graft.results.records import Record, Records, read_records
@@ -128,6 +128,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     best, found, unit = board.records[0], board.answer, board.measure.unit
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
+    sentences += epochs_answer({record.label: record.config for record in board.records}, split_of(board.metric))
     sentences += [*solved_answer(board), *control_answer(board), *_one_class(board.records)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:

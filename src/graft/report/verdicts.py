@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from graft.nouns import few
 from graft.report.as_needed import AsNeeded, EndedLabel, with_ended
 from graft.statistics.accuracies import Accuracies, Measured, is_bounded
 from graft.statistics.comparison import Comparison, Difference, spread
@@ -16,6 +17,7 @@ from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS
 from graft.statistics.winner import corrected
 
 IMAGES = "test images"  # a cause of doubt
+MOST_NAMED = 3  # jobs that a sentence names
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ def _doubt(best: Accuracies, vary: str, units: str) -> str:
 
 def units_of(accuracies: Accuracies, images: str = IMAGES) -> str:
     """Return what test or validation images are counted in: images, or groups of them."""
-    grouped = isinstance(accuracies, Measured) and accuracies.outcomes.groups is not None
+    grouped = isinstance(accuracies, Measured) and (
+        accuracies.outcomes.groups is not None or accuracies.outcomes.of_groups
+    )
     return images.replace("images", "groups") if grouped else images
 
 
@@ -153,6 +157,27 @@ def claim_of(values: Accuracies, counts: str | None, config: Mapping, images: Ma
         )
     folds = isinstance(values, Measured) and values.outcomes.folds > 0
     return claim(isinstance(values, Measured), folds, counts, config, images)
+
+
+def epochs_answer(configs: Mapping[str, Mapping], split: str) -> list[str]:
+    """Say, in a sentence if validation images rank, which jobs' epochs they have chosen, too.
+
+    Args:
+        configs: of the jobs, by their labels, the best one first.
+        split: the one that ranks.
+    """
+    chosen = [name for name, config in configs.items() if config.get("weights") == "best"]
+    if split != "val" or not chosen:
+        return []
+    if len(chosen) == len(configs):
+        return [
+            "weights=best has chosen each trial's epoch by the same validation images, so that validation accuracies "
+            "are a little too good; test accuracies are not."
+        ]
+    return [
+        f"weights=best has chosen the epochs of {few(chosen, MOST_NAMED)} by the same validation images, so that their "
+        "validation accuracies are a little too good beside those of the other jobs; test accuracies are not."
+    ]
 
 
 def claim(measured: bool, folds: bool, counts: str | None, config: Mapping, images: Mapping) -> str:

@@ -84,9 +84,9 @@ def with_metric(name: str, outcomes: Outcomes, said: Said) -> Outcomes:
         found = COMPUTED[name](outcomes.select([seed], columns), said.select(trial, columns))
         places = columns if outcomes.groups is None else np.searchsorted(units, found.images)
         values[trial, places] = found.values[0]
-    labels = outcomes.labels if outcomes.groups is None else None
-    worth = of_rarest(outcomes)
-    return replace(outcomes, images=units.astype(str), values=values, labels=labels, groups=None, worth=worth)
+    grouped, worth = outcomes.groups is not None, of_rarest(outcomes)
+    labels, names = None if grouped else outcomes.labels, units.astype(str)
+    return replace(outcomes, images=names, values=values, labels=labels, groups=None, worth=worth, of_groups=grouped)
 
 
 COMPUTED: dict[str, Callable[[Outcomes, Said], Outcomes]] = {

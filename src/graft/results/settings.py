@@ -10,9 +10,11 @@ from typing import Any
 from graft.config.one_form import leaves
 from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS, PREPROCESSING
 
-# Keys that are never listed as swept, because they do not affect the result or follow from keys that do.
+# Keys that are never listed as swept, because they do not affect the result or follow from keys that do. A search that
+# was continued with more jobs has jobs with another `sweep.jobs`.
 IGNORED = re.compile(
-    r"(name|cache|trials_at_once|report|reference|baseline|val_every|test_curve|dataset\.download)(\.|$)"
+    r"(name|run|cache|trials_at_once|resume|sweep|report|logger|reference|baseline|val_every|test_curve"
+    r"|dataset\.download)(\.|$)"
 )
 
 ADDED = {BASELINE: {"baseline": "solved"}, CONTROL: {"control": "thumbnail"}}  # settings of jobs that a sweep adds
@@ -132,7 +134,7 @@ def _without(keys: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _swept_groups(chosen: Sequence[Mapping[str, str]]) -> list[str]:
-    groups = [group for group in _union(chosen) if _differs(group, chosen)]
+    groups = [group for group in _union(chosen) if not IGNORED.match(group) and _differs(group, chosen)]
     if "experiment" not in groups:
         return groups
     return ["experiment", *(group for group in groups if not _set_by_experiment(group, chosen, chosen))]

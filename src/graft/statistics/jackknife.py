@@ -230,5 +230,6 @@ def _units(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
 
 def _replaced(outcomes: Outcomes, names: np.ndarray, values: np.ndarray) -> Outcomes:
     worth = math.inf if outcomes.labels is None else of_rarest(outcomes)
-    labels = outcomes.labels if outcomes.groups is None else None
-    return replace(outcomes, images=names.astype(str), values=values, labels=labels, groups=None, worth=worth)
+    grouped = outcomes.groups is not None
+    labels, units = None if grouped else outcomes.labels, names.astype(str)
+    return replace(outcomes, images=units, values=values, labels=labels, groups=None, worth=worth, of_groups=grouped)

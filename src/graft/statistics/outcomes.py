@@ -22,6 +22,7 @@ class Outcomes:
         copies: all trials are the same computation.
         bounded: trials' means are in [0, 1], as accuracies are; a loss is not.
         worth: how many units they are worth at most, where the metric counts classes (`of_rarest`).
+        of_groups: the columns are groups already, not images: then `groups` is None.
     """
 
     seeds: tuple[int, ...]
@@ -34,6 +35,7 @@ class Outcomes:
     copies: bool = False
     bounded: bool = True
     worth: float = math.inf
+    of_groups: bool = False
 
     def __post_init__(self):
         """Raise ValueError unless all arrays have the shape of `values`."""

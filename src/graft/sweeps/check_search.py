@@ -1,15 +1,17 @@
-"""The checks of a search: whether it has Optuna, and validation images by which it chooses.
+"""The checks of a search: whether it has Optuna, validation images by which it chooses, and the data of its first jobs.
 
 Hydra calls this before anything heavy is imported: do not import torch at the top of this module.
 """
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import build, to_plain
+from graft.config.identity import content_digests
 from graft.config.values import Values
 from graft.errors import GraftError
 
@@ -47,6 +49,38 @@ def check_own_validation(configs: Iterable[DictConfig], option: str) -> None:
 
         if not len(planned_data(cfg, build(cfg, "source"))[0].val):
             raise _no_validation(option, " of the small split")
+
+
+def refuse_changed(results: Mapping[Path, Mapping[str, Any]], cache: str) -> None:
+    """Refuse to go on with a search whose finished jobs have seen other images, or other files, than are there now.
+
+    A grid runs such jobs again. A search has chosen its next jobs by their outcomes, and would count them as finished.
+
+    Args:
+        results: of the finished jobs, by their folders; those of older versions lack what they were made from.
+        cache: the folder in which listings are remembered.
+
+    Raises:
+        GraftError: names one of these jobs, and what has changed.
+    """
+    from graft.run.make_plan import planned_images  # torch takes seconds: only if a search is resumed
+
+    images: dict[str, str] = {}  # fingerprints, by what chooses them
+    for folder, result in results.items():
+        made_from, config = result.get("contents") or {}, {**result["config"], "cache": cache}
+        if not made_from:
+            continue
+        digests = content_digests(config)
+        changed = [key for key, digest in made_from["files"].items() if digests.get(key) != digest]
+        chosen = str([config[key] for key in ("dataset", "source", "backbone")])
+        if not changed and chosen not in images:
+            images[chosen] = planned_images(OmegaConf.create(config)).fingerprint
+        if changed or images[chosen] != made_from["images"]:
+            raise GraftError(
+                f"{folder} is a finished job of this search, and was made from other data: the content of "
+                f"{', '.join(changed) or 'the data set'} has changed since, so that its outcome is not comparable with "
+                "those of further jobs; try another name=, or remove the folder of the search"
+            )
 
 
 def _no_validation(option: str, where: str = "") -> GraftError:

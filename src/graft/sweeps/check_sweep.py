@@ -26,7 +26,7 @@ from graft.sweeps.check_options import check_networks, complete_jobs
 from graft.sweeps.check_search import check_own_validation, check_search
 from graft.sweeps.distinct import distinct_jobs
 from graft.sweeps.grid import grid
-from graft.sweeps.job_folders import check_folder, make_writable
+from graft.sweeps.job_folders import check_folder, make_writable, renew_report
 from graft.sweeps.launcher import check_devices
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
@@ -176,6 +176,7 @@ def check_run(config: DictConfig) -> None:
     _check_report([config])
     _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
     make_writable(folder, Path(config.cache))
+    renew_report(folder, config)
 
 
 def check_job(config: DictConfig, folder: Path) -> None:

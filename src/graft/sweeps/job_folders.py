@@ -1,4 +1,4 @@
-"""The folders that jobs write into: they can be written, and have no other job's result.
+"""The folders that jobs write into: they can be written, have no other job's result, and the report that is asked for.
 
 Hydra calls this before anything heavy is imported: do not import torch or pandas here.
 """
@@ -13,7 +13,7 @@ from graft.config.build import to_plain
 from graft.config.identity import check_existing_result
 from graft.errors import GraftError
 from graft.files import make_folder, write_text
-from graft.job_folder import PLANNED
+from graft.job_folder import PLANNED, RESULT, read_result
 
 
 def check_folder(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> None:
@@ -60,3 +60,20 @@ def write_planned(config: DictConfig, jobs: Iterable[DictConfig]) -> None:
         return
     names = list(dict.fromkeys(str(job.hydra.sweep.subdir) for job in jobs))
     write_text(path, json.dumps({"jobs": names}, indent=2) + "\n")
+
+
+def renew_report(folder: Path, config: DictConfig) -> None:
+    """Give finished jobs the `report` that is typed now; it is no part of a job, so that they do not run again for it.
+
+    Tables, the rounds of trials=auto and the choice of a winner read it from the jobs.
+
+    Args:
+        folder: a job's, or a sweep's.
+        config: what is typed, composed.
+    """
+    report = to_plain(config.report)
+    for path in (folder / RESULT, *folder.glob(f"*/{RESULT}")):
+        result = read_result(path.parent)
+        if result is not None and "config" in result and result["config"].get("report") != report:
+            content = {**result, "config": {**result["config"], "report": report}}
+            write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -168,7 +168,8 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
     if not contests:
         return "trials=auto: no job has finished."
     used, planned = sum(sum(contest.trials.values()) for contest in contests), most * len(records)
-    got = f"trials=auto: {used} of at most {planned} trials"
+    further = sum(map(_num_trials, records.values())) - used  # of an earlier command, whose rounds went on for longer
+    got = f"trials=auto: {used} of at most {planned} trials{f', beside {further} earlier ones' if further > 0 else ''}"
     if len(contests) != 1 or len(contests[0].trials) == 1:
         return f"{got}; more would not narrow the intervals of the means by a tenth, or trials_max={most} is reached."
     (contest,) = contests

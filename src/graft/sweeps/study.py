@@ -26,6 +26,7 @@ from graft.files import write_text
 from graft.job_folder import FAILURE, RESULT, SEARCH, read_result
 from graft.results.rounds import SweepRounds, add_rounds
 from graft.results.validation import outcome
+from graft.sweeps.check_search import refuse_changed
 from graft.sweeps.check_sweep import check_job
 from graft.sweeps.grid import job_subfolder
 from graft.sweeps.launcher import launching
@@ -56,6 +57,7 @@ def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
     folder = Path(config.hydra.sweep.dir).absolute()
     space, shared = read_space(config)
     study = Study(config.sweep, space, folder, _compared(config))
+    refuse_changed(study.results, config.cache)
     OmegaConf.save(config, folder / "multirun.yaml")
     returns: list[JobReturn] = []
     launcher = CountedLauncher(launcher, config, job_subfolder, None if config.trials == "auto" else config.sweep.jobs)
@@ -145,11 +147,9 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings, self.space, self.folder = settings, space, folder
         self.url, self.name = settings.storage or f"sqlite:///{folder / 'study.db'}", folder.name
-        results = [(path.parent, read_result(path.parent)) for path in sorted(folder.glob(f"*/{RESULT}"))]
-        # The folder of each configuration that has run.
-        self.folders: dict[str, Path] = {
-            as_text(result_config(result["config"])): job for job, result in results if result and "config" in result
-        }
+        found = {path.parent: read_result(path.parent) for path in sorted(folder.glob(f"*/{RESULT}"))}  # have run
+        self.results = {job: result for job, result in found.items() if result and "config" in result}
+        self.folders = {as_text(result_config(result["config"])): job for job, result in self.results.items()}
         try:
             self.study = optuna.create_study(
                 storage=self.url,

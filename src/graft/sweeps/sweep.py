@@ -47,7 +47,7 @@ class SweepCallback(Callback):
         announce(f"{config.hydra.sweep.dir}: the configurations of all jobs are checked now, before the first one runs")
         from graft.sweeps.check_sweep import check_sweep
         from graft.sweeps.grid import keep_composed, launch_only
-        from graft.sweeps.job_folders import write_planned
+        from graft.sweeps.job_folders import renew_report, write_planned
 
         with stop_on_error(explain):
             folder = Path(config.hydra.sweep.dir)
@@ -56,6 +56,7 @@ class SweepCallback(Callback):
             jobs = check_sweep(config, folder)
             lock_sweep_folder(folder)
             write_planned(config, jobs)
+            renew_report(folder, config)
             launch_only(jobs)
             if config.sweep is None:
                 keep_composed(jobs)

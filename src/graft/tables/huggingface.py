@@ -14,6 +14,7 @@ from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
 from graft.tables.columns import AUTO, Columns, example, matching
 from graft.tables.hub_data import from_hub
+from graft.tables.hub_parts import warn_of_parts
 from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
@@ -42,6 +43,8 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     found = _columns(path, first.features, columns if group_pattern is None else columns._replace(group=None))
     _check_splits(path, splits, found)
     log.info("%s: columns image=%s, label=%s%s", path, found.image, found.label, _further(found, list(splits)))
+    if columns.split is not None:
+        warn_of_parts(path, splits)
     parted = len(splits) > 1 and found.split is not None
     named = found if found.domain is not None else found[:-1]  # tables without domains keep their folders
     states = [(name, _state(split), *named) for name, split in splits.items()]
