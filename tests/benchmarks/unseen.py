@@ -8,7 +8,8 @@ recipes run on them with dataset.root=OUT, or dataset=image_folder dataset.root=
 OUT/mnist100/MNIST/raw gets the even training digits and the first 100 odd ones, and OUT/cifar10/train is a data set by
 itself, so that dataset.folds divides only images on which the recipes train. OUT/even/MNIST/raw gets even training
 digits, 200 to train and the others as test digits, to compare recipes without an odd one; the 100 odd test digits are
-there because a data set has images of all its classes.
+there because a data set has images of all its classes. OUT/even_pretrained/MNIST/raw has all odd training digits, too,
+to pre-train on.
 """
 
 import shutil
@@ -28,6 +29,7 @@ def digits(data: Path, out: Path) -> None:
         out: (every, odd[200:]),
         out / "mnist100": (np.setdiff1d(every, odd[100:]), odd[200:]),
         out / "even": (np.union1d(even[:200], odd[:200]), np.union1d(even[200:], odd[200:300])),
+        out / "even_pretrained": (np.union1d(even[:200], odd), np.union1d(even[200:], odd[:100])),
     }
     for folder, (train, test) in sets.items():
         raw = folder / "MNIST" / "raw"
