@@ -70,12 +70,17 @@ def test_finished_jobs_count_as_done_and_tell_nothing_of_the_time(folders: list[
     assert [record.getMessage() for record in caplog.records] == ["job 2 of 4", place]  # finished ones say so
 
 
-def test_a_job_that_takes_longer_than_the_others_leaves_no_negative_time(folders: list[Path]):
+def test_of_a_job_that_takes_longer_than_the_others_no_end_is_claimed(folders: list[Path]):
     clock = Clock()
-    jobs = Jobs(folders[:1], [10.0], total=1, clock=clock)
+    jobs = Jobs(folders[:2], [10.0], total=2, clock=clock)
     with jobs.run(folders[0]):
-        clock.now += 1000
-        assert jobs.place() == "job 1 of 1 (0 s left for all)"
+        clock.now += 50
+        assert jobs.place() == "job 1 of 2 (30 s left after it)"  # the mean of 10 and 50
+    with jobs.run(folders[1]):
+        clock.now += 29
+        assert jobs.place() == "job 2 of 2 (1 s left for all)"
+        clock.now += 2
+        assert jobs.place() == "job 2 of 2"
 
 
 def test_a_round_says_that_it_is_one(folders: list[Path]):

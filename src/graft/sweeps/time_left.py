@@ -76,9 +76,11 @@ class Jobs:
             words, what = f"job {self.first + self.number} of {self.total}", "all"
         if not self.seconds:
             return words
-        each = mean(self.seconds)
-        rest = max(0.0, each - (self._clock() - self._started)) + each * (len(self.waiting) + self.later)
-        return f"{words} ({duration(rest)} left for {what})"
+        each, now, waiting = mean(self.seconds), self._clock() - self._started, len(self.waiting) + self.later
+        if now >= each + 1:  # nobody knows how long this job still takes, only that it takes longer than the others
+            each = mean([*self.seconds, now])
+            return f"{words} ({duration(each * waiting)} left after it)" if waiting else words
+        return f"{words} ({duration(max(0.0, each - now) + each * waiting)} left for {what})"
 
 
 class CountedLauncher(Launcher):
