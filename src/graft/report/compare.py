@@ -135,7 +135,8 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
     if "front" in board.table and any(board.table["front"]):
-        sentences.append(front_answer([record.label for record in board.records], list(board.table["front"])))
+        labels = [record.label for record in board.records]
+        sentences.append(front_answer(labels, list(board.table["front"]), board.measure.words))
     if len(effects.main):
         sentences.append(effects_answer(effects.main, unit))
     if effects.budget:
