@@ -129,7 +129,8 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
     sentences += epochs_answer({record.label: record.config for record in board.records}, split_of(board.metric))
-    sentences += [*solved_answer(board), *control_answer(board), *_one_class(board.records)]
+    sentences += [*solved_answer(board), *control_answer(board)]
+    sentences += [*_failed_trials(board.records), *_one_class(board.records)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
@@ -159,6 +160,15 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
     return sentences
+
+
+def _failed_trials(records: Sequence[Record]) -> list[str]:
+    """Say which jobs have means without trials that failed, in a sentence if there are any."""
+    numbers = [(record, len(record.accuracies()), len(record.result["trials"])) for record in records]
+    found = [f"{record.label} ({count} of {all_of_it})" for record, count, all_of_it in numbers if count < all_of_it]
+    return found and [
+        f"Means are over the trials that finished, as if others had never failed: {few(found, MOST_NAMED)}."
+    ]
 
 
 def _one_class(records: Sequence[Record]) -> list[str]:
