@@ -5,7 +5,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from graft.run.history import JobHistory
+from graft.run.history import JobHistory, warn_of_better_phases
 from graft.training.metrics import Pass, TrialRecord
 
 
@@ -71,3 +71,15 @@ def test_the_table_has_a_row_for_each_value_and_curves_are_redrawn_over_all_tria
     assert not (tmp_path / "tensorboard" / "events.old").exists()
     points = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name)).Reload().Scalars("loss/train/mean")
     assert [point.value for point in points] == pytest.approx([0.85, 0.3])
+
+
+@pytest.mark.parametrize(("last", "said"), [(0, ""), (1, ""), (2, "1 of 2 trials had a lower validation loss in an")])
+def test_a_lower_loss_in_an_earlier_phase_than_that_of_the_best_weights_is_told(
+    last: int, said: str, caplog: pytest.LogCaptureFixture
+):
+    found = history(0.5)
+    for epoch, losses in enumerate(([0.9, 0.8], [0.7, 0.2], [0.5, 0.6]), start=1):
+        found.add(range(2), record("val", epoch, [2, 2], [4, 4], loss=losses), 3)
+    warn_of_better_phases(found, found.trial_results([0, 1]), last)
+    assert len(caplog.messages) == bool(said)
+    assert not said or caplog.messages[0].startswith(said)
