@@ -5,7 +5,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from graft.run.history import JobHistory, warn_of_better_phases
+from graft.errors import GraftError
+from graft.run.history import JobHistory, check_weights, warn_of_better_phases
 from graft.training.metrics import Pass, TrialRecord
 
 
@@ -83,3 +84,13 @@ def test_a_lower_loss_in_an_earlier_phase_than_that_of_the_best_weights_is_told(
     warn_of_better_phases(found, found.trial_results([0, 1]), last)
     assert len(caplog.messages) == bool(said)
     assert not said or caplog.messages[0].startswith(said)
+
+
+def test_weights_that_no_test_has_seen_are_numbers():
+    results, fine = [{"seed": 3}, {"seed": 4}, {"seed": 5, "error": "the loss became NaN"}], torch.ones(2)
+    broken = {"weight": torch.tensor([1.0, math.nan])}
+    check_weights(results, {0: {"weight": fine}, 1: {"weight": fine}, 2: broken})
+    with pytest.raises(
+        GraftError, match="weights of seeds 4 have become NaN or infinite at the end; try a smaller lr="
+    ):
+        check_weights(results, {0: {"weight": fine}, 1: broken, 2: broken})

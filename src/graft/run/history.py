@@ -10,6 +10,7 @@ import pandas
 import torch
 
 from graft.errors import GraftError
+from graft.model.stages import Weights, all_finite
 from graft.nouns import counted
 from graft.training.logger import band, curves, forget_curves
 from graft.training.metrics import Outcomes, TrialRecord
@@ -175,6 +176,24 @@ def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
     if all("error" in result for result in results):
         smaller = "" if lr == "auto" else f"={min(lr / 10, 0.001):g}"
         raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
+
+
+def check_weights(results: Sequence[Mapping[str, Any]], learned: Mapping[int, Weights]) -> None:
+    """Refuse networks that no test has seen, and whose last step has made a weight NaN or infinite.
+
+    Args:
+        results: each trial's; those that failed have no weights to keep.
+        learned: state dicts of the trials' networks, by trial.
+
+    Raises:
+        GraftError: names their seeds.
+    """
+    kept = [(result["seed"], learned[trial]) for trial, result in enumerate(results) if "error" not in result]
+    broken = [str(seed) for seed, weights in kept if not all_finite(weights.values())]
+    if broken:
+        raise GraftError(
+            f"weights of seeds {', '.join(broken)} have become NaN or infinite at the end; try a smaller lr="
+        )
 
 
 def warn_of_better_phases(history: JobHistory, results: Sequence[Mapping[str, Any]], last: int) -> None:
