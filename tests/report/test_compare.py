@@ -33,3 +33,7 @@ def test_failed_trials_which_means_leave_out_are_told_in_the_answer_and_in_the_j
     (sentence,) = [sentence for sentence in compare_jobs([tmp_path]).sentences if said in sentence]
     assert sentence == f"{said}lr 0.2 (5 of 6)."
     assert dict(summary_rows(result, job))["failed trials"] == "1 of 6, not counted here (seed 5: the loss became NaN)"
+    result["config"] |= {"trials": "auto", "trials_min": 6, "trials_max": 9}
+    (job / "result.json").write_text(json.dumps(result))
+    assert f"{said}lr 0.2 (5 of 6); trials=auto gives no more to such jobs." in compare_jobs([tmp_path]).sentences
+    assert dict(summary_rows(result, job))["failed trials"].endswith("; trials=auto ends with it")

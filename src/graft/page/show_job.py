@@ -105,7 +105,9 @@ def _failed(result: dict) -> list[tuple[str, str]]:
     """Return the row of the trials that failed, which no number of the job counts."""
     failed = [trial for trial in result["trials"] if trial.get("error") is not None]
     why = few([f"seed {trial['seed']}: {trial['error']}" for trial in failed], 3)
-    return [("failed trials", f"{len(failed)} of {len(result['trials'])}, not counted here ({why})")] if failed else []
+    ended = "; trials=auto ends with it" if (result.get("config") or {}).get("trials") == "auto" else ""
+    words = f"{len(failed)} of {len(result['trials'])}, not counted here ({why}){ended}"
+    return [("failed trials", words)] if failed else []
 
 
 def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:

@@ -165,10 +165,12 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
 def _failed_trials(records: Sequence[Record]) -> list[str]:
     """Say which jobs have means without trials that failed, in a sentence if there are any."""
     numbers = [(record, len(record.accuracies()), len(record.result["trials"])) for record in records]
-    found = [f"{record.label} ({count} of {all_of_it})" for record, count, all_of_it in numbers if count < all_of_it]
-    return found and [
-        f"Means are over the trials that finished, as if others had never failed: {few(found, MOST_NAMED)}."
-    ]
+    found = [(record, f"{record.label} ({count} of {every})") for record, count, every in numbers if count < every]
+    if not found:
+        return []
+    ended = any(record.config.get("trials") == "auto" for record, _ in found)
+    names, more = few([name for _, name in found], MOST_NAMED), "; trials=auto gives no more to such jobs" * ended
+    return [f"Means are over the trials that finished, as if others had never failed: {names}{more}."]
 
 
 def _one_class(records: Sequence[Record]) -> list[str]:
