@@ -107,7 +107,7 @@ def test_unreadable_files_have_their_row_and_stop_nothing(predict: Predict, tmp_
         status, rows, said = predict(images=str(tmp_path), strict=strict)
         assert status == strict
         assert [(Path(row["file"]).name, row["error"]) for row in rows] == [("a.png", ""), ("b.png", "empty file")]
-        assert "1 of 2 images cannot be read" in said
+        assert "1 of 2 images have no prediction" in said
         assert "left out: 1 file of other formats" in said
     (tmp_path / "a.png").unlink()
     status, rows, said = predict(images=str(tmp_path))

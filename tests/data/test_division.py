@@ -161,7 +161,7 @@ def test_equal_files_may_be_kept_and_are_told_all_the_same(tmp_path: Path, caplo
     assert (account["found"], account["used"], account["ignored"]) == (25, 25, {})
     assert account["duplicates"] == {"other_part": 3, "same_part": 2, "two_classes": 4}
     assert "a label must be wrong: 4 (" in caplog.text
-    assert "used, because of dataset.duplicates=keep" in caplog.text
+    assert "used, because of dataset.duplicates=keep: where one is trained on and another" in caplog.text
 
 
 def test_copies_of_held_out_images_are_held_out_with_them(tmp_path: Path):

@@ -1,5 +1,5 @@
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from graft.data.augment import Augment, Distort, RandAugment
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Enlarged, Preprocess
 from graft.data.views import Views
+from graft.errors import GraftError
 from graft.training.features import FeatureStore
 
 IMAGES = torch.tensor([3, 700, 4000])
@@ -84,3 +85,18 @@ def test_views_of_enlarged_images_have_their_size_and_a_name_of_their_own(digits
     assert same == views(56).fingerprint
     others = [views(57), views(56, interpolation="bicubic"), Views(digits.images, Distort(rotate=15))]
     assert len({same, *(other.fingerprint for other in others)}) == 4
+
+
+class Plain(Augment):
+    """An augmentation of the user's own that says no settings."""
+
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        return 255 - images
+
+
+def test_an_augmentation_without_settings_enlarges_images_but_has_no_stored_views(digits: MNIST5k):
+    enlarged = Enlarged(Plain(), Preprocess([1, 28, 28], size=32))
+    assert enlarged(torch.zeros(2, 1, 28, 28), []).unique().tolist() == [255]
+    for augment in (Plain(), enlarged):
+        with pytest.raises(GraftError, match="Plain, an augmentation, has no attribute settings"):
+            Views(digits.images, augment)

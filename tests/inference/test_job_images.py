@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import torch
 from folders import forget, write_classes, write_picture
 from PIL import Image
 
 from graft.errors import GraftError
+from graft.export.job_images import find_images
 from graft.inference.job_images import images_of, thumbnails, unchanged_images
+from graft.inference.load import load
+from graft.reading.decode import decode
 from graft.results.records import Record, read_records
 
 Run = Callable[..., dict]
@@ -50,6 +54,24 @@ def test_thumbnails_are_the_pictures_in_the_files_and_changed_ones_are_left_out(
     shutil.rmtree(photos)
     with pytest.raises(GraftError, match="there is no folder"):
         thumbnails(record, numbers)
+
+
+def test_files_are_read_again_with_the_interpolation_of_the_model(run: Run, tmp_path: Path):
+    noise = np.random.default_rng(0)
+    for place in range(24):
+        path = tmp_path / "photos" / ("cat", "dog")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (30, 26 + place % 2), dtype=np.uint8)).save(path)
+    photos = ("dataset=image_folder", f"dataset.root={tmp_path / 'photos'}")
+    run(*ONE, *photos, "dataset.interpolation=bicubic", "test_curve=false")
+    model, record = load(tmp_path / "job"), record_of(tmp_path / "job")
+    found = find_images(model, record.result)
+    assert found.paths is not None
+    expected = torch.stack([decode(path, model.image_shape, interpolation="bicubic") for path in found.paths])
+    assert torch.equal(next(iter(found.batches(found.test))), expected)
+    forget()
+    explained = unchanged_images(record, numbers_of(record), 12, model.image_shape, model.reading.interpolation)[0]
+    assert torch.equal(next(iter(explained.batches([found.test]))), expected)
 
 
 def test_images_of_a_table_are_found_by_its_rows(run: Run, photos: Path, tmp_path: Path):

@@ -60,6 +60,13 @@ def test_rows_are_the_mean_of_the_trials_in_the_order_of_the_images(tmp_path: Pa
     np.testing.assert_allclose(np.array([row.agreement for row in found]), votes)
 
 
+def test_an_output_that_is_no_number_is_no_class(tmp_path: Path):
+    model, items = make_model(), write_pictures(tmp_path, 2)
+    next(model.networks[1].parameters()).data.fill_(float("nan"))
+    rows = [row for _, row in Predictor(model, torch.device("cpu")).rows(items)]
+    assert rows == [Row(item.name, error="the network's output for it is NaN or infinite") for item in items]
+
+
 def test_one_trial_agrees_with_nobody(tmp_path: Path):
     (_, row), *_ = Predictor(make_model(trials=1)).rows(write_pictures(tmp_path, 1))
     assert row.agreement is None

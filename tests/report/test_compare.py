@@ -1,8 +1,12 @@
 """The answer in words of all jobs below a folder."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from stored_jobs import store_job
+
+from graft.page.show_job import summary_rows
 from graft.report.compare import compare_jobs
 
 
@@ -15,3 +19,21 @@ def test_jobs_whose_networks_predict_one_class_are_named(run: Callable[..., dict
     (sentence,) = [sentence for sentence in compare_jobs([tmp_path]).sentences if said in sentence]
     assert sentence.removeprefix(said).endswith("sigmoid with epochs 1 (2 of 2 trials).")
     assert "relu" not in sentence
+
+
+def test_failed_trials_which_means_leave_out_are_told_in_the_answer_and_in_the_job_s_summary(tmp_path: Path):
+    store_job(tmp_path, {"lr": "0.1"}, trials=5)
+    job = store_job(tmp_path, {"lr": "0.2"}, trials=5)
+    said = "Means are over the trials that finished, as if others had never failed: "
+    assert not any(said in sentence for sentence in compare_jobs([tmp_path]).sentences)
+    result = json.loads((job / "result.json").read_text())
+    assert "failed trials" not in dict(summary_rows(result, job))
+    result["trials"] += [{"seed": 5, "accuracy": None, "loss": None, "epoch": 2, "error": "the loss became NaN"}]
+    (job / "result.json").write_text(json.dumps(result))
+    (sentence,) = [sentence for sentence in compare_jobs([tmp_path]).sentences if said in sentence]
+    assert sentence == f"{said}lr 0.2 (5 of 6)."
+    assert dict(summary_rows(result, job))["failed trials"] == "1 of 6, not counted here (seed 5: the loss became NaN)"
+    result["config"] |= {"trials": "auto", "trials_min": 6, "trials_max": 9}
+    (job / "result.json").write_text(json.dumps(result))
+    assert f"{said}lr 0.2 (5 of 6); trials=auto gives no more to such jobs." in compare_jobs([tmp_path]).sentences
+    assert dict(summary_rows(result, job))["failed trials"].endswith("; trials=auto ends with it")

@@ -51,3 +51,11 @@ def test_the_front_in_words():
         "Accuracy against seconds an image: a and c are"
     )
     assert ": a is on the front" in front_answer(["a", "b"], [True, False])
+
+
+@pytest.mark.parametrize("words", ["test loss", "validation macro F1", "test balanced accuracy"])
+def test_the_front_of_another_metric_than_accuracy_does_not_speak_of_accuracy(words: str):
+    said = front_answer(["a", "b"], [True, False], words)
+    assert said[1:].startswith(f"{words[1:]} against seconds")
+    assert said.endswith("no other job is at least as good and as fast.")
+    assert "as accurate and" in front_answer(["a", "b"], [True, False], "validation accuracy")

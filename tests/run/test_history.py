@@ -5,7 +5,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from graft.run.history import JobHistory
+from graft.errors import GraftError
+from graft.run.history import JobHistory, check_weights, warn_of_better_phases
 from graft.training.metrics import Pass, TrialRecord
 
 
@@ -71,3 +72,25 @@ def test_the_table_has_a_row_for_each_value_and_curves_are_redrawn_over_all_tria
     assert not (tmp_path / "tensorboard" / "events.old").exists()
     points = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name)).Reload().Scalars("loss/train/mean")
     assert [point.value for point in points] == pytest.approx([0.85, 0.3])
+
+
+@pytest.mark.parametrize(("last", "said"), [(0, ""), (1, ""), (2, "1 of 2 trials had a lower validation loss in an")])
+def test_a_lower_loss_in_an_earlier_phase_than_that_of_the_best_weights_is_told(
+    last: int, said: str, caplog: pytest.LogCaptureFixture
+):
+    found = history(0.5)
+    for epoch, losses in enumerate(([0.9, 0.8], [0.7, 0.2], [0.5, 0.6]), start=1):
+        found.add(range(2), record("val", epoch, [2, 2], [4, 4], loss=losses), 3)
+    warn_of_better_phases(found, found.trial_results([0, 1]), last)
+    assert len(caplog.messages) == bool(said)
+    assert not said or caplog.messages[0].startswith(said)
+
+
+def test_weights_that_no_test_has_seen_are_numbers():
+    results, fine = [{"seed": 3}, {"seed": 4}, {"seed": 5, "error": "the loss became NaN"}], torch.ones(2)
+    broken = {"weight": torch.tensor([1.0, math.nan])}
+    check_weights(results, {0: {"weight": fine}, 1: {"weight": fine}, 2: broken})
+    with pytest.raises(
+        GraftError, match="weights of seeds 4 have become NaN or infinite at the end; try a smaller lr="
+    ):
+        check_weights(results, {0: {"weight": fine}, 1: broken, 2: broken})

@@ -43,3 +43,13 @@ def test_finished_jobs_get_the_report_that_is_typed_now(tmp_path: Path):
     result = json.loads((tmp_path / "a" / "result.json").read_text())
     assert result == {"config": {"lr": 1, "report": typed}, "trials": []}
     assert (tmp_path / "b" / "result.json").read_text() == "damaged"
+
+
+def test_a_job_that_runs_alone_leaves_the_reports_of_jobs_in_folders_inside_its_own(tmp_path: Path):
+    old, new = ({"baseline": None, "margin": 0, "metric": metric} for metric in ("macro_f1", "accuracy"))
+    for folder in (tmp_path, tmp_path / "inside"):
+        folder.mkdir(exist_ok=True)
+        (folder / "result.json").write_text(json.dumps({"config": {"report": old}, "trials": []}))
+    renew_report(tmp_path, OmegaConf.create({"report": new}), alone=True)
+    found = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, tmp_path / "inside")]
+    assert [each["config"]["report"]["metric"] for each in found] == ["accuracy", "macro_f1"]

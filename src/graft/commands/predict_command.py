@@ -57,7 +57,7 @@ def main(words: Mapping[str, Any]) -> int:
         tell(line)
     total, failed = _write(predictor, found, words, output, kind)
     if failed:
-        tell(f"{failed:,} of {counted(total, 'image')} cannot be read: the column error says why")
+        tell(f"{failed:,} of {counted(total, 'image')} have no prediction: the column error says why")
     if output is not None:
         tell(f"written to {output}")
     if total == failed:

@@ -157,7 +157,12 @@ def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dic
             kind = "two_classes" if two_classes else "same_part" if same_part else "other_part"
             masks[kind][other] = True
             pairs[kind].append((first, other))
-    fate = "left out; dataset.duplicates=keep uses them" if drop else "used, because of dataset.duplicates=keep"
+    if drop:
+        fate = "left out; dataset.duplicates=keep uses them"
+    else:
+        fate = (
+            "used, because of dataset.duplicates=keep: where one is trained on and another tested, accuracy is too high"
+        )
     for kind, mask in masks.items():
         if pairs[kind]:
             equations = _equations(images.folder, pairs[kind])

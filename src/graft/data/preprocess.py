@@ -157,8 +157,9 @@ class Enlarged(Augment):
         super().__init__(changes.views, changes.test_views)
         self.changes, self.preprocess = copy.copy(changes), preprocess
         self.changes.pixel = preprocess.enlargement
-        fitting = {name: preprocess.settings[name] for name in ("pad", "size", "interpolation")}
-        self.settings = {**changes.settings, "enlarged": fitting}
+        if hasattr(changes, "settings"):  # a class of the user's own needs them only for `views`
+            fitting = {name: preprocess.settings[name] for name in ("pad", "size", "interpolation")}
+            self.settings = {**changes.settings, "enlarged": fitting}
 
     def __call__(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         return super().__call__(self.preprocess.fitted(images), generators)

@@ -8,6 +8,7 @@ import torch
 from graft.data.augment import Augment
 from graft.data.images import Images, ImageSource
 from graft.data.preprocess import Enlarged
+from graft.errors import GraftError
 from graft.files import fingerprint
 from graft.own_code import own_code
 from graft.seed import stream_seed
@@ -25,6 +26,12 @@ class Views(ImageSource):
     """
 
     def __init__(self, images: Images, augment: Augment):
+        if not hasattr(augment, "settings"):
+            name = type(augment.changes if isinstance(augment, Enlarged) else augment).__name__
+            raise GraftError(
+                f"{name}, an augmentation, has no attribute settings, the dictionary of all that its views depend on, "
+                "by which stored ones are found again; try augment.views=null augment.test_views=null"
+            )
         self.images, self.augment = images, augment
 
     @property

@@ -68,7 +68,8 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
         if isinstance(stored, str):
             raise GraftError(stored)
         listed = stored.images
-    images = images_of(result, min(model.image_shape[1:]), shape=model.image_shape)
+    size, how = min(model.image_shape[1:]), model.reading.interpolation
+    images = images_of(result, size, shape=model.image_shape, interpolation=how)
     trained = np.asarray(listed.index.to_numpy()[listed["draws"].to_numpy() > 0])
     numbers = trained if stored is None else np.unique(stored.test.image[stored.test.tested])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]

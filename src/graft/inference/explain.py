@@ -61,7 +61,8 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     captum_attributions()
     try:
         model = load(record.folder)
-        images, unchanged = unchanged_images(record, numbers, min(model.image_shape[1:]), model.image_shape)
+        size, how = min(model.image_shape[1:]), model.reading.interpolation
+        images, unchanged = unchanged_images(record, numbers, size, model.image_shape, how)
         if not unchanged:
             return {}
         pixels = next(iter(images.batches([torch.tensor(unchanged)])))

@@ -54,7 +54,11 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
 
 
 def images_of(
-    result: Mapping[str, Any], size: int, cache: Path | None = None, shape: tuple[int, int, int] | None = None
+    result: Mapping[str, Any],
+    size: int,
+    cache: Path | None = None,
+    shape: tuple[int, int, int] | None = None,
+    interpolation: str = "bilinear",
 ) -> "Images":
     """Return the images of the data set that a result's configuration names, files read in a size.
 
@@ -63,6 +67,7 @@ def images_of(
         size: height and width of files that are larger or differ in shape.
         cache: folder in which the digests of files are remembered; None: every file is read.
         shape: what images must have, (channels, height, width); None: any.
+        interpolation: of files that are resized, which is not the data set's own but that of the model's weights.
 
     Raises:
         GraftError: it names another class than one of Graft's, which might run anything, or the files are not there or
@@ -72,7 +77,9 @@ def images_of(
     if not isinstance(option, dict) or not _is_data_set(option):
         named = option.get("_target_") if isinstance(option, dict) else None
         raise GraftError(f"its data set, {named}, is none of Graft's: the class is not run")
-    known = {"size": size, "download": False} | ({} if cache is None else {"cache": str(cache)})
+    known = {"size": size, "download": False, "interpolation": interpolation} | (
+        {} if cache is None else {"cache": str(cache)}
+    )
     dataset = {key: value for key, value in option.items() if key not in known}
     marks = option.get("exclude")
     gone = ("exclude",) if marks is None or not Path(marks).is_file() else ()  # readable images keep their numbers
@@ -83,7 +90,11 @@ def images_of(
 
 
 def unchanged_images(
-    record: Record, numbers: Sequence[int], size: int, shape: tuple[int, int, int] | None = None
+    record: Record,
+    numbers: Sequence[int],
+    size: int,
+    shape: tuple[int, int, int] | None = None,
+    interpolation: str = "bilinear",
 ) -> tuple["Images", list[int]]:
     """Return a finished job's images, and those of some numbers whose content is still the one that the job saw.
 
@@ -92,6 +103,7 @@ def unchanged_images(
         numbers: of images in its `images.csv`.
         size: as `images_of` has it.
         shape: likewise.
+        interpolation: likewise.
 
     Raises:
         GraftError: the data set cannot be read, or not in this shape.
@@ -102,7 +114,7 @@ def unchanged_images(
     cache = Path(record.config.get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
     try:
-        images = images_of(record.result, size, cache if cache.is_dir() else None, shape)
+        images = images_of(record.result, size, cache if cache.is_dir() else None, shape, interpolation)
     finally:
         log.disabled = disabled
     listed = record.outcomes.images.loc[list(numbers), "hash"]

@@ -133,7 +133,11 @@ class Predictor:
         novelty: list[Any] = [None] * len(items)
         if self.novelty is not None:
             novelty = self.novelty.scores(features).tolist()
+        known = probabilities.isfinite().all(2).all(0).tolist()
         for index, (item, (first, second)) in enumerate(zip(items, order.tolist(), strict=True)):
+            if not known[index]:  # its largest place would be a class all the same
+                yield Row(item.name, error="the network's output for it is NaN or infinite")
+                continue
             of_class = dict(zip(classes, calibrated[index].tolist(), strict=True))
             yield Row(
                 item.name,

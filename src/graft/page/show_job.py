@@ -84,6 +84,7 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     trials = counted(len(values), "trial")
     several = len(values) > 1
     rows = [("test accuracy", f"{percent(accuracy['mean'])} %, {'mean of ' if several else ''}{trials}")]
+    rows += _failed(result)
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
@@ -98,6 +99,15 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
         compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
         rows.append(("published range", compared))
     return rows
+
+
+def _failed(result: dict) -> list[tuple[str, str]]:
+    """Return the row of the trials that failed, which no number of the job counts."""
+    failed = [trial for trial in result["trials"] if trial.get("error") is not None]
+    why = few([f"seed {trial['seed']}: {trial['error']}" for trial in failed], 3)
+    ended = "; trials=auto ends with it" if (result.get("config") or {}).get("trials") == "auto" else ""
+    words = f"{len(failed)} of {len(result['trials'])}, not counted here ({why}){ended}"
+    return [("failed trials", words)] if failed else []
 
 
 def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:

@@ -129,13 +129,15 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     sentences = [answer(configurations, board.comparison, found, board.measure), *copies_answer(configurations)]
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
     sentences += epochs_answer({record.label: record.config for record in board.records}, split_of(board.metric))
-    sentences += [*solved_answer(board), *control_answer(board), *_one_class(board.records)]
+    sentences += [*solved_answer(board), *control_answer(board)]
+    sentences += [*_failed_trials(board.records), *_one_class(board.records)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
     sentences += baseline_gaps(board.missing_baseline, board.without_counterpart)
     if "front" in board.table and any(board.table["front"]):
-        sentences.append(front_answer([record.label for record in board.records], list(board.table["front"])))
+        labels = [record.label for record in board.records]
+        sentences.append(front_answer(labels, list(board.table["front"]), board.measure.words))
     if len(effects.main):
         sentences.append(effects_answer(effects.main, unit))
     if effects.budget:
@@ -158,6 +160,17 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         count = "1 comparison" if tested == 1 else f"{tested} comparisons"
         sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
     return sentences
+
+
+def _failed_trials(records: Sequence[Record]) -> list[str]:
+    """Say which jobs have means without trials that failed, in a sentence if there are any."""
+    numbers = [(record, len(record.accuracies()), len(record.result["trials"])) for record in records]
+    found = [(record, f"{record.label} ({count} of {every})") for record, count, every in numbers if count < every]
+    if not found:
+        return []
+    ended = any(record.config.get("trials") == "auto" for record, _ in found)
+    names, more = few([name for _, name in found], MOST_NAMED), "; trials=auto gives no more to such jobs" * ended
+    return [f"Means are over the trials that finished, as if others had never failed: {names}{more}."]
 
 
 def _one_class(records: Sequence[Record]) -> list[str]:

@@ -33,16 +33,19 @@ def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
 
 
-def front_answer(labels: Sequence[str], front: Sequence[bool]) -> str:
+def front_answer(labels: Sequence[str], front: Sequence[bool], words: str = "accuracy") -> str:
     """Name the jobs of different backbones that no other one beats in both accuracy and speed.
 
     Args:
         labels: of the jobs.
         front: whether each is on the front.
+        words: for the metric that ranks them, which takes the place of the accuracy.
     """
     names = [label for label, own in zip(labels, front, strict=True) if own]
-    where = f"{'is' if len(names) == 1 else 'are'} on the front: no other job is at least as accurate and as fast"
-    return f"Accuracy against seconds an image: {join_words(names)} {where}."
+    accurate = words in ("accuracy", "test accuracy", "validation accuracy")
+    subject, good = ("Accuracy", "accurate") if accurate else (f"{words[0].upper()}{words[1:]}", "good")
+    where = f"{'is' if len(names) == 1 else 'are'} on the front: no other job is at least as {good} and as fast"
+    return f"{subject} against seconds an image: {join_words(names)} {where}."
 
 
 def budget_answers(key: str, curves: Sequence[Curve]) -> list[str]:

@@ -1,7 +1,8 @@
 """A job's history: every trial's metrics of every epoch, gathered fit by fit."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import pandas
 import torch
 
 from graft.errors import GraftError
+from graft.model.stages import Weights, all_finite
+from graft.nouns import counted
 from graft.training.logger import band, curves, forget_curves
 from graft.training.metrics import Outcomes, TrialRecord
+
+log = logging.getLogger("graft")
 
 METRICS = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 # Prefix of each final split's metrics; test-time augmentation overrides the plain result.
@@ -117,6 +122,15 @@ class JobHistory:
         losses = ((epoch, values) for (_, metric, epoch), values in self._values.items() if metric == "loss")
         return min((epoch for epoch, values in losses if not isfinite(values.get(trial, 0))), default=None)
 
+    def lowest_val_loss(self, trial: int, last: int) -> float:
+        """Return a trial's lowest loss on its validation images up to an epoch; infinite without any."""
+        losses = [
+            values.get(trial, inf)
+            for (split, metric, epoch), values in self._values.items()
+            if (split, metric) == ("val", "loss") and epoch <= last
+        ]
+        return min(losses, default=inf)
+
     def train_loss(self, trial: int, epoch: int) -> float:
         """Return a trial's mean loss over the training images in one epoch."""
         return self._values["train", "loss", epoch][trial]
@@ -162,3 +176,40 @@ def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
     if all("error" in result for result in results):
         smaller = "" if lr == "auto" else f"={min(lr / 10, 0.001):g}"
         raise GraftError(f"all trials failed: {results[0]['error']}; try a smaller lr{smaller}")
+
+
+def check_weights(results: Sequence[Mapping[str, Any]], learned: Mapping[int, Weights]) -> None:
+    """Refuse networks that no test has seen, and whose last step has made a weight NaN or infinite.
+
+    Args:
+        results: each trial's; those that failed have no weights to keep.
+        learned: state dicts of the trials' networks, by trial.
+
+    Raises:
+        GraftError: names their seeds.
+    """
+    kept = [(result["seed"], learned[trial]) for trial, result in enumerate(results) if "error" not in result]
+    broken = [str(seed) for seed, weights in kept if not all_finite(weights.values())]
+    if broken:
+        raise GraftError(
+            f"weights of seeds {', '.join(broken)} have become NaN or infinite at the end; try a smaller lr="
+        )
+
+
+def warn_of_better_phases(history: JobHistory, results: Sequence[Mapping[str, Any]], last: int) -> None:
+    """Warn of weights=best where an earlier phase has lower losses: a trial ends with the best epoch of the last one.
+
+    Args:
+        history: the job's.
+        results: each trial's, as `JobHistory.trial_results` returns them.
+        last: the last epoch of the phases before the last one.
+    """
+    losses = [result.get("val_loss") for result in results]
+    better = [loss is not None and history.lowest_val_loss(trial, last) < loss for trial, loss in enumerate(losses)]
+    if any(better):
+        log.warning(
+            "%d of %s had a lower validation loss in an earlier phase than in the last one, whose best epoch "
+            "weights=best takes: training more layers has made them worse; try a smaller tune.lr=, or tune=frozen",
+            sum(better),
+            counted(len(results), "trial"),
+        )

@@ -24,7 +24,7 @@ from graft.model.stages import Weights, on_meta, output_shape
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
-from graft.run.history import JobHistory
+from graft.run.history import JobHistory, check_weights, warn_of_better_phases
 from graft.run.log_result import log_result
 from graft.run.model_writer import kept_trials, write_model
 from graft.run.outcome_writer import collect, warn_of_one_class, write_outcomes, write_trained_on
@@ -116,6 +116,8 @@ def write_files(
         _bring_back_curves(folder)
         return content
     content = _with_candidates(_with_refit(content), learned)
+    if "refit" in content:
+        check_weights(content["trials"], learned)
     outcomes = None if "refit" in content else collect(plan, history, content["trials"])
     weights = {plan.seeds[trial]: found for trial, found in learned.items()}
     if earlier is not None:
@@ -134,6 +136,8 @@ def write_files(
     else:
         write_outcomes(folder, outcomes, content["identity"])
         warn_of_one_class(outcomes, plan.is_solved)
+    if content["config"]["weights"] == "best":
+        warn_of_better_phases(history, content["trials"], plan.phases[-1].first_epoch)
     write_result(folder, history, content)
     log_result(plan, folder, history, content, outcomes)
     return content

@@ -176,7 +176,7 @@ def check_run(config: DictConfig) -> None:
     _check_report([config])
     _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
     make_writable(folder, Path(config.cache))
-    renew_report(folder, config)
+    renew_report(folder, config, alone=True)
 
 
 def check_job(config: DictConfig, folder: Path) -> None:

@@ -62,7 +62,7 @@ def write_planned(config: DictConfig, jobs: Iterable[DictConfig]) -> None:
     write_text(path, json.dumps({"jobs": names}, indent=2) + "\n")
 
 
-def renew_report(folder: Path, config: DictConfig) -> None:
+def renew_report(folder: Path, config: DictConfig, alone: bool = False) -> None:
     """Give finished jobs the `report` that is typed now; it is no part of a job, so that they do not run again for it.
 
     Tables, the rounds of trials=auto and the choice of a winner read it from the jobs.
@@ -70,9 +70,10 @@ def renew_report(folder: Path, config: DictConfig) -> None:
     Args:
         folder: a job's, or a sweep's.
         config: what is typed, composed.
+        alone: whether the folder is that of one job; those of other jobs may be inside it.
     """
     report = to_plain(config.report)
-    for path in (folder / RESULT, *folder.glob(f"*/{RESULT}")):
+    for path in (folder / RESULT, *(() if alone else folder.glob(f"*/{RESULT}"))):
         result = read_result(path.parent)
         if result is not None and "config" in result and result["config"].get("report") != report:
             content = {**result, "config": {**result["config"], "report": report}}
