@@ -23,14 +23,17 @@ class Views(ImageSource):
     Args:
         images: the data set.
         augment: the augmentation that makes the views.
+
+    Attributes:
+        kind: the augmentation's class; of `Enlarged` that of the augmentation in it.
     """
 
     def __init__(self, images: Images, augment: Augment):
+        self.kind = type(augment.changes if isinstance(augment, Enlarged) else augment)
         if not hasattr(augment, "settings"):
-            name = type(augment.changes if isinstance(augment, Enlarged) else augment).__name__
             raise GraftError(
-                f"{name}, an augmentation, has no attribute settings, the dictionary of all that its views depend on, "
-                "by which stored ones are found again; try augment.views=null augment.test_views=null"
+                f"{self.kind.__name__}, an augmentation, has no attribute settings, the dictionary of all that its "
+                "views depend on, by which stored ones are found again; try augment.views=null augment.test_views=null"
             )
         self.images, self.augment = images, augment
 
@@ -42,9 +45,8 @@ class Views(ImageSource):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        augment = type(self.augment.changes if isinstance(self.augment, Enlarged) else self.augment)
-        own = own_code(augment.__module__)  # of a class of the user's own
-        return fingerprint(self.images.as_read, augment.__name__, self.augment.settings, *([own] if own else []))
+        own = own_code(self.kind.__module__)  # of a class of the user's own
+        return fingerprint(self.images.as_read, self.kind.__name__, self.augment.settings, *([own] if own else []))
 
     def indices(self, images: torch.Tensor, num_views: int) -> torch.Tensor:
         """Return the indices of the images' first views, then of their second ones and so on, (num_views * images,)."""

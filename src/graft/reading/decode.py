@@ -144,7 +144,7 @@ def pixels_or_reason(
 ) -> torch.Tensor | str:
     """Decode a file that may be anything, as `decode` does, or return why it cannot be read as training images were.
 
-    Args: those of `decode`; `white` is None where training files had 8 bits a channel.
+    Arguments are those of `decode`; `white` is None where training files had 8 bits a channel.
     """
     try:
         if not path.is_file():  # opening a pipe would wait forever

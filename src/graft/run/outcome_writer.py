@@ -128,9 +128,10 @@ def warn_of_one_class(outcomes: StoredOutcomes, solved: bool) -> None:
         outcomes: of all trials.
         solved: whether their heads are solved at once, without a learning rate.
     """
-    if outcomes.test.one_class:
+    count = outcomes.test.one_class
+    if count:
         advice = "" if solved else "; try more epochs=, a smaller lr=, or activation=relu"
-        trials = f"{outcomes.test.one_class} of {counted(len(outcomes.seeds), 'trial')}"
+        trials = f"{count} of {counted(len(outcomes.seeds), 'trial')}"
         log.warning("%s predict one class for every test image and have learned nothing%s", trials, advice)
 
 
