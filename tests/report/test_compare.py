@@ -37,3 +37,14 @@ def test_failed_trials_which_means_leave_out_are_told_in_the_answer_and_in_the_j
     (job / "result.json").write_text(json.dumps(result))
     assert f"{said}lr 0.2 (5 of 6); trials=auto gives no more to such jobs." in compare_jobs([tmp_path]).sentences
     assert dict(summary_rows(result, job))["failed trials"].endswith("; trials=auto ends with it")
+
+
+def test_folds_that_fewer_trials_have_tested_are_told_in_the_answer_and_in_the_job_s_summary(tmp_path: Path):
+    whole = store_job(tmp_path, {"lr": "0.1", "dataset.folds": "3"}, trials=6)
+    job = store_job(tmp_path, {"lr": "0.2", "dataset.folds": "3"}, trials=5)
+    said = "Means count each trial once, intervals each image: "
+    (sentence,) = [sentence for sentence in compare_jobs([tmp_path]).sentences if said in sentence]
+    assert sentence == f"{said}lr 0.2 (of 3 folds, fold 2 has 1 of 2 trials)."
+    rows = dict(summary_rows(json.loads((job / "result.json").read_text()), job))
+    assert rows["folds"].endswith("the interval each image: of 3 folds, fold 2 has 1 of 2 trials")
+    assert "folds" not in dict(summary_rows(json.loads((whole / "result.json").read_text()), whole))

@@ -4,7 +4,7 @@ from benchmarks.overlap import cross_validated, judge_folds
 from test_overlap import digits
 
 from graft.statistics import crossed
-from graft.statistics.cross_validation import SHARED, estimate
+from graft.statistics.cross_validation import SHARED, estimate, unequal_folds
 
 
 def folded(outcomes: np.ndarray, num_folds: int = 5) -> np.ndarray:
@@ -67,3 +67,9 @@ def test_a_single_trial_tests_a_single_fold():
     values = np.full((1, 10), np.nan)
     values[0, :4] = [1, 0, 1, 1]
     assert estimate(values).variance == pytest.approx(1.5 * crossed.estimate(np.array([[1.0, 0, 1, 1]])).variance)
+
+
+def test_folds_that_fewer_trials_have_tested_are_named():
+    assert unequal_folds([0, 1, 2, 3, 4, 5], 3) == unequal_folds([0, 1, 5], 0) == ""
+    assert unequal_folds([0, 1, 3, 4, 5], 3) == "of 3 folds, fold 2 has 1 of 2 trials"
+    assert unequal_folds([1], 3) == "of 3 folds, fold 0 has 0 of 1 trial, fold 2 has 0 of 1 trial"

@@ -23,8 +23,9 @@ from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.results.refits import in_words, is_refit
 from graft.results.settings import of_the_least, unused_split
-from graft.statistics.accuracies import accuracies, dataset_of, is_copies
+from graft.statistics.accuracies import accuracies, dataset_of, folds, is_copies
 from graft.statistics.comparison import BOTH, spread, summary
+from graft.statistics.cross_validation import unequal_folds
 
 IMAGES = ("big", "small", "val", "test")
 
@@ -84,7 +85,7 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     trials = counted(len(values), "trial")
     several = len(values) > 1
     rows = [("test accuracy", f"{percent(accuracy['mean'])} %, {'mean of ' if several else ''}{trials}")]
-    rows += _failed(result)
+    rows += [*_failed(result), *_folds(result)]
     balanced = balanced_mean(result) if uneven(result) else None
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
@@ -108,6 +109,12 @@ def _failed(result: dict) -> list[tuple[str, str]]:
     ended = "; trials=auto ends with it" if (result.get("config") or {}).get("trials") == "auto" else ""
     words = f"{len(failed)} of {len(result['trials'])}, not counted here ({why}){ended}"
     return [("failed trials", words)] if failed else []
+
+
+def _folds(result: dict) -> list[tuple[str, str]]:
+    """Return the row of folds that fewer trials have tested than others, whose images the mean weighs less."""
+    words = unequal_folds(accuracies(result), folds(result))
+    return [("folds", f"the mean counts each trial once, the interval each image: {words}")] if words else []
 
 
 def _ranking_metric(result: dict, folder: Path) -> list[tuple[str, str]]:

@@ -29,7 +29,9 @@ from graft.report.verdicts import claim_of, epochs_answer
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.metric import split_of
 from graft.results.records import Record, Records, read_records
+from graft.statistics.accuracies import folds
 from graft.statistics.comparison import describe_method
+from graft.statistics.cross_validation import unequal_folds
 
 MOST_NAMED = 5  # jobs that a sentence names
 
@@ -130,7 +132,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
     sentences.append(best_answer(best.label, best.spread(board.metric), claim, found, board.measure))
     sentences += epochs_answer({record.label: record.config for record in board.records}, split_of(board.metric))
     sentences += [*solved_answer(board), *control_answer(board)]
-    sentences += [*_failed_trials(board.records), *_one_class(board.records)]
+    sentences += [*_failed_trials(board.records), *_unequal_folds(board), *_one_class(board.records)]
     sentences += [*deciding_answers(best.label, board.comparison, found), *ended_otherwise(found.ended)]
     if board.baseline:
         sentences.append(baseline_answer(board.baseline, board.versus_baseline, found.least, unit))
@@ -171,6 +173,14 @@ def _failed_trials(records: Sequence[Record]) -> list[str]:
     ended = any(record.config.get("trials") == "auto" for record, _ in found)
     names, more = few([name for _, name in found], MOST_NAMED), "; trials=auto gives no more to such jobs" * ended
     return [f"Means are over the trials that finished, as if others had never failed: {names}{more}."]
+
+
+def _unequal_folds(board: Leaderboard) -> list[str]:
+    """Say which jobs' means weigh the images of some folds less, because fewer trials have tested these, if any."""
+    records = board.records if split_of(board.metric) == "test" else ()
+    said = [(record.label, unequal_folds(record.accuracies(), folds(record.result))) for record in records]
+    found = [f"{label} ({words})" for label, words in said if words]
+    return found and [f"Means count each trial once, intervals each image: {few(found, MOST_NAMED)}."]
 
 
 def _one_class(records: Sequence[Record]) -> list[str]:

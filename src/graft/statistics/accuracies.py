@@ -110,6 +110,11 @@ def dataset_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return (result.get("config") or {}).get("dataset") or {}
 
 
+def folds(result: Mapping[str, Any]) -> int:
+    """Return how many folds the trials of a result test; 0 if they all test the same images."""
+    return dataset_of(result).get("folds") or 0
+
+
 def _draws_vary(result: Mapping[str, Any]) -> bool:
     """Return whether each trial draws validation images of its own."""
     dataset, vary = dataset_of(result), (result.get("config") or {}).get("trials_vary")

@@ -17,14 +17,17 @@ The correction of Nadeau and Bengio (Machine Learning 52, 2003), for repeated cr
 takes the variance from as few numbers as there are folds.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
+from graft.nouns import counted, few
 from graft.statistics import crossed
 from graft.statistics.crossed import Estimate, Parts
 
 SHARED = 0.5  # variance that training sets of one data set have in common, in units of s^2 / I
+MOST_NAMED = 5  # folds
 
 
 def estimate(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
@@ -60,3 +63,22 @@ def _between_trials(values: np.ndarray, tested: np.ndarray, variance: float) -> 
     raw = float(means.var(ddof=1)) / len(means)
     of_images = variance * tested.shape[1] * float((1 / counts[counts > 0]).mean()) / len(means)
     return max(0.0, raw - of_images), raw
+
+
+def unequal_folds(seeds: Iterable[int], num_folds: int) -> str:
+    """Say which folds fewer trials have tested than others; empty if all were tested by as many.
+
+    A mean over trials then weighs the images of these folds less than those of others.
+
+    Args:
+        seeds: of the trials that finished.
+        num_folds: number of folds; 0 without folds.
+
+    Example:
+        >>> unequal_folds([0, 1, 2, 3, 4], 3)
+        'of 3 folds, fold 2 has 1 of 2 trials'
+    """
+    tests = np.bincount([seed % num_folds for seed in seeds], minlength=num_folds) if num_folds else np.zeros(1, int)
+    most = int(tests.max())
+    words = [f"fold {fold} has {count} of {counted(most, 'trial')}" for fold, count in enumerate(tests) if count < most]
+    return f"of {num_folds} folds, {few(words, MOST_NAMED)}" if words else ""
