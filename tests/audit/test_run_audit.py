@@ -307,3 +307,31 @@ def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(tmp_path
     assert reason in ended.stderr
     assert "Traceback" not in ended.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["outputs", "file"]
+
+
+def test_a_copy_that_training_leaves_out_is_in_no_other_split_than_its_image(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    root = photos(tmp_path / "root")
+    before = dict(part.rsplit(" ", 1) for part in (audit(root), said(caplog))[1]["splits"].split(", "))
+    for index in range(20):  # of all images, so that some are of the test images
+        (root / f"cat/copy{index:02}.png").write_bytes((root / f"cat/{index:02}.png").read_bytes())
+    copies = audit(root).query("finding == 'exact copy'")
+    assert set(copies.detail) == {"same class and split"}
+    assert set(copies.split) == {"train", "test"}
+    summary = said(caplog)
+    assert summary["exact copies"].startswith("20, 0 of them across splits, ")
+    assert summary["splits"] == ", ".join(f"{name} {count}" for name, count in before.items())
+    kept = audit(root, "dataset.duplicates=keep")
+    assert said(caplog)["splits"] != summary["splits"]
+    assert len(kept.query("finding == 'exact copy'")) == 20
+
+
+def test_classes_that_have_only_copies_are_audited(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
+    root = photos(tmp_path / "root", 1)
+    for name in ("cat", "dog"):
+        for index in (1, 2):
+            (root / f"{name}/copy{index}.png").write_bytes((root / f"{name}/00.png").read_bytes())
+    rows = audit(root)
+    assert len(rows.query("finding == 'exact copy'")) == 4
+    assert "train.py would refuse this data set: dataset.small must be classes with two images or more" in caplog.text

@@ -1,5 +1,6 @@
 """The inventory of a data set: its images' classes, splits, sizes, formats and modes, and files that are ignored."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Inventory:
         labels: their labels, (images,).
         names: as images.csv has them.
         hashes: digests of their contents.
+        used: whether training uses each; it leaves out files that are equal to others.
         splits: `train`, `val`, `test` or `big` of each.
         classes: the names of the labels.
     """
@@ -48,6 +50,7 @@ class Inventory:
         places = self.indices.tolist()
         self.names, self.hashes = names(images, places), hashes(images, places)
         self.classes = images.classes
+        self.used = data.kept[self.indices].tolist()
         self.splits = self._splits()
 
     def _splits(self) -> list[str]:
@@ -57,7 +60,12 @@ class Inventory:
             tested[data.test] = True
         big = data.choice.of_big
         split = torch.where(tested, 2, torch.where(images.val, 1, torch.where(big, 3, 0)))
-        return [("train", "val", "test", "big")[each] for each in split[self.indices].tolist()]
+        splits = [("train", "val", "test", "big")[each] for each in split[self.indices].tolist()]
+        if images.test.any() or images.val.any():
+            return splits
+        # Training leaves out a copy, so that it is in no split; it is said to be where the image that it equals is.
+        used = {digest: name for digest, name, use in zip(self.hashes, splits, self.used, strict=True) if use}
+        return [used.get(digest, name) for digest, name in zip(self.hashes, splits, strict=True)]
 
     def kinds(self) -> list[tuple]:
         """Return each image's suffix, height and width; those of images in memory are equal."""
@@ -87,7 +95,7 @@ class Inventory:
         """Return the inventory in words."""
         counts = Counter(self.labels.tolist())
         in_order = [f"{self.classes[label]} {counts[label]:,}" for label in sorted(counts)]
-        splits = Counter(self.splits)
+        splits = Counter(itertools.compress(self.splits, self.used))
         said = {
             "images": f"{len(self.indices):,}" + (f" of {len(self.images.labels):,}" * bool(self._left_out())),
             "classes": f"{len(counts)}: {few(in_order, 12)}",

@@ -97,9 +97,20 @@ def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     for key, value in (LENIENT | {"short": "use"}).items():
         if key in cfg.dataset:
             cfg.dataset[key] = value
-    found = planned_data(cfg, source)
+    found = _with_copies(cfg, source)
     log.warning("train.py would refuse this data set: %s", refused)
     return found
+
+
+def _with_copies(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
+    """Return the data set; with equal files used where no class has two images without them."""
+    try:
+        return planned_data(cfg, source)
+    except ConfigError:
+        if cfg.dataset.get("duplicates") != "drop":
+            raise
+    cfg.dataset.duplicates = "keep"
+    return planned_data(cfg, source)
 
 
 def _copies(
