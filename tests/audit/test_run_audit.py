@@ -335,3 +335,17 @@ def test_classes_that_have_only_copies_are_audited(tmp_path: Path, audit: Audit,
     rows = audit(root)
     assert len(rows.query("finding == 'exact copy'")) == 4
     assert "train.py would refuse this data set: dataset.small must be classes with two images or more" in caplog.text
+
+
+def test_files_that_cannot_be_read_leave_the_splits_as_they_were_typed(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    root = photos(tmp_path / "root")
+    (root / "cat/empty.png").write_bytes(b"")
+    audit(root, "dataset.test_per_class=7")
+    assert said(caplog)["splits"] == "train 26, test 14"
+    assert "the splits below" not in caplog.text
+    audit(root, "dataset.test_per_class=20")
+    assert "the splits below are without dataset.test_per_class=20" in caplog.text
+    assert "train.py would refuse this data set: 1 of the 41 files" in caplog.text
+    assert "train.py would refuse this data set: dataset.test_per_class must be below 20" in caplog.text

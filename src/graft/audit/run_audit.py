@@ -30,8 +30,11 @@ from graft.training.source import Source
 
 log = logging.getLogger("graft")
 
-# With these a data set is read whatever it has; `train.py` may ask for more.
-LENIENT = {"small_per_class": 1, "small_total": None, "val_per_class": 0, "test_per_class": None, "folds": None}
+# With these, one after the other, a data set is read whatever it has; `train.py` may ask for more.
+READABLE = {"skip_unreadable": True}
+FEWER = {"small_per_class": 1, "small_total": None, "val_per_class": 0}
+SPLITS = {"test_per_class": None, "folds": None, "short": "use"}
+COPIES = {"duplicates": "keep"}  # where no class has two images without them
 SIZE = 64  # pixels of files of several shapes, which only the vectors of features read at their own size
 
 
@@ -83,34 +86,45 @@ def _data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     OmegaConf.set_struct(cfg, False)
     if not source.trained and "size" in cfg.dataset and cfg.dataset.size is None:
         cfg.dataset.size = SIZE
+    refused: dict[tuple[str, ...], GraftError] = {}
+    found, asked = _planned(cfg, source, refused), []
+    for lenient in (READABLE, FEWER, SPLITS, COPIES):
+        if found is not None:
+            break
+        keys = [key for key in ("test_per_class", "folds") if key in lenient and cfg.dataset.get(key) is not None]
+        asked += [f"dataset.{key}={cfg.dataset[key]}" for key in keys]
+        cfg.dataset.update({key: value for key, value in lenient.items() if key in cfg.dataset})
+        found = _planned(cfg, source, refused)
+    if found is None:
+        raise [*refused.values()][-1]
+    if asked:
+        log.warning("the splits below are without %s", " and ".join(asked))
+    for reason in refused.values():
+        log.warning("train.py would refuse this data set: %s", reason)
+    return found
+
+
+def _planned(
+    cfg: DictConfig, source: Source, refused: dict[tuple[str, ...], GraftError]
+) -> tuple[Dataset, InputSpec] | None:
+    """Return the data set; None if training would refuse it.
+
+    Args:
+        cfg: the configuration.
+        source: of the weights.
+        refused: takes the reason, the first one of the same keys.
+    """
     try:
         return planned_data(cfg, source)
     except ConfigError as error:
         if not any(fault.key.startswith("dataset.") for fault in error.faults):
             raise
-        refused: GraftError = error
+        refused.setdefault(tuple(fault.key for fault in error.faults), error)
     except GraftError as error:
         if "skip_unreadable" not in cfg.dataset or cfg.dataset.skip_unreadable:
             raise
-        cfg.dataset.skip_unreadable = True
-        refused = error
-    for key, value in (LENIENT | {"short": "use"}).items():
-        if key in cfg.dataset:
-            cfg.dataset[key] = value
-    found = _with_copies(cfg, source)
-    log.warning("train.py would refuse this data set: %s", refused)
-    return found
-
-
-def _with_copies(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
-    """Return the data set; with equal files used where no class has two images without them."""
-    try:
-        return planned_data(cfg, source)
-    except ConfigError:
-        if cfg.dataset.get("duplicates") != "drop":
-            raise
-    cfg.dataset.duplicates = "keep"
-    return planned_data(cfg, source)
+        refused[()] = error
+    return None
 
 
 def _copies(
