@@ -208,7 +208,8 @@ def _label(split: str, wanted: int | str, names: Sequence[str]) -> int:
     if numbered and 0 <= int(wanted) < len(names):
         return int(wanted)
     expected = f"of the data's classes, {', '.join(names)}"
-    raise ConfigError([Fault(f"dataset.{split}", wanted, expected, f"dataset.{split}=[{names[0]}]")])
+    some = list(names[: 2 if split == "small" else 1])  # one class alone would be refused, too
+    raise ConfigError([Fault(f"dataset.{split}", wanted, expected, f"dataset.{split}={as_typed(some)}")])
 
 
 def _is_number(name: str) -> bool:
