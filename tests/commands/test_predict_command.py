@@ -279,6 +279,15 @@ def test_probabilities_are_calibrated_and_sets_and_novelty_are_told(
     check_negatives_are_novel(predict, words | {"truth": None}, tmp_path)
 
 
+def test_sets_of_trials_with_images_of_their_own_are_not_said_to_be_proven(
+    run: Callable[..., dict], predict: Predict, folder: Path, tmp_path: Path
+):
+    folds = ("dataset.folds=2", "dataset.test_per_class=null", "trials=2", "keep_weights=all")
+    run(*folds, "head=nearest_mean", "source.epochs=1")
+    said = predict(run=str(tmp_path / "job"), images="digits", coverage=0.9)[2]
+    assert "set: the true class is in about 90 % of them; conformal sets from " in said
+
+
 def check_negatives_are_novel(predict: Predict, words: dict[str, Any], folder: Path) -> None:
     for number, path in enumerate(sorted(Path("digits").rglob("*.png"))[::10]):
         ImageOps.invert(Image.open(path)).save(folder / f"negative{number}.png")

@@ -121,7 +121,9 @@ def _certainty(predictor: Predictor, coverage: float | None) -> list[str]:
     lines = ["not calibrated: calibrate=false"] if fitted and model.temperature is None else []
     lines = lines or [f"{'calibrated' if fitted else 'not calibrated'}: {model.calibration.words}"]
     if sets is not None:
-        lines.append(f"set: the true class is in {100 * (coverage or 0):g} % of them, or more; {sets.words}")
+        share = f"{100 * (coverage or 0):g} % of them"
+        promised = f"about {share}" if sets.combined else f"{share}, or more"  # of combined p-values nothing is proven
+        lines.append(f"set: the true class is in {promised}; {sets.words}")
     if novelty is not None:
         lines.append(
             f"novelty: mean distance to the {NEIGHBORS} nearest of {len(novelty.known):,} training images; above 1, as "
