@@ -349,3 +349,21 @@ def test_files_that_cannot_be_read_leave_the_splits_as_they_were_typed(
     assert "the splits below are without dataset.test_per_class=20" in caplog.text
     assert "train.py would refuse this data set: 1 of the 41 files" in caplog.text
     assert "train.py would refuse this data set: dataset.test_per_class must be below 20" in caplog.text
+
+
+def test_a_file_that_a_table_names_twice_is_no_copy_and_is_left_out_wholly(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+):
+    root = photos(tmp_path / "root")
+    Image.new("RGB", (24, 24), "white").save(root / "cat/white.png")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    lines = [f"{name},{name[:3]}" for name in [*names, "cat/white.png"]]
+    (root / "photos.csv").write_text("\n".join(["path,label", *lines]))
+    rows = audit(root / "photos.csv")
+    assert "exact copy" not in set(rows.finding)
+    assert said(caplog)["images"].endswith("; a file that an earlier row of the table names: 1 row")
+    rows.loc[rows.finding == "blank", "exclude"] = "x"
+    rows.to_csv(tmp_path / "marked.csv", index=False)
+    rows = audit(root / "photos.csv", f"dataset.exclude={tmp_path}/marked.csv")
+    assert "blank" not in set(rows.finding)
+    assert said(caplog)["images"] == "40 of 42 (2 left out by dataset.exclude)"

@@ -14,7 +14,7 @@ from PIL import Image
 from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
 from graft.data.listing import hashes, names
-from graft.nouns import few
+from graft.nouns import counted, few
 from graft.reading.counts import reasons
 from graft.reading.decode import header
 from graft.reading.layout import FoundFile, read_layout
@@ -108,6 +108,9 @@ class Inventory:
         equal = sum(self.data.duplicates.values()) if self.data.drops_duplicates else 0
         if equal:
             said["images"] += f", of which train.py leaves out {equal:,} that are equal to others"
+        again = len(self.names) - len(set(self.names))
+        if again:
+            said["images"] += f"; a file that an earlier row of the table names: {counted(again, 'row')}"
         if ignored:
             said["ignored"] = reasons(
                 [

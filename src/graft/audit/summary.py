@@ -61,8 +61,10 @@ class Account:
             self.said["unreadable"] = f"{len(reasons):,} cannot be decoded: {self._named(list(reasons))}"
 
     def exact_copies(self, groups: Sequence[Sequence[int]]) -> None:
-        """Take groups of places with equal contents."""
-        self._copies("exact copy", [Pair(other, group[0], 1.0) for group in groups for other in group[1:]])
+        """Take groups of places with equal contents; a file that a table names again is no copy of itself."""
+        names = self.images.names
+        pairs = [Pair(each, group[0], 1.0) for group in groups for each in group[1:] if names[each] != names[group[0]]]
+        self._copies("exact copy", pairs)
 
     def near_copies(self, pairs: Sequence[Pair]) -> None:
         """Take pairs of near copies."""
@@ -239,10 +241,8 @@ def _judged_words(vectors: Vectors, judged: Judged, num_images: int) -> str:
         words += ": too few to trust the suspects"
         words += "" if vectors.learned else f"; {FEATURES}"
     if len(judged.places) < num_images:
-        words += (
-            f"; {num_images - len(judged.places):,} images are not judged: unreadable, or their class has no other "
-        )
-        words += "image, or group"
+        words += f"; {num_images - len(judged.places):,} images are not judged: unreadable, or their class has no "
+        words += "other image, or group"
     few = [label for label, count in Counter(judged.labels.tolist()).items() if count < FEW]
     if few:
         words += f"; {len(few):,} classes have fewer than {FEW} images to learn from"

@@ -73,8 +73,9 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
     if table is None:
         return chosen, None
     marks = marked(table)
-    everything = list(range(len(images.labels)))
-    places = dict(zip(names(images, everything), everything, strict=True))
+    places: dict[str, list[int]] = defaultdict(list)  # of a file that several rows of a table name, all
+    for index, name in enumerate(names(images, range(len(images.labels)))):
+        places[name].append(index)
     absent = marked_unreadable(table) | set(images.folder.left_out if isinstance(images, ImageFiles) else ())
     unknown = [name for name in marks if name not in places and name not in absent]
     if unknown:
@@ -82,10 +83,10 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
             f"dataset.exclude={table} marks {len(unknown):,} of {len(marks):,} names that the data set does not have: "
             f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
         )
-    marks = {name: digest for name, digest in marks.items() if name in places}
-    indices = [places[name] for name in marks]
-    known = zip(marks.items(), hashes(images, indices), strict=True)
-    changed = [name for (name, digest), found in known if digest not in ("", found)]
+    found = [(name, index) for name in marks for index in places.get(name, ())]
+    indices = [index for _, index in found]
+    known = zip(found, hashes(images, indices), strict=True)
+    changed = list(dict.fromkeys(name for (name, _), digest in known if marks[name] not in ("", digest)))
     if changed:
         raise GraftError(
             f"dataset.exclude={table} marks {len(changed):,} images whose contents are others than in the audit: "
