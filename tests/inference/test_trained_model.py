@@ -166,6 +166,8 @@ def test_files_are_read_with_the_job_s_interpolation(run: Run, tmp_path: Path, t
 def test_a_zip_of_the_folder_is_as_good(job: Path, tmp_path: Path, digits: MNIST5k):
     (stored,) = (tmp_path / "cache" / "frozen").iterdir()
     shutil.move(stored, job / "frozen.safetensors")
+    (job / "hub").mkdir()
+    shutil.copy(job / "model.yaml", job / "hub")  # of an export for the hub, which is no second job
     shutil.make_archive(str(tmp_path / "sent"), "zip", tmp_path, "job")
     images = digits.images.read(digits.test)
     assert isinstance(images, torch.Tensor)

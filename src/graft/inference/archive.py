@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from graft.errors import GraftError
 from graft.inference.model_file import MODEL
+from graft.job_folder import HUB
 
 MAX_BYTES = 2**34  # of the unpacked files
 
@@ -38,7 +39,7 @@ def opened(path: Path) -> Path:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return the files beside an archive's only `model.yaml`."""
+    """Return the files beside an archive's only `model.yaml`, but for that of an export for the hub in its folder."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     outside = [
         name for name in archive.namelist() if name.startswith("/") or ".." in name.replace("\\", "/").split("/")
@@ -46,7 +47,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if outside:
         raise GraftError(f"{path} has names that lead out of its folder, such as {outside[0]!a}: it is not unpacked")
     places = [PurePosixPath(member.filename) for member in members]
-    found = sorted({place.parent for place in places if place.name == MODEL})
+    folders = {place.parent for place in places if place.name == MODEL}
+    found = sorted(each for each in folders if not (each.name == HUB and each.parent in folders))
     if len(found) != 1:
         held = f"{len(found)} jobs, such as {found[0]}" if found else f"no {MODEL}, so no finished job"
         raise GraftError(f"{path} has {held}; try a zip file of one job's folder")
