@@ -18,13 +18,19 @@ from graft.seed import generator, seeded
 
 
 def by_hand(
-    digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int, lr: float = 1e-3
+    digits: MNIST5k, seed: int, network: nn.Sequential, epochs: int, lr: float = 1e-3, lr_factor: float = 1.0
 ) -> tuple[nn.Sequential, float]:
-    """Train one trial as anyone would, and return its network and test accuracy."""
+    """Train one trial as anyone would, its stages at `lr_factor` times the head's rate.
+
+    Returns:
+        Its network and test accuracy.
+    """
     assert isinstance(digits.images, InMemoryImages)
     pixels, labels = digits.images.pixels.float() / 255, digits.images.labels // 2  # 1,3,5,7,9 are classes 0 to 4
     train, _ = digits.sample(seed)
-    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=lr, eps=1e-7)
+    parts = [(network[0], lr * lr_factor), (network[1:], lr)]
+    groups = [{"params": [p for p in part.parameters() if p.requires_grad], "lr": rate} for part, rate in parts]
+    optimizer = torch.optim.Adam(groups, eps=1e-7)
     order = generator(seed, "order")
     for _ in range(epochs):
         for batch in train[torch.randperm(len(train), generator=order)].split(4):

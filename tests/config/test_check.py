@@ -93,6 +93,10 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["augment=photos", "augment.flip=true"], "augment.flip must be from 0 to 1, got true"),
         (["tune.thaw=-1"], "tune.thaw must be auto, all, a whole number of at least 0, or with tune=thaw a list"),
         (["tune=thaw", "tune.thaw=[1,-2]"], "tune.thaw must be auto, all, a whole"),
+        (
+            ["tune=full", "tune.lr_factor=0"],
+            "tune.lr_factor must be a finite number above 0, got 0; try tune.lr_factor=0.1",
+        ),
         (["tune=thaw", "tune.lr_decay=0"], "tune.lr_decay must be in (0, 1], got 0"),
         (["tune=thaw", "tune.lr_decay=true"], "tune.lr_decay must be in (0, 1], got true"),
         (["tune=thaw", "tune.epochs=0"], "tune.epochs must be"),
@@ -227,7 +231,7 @@ def test_what_another_key_leaves_nothing_to_change_has_no_effect(
 
 @pytest.mark.parametrize("options", [["tune=frozen"], ["tune=auto"], ["tune=frozen", "tune.thaw=1"], ["tune=thaw"]])
 def test_knobs_of_thawed_stages_have_no_effect_where_none_is(configure: Configure, options: list[str]):
-    knobs = ["tune.lr_decay", "tune.batch_norm"]
+    knobs = ["tune.lr_decay", "tune.batch_norm"] + ["tune.lr_factor"] * (options[0] != "tune=thaw")
     unfreezes = options[-1] in ("tune.thaw=1", "tune=thaw")
     assert list(unused(configure(*options), ["tune.thaw", *knobs])) == ([] if unfreezes else knobs)
     assert not unused(configure("source=scratch"), knobs)

@@ -334,11 +334,16 @@ def test_torchvision_s_data_sets_are_their_images_too(configure: Configure):
     )  # with version 0.1.0 f4a2b278cfdd5b13286bce26, as at 7345b70
 
 
-@pytest.mark.parametrize(("key", "value"), [("folds", "5"), ("interpolation", "bicubic")])
-def test_a_newer_key_is_part_of_the_identity_and_its_absence_is_not(configure: Configure, key: str, value: str):
-    plain, changed = (to_plain(configure(*overrides)) for overrides in ([], [f"dataset.{key}={value}"]))
-    assert plain["dataset"][key] is None
-    older = {**plain, "dataset": {name: each for name, each in plain["dataset"].items() if name != key}}
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [("dataset", "folds", "5"), ("dataset", "interpolation", "bicubic"), ("tune", "lr_factor", "0.1")],
+)
+def test_a_newer_key_is_part_of_the_identity_and_its_absence_is_not(
+    configure: Configure, group: str, key: str, value: str
+):
+    plain, changed = (to_plain(configure(*overrides)) for overrides in ([], [f"{group}.{key}={value}"]))
+    assert plain[group][key] in (None, 1.0)
+    older = {**plain, group: {name: each for name, each in plain[group].items() if name != key}}
     assert job_identity(plain, "images") == job_identity(older, "images") != job_identity(changed, "images")
 
 

@@ -55,13 +55,16 @@ def test_inner_keys_count_where_the_choice_is_the_same():
     ]
 
 
-def test_how_jobs_were_chosen_and_logged_is_no_setting():
+def test_how_jobs_were_chosen_logged_and_kept_is_no_setting():
     jobs = [
         (
-            {"lr": rate, "sweep": {"jobs": number}, "logger": {"csv": {"name": number}}, "resume": number > 2},
+            {"lr": rate, "sweep": {"jobs": number}, "logger": {"csv": {"name": number}}, "resume": number > 2, **kept},
             {"sweep": how},
         )
-        for rate, number, how in ((0.1, 2, "random"), (0.2, 3, "optuna"))
+        for rate, number, how, kept in (
+            (0.1, 2, "random", {"keep_weights": "none"}),
+            (0.2, 3, "optuna", {"keep_weights": "best"}),
+        )
     ]
     assert swept_settings(jobs) == [{"lr": "0.1"}, {"lr": "0.2"}]
 

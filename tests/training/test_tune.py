@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from pathlib import Path
 
 import pandas
@@ -5,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torchvision
-from plain_loop import by_hand, frozen_network, trained
+from plain_loop import by_hand, frozen_network, scratch_network, trained
 from torch import nn
 
 from graft.data.dataset import MNIST5k
@@ -13,6 +14,7 @@ from graft.data.loader import TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.heads.head import Plain
+from graft.model.lora import Adapted
 from graft.training.regularize import parameter_groups
 from graft.training.transfer import TransferModule
 from graft.training.tune import Freeze, Lora, Phase, Thaw, Tune
@@ -93,8 +95,8 @@ def test_staged_unfreezing_has_a_phase_for_the_head_and_one_for_each_number():
     assert [(phase.lr, phase.optimizer) for phase in phases] == [(None, None), *[(1e-4, torch.optim.Adam)] * 2]
 
 
-@pytest.mark.parametrize("trials", [1, 2])
-def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int):
+@pytest.mark.parametrize(("trials", "factor"), [(1, 1.0), (2, 1.0), (2, 0.3)])
+def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int, factor: float):
     def network() -> nn.Sequential:
         stages = nn.Sequential()
         for number in (3, 4, 5):
@@ -107,7 +109,7 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
     transfer = TransferModule(
         nn.Identity(), [network() for _ in range(trials)], Phase(2, lr_decay=0.1, optimizer=torch.optim.AdamW)
     )
-    groups = parameter_groups(transfer.stack, 1.0, 0.1)
+    groups = parameter_groups(transfer.stack, 1.0, 0.1, factor)
     rates = {
         name: (group["lr"], group.get("weight_decay"))
         for group in groups
@@ -115,9 +117,33 @@ def test_earlier_stages_get_smaller_rates_and_biases_no_weight_decay(trials: int
         for name, value in transfer.stack.named().items()
         if value is parameter
     }
-    for stage, rate in (("stages.stage3", 0.01), ("stages.stage4", 0.1), ("stages.stage5", 1), ("head", 1)):
+    shares = (("stages.stage3", 0.01 * factor), ("stages.stage4", 0.1 * factor), ("stages.stage5", factor), ("head", 1))
+    for stage, rate in shares:
         assert rates[f"{stage}.weight"] == (pytest.approx(rate), None)
         assert rates[f"{stage}.bias"] == (pytest.approx(rate), 0.0)
+
+
+def test_lora_s_updates_have_their_own_rate():
+    blocks = nn.Sequential(OrderedDict(attn=nn.ModuleDict({"proj": nn.Linear(4, 4)})))
+    networks = [nn.Sequential(OrderedDict(stages=Adapted(blocks, 2, 4), head=nn.Linear(4, 2))) for _ in range(2)]
+    transfer = TransferModule(nn.Identity(), networks, Lora("all", lr_factor=0.1).phases(1, trained=True)[0])
+    groups = parameter_groups(transfer.stack, 0.5, transfer.phase.lr_decay, transfer.phase.lr_factor)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in transfer.stack.named().items()}
+    assert found == {
+        "stages.a.0": pytest.approx(0.05), "stages.b.0": pytest.approx(0.05), "head.weight": 0.5, "head.bias": 0.5
+    }  # fmt: skip
+
+
+def test_stages_train_at_a_fraction_of_the_head_s_rate_as_in_a_plain_loop(run, tmp_path: Path, digits: MNIST5k):
+    run("source=scratch", "tune.lr_factor=0.1", "dropout=0", "trials=2", "seed=6", "epochs=1", "lr=0.003")
+    network, _ = by_hand(digits, 7, scratch_network(7), epochs=1, lr=3e-3, lr_factor=0.1)
+    saved = trained(tmp_path / "job")
+    for number, stage in enumerate(network[0], 1):
+        for name, value in stage.state_dict().items():
+            torch.testing.assert_close(saved[f"stages.stage{number}.{name}"][1], value, atol=1e-4, rtol=0)
+    for name, value in network[2].state_dict().items():
+        torch.testing.assert_close(saved[f"head.{name}"][1], value, atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ KEYS = [knob.name for knob in fields(Knobs)]  # a key added with +key= would be 
 
 # Keys without effect on heads that are solved at once, and where no stage is unfrozen.
 STEPS = ("epochs", "batch_size", "lr", "val_every", "optimizer", "schedule")
-UNFROZEN = ("tune.lr_decay", "tune.batch_norm")
+UNFROZEN = ("tune.lr_factor", "tune.lr_decay", "tune.batch_norm")
 ROUNDS = ("trials_min", "trials_max")  # without effect on a fixed number of trials
 
 IN_MEMORY = [f"graft.dataset.{name}" for name in ("MNIST5k", "MNIST", "FashionMNIST", "CIFAR10", "CIFAR100")]

@@ -37,6 +37,7 @@ UNUSED = {
         ("domain", None), ("big_domain", "rest"), ("small_domain", None), ("interpolation", None),
     ),
     "backbone": (("pool", None), ("features", None)),
+    "tune": (("lr_factor", 1.0),),
 }  # fmt: skip
 NOT_COMPARED_TRAINER = ("accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar")
 
@@ -152,7 +153,7 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a job's plain configuration that affects its results."""
     flags = config.get("trainer", {})  # results of older versions may lack it
     trainer = {key: value for key, value in flags.items() if key not in NOT_COMPARED_TRAINER}
-    tune = dict(config.get("tune", {}))
+    tune = dict(_compared("tune", config.get("tune", {})))
     for key in ("optimizer", "schedule"):
         if key in tune:  # null: the head's
             tune[key] = tune[key] or config[key]

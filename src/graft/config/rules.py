@@ -178,6 +178,7 @@ RULES: dict[str, Rule] = {
     "tune.thaw": one_of("auto", "all", whole(0, 1), list_of("with tune=thaw a list of them", "[1,2]", whole(0, 1))),
     "tune.epochs": whole(1, 20),
     "tune.lr": LEARNING_RATE,
+    "tune.lr_factor": number(0, inf, 0.1, closed="neither"),
     "tune.lr_decay": number(0, 1, 0.5, closed="right"),
     "tune.batch_norm": one_of("train", "frozen"),
     "tune.rank": whole(1, 8),

@@ -13,7 +13,7 @@ from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS, PREP
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do. A search that
 # was continued with more jobs has jobs with another `sweep.jobs`.
 IGNORED = re.compile(
-    r"(name|run|cache|trials_at_once|resume|sweep|report|logger|reference|baseline|val_every|test_curve"
+    r"(name|run|cache|trials_at_once|resume|sweep|report|logger|reference|baseline|val_every|test_curve|keep_weights"
     r"|dataset\.download)(\.|$)"
 )
 

@@ -201,24 +201,29 @@ def weight_decay_groups(parameters: Mapping[str, nn.Parameter], stacked: bool) -
     return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def parameter_groups(stack: TrialStack, lr: float, lr_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(stack: TrialStack, lr: float, lr_decay: float, lr_factor: float) -> list[dict[str, Any]]:
     """Return the parameters by stage, each stage with its learning rate, and without weight decay where it harms.
 
-    A stage's rate is `lr * lr_decay ** d`, where d is its distance to the last stage; the head has the rate `lr`.
+    A stage's rate is `lr * lr_factor * lr_decay ** d`, where d is its distance to the last stage; the head's is `lr`.
+    LoRA's updates have the rate of the last stage.
 
     Args:
         stack: the trials' networks.
         lr: the head's learning rate.
         lr_decay: layer-wise decay, in (0, 1].
+        lr_factor: above 0.
     """
-    stages: dict[str, dict[str, nn.Parameter]] = {}
-    for name, parameter in stack.named().items():
-        decayed = lr_decay != 1 and name.startswith("stages.")
-        stages.setdefault(name.split(".")[1] if decayed else "head", {})[name] = parameter
-    numbers = {stage: int(stage.removeprefix("stage")) for stage in stages if stage != "head"}
-    groups = []
-    for stage, parameters in stages.items():
-        distance = max(numbers.values()) - numbers[stage] if stage in numbers else 0
-        for group in weight_decay_groups(parameters, stack.num_trials > 1):
-            groups.append({**group, "lr": lr * lr_decay**distance})
+    named = stack.named()
+    numbers = {name: int(name.split(".")[1][len("stage") :]) for name in named if name.startswith("stages.stage")}
+    last = max(numbers.values(), default=0)
+    by_rate: dict[float, dict[str, nn.Parameter]] = {}
+    for name, parameter in named.items():
+        distance = last - numbers.get(name, last)
+        rate = lr * lr_factor * lr_decay**distance if name.startswith("stages.") else lr
+        by_rate.setdefault(rate, {})[name] = parameter
+    groups = [
+        {**group, "lr": rate}
+        for rate, parameters in by_rate.items()
+        for group in weight_decay_groups(parameters, stack.num_trials > 1)
+    ]
     return [group for group in groups if group["params"]]

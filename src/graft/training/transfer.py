@@ -30,7 +30,7 @@ class TransferModule(pl.LightningModule):
     Args:
         frozen: preprocessing and frozen stages; images (batch, channels, height, width) to activations.
         networks: for each trial the stages that train and the head; activations to logits.
-        phase: the phase's optimizer, learning rate, schedule and layer-wise learning-rate decay.
+        phase: the phase's optimizer, learning rate, schedule, and the stages' learning rates.
         objective: the loss of training steps; None: the plain cross-entropy.
         first_epoch: number of epochs in the phases before this one; this phase's are counted from there.
         memory_format: memory format of the stack's inputs and kernels.
@@ -124,8 +124,9 @@ class TransferModule(pl.LightningModule):
         if self.phase.lr is not None:
             make = functools.partial(make, lr=self.phase.lr)
         optimizer = make(self.stack.parameters())
-        if optimizer.defaults.get("weight_decay") or self.phase.lr_decay != 1:
-            optimizer = make(parameter_groups(self.stack, optimizer.defaults["lr"], self.phase.lr_decay))
+        decay, factor = self.phase.lr_decay, self.phase.lr_factor
+        if optimizer.defaults.get("weight_decay") or (decay, factor) != (1, 1):
+            optimizer = make(parameter_groups(self.stack, optimizer.defaults["lr"], decay, factor))
         steps = int(self.trainer.estimated_stepping_batches)
         epoch_steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         scheduler = self.phase.schedule and self.phase.schedule(optimizer, steps, epoch_steps)

@@ -21,14 +21,14 @@ class Phase:
 
     Attributes:
         frozen_stages: number of leading stages that are frozen, from 0 to all kept stages.
-        lr_decay: layer-wise learning-rate decay: each stage's rate is this factor times the next stage's; the last
-            stage has the head's rate.
+        lr_decay: layer-wise learning-rate decay: each stage's rate is this factor times the next stage's.
         epochs: passes over the training images; None: the job's.
-        lr: learning rate of the head and the last stage; `auto`: a range test finds it; None: the job's.
+        lr: learning rate of the head; `auto`: a range test finds it; None: the job's.
         optimizer: makes the optimizer; None: the job's.
         schedule: makes the learning-rate scheduler; None: the job's.
         batch_norm: `train` or `frozen`, as in `Tune`.
         lora: rank and alpha of the updates of stages that are otherwise frozen; None: stages train as a whole.
+        lr_factor: the rate of the last stage, or of LoRA's updates, is this factor times the head's.
     """
 
     frozen_stages: int
@@ -39,6 +39,7 @@ class Phase:
     schedule: Schedule | None = None
     batch_norm: str = "train"
     lora: tuple[int, float] | None = None
+    lr_factor: float = 1.0
 
     def trainable(self, stages: nn.Module) -> nn.Module:
         """Return what one trial trains of stages with their source's weights: a copy of them, or LoRA's updates."""
@@ -60,10 +61,11 @@ class Tune:
         batch_norm: batch norm of the stages that train. `train` computes its statistics from each batch; `frozen`
             keeps the source's, because small batches of few images estimate them poorly, and trains only scale and
             shift (Chollet, 8.3).
+        lr_factor: the last stage's learning rate is this factor times the head's.
     """
 
-    def __init__(self, thaw: int | str, lr_decay: float = 1.0, batch_norm: str = "train"):
-        self.thaw, self.lr_decay, self.batch_norm = thaw, lr_decay, batch_norm
+    def __init__(self, thaw: int | str, lr_decay: float = 1.0, batch_norm: str = "train", lr_factor: float = 1.0):
+        self.thaw, self.lr_decay, self.batch_norm, self.lr_factor = thaw, lr_decay, batch_norm, lr_factor
 
     def phases(self, num_kept: int, trained: bool) -> list[Phase]:
         """Return the phases of a job.
@@ -79,7 +81,7 @@ class Tune:
             expected = "train with source=scratch, whose batch norm has no trained statistics"
             raise ConfigError([Fault("tune.batch_norm", "frozen", expected, "tune.batch_norm=train")])
         frozen_stages = _frozen_stages(self.thaw, num_kept, trained)
-        return [Phase(frozen_stages, self.lr_decay, batch_norm=self.batch_norm)]
+        return [Phase(frozen_stages, self.lr_decay, batch_norm=self.batch_norm, lr_factor=self.lr_factor)]
 
 
 class Thaw(Tune):
@@ -138,10 +140,11 @@ class Lora(Tune):
         thaw: number of last stages that get updates, or `all`.
         rank: of the updates.
         alpha: their scale is alpha / rank.
+        lr_factor: their learning rate is this factor times the head's.
     """
 
-    def __init__(self, thaw: int | str, rank: int = 8, alpha: float = 16):
-        super().__init__(thaw, batch_norm="frozen")
+    def __init__(self, thaw: int | str, rank: int = 8, alpha: float = 16, lr_factor: float = 1.0):
+        super().__init__(thaw, batch_norm="frozen", lr_factor=lr_factor)
         self.rank, self.alpha = rank, alpha
 
     def phases(self, num_kept: int, trained: bool) -> list[Phase]:
