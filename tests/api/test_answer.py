@@ -59,6 +59,11 @@ def test_reading_writes_nothing_and_says_what_is_missing(tmp_path: Path):
         graft.read(tmp_path)
 
 
+def test_folders_are_no_list(tmp_path: Path):
+    with pytest.raises(GraftError, match=r"read\(\) takes folders, got list"):
+        graft.read([tmp_path])  # type: ignore[arg-type]
+
+
 def test_jobs_that_have_not_finished_come_first(tmp_path: Path):
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "result.json").write_text('{"trials": [{"seed": 0, "accuracy": 0.5}]}')

@@ -66,6 +66,9 @@ def test_rows_that_are_no_images_are_refused():
     [
         ({"trials": 3}, "overrides= has trials=3, which TransferClassifier sets itself; it has one trial"),
         (["seed=4"], "random_state="),
+        ({"dataset.small": (0, 1)}, r"has dataset.small=\[0,1\], which TransferClassifier sets itself"),
+        (["dataset.small_per_class=1"], "it has one trial of all images"),
+        ({"dataset": "mnist"}, "has dataset=mnist"),
         ({"backbone": "cnn"}, "overrides= has backbone=cnn"),
         (
             {"lr": [0.1, 0.01]},
@@ -77,6 +80,12 @@ def test_rows_that_are_no_images_are_refused():
 def test_overrides_that_are_no_single_fit_are_refused(overrides: Any, message: str):
     with pytest.raises(GraftError, match=message):
         classifier(overrides=overrides).fit(IMAGES[:5], LABELS[:5])
+
+
+def test_an_image_shape_is_whole_numbers():
+    for shape in (8, "8x8", (8.0, 8.0)):
+        with pytest.raises(GraftError, match="image_shape must be two or three whole numbers, got"):
+            classifier(image_shape=shape).fit(IMAGES[:5].reshape(5, -1), LABELS[:5])
 
 
 def test_names_of_files_are_refused_with_what_to_do():

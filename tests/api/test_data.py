@@ -128,7 +128,7 @@ def test_there_must_be_images():
     ("labels", "classes", "message"),
     [
         (Y[:-1], None, "one label, got 12 images and 11 labels"),
-        ([0, 1, 2] * 4, ["cat", "dog"], "classes= names 2 classes, but a label is 2"),
+        ([0, 1, 2] * 4, ["cat", "dog"], "classes= names 2 classes, for the labels 0 to 1, but a label is 2"),
         (None, None, "must be arrays or lists, one label for each image, got ndarray and NoneType"),
         ([3] * 12, None, "all labels are '3'; add images of another class"),
         ([0.5, 1.0, 2.0] * 4, None, "texts or whole numbers, one for each image, got 0.5"),
@@ -149,6 +149,29 @@ def test_a_class_that_cannot_be_a_folder_and_a_folder_that_is_missing_are_refuse
         graft.arrays(X, Y, test=X)  # type: ignore[arg-type]
     with pytest.raises(GraftError, match="one shape"):
         graft.arrays(X, Y, test=(X[:, :4], Y))
+
+
+def test_settings_cannot_name_another_data_set(here: Path):
+    for make in (lambda: graft.arrays(X, Y, root="other"), lambda: graft.image_folder(here, root="other")):
+        with pytest.raises(GraftError, match="root='other' would be another data set than the one given"):
+            make()
+    with pytest.raises(GraftError, match="file='other' would be another data set"):
+        graft.table(pandas.DataFrame({"path": ["0.png"], "label": ["cat"]}), file="other")
+
+
+def test_paths_in_an_index_are_told():
+    frame = pandas.DataFrame({"path": ["0.png", "1.png"], "label": ["cat", "dog"]})
+    for index in ("path", ["path", "label"]):
+        with pytest.raises(GraftError, match=r"are the DataFrame's index, not a column; try table.reset_index\(\)"):
+            graft.table(frame.set_index(index))
+    graft.table(frame.set_index("label", drop=False))
+    graft.table(frame.set_index("path", drop=False))
+
+
+@pytest.mark.parametrize("name", ["../birds", "a/b", "", 3, "b" * 300])
+def test_the_name_of_a_folder_is_no_path(name):
+    with pytest.raises(GraftError, match="name must be a folder's name"):
+        graft.arrays(X, Y, name=name)
 
 
 def test_a_damaged_file_is_refused(here: Path):

@@ -29,6 +29,13 @@ def test_the_best_job_of_an_answer_is_refitted_once(here: Path):
         graft.read("outputs/one")
 
 
+def test_what_is_no_job_is_refused():
+    with pytest.raises(graft.GraftError, match=r"refit takes an answer, one of its jobs, or the folder .* got list"):
+        graft.refit(["outputs/a"])  # type: ignore[arg-type]
+    with pytest.raises(graft.GraftError, match="run is typed twice"):
+        graft.refit("outputs/a", overrides={"run": "outputs/b"})
+
+
 @pytest.mark.slow
 def test_what_a_refit_does_not_take_is_refused(here: Path):
     graft.run(QUICK, name="a")

@@ -2,6 +2,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,6 +125,29 @@ def test_what_is_no_data_set_or_no_override_is_refused():
         graft.compare("photos")  # type: ignore[arg-type]
     with pytest.raises(GraftError, match="None is no override"):
         graft.run(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides", "message"),
+    [
+        ({"heads": ["plain"]}, {"head": "dense"}, "head is typed twice, as plain and dense"),
+        ({"trials": 2}, ["trials=4"], "trials is typed twice, as 2 and 4"),
+        ({"data": graft.Data("image_folder", {"root": "a"})}, {"dataset.root": "b"}, "dataset.root is typed twice"),
+        ({"data": graft.Data("image_folder", {"root": "a"})}, {"dataset": "mnist"}, "dataset is typed twice"),
+        ({"name": "first"}, {"name": "second"}, "name is typed twice"),
+        ({"name": 3}, {}, "name must be the name of a folder inside outputs/, got 3"),
+    ],
+)
+def test_arguments_and_overrides_cannot_differ(given: dict[str, Any], overrides: Any, message: str):
+    with pytest.raises(GraftError, match=message):
+        graft.compare(**given, overrides=overrides)
+
+
+def test_a_name_and_overrides_of_one_job_cannot_differ():
+    with pytest.raises(GraftError, match="name is typed twice, as second and first"):
+        graft.run({"name": "second"}, name="first")
+    with pytest.raises(GraftError, match="name must be the name of a folder inside outputs/, got 3"):
+        graft.run(name=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -87,6 +87,8 @@ def test_what_cannot_be_predicted_is_refused(job: graft.JobResult, images: torch
     model = job.model()
     with pytest.raises(GraftError, match=r"no\.png"):
         model.predict("no.png")
+    with pytest.raises(GraftError, match='images must be named, got ""'):
+        model.predict("")
     with pytest.raises(GraftError, match="there are no images"):
         model.predict([])
     with pytest.raises(GraftError, match="coverage must be a number above 0 and below 1, got 95"):

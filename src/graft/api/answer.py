@@ -31,6 +31,10 @@ def read(*folders: str | Path) -> "Answer":
     """
     if not folders:
         raise GraftError('read() needs a folder; try graft.read("outputs")')
+    wrong = [folder for folder in folders if not isinstance(folder, str | Path)]
+    if wrong:
+        kind = type(wrong[0]).__name__
+        raise GraftError(f'read() takes folders, got {kind}; try graft.read("outputs/a", "outputs/b")')
     return answer_of([Path(folder) for folder in folders])
 
 

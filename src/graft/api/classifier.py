@@ -3,6 +3,7 @@
 import logging
 import math
 import tempfile
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,13 +13,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
-from graft.api.data import Data, store_arrays
+from graft.api.data import Data
 from graft.api.jobs import start
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
+from graft.api.stored_images import store_arrays
 from graft.errors import GraftError
 from graft.nouns import counted
+
+# Keys of which images and classes it trains on: all of `fit`.
+WHICH_IMAGES = ("dataset", *(f"dataset.{key}" for key in ("root", "big", "small", "small_per_class", "small_total")))
+WHICH_IMAGES += tuple(f"dataset.{key}" for key in ("short", "folds", "test_per_class", "exclude"))
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -99,6 +105,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             words = [*data.words(), *self._words(Path(folder))]
             with quiet_libraries({"graft": logging.ERROR}):  # that a class has fewer images than the largest
                 self.model_ = start(words, False, Path(folder) / "job").best.model()
+        if len(self.model_.classes) < len(self.classes_):  # as with an experiment= that chooses some
+            raise GraftError("overrides= leaves out classes of y, so that predictions would name others; leave it out")
         return self
 
     def _words(self, folder: Path) -> list[str]:
@@ -113,11 +121,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "cache": folder / "cache",
         }
         typed = as_words(self.overrides or ())
-        own = [word for word in typed if word.lstrip("+").partition("=")[0] in settings]
+        own = [word for word in typed if word.lstrip("+").partition("=")[0] in (*settings, *WHICH_IMAGES)]
         if own:
             raise GraftError(
-                f"overrides= has {own[0]}, which TransferClassifier sets itself; it has one trial, and its arguments "
-                "are backbone=, head=, source= and random_state=; graft.run takes any key"
+                f"overrides= has {own[0]}, which TransferClassifier sets itself; it has one trial of all images, and "
+                "its arguments are backbone=, head=, source= and random_state=; graft.run takes any key"
             )
         if is_sweep(typed):
             raise GraftError(
@@ -168,6 +176,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if values.ndim > 2:
             return values
         count, shape = values.shape[1], self.image_shape
+        if shape is not None and not (isinstance(shape, tuple | list) and all(isinstance(n, Integral) for n in shape)):
+            raise GraftError(f"image_shape must be two or three whole numbers, got {shape!r}; try image_shape=(28, 28)")
         if shape is None:
             side = math.isqrt(count)
             if side * side != count:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from graft.api.answer import Answer, JobResult
 from graft.api.jobs import execute
-from graft.api.overrides import Overrides, as_words
+from graft.api.overrides import Overrides, as_words, checked, named
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ def refit(
         >>> model.trained.folder.name
         'small-refit'
     """
+    if not isinstance(found, Answer | JobResult | str | Path):
+        raise GraftError(
+            f"refit takes an answer, one of its jobs, or the folder of a job or a sweep, got {type(found).__name__}; "
+            "try graft.refit(answer)"
+        )
     if isinstance(found, Answer):
         if len(found.folders) != 1:
             raise GraftError(
@@ -54,8 +59,9 @@ def refit(
         (run,) = found.folders
     else:
         run = found.folder if isinstance(found, JobResult) else Path(found)
-    given = {"run": run, "refit": "all", "trials": trials, "name": None if name is None else Path(name)}
-    words = as_words({key: value for key, value in given.items() if value is not None}) + as_words(overrides)
+    given = {"run": run, "refit": "all", "trials": trials}
+    words = as_words({key: value for key, value in given.items() if value is not None})
+    words = checked(words + named(name) + as_words(overrides))
     written = execute(words, False, folder, verbose)
     from graft.api.model import Model
     from graft.inference.load import load  # imports torch

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from graft.api.answer import Answer, answer_of
 from graft.api.data import Data
 from graft.api.job_launcher import InThisProcess, run_alone
-from graft.api.overrides import Overrides, as_words, is_sweep
+from graft.api.overrides import Overrides, as_words, checked, is_sweep, named
 from graft.api.session import session
 from graft.errors import GraftError
 from graft.page.show import show_report
@@ -51,7 +51,7 @@ def run(
         >>> answer.best.parameters["total"]
         26821
     """
-    words = as_words(overrides) + as_words({} if name is None else {"name": Path(name)})
+    words = checked(as_words(overrides) + named(name))
     with session(words, verbose):
         sweep = is_sweep(words)
     return start(words, sweep, folder, verbose)
@@ -99,8 +99,7 @@ def compare(
     words += as_words({key: _values(value) for key, value in asked.items() if value is not None})
     if backbone is not None and not any(word.startswith(("source=", "experiment=")) for word in typed):
         words.append("source=imagenet")
-    name = settings.get("name")
-    words += typed + as_words({} if name is None else {"name": Path(name)})
+    words = checked(words + typed + named(settings.get("name")))
     return start(words, True, settings.get("folder"), settings.get("verbose", False))
 
 

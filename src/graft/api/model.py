@@ -144,6 +144,8 @@ def _files(images: Any) -> list[Item] | None:
     Raises:
         GraftError: there are none.
     """
+    if isinstance(images, str) and not images:  # as a path it would be the working directory
+        raise GraftError('images must be named, got ""; try images="." for all below the working directory')
     if isinstance(images, str | Path):
         return list(find_images(str(images), None, [], io.StringIO()).items)
     if isinstance(images, Sequence) and len(images) and all(isinstance(each, str | Path) for each in images):

@@ -4,6 +4,7 @@ import numbers
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -32,11 +33,31 @@ def as_words(overrides: Overrides) -> list[str]:
     for word in words:
         if not isinstance(word, str) or word.startswith("-"):
             raise GraftError(f'{word!r} is no override; try "head=dense512", or {{"head": "dense512"}}')
+    return readable(checked(words))
+
+
+def checked(words: list[str]) -> list[str]:
+    """Return words as they are; those of several arguments together, too, as a later one would win without a word.
+
+    Raises:
+        GraftError: a key is there twice, or a word is what Hydra would misunderstand.
+    """
     try:
         check_words(words, [folder.name for folder in CONF.iterdir() if folder.is_dir()])
     except GraftError as error:
         raise GraftError(str(error).replace("try -m ", "try ")) from None  # here, a list of values is a sweep by itself
-    return readable(words)
+    return words
+
+
+def named(name: Any) -> list[str]:
+    """Return the word of a job's or sweep's name, if it has one.
+
+    Raises:
+        GraftError: it is no text.
+    """
+    if not isinstance(name, str | Path | None):
+        raise GraftError(f'name must be the name of a folder inside outputs/, got {name!r}; try name="first"')
+    return [] if name is None else as_words({"name": Path(name)})
 
 
 def _listed(value: object) -> str:

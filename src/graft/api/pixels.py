@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -42,17 +42,33 @@ def as_array(images: Any) -> np.ndarray:
     Raises:
         GraftError: they have several shapes, or are no numbers.
     """
-    if isinstance(images, torch.Tensor):
-        values = images.detach().cpu().numpy()
-    elif isinstance(images, Sequence) and not isinstance(images, str):
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        _refuse_several_kinds(images)
         values = _stacked([_one(image) for image in images])
-    else:
-        values = np.asarray(images)
+    elif hasattr(images, "__array__"):
+        values = _one(images)
+    else:  # NumPy would ask a data set of PyTorch for one item after another, without an end
+        raise GraftError(
+            "images must be arrays of numbers, or a list of Pillow's pictures, got "
+            f"{type(images).__name__}{_try(images)}"
+        )
     if values.dtype.kind not in "buif":
-        raise GraftError(f"images must be arrays of numbers, or Pillow's pictures, got {values.dtype}")
+        advice = "" if isinstance(images, Sequence) else "; try list(images)"
+        raise GraftError(f"images must be arrays of numbers, or Pillow's pictures, got {values.dtype}{advice}")
     if not values.size:
         raise GraftError(f"there are no images: the array has the shape {values.shape}")
     return values
+
+
+def _try(images: Any) -> str:
+    """Return what to try in place of images of another kind."""
+    if isinstance(images, Image.Image):
+        return "; try [image] for one image"
+    if isinstance(images, Iterator | Set):
+        return "; try list(images)"
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, str | dict):
+        return "; try [image for image, label in images] if it is a data set of PyTorch"
+    return ""
 
 
 def _one(image: Any) -> np.ndarray:
@@ -60,7 +76,29 @@ def _one(image: Any) -> np.ndarray:
         if image.mode not in PLAIN_MODES:
             raise GraftError(f"pictures must have the mode L or RGB, got {image.mode}; try image.convert('RGB')")
         return np.asarray(image.convert("L") if image.mode == "1" else image)
-    return np.asarray(image)
+    if isinstance(image, torch.Tensor):
+        dense = image.detach().cpu().to_dense()
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+    try:
+        return np.asarray(image)
+    except ValueError:  # of lists in lists
+        raise GraftError("images must be arrays of numbers, but the rows of one have several lengths") from None
+
+
+def _refuse_several_kinds(images: Sequence[Any]) -> None:
+    """Refuse bytes and floats in one list: as one array, floats from 0 to 1 would be black beside bytes.
+
+    Raises:
+        GraftError: there are both.
+    """
+    kinds = {"uint8" if isinstance(each, Image.Image) else str(getattr(each, "dtype", "")) for each in images} - {""}
+    kinds = {kind.removeprefix("torch.") for kind in kinds}
+    floats = {kind for kind in kinds if "float" in kind}
+    if len(kinds) > 1 and ("bool" in kinds or (floats and kinds - floats)):
+        raise GraftError(
+            f"images of one list must be of one kind, got {' and '.join(sorted(kinds))}: their white may differ; try "
+            "bytes for all of them, or floats from 0 to 1"
+        )
 
 
 def upright(images: Any) -> Any:
@@ -167,6 +205,8 @@ def is_unit(values: np.ndarray) -> bool:
     if values.dtype == bool:
         return True
     low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise GraftError("pixels must be numbers from 0 to 1 or from 0 to 255, and some are NaN or infinite")
     if values.dtype.kind == "f" and low >= 0 and high <= 1 and len(np.unique(values)) > 2:
         return True
     if low >= 0 and LEAST_BRIGHT <= high <= 255:

@@ -13,6 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from graft.data.folds import NO_IMAGE
 from graft.data.loader import Batch
+from graft.errors import GraftError
+from graft.nouns import counted
 from graft.stack.dropout import Masks
 from graft.stack.trial_stack import TrialStack
 from graft.training.logger import band
@@ -110,6 +112,13 @@ class TransferModule(pl.LightningModule):
         self.record.images = {key: count.expand(self.stack.num_trials) for key, count in counts.items()}
 
     def on_fit_start(self) -> None:
+        # One seed's batches would be broadcast to all networks, which would train on the same images without a word.
+        seeds = getattr(getattr(self.trainer, "datamodule", None), "seeds", None)
+        if seeds is not None and len(seeds) != self.stack.num_trials:
+            raise GraftError(
+                f"the data module has {counted(len(seeds), 'seed')} and the module "
+                f"{counted(self.stack.num_trials, 'network')}; give both one for each trial"
+            )
         plugin: Any = self.trainer.precision_plugin
         if getattr(plugin, "scaler", None) is None:
             return
