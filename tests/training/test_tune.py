@@ -139,7 +139,7 @@ def test_stages_train_at_a_fraction_of_the_head_s_rate_as_in_a_plain_loop(run, t
     run("source=scratch", "tune.lr_factor=0.1", "dropout=0", "trials=2", "seed=6", "epochs=1", "lr=0.003")
     network, _ = by_hand(digits, 7, scratch_network(7), epochs=1, lr=3e-3, lr_factor=0.1)
     saved = trained(tmp_path / "job")
-    for number, stage in enumerate(network[0], 1):
+    for number, stage in enumerate(network[0].children(), 1):
         for name, value in stage.state_dict().items():
             torch.testing.assert_close(saved[f"stages.stage{number}.{name}"][1], value, atol=1e-4, rtol=0)
     for name, value in network[2].state_dict().items():
