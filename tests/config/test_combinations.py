@@ -1,5 +1,6 @@
 """Combinations that the configuration alone shows to be impossible, and possible ones beside them."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -209,6 +210,8 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
         "dataset=image_folder dataset.root=photos source=scratch stop.patience=3",  # it may have a folder val
         "head=ridge tune=frozen optimizer.lr=0.1",
         "+trainer.deterministic=true",
+        "+callbacks.a._target_=mine.EarlyStopping",
+        "+callbacks.a._target_=pytorch_lightning.callbacks.Timer",
     ],
 )
 def test_what_can_go_together_is_not_refused(configure: Configure, overrides: str):
@@ -227,6 +230,21 @@ def test_classes_that_graft_does_not_know_are_not_judged(configure: Configure, g
     check(configure(f"{group}._target_=mine.Own", "regularize.l2_sp=1", "head=ridge", "regularize.l2_sp=0"))
     check(configure(f"{group}._target_=mine.Own", "regularize.cutmix=1"))
     check(configure(f"{group}._target_=mine.Own", "augment=digits", "augment.views=2"))
+
+
+@pytest.mark.parametrize(
+    ("library", "kind", "instead"),
+    [
+        ("pytorch_lightning", "EarlyStopping", "stop.patience=10"),
+        ("lightning.pytorch", "GradientAccumulationScheduler", "+trainer.accumulate_grad_batches=4"),
+    ],
+)
+def test_callbacks_that_would_find_nothing_to_work_on_are_refused(
+    configure: Configure, library: str, kind: str, instead: str
+):
+    with pytest.raises(ConfigError, match=rf"^callbacks.mine must be left out: .*{kind}; try {re.escape(instead)}$"):
+        check(configure(f"+callbacks.mine._target_={library}.callbacks.{kind}"))
+    check(configure(instead))
 
 
 def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch):

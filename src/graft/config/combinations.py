@@ -14,6 +14,7 @@ from graft.config.training import (
     absent_packages,
     frozen_precision_of_none,
     nesterov_without_momentum,
+    refused_callbacks,
     refused_flags,
     schedule_without_effect,
 )
@@ -235,6 +236,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _solved_head_without_steps,
     _nothing_to_vary,
     _trials_end_without_validation,
+    refused_callbacks,
     refused_flags,
     absent_packages,
 )

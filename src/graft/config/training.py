@@ -86,6 +86,24 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
     "use_distributed_sampler": ("each batch is divided among the devices", "trainer=ddp"),
 }
 
+# Lightning's callbacks that would find nothing to work on, and the keys that do their work for each trial.
+REPLACED = {
+    "BackboneFinetuning": ("the module has no part that it could unfreeze", "tune=thaw"),
+    "BatchSizeFinder": ("a batch size is a setting that changes results", "batch_size=20"),
+    "EarlyStopping": ("the module logs a value for each trial, none that it could monitor", "stop.patience=10"),
+    "GradientAccumulationScheduler": ("each step counts equally many batches", "+trainer.accumulate_grad_batches=4"),
+    "LearningRateFinder": ("the trials of a stack share a rate, which a test of all finds", "lr=auto"),
+}
+
+
+def refused_callbacks(values: Values) -> Iterator[Fault]:
+    """Return the faults of Lightning's callbacks for which there are keys."""
+    for name, option in (values.get("callbacks") or {}).items():
+        library, _, kind = str(option["_target_"]).rpartition(".")
+        if library.partition(".")[0] in ("lightning", "pytorch_lightning") and kind in REPLACED:
+            reason, example = REPLACED[kind]
+            yield Fault(f"callbacks.{name}", option["_target_"], f"left out: {reason}", example)
+
 
 def refused_flags(values: Values) -> Iterator[Fault]:
     """Return the faults of flags that cannot be set."""
