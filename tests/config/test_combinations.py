@@ -235,8 +235,8 @@ def test_classes_that_graft_does_not_know_are_not_judged(configure: Configure, g
 @pytest.mark.parametrize(
     ("library", "kind", "instead"),
     [
-        ("pytorch_lightning", "EarlyStopping", "stop.patience=10"),
-        ("lightning.pytorch", "GradientAccumulationScheduler", "+trainer.accumulate_grad_batches=4"),
+        ("pytorch_lightning", "EarlyStopping", "stop.patience=10 with dataset.val_per_class=20"),
+        ("lightning.pytorch", "GradientAccumulationScheduler", "trainer.accumulate_grad_batches=4"),
     ],
 )
 def test_callbacks_that_would_find_nothing_to_work_on_are_refused(
@@ -244,7 +244,7 @@ def test_callbacks_that_would_find_nothing_to_work_on_are_refused(
 ):
     with pytest.raises(ConfigError, match=rf"^callbacks.mine must be left out: .*{kind}; try {re.escape(instead)}$"):
         check(configure(f"+callbacks.mine._target_={library}.callbacks.{kind}"))
-    check(configure(instead))
+    check(configure(*instead.split(" with ")))
 
 
 def test_explanations_need_captum_and_weights(configure: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch):

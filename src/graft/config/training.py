@@ -90,8 +90,11 @@ REFUSED = {  # why a flag cannot be set, and what to type instead
 REPLACED = {
     "BackboneFinetuning": ("the module has no part that it could unfreeze", "tune=thaw"),
     "BatchSizeFinder": ("a batch size is a setting that changes results", "batch_size=20"),
-    "EarlyStopping": ("the module logs a value for each trial, none that it could monitor", "stop.patience=10"),
-    "GradientAccumulationScheduler": ("each step counts equally many batches", "+trainer.accumulate_grad_batches=4"),
+    "EarlyStopping": (
+        "the module logs a value for each trial, none that it could monitor",
+        "stop.patience=10 with dataset.val_per_class=20",
+    ),
+    "GradientAccumulationScheduler": ("each step counts equally many batches", "trainer.accumulate_grad_batches=4"),
     "LearningRateFinder": ("the trials of a stack share a rate, which a test of all finds", "lr=auto"),
 }
 
