@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from graft.statistics.crossed import Estimate, Parts, estimate
+from graft.statistics.intervals import floored
 from graft.statistics.margin import Verdict, verdict
 from graft.statistics.needed import Further, Needed, needed
 from graft.statistics.winner import corrected
@@ -109,7 +110,7 @@ def false_verdicts(
     for _ in range(sweeps):
         values, found = draw(random, *sizes), np.zeros(2, bool)
         for first, second in pairs:
-            difference, true = estimate(values[first] - values[second]), truth[first] - truth[second]
+            difference, true = floored(estimate(values[first] - values[second])), truth[first] - truth[second]
             said = verdict(difference, bonferroni(difference, len(pairs)), margin)
             counts[said] += 1
             found[0] |= (said == Verdict.BETTER and true <= 0) or (said == Verdict.WORSE and true >= 0)
@@ -153,11 +154,10 @@ def numbers_needed(draw: Draw, truth: np.ndarray, sizes: tuple[int, int], sweeps
         values = draw(random, *sizes)
         best = int(values.mean((1, 2)).argmax())
         others = [other for other in range(count) if other != best]
-        differences = [estimate(values[best] - values[other]) for other in others]
-        quantiles = [bonferroni(difference, count - 1) for difference in differences]
-        for other, difference, quantile in zip(others, differences, quantiles, strict=True):
-            known = with_parts(difference, parts[best, other])
-            known_quantile = bonferroni(known, count - 1)
+        for other in others:
+            measured = estimate(values[best] - values[other])
+            difference, known = floored(measured), floored(with_parts(measured, parts[best, other]))
+            quantile, known_quantile = bonferroni(difference, count - 1), bonferroni(known, count - 1)
             undecided = {verdict(difference, quantile), verdict(known, known_quantile)} == {Verdict.UNDECIDED}
             if undecided and difference.mean:
                 said, true = needed(difference, quantile), needed(known, known_quantile)
