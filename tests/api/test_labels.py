@@ -27,6 +27,10 @@ def test_whole_numbers_of_any_kind_are_numbers(labels: object):
     assert group_names(THREE, labels) == ["0", "1", "0"]
 
 
+def test_groups_may_come_one_after_the_other():
+    assert group_names(THREE, (name for name in "aba")) == ["a", "b", "a"]
+
+
 def test_names_of_numbers_are_in_their_order_whatever_an_index_says():
     names = pandas.Series(["cat", "dog", "owl"], index=[2, 1, 0])
     assert class_names(THREE, [0, 1, 2], names) == ["cat", "dog", "owl"]
