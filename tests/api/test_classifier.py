@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 import graft
+from graft.api.jobs import start
 from graft.errors import GraftError
 
 IMAGES, LABELS = load_digits(return_X_y=True)
@@ -45,6 +46,20 @@ def test_texts_are_labels_and_classes_may_have_few_images():
     assert set(found.predict(IMAGES[:5])) <= set(names)
 
 
+def test_an_experiment_chooses_no_images(monkeypatch: pytest.MonkeyPatch):
+    counts = []
+
+    def kept(*given: Any) -> graft.Answer:  # the folder of the job is removed after the fit
+        answer = start(*given)
+        counts.append(answer.best.result["images"]["small"])
+        return answer
+
+    monkeypatch.setattr("graft.api.classifier.start", kept)
+    own = {"epochs": 1, "dropout": 0, "dataset.size": 16, "experiment": "lecture_mnist_scratch"}  # of 100 images
+    classifier(overrides=own).fit(IMAGES[:150], LABELS[:150])
+    assert counts == [150]
+
+
 def test_an_unfitted_classifier_says_so():
     with pytest.raises(NotFittedError, match="not fitted yet"):
         classifier().predict(IMAGES[:5])
@@ -68,6 +83,8 @@ def test_rows_that_are_no_images_are_refused():
         (["seed=4"], "random_state="),
         ({"dataset.small": (0, 1)}, r"has dataset.small=\[0,1\], which TransferClassifier sets itself"),
         (["dataset.small_per_class=1"], "it has one trial of all images"),
+        (["++dataset.exclude=audit.csv"], "it has one trial of all images"),
+        (["~dataset.small"], "it has one trial of all images"),
         ({"dataset": "mnist"}, "has dataset=mnist"),
         ({"backbone": "cnn"}, "overrides= has backbone=cnn"),
         (

@@ -168,7 +168,7 @@ def test_paths_in_an_index_are_told():
     graft.table(frame.set_index("path", drop=False))
 
 
-@pytest.mark.parametrize("name", ["../birds", "a/b", "", 3, "b" * 300])
+@pytest.mark.parametrize("name", ["../birds", "a/b", "", "-birds", 3, "b" * 300, "鳥" * 90])
 def test_the_name_of_a_folder_is_no_path(name):
     with pytest.raises(GraftError, match="name must be a folder's name"):
         graft.arrays(X, Y, name=name)

@@ -27,6 +27,10 @@ def test_whole_numbers_of_any_kind_are_numbers(labels: object):
     assert group_names(THREE, labels) == ["0", "1", "0"]
 
 
+def test_groups_may_come_one_after_the_other():
+    assert group_names(THREE, (name for name in "aba")) == ["a", "b", "a"]
+
+
 def test_names_of_numbers_are_in_their_order_whatever_an_index_says():
     names = pandas.Series(["cat", "dog", "owl"], index=[2, 1, 0])
     assert class_names(THREE, [0, 1, 2], names) == ["cat", "dog", "owl"]
@@ -37,13 +41,14 @@ def test_names_of_numbers_are_in_their_order_whatever_an_index_says():
     ("classes", "message"),
     [
         (["cat", "dog", "cat"], "different names, but 0 and 2 are both 'cat'"),
-        ([1, "dog", "1"], "have the text '1' and the number 1"),
+        ([1, "dog", "1"], "have the text '1' and the value 1"),
         (["cat", "", "dog"], "one for each label, got ''"),
         (["cat", None, "dog"], "one for each label, got None"),
         ("abc", "a list of names, those of the labels 0, 1, 2, ..., got str"),
         ({"cat", "dog", "owl"}, "a list of names, .* got set"),
         ({0: "cat", 1: "dog", 2: "owl"}, "a list of names, .* got dict"),
         (3, "a list of names, .* got int"),
+        ([], "a list of names, .* got none"),
         (["cat", "dog"], "names 2 classes, for the labels 0 to 1, but a label is 2"),
     ],
 )
@@ -55,7 +60,8 @@ def test_names_without_a_clear_meaning_are_refused(classes: object, message: str
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["1", 1, "2"], "labels have the text '1' and the number 1; make both a text, or a number"),
+        (["1", 1, "2"], "labels have the text '1' and the value 1; make both one or the other"),
+        (["True", True, False], "labels have the text 'True' and the value True"),
         (["cat", " ", "dog"], "got ' '"),
         ([0, None, 1], "got None"),
         ([0, float("nan"), 1], "got nan"),

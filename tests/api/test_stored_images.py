@@ -13,10 +13,10 @@ def test_pictures_are_class_folders_and_those_of_parts_where_there_are_several(t
     assert need_files(PICTURES)
     assert not need_files(PICTURES[:1] * 4)
     root = store_pictures(
-        [("train", PICTURES[:2], ["train", "dog"]), ("test", PICTURES[2:], ["train", "dog"])], tmp_path, None
+        [("train", PICTURES[:2], ["train", "val"]), ("test", PICTURES[2:], ["train", "val"])], tmp_path, None
     )
     stored = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    assert stored == ["test/dog/000001.png", "test/train/000000.png", "train/dog/000001.png", "train/train/000000.png"]
+    assert stored == ["test/train/000000.png", "test/val/000001.png", "train/train/000000.png", "train/val/000001.png"]
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,8 @@ def test_a_copy_that_training_leaves_out_is_in_no_other_split_than_its_image(
     kept = audit(root, "dataset.duplicates=keep")
     assert said(caplog)["splits"] != summary["splits"]
     assert len(kept.query("finding == 'exact copy'")) == 20
+    kept = audit(root, "dataset.duplicates=keep", "dataset.group_pattern='([^/]+)[.]png'")  # a file is a group
+    assert set(kept.query("finding == 'exact copy'").detail) == {"same class and split", "across test and train"}
 
 
 def test_classes_that_have_only_copies_are_audited(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):

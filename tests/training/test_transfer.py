@@ -7,8 +7,9 @@ import graft
 from graft.data.dataset import MNIST5k
 
 
+@pytest.mark.parametrize("step", ["fit", "test"])
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
-def test_networks_and_seeds_of_other_numbers_are_refused(seeds: list[int]):
+def test_networks_and_seeds_of_other_numbers_are_refused(seeds: list[int], step: str):
     networks = [nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 2)) for _ in range(2)]
     phase = graft.tune.Phase(frozen_stages=0, lr=0.1, optimizer=torch.optim.SGD)
     module = graft.TransferModule(nn.Identity(), networks, phase)
@@ -17,4 +18,4 @@ def test_networks_and_seeds_of_other_numbers_are_refused(seeds: list[int]):
     )
     trainer = pl.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, accelerator="cpu")
     with pytest.raises(graft.GraftError, match=r"data module has \d seeds? and the module 2 networks; give both one"):
-        trainer.fit(module, datamodule=images)
+        getattr(trainer, step)(module, datamodule=images)

@@ -22,9 +22,9 @@ from graft.api.stored_images import store_arrays
 from graft.errors import GraftError
 from graft.nouns import counted
 
-# Keys of which images and classes it trains on: all of `fit`.
-WHICH_IMAGES = ("dataset", *(f"dataset.{key}" for key in ("root", "big", "small", "small_per_class", "small_total")))
-WHICH_IMAGES += tuple(f"dataset.{key}" for key in ("short", "folds", "test_per_class", "exclude"))
+# All images and classes of `fit`, whatever an experiment= has.
+ALL_IMAGES = {"big": "rest", "small": "all", "short": "use", "small_total": None, "test_per_class": None}
+ALL_IMAGES |= {"folds": None, "exclude": None}
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -101,12 +101,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             parts = [("train", pixels, names), ("test", pixels[firsts], [names[first] for first in firsts])]
             root = store_arrays(parts, Path(folder))
             most = int(np.bincount(numbers).max())
-            data = Data("arrays", {"root": root, "small_per_class": most, "short": "use"})
+            data = Data("arrays", {"root": root, "small_per_class": most, **ALL_IMAGES})
             words = [*data.words(), *self._words(Path(folder))]
             with quiet_libraries({"graft": logging.ERROR}):  # that a class has fewer images than the largest
                 self.model_ = start(words, False, Path(folder) / "job").best.model()
-        if len(self.model_.classes) < len(self.classes_):  # as with an experiment= that chooses some
-            raise GraftError("overrides= leaves out classes of y, so that predictions would name others; leave it out")
         return self
 
     def _words(self, folder: Path) -> list[str]:
@@ -121,7 +119,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "cache": folder / "cache",
         }
         typed = as_words(self.overrides or ())
-        own = [word for word in typed if word.lstrip("+").partition("=")[0] in (*settings, *WHICH_IMAGES)]
+        own_keys = {*settings, "dataset", *(f"dataset.{key}" for key in ("root", "small_per_class", *ALL_IMAGES))}
+        own = [word for word in typed if word.lstrip("+~").partition("=")[0] in own_keys]
         if own:
             raise GraftError(
                 f"overrides= has {own[0]}, which TransferClassifier sets itself; it has one trial of all images, and "

@@ -18,7 +18,8 @@ from graft.errors import GraftError
 from graft.files import fingerprint, write_text
 from graft.reading.pictures import is_picture
 
-FOLDER_NAME = re.compile(r"\w[\w .-]{0,99}")
+FOLDER_NAME = re.compile(r"\w[\w .-]*")
+LONGEST = 200  # bytes of a folder's name; a file system allows 255, and what the content is called follows it
 LISTS = (list, tuple, set, dict, bytes, np.ndarray)  # what is no single value of a table's cell
 
 
@@ -133,8 +134,13 @@ def arrays(
 
 
 def _check_name(name: Any) -> None:
-    if name is not None and (not isinstance(name, str) or not FOLDER_NAME.fullmatch(name)):
-        raise GraftError(f"name must be a folder's name of letters, digits, spaces, dots, - and _, got {name!r}")
+    if name is None:
+        return
+    if not isinstance(name, str) or not FOLDER_NAME.fullmatch(name) or len(os.fsencode(name)) > LONGEST:
+        raise GraftError(
+            "name must be a folder's name of letters, digits, spaces, dots, - and _, which starts with a letter, digit "
+            f"or _ and has at most {LONGEST} bytes, got {name!r}"
+        )
 
 
 def _check_index(frame: "pandas.DataFrame") -> None:

@@ -1,6 +1,6 @@
 """What a program says of each image in memory: its class and its group, as texts."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 from graft.errors import GraftError
@@ -77,9 +77,10 @@ def _names_of_numbers(classes: Any) -> list[str]:
         GraftError: they are no list of texts, or two classes have one name.
     """
     values = _values(classes)
-    if values is None:
+    if not values:
+        given = type(classes).__name__ if values is None else "none"
         raise GraftError(
-            f"classes must be a list of names, those of the labels 0, 1, 2, ..., got {type(classes).__name__}; try "
+            f"classes must be a list of names, those of the labels 0, 1, 2, ..., got {given}; try "
             'classes=["cat", "dog"]'
         )
     names = _texts("classes", values, "one for each label")
@@ -92,21 +93,24 @@ def _names_of_numbers(classes: Any) -> list[str]:
     return names
 
 
-def _texts(what: str, values: Iterable[Any], each: str = "one for each image") -> list[str]:
+def _texts(what: str, values: list[Any], number: str = "one for each image") -> list[str]:
     """Return values as texts.
 
+    Args:
+        what: they are, in the plural.
+        values: texts or whole numbers.
+        number: how many there must be, in words.
+
     Raises:
-        GraftError: one is neither a text nor a whole number.
+        GraftError: one is neither a text nor a whole number, or two would be one text.
     """
-    values = list(values)
     wrong = [value for value in values if not isinstance(value, str | int) or not str(value).strip()]
     if wrong:
-        raise GraftError(f"{what} must be texts or whole numbers, {each}, got {_shown(wrong[0])}")
-    both = {value for value in values if isinstance(value, str)} & {str(each) for each in values if type(each) is int}
+        raise GraftError(f"{what} must be texts or whole numbers, {number}, got {_shown(wrong[0])}")
+    texts = {str(value) for value in values if isinstance(value, str)}
+    both = texts & {str(value) for value in values if not isinstance(value, str)}
     if both:
-        raise GraftError(
-            f"{what} have the text {min(both)!r} and the number {min(both)}; make both a text, or a number"
-        )
+        raise GraftError(f"{what} have the text {min(both)!r} and the value {min(both)}; make both one or the other")
     # np.str_ is a str, but prints itself as np.str_('cat')
     return [str(value) for value in values]
 

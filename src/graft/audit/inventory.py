@@ -64,8 +64,9 @@ class Inventory:
         if images.test.any() or images.val.any():
             return splits
         # Training leaves out a copy, so that it is in no split; it is said to be where the image that it equals is.
-        used = {digest: name for digest, name, use in zip(self.hashes, splits, self.used, strict=True) if use}
-        return [used.get(digest, name) for digest, name in zip(self.hashes, splits, strict=True)]
+        found = list(zip(self.hashes, splits, self.used, strict=True))
+        used = {digest: name for digest, name, use in found if use}
+        return [name if use else used.get(digest, name) for digest, name, use in found]
 
     def kinds(self) -> list[tuple]:
         """Return each image's suffix, height and width; those of images in memory are equal."""

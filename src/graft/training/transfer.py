@@ -111,14 +111,17 @@ class TransferModule(pl.LightningModule):
         counts = {key: torch.as_tensor(count) for key, count in passes["images"].items()}
         self.record.images = {key: count.expand(self.stack.num_trials) for key, count in counts.items()}
 
-    def on_fit_start(self) -> None:
-        # One seed's batches would be broadcast to all networks, which would train on the same images without a word.
+    def setup(self, stage: str) -> None:
+        # One seed's batches would be broadcast to all networks without a word: they would train on the same images, or,
+        # with folds, be tested on those that they were trained on.
         seeds = getattr(getattr(self.trainer, "datamodule", None), "seeds", None)
         if seeds is not None and len(seeds) != self.stack.num_trials:
             raise GraftError(
                 f"the data module has {counted(len(seeds), 'seed')} and the module "
                 f"{counted(self.stack.num_trials, 'network')}; give both one for each trial"
             )
+
+    def on_fit_start(self) -> None:
         plugin: Any = self.trainer.precision_plugin
         if getattr(plugin, "scaler", None) is None:
             return
