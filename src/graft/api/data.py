@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from graft.api.labels import class_names, group_names
+from graft.api.given_labels import class_names, group_names
 from graft.api.overrides import as_words
 from graft.api.pixels import upright
 from graft.api.stored_images import file_names, need_files, store_arrays, store_pictures

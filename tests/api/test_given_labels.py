@@ -3,7 +3,7 @@ import pandas
 import pytest
 import torch
 
-from graft.api.labels import class_names, group_names
+from graft.api.given_labels import class_names, group_names
 from graft.errors import GraftError
 
 THREE = range(3)  # images
