@@ -1,5 +1,6 @@
 import importlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from graft import files
 from graft.errors import GraftError
 from graft.files import (
     check_writable,
     fingerprint,
+    locked_file,
     new_folder,
     num_bytes,
     read_tensors,
@@ -113,3 +116,24 @@ def test_a_module_of_the_user_s_own_class_is_its_source_too(edit: Callable[[str]
     assert first == found()
     edit(source.format(3))
     assert first != found()
+
+
+def test_a_process_says_what_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog):
+    caplog.set_level("INFO", "graft")
+    monkeypatch.setattr(files, "SILENT", 0)
+    entered = threading.Event()
+
+    def enter() -> None:
+        with locked_file(tmp_path / "lock", "the job a"):
+            entered.set()
+
+    with locked_file(tmp_path / "lock", "the job a"):
+        assert not caplog.messages
+        other = threading.Thread(target=enter)
+        other.start()
+        assert not entered.wait(0.3)
+    other.join(10)
+    assert entered.is_set()
+    assert caplog.messages == [f"waiting for another process, which works on the job a ({tmp_path / 'lock'})"]
+    with locked_file(tmp_path / "lock", "the job a"):
+        assert len(caplog.messages) == 1

@@ -20,7 +20,7 @@ def test_a_process_alone_is_rank_0_of_1_and_exchanges_nothing(tmp_path: Path):
     before = torch.random.get_rng_state()
     ranks.seed_rank(0, "dropout")
     assert torch.equal(torch.random.get_rng_state(), before)
-    with ranks.locked(tmp_path / "lock"), pytest.raises(Timeout):
+    with ranks.locked(tmp_path / "lock", "features"), pytest.raises(Timeout):
         FileLock(tmp_path / "lock").acquire(timeout=0)
     with FileLock(tmp_path / "lock", timeout=0):
         pass
@@ -35,7 +35,7 @@ def exchange(folder: Path) -> None:
     with ranks.rank_0_first():
         seen = sorted(path.name for path in folder.glob("first_*"))
         (folder / f"first_{rank}").touch()
-    with ranks.locked(folder / "lock"):
+    with ranks.locked(folder / "lock", "features"):
         try:
             FileLock(folder / "lock").acquire(timeout=0)
             locked = False

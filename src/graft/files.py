@@ -5,6 +5,7 @@ Import torch only inside functions that need it, because reports are written wit
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 from graft.errors import GraftError
 from graft.own_code import own_code
 
+log = logging.getLogger("graft")
+
 Tensors = Mapping[str, "torch.Tensor"]
+
+SILENT = 5.0  # seconds that a process waits for another one without a word
 
 
 @contextmanager
@@ -116,6 +121,28 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*.*"):
         if re.fullmatch(r"\..+\.\w{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked_file(path: Path, what: str) -> Iterator[None]:
+    """Hold a file's lock; a line says so if another process, or thread, makes this one wait for it.
+
+    Args:
+        path: the file.
+        what: what is done under the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=SILENT)
+    except Timeout:
+        log.info("waiting for another process, which works on %s (%s)", what, path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def num_bytes(tensors: Tensors) -> int:

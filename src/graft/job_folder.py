@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from graft.files import locked_file
 from graft.process import environment_rank
 
 RESULT = "result.json"  # written last: a job whose folder has it is finished
@@ -45,7 +46,5 @@ def locked_job_folder(folder: Path) -> Iterator[None]:
 
     Only rank 0 of a job's ranks takes it. The rank is read from the environment, because there is no process group yet.
     """
-    from filelock import FileLock
-
-    with FileLock(folder / ".lock") if environment_rank() == 0 else nullcontext():
+    with locked_file(folder / ".lock", f"the job {folder.name}") if environment_rank() == 0 else nullcontext():
         yield

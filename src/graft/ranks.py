@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from filelock import FileLock
 from torch import distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from graft.files import locked_file
 from graft.seed import seed_devices, stream_seed
 
 Value = TypeVar("Value")
@@ -49,9 +49,14 @@ def all_gather(part: torch.Tensor, dim: int = 0) -> torch.Tensor:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock for all ranks: rank 0 takes it, the others wait until it has."""
-    with FileLock(path) if rank() == 0 else nullcontext():
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a file's lock for all ranks: rank 0 takes it, the others wait until it has.
+
+    Args:
+        path: the file.
+        what: what is done under the lock.
+    """
+    with locked_file(path, what) if rank() == 0 else nullcontext():
         broadcast_object(None)
         yield
 

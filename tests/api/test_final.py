@@ -10,6 +10,7 @@ QUICK = {"source": "scratch", "trials": 2, "epochs": 1}
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAFT_CACHE", raising=False)
     return tmp_path
 
 

@@ -9,6 +9,17 @@ from graft.errors import GraftError
 THREE = range(3)  # images
 
 
+class Endless:
+    """Has a length, and an item for every index, as many data sets of PyTorch do."""
+
+    def __len__(self) -> int:
+        return len(THREE)
+
+    def __getitem__(self, index: int) -> int:
+        assert index < len(THREE), "asked for more items than there are"
+        return index
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -81,3 +92,12 @@ def test_labels_without_a_clear_meaning_are_refused(labels: object, message: str
 def test_groups_that_are_no_list_are_refused(groups: object, given: str):
     with pytest.raises(GraftError, match=f"one group for each image, got {given}"):
         group_names(THREE, groups)
+
+
+def test_what_has_an_item_for_every_index_is_refused():
+    with pytest.raises(GraftError, match="one label for each image, got range and Endless"):
+        class_names(THREE, Endless())
+    with pytest.raises(GraftError, match=r"a list of names, .* got Endless"):
+        class_names(THREE, [0, 1, 2], Endless())
+    with pytest.raises(GraftError, match="one group for each image, got Endless"):
+        group_names(THREE, Endless())

@@ -129,7 +129,7 @@ class Dataset(torch.utils.data.Dataset):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (Dataset(), r"got Dataset; try \[image for image, label in images\]"),
+        (Dataset(), r"got Dataset; try \[images\[i\]\[0\] for i in range\(len\(images\)\)\]"),
         (iter([1]), r"got list_iterator; try list\(images\)"),
         (Image.new("L", (4, 4)), r"got Image; try \[image\] for one image"),
         (np.array(["a.png"]), r"got <U5; try list\(images\)"),

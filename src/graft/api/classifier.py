@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from graft.api.data import Data
 from graft.api.jobs import start
+from graft.api.labels import may_be_endless
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
@@ -85,6 +86,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ValueError: labels and images are not of one number, or there is one class only.
         """
         values = self._checked(X)
+        if may_be_endless(y):
+            raise GraftError(f"y must be an array or a list, one label for each image, got {type(y).__name__}")
         labels = column_or_1d(y, warn=True)
         check_consistent_length(values, labels)
         check_classification_targets(labels)

@@ -54,9 +54,17 @@ def group_names(images: Any, groups: Any) -> list[str]:
     return _texts("groups", values)
 
 
+def may_be_endless(given: Any) -> bool:
+    """Return whether list() and NumPy would ask for item after item until there is an IndexError, or no memory.
+
+    Few data sets of PyTorch raise one.
+    """
+    return hasattr(given, "__getitem__") and not any(hasattr(given, each) for each in ("__iter__", "__array__"))
+
+
 def _values(given: Any) -> list[Any] | None:
     """Return the values of a list, an array or a column, numbers as Python's; None if it is none of these."""
-    if isinstance(given, NO_LISTS) or _length(given) is None:
+    if isinstance(given, NO_LISTS) or _length(given) is None or may_be_endless(given):
         return None
     values = given.tolist() if hasattr(given, "tolist") else list(given)
     # A list may have numbers of NumPy, or tensors of one number, as a data set's `dataset[0][1]` often is.

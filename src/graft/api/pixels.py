@@ -67,7 +67,8 @@ def _try(images: Any) -> str:
     if isinstance(images, Iterator | Set):
         return "; try list(images)"
     if hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, str | dict):
-        return "; try [image for image, label in images] if it is a data set of PyTorch"
+        # A loop over the data set itself may have no end: few of those that people write raise IndexError.
+        return "; try [images[i][0] for i in range(len(images))] if it is a data set of PyTorch"
     return ""
 
 

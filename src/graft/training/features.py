@@ -81,7 +81,7 @@ class FeatureStore:
         if missing(indices, _memory.get(name)).numel():
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder / "lock"):
+            with locked(folder / "lock", f"features of {self.origin}"):
                 _memory[name] = self._load_or_compute(folder, frozen, images, indices, begin)
         self.images_per_second = _speed(self.folder / name)
         _memory.move_to_end(name)

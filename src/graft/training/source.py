@@ -176,7 +176,7 @@ class Big(Source):
             flags = {"max_epochs": self.epochs, "logger": False, "limit_val_batches": 0}
             path = cache / "pretrained" / f"{self.key(network, data, make_trainer(**flags))}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(path.with_suffix(".lock")):  # other processes wait, then load
+            with locked(path.with_suffix(".lock"), f"pre-training {network.label}"):  # other processes wait, then load
                 stored = broadcast_object(read_tensors(path) if rank() == 0 else None)
                 if stored is not None and all_finite(stored.values()):
                     return stored
