@@ -208,6 +208,11 @@ def test_tests_have_the_same_rooms():
             assert module.exists(), f"{path} mirrors no module"
 
 
+def test_no_two_files_of_tests_have_one_name():  # pytest could import only one of them
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_every_public_name_leads_to_its_module_and_no_other_is_used():
     assert {
         path.stem: path.parent.name

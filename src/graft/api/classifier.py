@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from graft.api.data import Data
+from graft.api.given_labels import may_be_endless
 from graft.api.jobs import start
-from graft.api.labels import may_be_endless
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.pixels import as_array, as_bytes, is_unit
 from graft.api.session import quiet_libraries
