@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from endless import Endless
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -65,20 +66,9 @@ def test_an_unfitted_classifier_says_so():
         classifier().predict(IMAGES[:5])
 
 
-class Endless:
-    """Has a length, and an item for every index, as many data sets of PyTorch do."""
-
-    def __len__(self) -> int:
-        return 5
-
-    def __getitem__(self, index: int) -> int:
-        assert index < len(self), "asked for more items than there are"
-        return index % 2
-
-
 def test_labels_without_an_end_are_refused():
     with pytest.raises(GraftError, match="y must be an array or a list, one label for each image, got Endless"):
-        classifier().fit(IMAGES[:5], Endless())
+        classifier().fit(IMAGES[:5], Endless(5))
 
 
 def test_rows_that_are_no_images_are_refused():

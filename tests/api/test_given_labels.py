@@ -2,22 +2,12 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from endless import Endless
 
 from graft.api.given_labels import class_names, group_names
 from graft.errors import GraftError
 
 THREE = range(3)  # images
-
-
-class Endless:
-    """Has a length, and an item for every index, as many data sets of PyTorch do."""
-
-    def __len__(self) -> int:
-        return len(THREE)
-
-    def __getitem__(self, index: int) -> int:
-        assert index < len(THREE), "asked for more items than there are"
-        return index
 
 
 @pytest.mark.parametrize(
@@ -96,8 +86,8 @@ def test_groups_that_are_no_list_are_refused(groups: object, given: str):
 
 def test_what_has_an_item_for_every_index_is_refused():
     with pytest.raises(GraftError, match="one label for each image, got range and Endless"):
-        class_names(THREE, Endless())
+        class_names(THREE, Endless(3))
     with pytest.raises(GraftError, match=r"a list of names, .* got Endless"):
-        class_names(THREE, [0, 1, 2], Endless())
+        class_names(THREE, [0, 1, 2], Endless(3))
     with pytest.raises(GraftError, match="one group for each image, got Endless"):
-        group_names(THREE, Endless())
+        group_names(THREE, Endless(3))

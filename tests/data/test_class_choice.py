@@ -46,7 +46,12 @@ def test_a_class_is_found_by_its_name_or_else_by_its_number(names: tuple, small:
         (PETS, [True, False], "rest", "of the data's classes, bird, cat, dog, fish, got true"),
         (PETS, ["cat", 4], "rest", "of the data's classes, bird, cat, dog, fish, got 4"),
         (PETS, ["cat", -1], "rest", "of the data's classes, bird, cat, dog, fish, got -1"),
-        (PETS, ["Cat", "dog"], "rest", "fish, got Cat; try dataset.small=[bird,cat]"),
+        (
+            PETS,
+            ["Cat", "dog"],
+            "rest",
+            "of the data's classes, bird, cat, dog, fish, got Cat; try dataset.small=[bird,cat]",
+        ),
         (PETS, ["cat"], "rest", "two or more classes to tell apart, of bird, cat, dog, fish, got [cat]"),
         (("cat",), "all", "rest", "two or more classes to tell apart, of cat, got all"),
     ],

@@ -24,8 +24,15 @@ from graft.errors import GraftError
 from graft.nouns import counted
 
 # All images and classes of `fit`, whatever an experiment= has.
-ALL_IMAGES = {"big": "rest", "small": "all", "short": "use", "small_total": None, "test_per_class": None}
-ALL_IMAGES |= {"folds": None, "exclude": None}
+ALL_IMAGES = {
+    "big": "rest",
+    "small": "all",
+    "short": "use",
+    "small_total": None,
+    "test_per_class": None,
+    "folds": None,
+    "exclude": None,
+}
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):

@@ -62,10 +62,11 @@ def store_arrays(
 
 def store_pictures(labeled: Sequence[tuple[str, Any, list[str]]], cache: Path, name: str | None) -> Path:
     """Store pictures as class folders of PNG files, once for each content; return their folder."""
-    files: dict[str, bytes] = {}
     _check_folder_names({label for _, _, labels in labeled for label in labels}, several=len(labeled) > 1)
-    for path, _, image in file_names(labeled):
-        files[path] = png(image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image)))
+    files = {
+        path: png(image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image)))
+        for path, _, image in file_names(labeled)
+    }
     content = [(path, hashlib.sha256(each).hexdigest()) for path, each in files.items()]
     folder = cache / f"{name or 'pictures'}-{fingerprint(content)[:16]}"
     for path, each in files.items():

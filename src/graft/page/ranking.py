@@ -14,7 +14,7 @@ from graft.report.unit import PERCENT
 from graft.results.measured import distinct_images
 from graft.results.metric import name_of, split_of
 from graft.results.records import Record
-from graft.statistics.accuracies import dataset_of
+from graft.statistics.accuracies import dataset_of, num_folds
 from graft.statistics.comparison import Difference
 
 LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
@@ -148,5 +148,5 @@ def trials_in_words(records: Sequence[Record], metric: str) -> str:
     known = [number for number in numbers if number]
     if len(known) != 1 or len(numbers) != 1:
         return words
-    folds = split == "test" and any((record.config.get("dataset") or {}).get("folds") for record in records)
+    folds = split == "test" and any(num_folds(record.result) for record in records)
     return f"{words}, {counted(known[0], f'{SPLITS[split][0]} image')}{', fold by fold' if folds else ''}"

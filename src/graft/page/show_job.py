@@ -23,7 +23,7 @@ from graft.results.outcomes import read_outcomes
 from graft.results.records import Record
 from graft.results.refits import in_words, is_refit
 from graft.results.settings import of_the_least, unused_split
-from graft.statistics.accuracies import accuracies, dataset_of, folds, is_copies
+from graft.statistics.accuracies import accuracies, is_copies, num_folds
 from graft.statistics.comparison import BOTH, spread, summary
 from graft.statistics.cross_validation import unequal_folds
 
@@ -113,7 +113,7 @@ def _failed(result: dict) -> list[tuple[str, str]]:
 
 def _folds(result: dict) -> list[tuple[str, str]]:
     """Return the row of folds that fewer trials have tested than others, whose images the mean weighs less."""
-    words = unequal_folds(accuracies(result), folds(result))
+    words = unequal_folds(accuracies(result), num_folds(result))
     return [("folds", f"the mean counts each trial once, the interval each image: {words}")] if words else []
 
 
@@ -148,5 +148,5 @@ def _interval(result: dict, folder: Path, accuracy: dict[str, Any]) -> str:
         return "needs two trials"
     counts, config = accuracy["ci95_counts"], result.get("config") or {}
     known = counts == BOTH or (folder / OUTCOMES).exists()
-    holds = claim(known, bool(dataset_of(result).get("folds")), counts, config, result["images"])
+    holds = claim(known, bool(num_folds(result)), counts, config, result["images"])
     return f"{span(*accuracy['ci95'])} %, {holds}"

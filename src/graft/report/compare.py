@@ -29,7 +29,7 @@ from graft.report.verdicts import claim_of, epochs_answer
 from graft.results.baseline import common_baseline, common_margin, common_metric
 from graft.results.metric import split_of
 from graft.results.records import Record, Records, read_records
-from graft.statistics.accuracies import folds
+from graft.statistics.accuracies import num_folds
 from graft.statistics.comparison import describe_method
 from graft.statistics.cross_validation import unequal_folds
 
@@ -178,7 +178,7 @@ def _failed_trials(records: Sequence[Record]) -> list[str]:
 def _unequal_folds(board: Leaderboard) -> list[str]:
     """Say which jobs' means weigh the images of some folds less, because fewer trials have tested these, if any."""
     records = board.records if split_of(board.metric) == "test" else ()
-    said = [(record.label, unequal_folds(record.accuracies(), folds(record.result))) for record in records]
+    said = [(record.label, unequal_folds(record.accuracies(), num_folds(record.result))) for record in records]
     found = [f"{label} ({words})" for label, words in said if words]
     return found and [f"Means count each trial once, intervals each image: {few(found, MOST_NAMED)}."]
 

@@ -14,8 +14,8 @@ from graft.statistics.accuracies import (
     Measured,
     Unbounded,
     accuracies,
-    folds,
     is_finite,
+    num_folds,
     num_images,
 )
 from graft.statistics.outcomes import Outcomes
@@ -36,24 +36,24 @@ def measured(result: Mapping[str, Any], stored: StoredOutcomes | None, metric: s
     """
     name, split = name_of(metric), _split(stored, metric)
     found = accuracies(result, metric.removesuffix(name) + "accuracy")
-    of_folds = _num_folds(result, metric)
+    folds = _num_folds(result, metric)
     if stored is None or split is None or list(found) != stored.seeds:
         if name != "accuracy":
             raise ValueError("it has not stored what its trials said of images")
         return found
-    if name == "accuracy" and not (split.shared or of_folds):
+    if name == "accuracy" and not (split.shared or folds):
         return found
-    outcomes = _outcomes(stored, split, share_of_pool(result), of_folds, isinstance(found, Copies))
+    outcomes = _outcomes(stored, split, share_of_pool(result), folds, isinstance(found, Copies))
     if name != "accuracy":
         losses = [trial.get(metric) for trial in result["trials"] if trial["seed"] in found]
         outcomes = with_metric(name, outcomes, _said(split))
         outcomes = outcomes if outcomes.bounded else _with_exact_means(outcomes, losses)
-    return Measured(outcomes) if split.shared or of_folds else _means(outcomes)
+    return Measured(outcomes) if split.shared or folds else _means(outcomes)
 
 
 def _num_folds(result: Mapping[str, Any], metric: str) -> int:
     """Return how many folds the trials test; 0 where a metric is of validation images, or all have the same."""
-    return folds(result) if split_of(metric) == "test" else 0
+    return num_folds(result) if split_of(metric) == "test" else 0
 
 
 def _means(outcomes: Outcomes) -> Accuracies:

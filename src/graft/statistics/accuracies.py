@@ -93,7 +93,7 @@ def num_images(result: Mapping[str, Any], metric: str = "accuracy") -> int | Non
     All trials share the test images, unless they test folds: then those of a repeat are all different. Each trial draws
     validation images of its own, unless the data set has some or its draw is the same for all trials.
     """
-    folds = dataset_of(result).get("folds")
+    folds = num_folds(result)
     if metric == "accuracy" and folds:
         return _in_folds(result["trials"], folds)
     finished = accuracies(result, metric)
@@ -110,7 +110,7 @@ def dataset_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return (result.get("config") or {}).get("dataset") or {}
 
 
-def folds(result: Mapping[str, Any]) -> int:
+def num_folds(result: Mapping[str, Any]) -> int:
     """Return how many folds the trials of a result test; 0 if they all test the same images."""
     return dataset_of(result).get("folds") or 0
 
