@@ -40,5 +40,7 @@ def test_the_nearest_words_come_first():
     assert nearest("droput", known) == ["dropout"]
     assert nearest("droput", known, 2)[0] == "dropout"
     assert len(nearest("droput", known, 9)) == 4
+    assert nearest("WIDTH", known, similarity=0.6) == ["width"]
+    assert nearest("cat", ["CAT", "Cat", "dog"], 3, 0.6) == ["CAT", "Cat"]
     assert nearest("zzz", known, similarity=0.6) == []
     assert len(nearest("zzz", known)) == 1

@@ -58,7 +58,7 @@ class Pruned(Exception):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 1, similarity: float = 0.0) -> list[str]:
-    """Return up to `count` known words, the most similar first.
+    """Return up to `count` known words, the most similar first, whatever their case.
 
     Args:
         word: the unknown word.
@@ -66,7 +66,11 @@ def nearest(word: str, known: Iterable[str], count: int = 1, similarity: float =
         count: how many to return.
         similarity: the least similarity, from 0 to 1 (identical).
     """
-    return difflib.get_close_matches(word, list(known), count, similarity)
+    folded: dict[str, list[str]] = {}
+    for each in known:
+        folded.setdefault(each.casefold(), []).append(each)
+    close = difflib.get_close_matches(word.casefold(), folded, count, similarity)
+    return [each for match in close for each in folded[match]][:count]
 
 
 def as_typed(value: object) -> str:

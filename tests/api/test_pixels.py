@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import numpy as np
 import pandas
@@ -114,6 +115,16 @@ def test_bytes_and_floats_in_one_list_are_refused(floats: type):
         with pytest.raises(GraftError, match=r"images of one list must be of one kind, got float.* and uint8"):
             as_bytes([other, (image / 255).astype(floats)])
     assert torch.equal(as_bytes([image, Image.fromarray(image)])[0], as_bytes([image])[0])
+
+
+def test_images_that_look_like_another_scale_are_told():
+    image = np.random.default_rng(0).random((4, 4))
+    with pytest.warns(UserWarning, match="2 images of 3 have no pixel above 1, where others reach 255: if 1 stands"):
+        as_bytes([image, 255 * image / image.max(), image])
+    with warnings.catch_warnings(action="error"):
+        as_bytes([image, image / 2])  # all from 0 to 1
+        as_bytes([255 * image / image.max(), 0 * image])  # one is black
+        as_bytes(np.array([image * 255, image * 2]).round().astype(np.uint8))
 
 
 class Dataset(torch.utils.data.Dataset):

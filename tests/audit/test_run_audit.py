@@ -369,3 +369,8 @@ def test_a_file_that_a_table_names_twice_is_no_copy_and_is_left_out_wholly(
     rows = audit(root / "photos.csv", f"dataset.exclude={tmp_path}/marked.csv")
     assert "blank" not in set(rows.finding)
     assert said(caplog)["images"] == "40 of 42 (2 left out by dataset.exclude)"
+
+
+def test_a_name_that_is_no_folder_s_is_refused_with_the_key_of_an_audit(tmp_path: Path, audit: Audit):
+    with pytest.raises(ConfigError, match=r"got \.\./there; try name=first, or output=DIR for any other folder"):
+        audit(tmp_path, "name=../there")

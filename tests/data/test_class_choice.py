@@ -50,8 +50,11 @@ def test_a_class_is_found_by_its_name_or_else_by_its_number(names: tuple, small:
             PETS,
             ["Cat", "dog"],
             "rest",
-            "of the data's classes, bird, cat, dog, fish, got Cat; try dataset.small=[bird,cat]",
+            "of the data's classes, bird, cat, dog, fish, got Cat; try dataset.small=[cat,dog]",
         ),
+        (PETS, ["cats", "dog", "bird"], "rest", "got cats; try dataset.small=[cat,dog,bird]"),
+        (PETS, ["zebra", "dog"], "rest", "got zebra; try dataset.small=[bird,cat]"),
+        ([f"class{number}" for number in range(99)], ["x", "y"], "rest", "class11 and 87 more, got x; try "),
         (PETS, ["cat"], "rest", "two or more classes to tell apart, of bird, cat, dog, fish, got [cat]"),
         (("cat",), "all", "rest", "two or more classes to tell apart, of cat, got all"),
     ],
@@ -183,7 +186,10 @@ def test_domains_that_look_like_something_else(tmp_path: Path, sites: tuple, typ
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"small_domain": "South"}, "must be of the values of the column site, north, south, west, got South; try"),
+        (
+            {"small_domain": "South"},
+            "site, north, south, west, got South; try dataset.small_domain=south",
+        ),
         ({"small_domain": ["south", "east"]}, "dataset.small_domain must be of the values .*, got east"),
         ({"big_domain": "east"}, "dataset.big_domain must be of the values .*, got east"),
         ({"big_domain": "south"}, "dataset.big_domain must be without values of dataset.small_domain, where south is"),

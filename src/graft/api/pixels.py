@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from graft.errors import GraftError
+from graft.nouns import counted
 from graft.reading.decode import ORIENTATION
 
 # Floats up to 1 are 0 to 1, and floats whose largest is at least this are 0 to 255: between them nobody can tell.
@@ -33,6 +34,7 @@ def as_bytes(images: Any, unit: bool | None = None) -> torch.Tensor:
         GraftError: they are something else, or their values have no clear meaning.
     """
     values = as_array(images)
+    _warn_of_two_scales(values)
     return torch.from_numpy(np.ascontiguousarray(_channels_first(to_bytes(values, unit))))
 
 
@@ -150,6 +152,20 @@ def warn_if_dark(brightest: int, level: int, least: int = LEAST_BRIGHT) -> None:
         "floats of which 1 is white, or bytes of which 255 is",
         stacklevel=level + 1,
     )
+
+
+def _warn_of_two_scales(values: np.ndarray) -> None:
+    """Warn if some images look as if they were from 0 to 1 beside others up to 255: they would be black."""
+    if values.dtype.kind != "f" or values.max() < LEAST_BRIGHT:
+        return
+    brightest = values.reshape(len(values), -1).max(1)
+    dark = int(((brightest > 0) & (brightest <= 1)).sum())
+    if dark:
+        warnings.warn(
+            f"{counted(dark, 'image')} of {len(values)} have no pixel above 1, where others reach {values.max():g}: if "
+            "1 stands for white in them, they are black here; give all images on one scale",
+            stacklevel=3,
+        )
 
 
 def _stacked(images: list[np.ndarray]) -> np.ndarray:

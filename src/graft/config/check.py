@@ -4,7 +4,7 @@ Do not import torch here: `--help` must answer in under a second.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -56,6 +56,8 @@ def check_audit(cfg: DictConfig) -> None:
         ConfigError: has all faults.
     """
     faults = list(_impossible_values(cfg))
+    anywhere = "name=first, or output=DIR for any other folder"
+    faults = [replace(fault, example=anywhere) if fault.key == "name" else fault for fault in faults]
     if cfg.source.get("_target_") == "graft.source.Big":
         expected = "imagenet, file or scratch, because big learns from the labels that an audit is to judge"
         faults.append(Fault("source", "big", expected, "source=imagenet"))

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import torch
 
 from graft.data.images import Images
-from graft.errors import ConfigError, Fault, as_cell, as_typed
+from graft.errors import ConfigError, Fault, as_cell, as_typed, nearest
 from graft.nouns import counted, few
 
 log = logging.getLogger("graft")
 
 Classes = Sequence[int | str] | str  # names and numbers, or `all` or `rest`
 Domain = str | int | float | bool  # a value of a column, as it is typed
-MOST_NAMED = 12  # domains that a message names
+MOST_NAMED = 12  # classes or domains that a message names
 
 
 class Domains(NamedTuple):
@@ -135,7 +135,8 @@ def _domains(split: str, typed: object, names: Sequence[str], column: str) -> li
             same = same or [name for name in names if name.casefold() == as_typed(value)]
         if not same:
             expected = f"of the values of the column {column}, {few(names, MOST_NAMED)}"
-            raise ConfigError([Fault(f"dataset.{split}_domain", value, expected, f"dataset.{split}_domain={names[0]}")])
+            example = f"dataset.{split}_domain={nearest(str(value), names)[0]}"
+            raise ConfigError([Fault(f"dataset.{split}_domain", value, expected, example)])
         found.update(same[:1])
     return sorted(found)
 
@@ -178,7 +179,7 @@ def choose_classes(names: Sequence[str], small: Classes, big: Classes) -> tuple[
     """
     small_labels = list(range(len(names))) if isinstance(small, str) else _labels("small", small, names)
     if len(small_labels) < 2:
-        expected = f"two or more classes to tell apart, of {', '.join(names)}"
+        expected = f"two or more classes to tell apart, of {few(names, MOST_NAMED)}"
         raise ConfigError([Fault("dataset.small", small, expected, f"dataset.small={as_typed(list(names[:2]))}")])
     rest = [label for label in range(len(names)) if label not in small_labels]
     big_labels = rest if isinstance(big, str) else _labels("big", big, names)
@@ -191,7 +192,7 @@ def choose_classes(names: Sequence[str], small: Classes, big: Classes) -> tuple[
 
 
 def _labels(split: str, classes: Sequence[int | str], names: Sequence[str]) -> list[int]:
-    labels = [_label(split, wanted, names) for wanted in classes]
+    labels = [_label(split, classes, wanted, names) for wanted in classes]
     twice = [names[label] for label in sorted(set(labels)) if labels.count(label) > 1]
     if twice:
         expected = f"different classes, but class {', '.join(twice)} is named and numbered"
@@ -200,16 +201,20 @@ def _labels(split: str, classes: Sequence[int | str], names: Sequence[str]) -> l
     return labels
 
 
-def _label(split: str, wanted: int | str, names: Sequence[str]) -> int:
+def _label(split: str, classes: Sequence[int | str], wanted: int | str, names: Sequence[str]) -> int:
     for name in (str(wanted), as_typed(wanted)):  # True and true
         if name in names:
             return names.index(name)
     numbered = type(wanted) is int and not any(_is_number(name) for name in names)
     if numbered and 0 <= int(wanted) < len(names):
         return int(wanted)
-    expected = f"of the data's classes, {', '.join(names)}"
-    some = list(names[: 2 if split == "small" else 1])  # one class alone would be refused, too
-    raise ConfigError([Fault(f"dataset.{split}", wanted, expected, f"dataset.{split}={as_typed(some)}")])
+    expected = f"of the data's classes, {few(names, MOST_NAMED)}"
+    near = nearest(str(wanted), names, similarity=0.6)
+    if near:  # a capital letter, or a typing error
+        meant = list(dict.fromkeys(near[0] if each == wanted else each for each in classes))
+    else:
+        meant = list(names[: 2 if split == "small" else 1])  # one class alone would be refused, too
+    raise ConfigError([Fault(f"dataset.{split}", wanted, expected, f"dataset.{split}={as_typed(meant)}")])
 
 
 def _is_number(name: str) -> bool:
