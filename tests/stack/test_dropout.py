@@ -8,6 +8,7 @@ from torch import nn
 from torch.func import vmap
 
 from graft.seed import stream_seed
+from graft.stack import dropout
 from graft.stack.dropout import (
     LEVELS,
     MAX_LAYERS,
@@ -16,6 +17,7 @@ from graft.stack.dropout import (
     MaskedDropout,
     Masks,
     replace_dropout,
+    sixteens,
     splitmix64,
 )
 
@@ -50,6 +52,18 @@ def test_bits_are_splitmix64_s():
     for key in keys:
         found = splitmix64(torch.tensor(key), torch.tensor(counters)).tolist()
         assert [value % 2**64 for value in found] == [reference(key, counter) for counter in counters]
+
+
+def test_a_pytorch_whose_vmap_has_no_views_gives_the_same_masks(monkeypatch: pytest.MonkeyPatch):
+    words, keys, x = torch.randint(-(2**63), 2**63 - 1, (3, 50)), [3, 7, 9], torch.ones(4, 7)
+    expected = words.view(torch.int16)
+    masks = Masks(keys)
+    masks_by_views = torch.stack([mask(masks, (4, 7), 0.3, trial) for trial in range(3)])
+    monkeypatch.setattr(dropout, "_vmap_has_views", lambda: False)
+    assert torch.equal(torch.stack([sixteens(row) for row in words]), expected.long())
+    assert torch.equal(vmap(sixteens)(words), expected.long())
+    found = vmap(masks.masked(lambda: masks.next(0.3, x), 4))(masks.keys(CPU))
+    assert torch.equal(found, masks_by_views)
 
 
 def test_a_mask_is_its_trial_s_step_s_and_layer_s_bits():

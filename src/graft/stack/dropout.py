@@ -1,5 +1,6 @@
 """Dropout whose masks are a function of trial, step and layer, whatever else runs beside the trial or ran before it."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.func import vmap
 
 from graft.seed import stream_seed
 
@@ -118,7 +120,7 @@ def _masks(key: torch.Tensor, place: _Place, step: int, num_steps: int, rows: in
     if num_steps > 1:
         steps = torch.arange(num_steps, device=place.device).mul_(MAX_LAYERS * MAX_WORDS)
         counters = (steps[:, None] + counters).flatten()
-    bits = splitmix64(key, counters).view(torch.int16)
+    bits = sixteens(splitmix64(key, counters))
     bits = bits.unflatten(0, (num_steps, rows, 4 * words))[..., : place.size]
     kept = min(max(round((1 - place.rate) * LEVELS), int(place.rate < 1)), LEVELS - 1)
     return (bits < kept - LEVELS // 2).float().mul_(LEVELS / max(kept, 1))
@@ -161,6 +163,23 @@ def splitmix64(key: torch.Tensor, counters: torch.Tensor) -> torch.Tensor:
     state = _xor_shifted(state, 30).mul_(_signed(0xBF58476D1CE4E5B9))
     state = _xor_shifted(state, 27).mul_(_signed(0x94D049BB133111EB))
     return _xor_shifted(state, 31)
+
+
+def sixteens(words: torch.Tensor) -> torch.Tensor:
+    """Return each word of 64 bits as four signed numbers of 16 bits, the lowest first, (4 * words,)."""
+    if _vmap_has_views():
+        return words.view(torch.int16)
+    return ((words[:, None] << torch.tensor([48, 32, 16, 0], device=words.device)) >> 48).flatten()
+
+
+@functools.cache
+def _vmap_has_views() -> bool:
+    """Return whether `vmap` knows views of another type, as PyTorch does from 2.13 on; they are twice as fast."""
+    try:
+        vmap(lambda words: words.view(torch.int16))(torch.zeros(1, 1, dtype=torch.int64))
+    except RuntimeError:
+        return False
+    return True
 
 
 def _xor_shifted(values: torch.Tensor, bits: int) -> torch.Tensor:
