@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
+from graft.backbones.own_backbone import checked_backbone
 from graft.backbones.pooling import OPTIONAL_KEYS
 from graft.backbones.staged import Backbone
 from graft.config.build import build, builder
@@ -57,7 +58,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     data, input_spec = planned_data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
     backbone = _backbone(cfg, preprocess)
-    example = backbone()
+    example = checked_backbone(backbone(), data.images.shape)
     datamodule = _split(cfg, data, trials, preprocess)
     head, is_solved = _head(cfg, example.num_features(), datamodule)
     phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), is_solved)
@@ -185,8 +186,7 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
 
 def _split(cfg: DictConfig, data: Dataset, trials: range, preprocess: Preprocess) -> SmallDataModule:
     seeds = [cfg.seed + trial for trial in trials]
-    first = [cfg.seed] * len(seeds)
-    draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
+    draws, streams = ([cfg.seed] * len(seeds) if cfg.trials_vary == held else seeds for held in ("init", "data"))
     augment = enlarged_first(build(cfg, "augment"), preprocess)
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, augment, draws, streams)
 
