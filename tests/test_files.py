@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -116,6 +117,22 @@ def test_a_module_of_the_user_s_own_class_is_its_source_too(edit: Callable[[str]
     assert first == found()
     edit(source.format(3))
     assert first != found()
+
+
+def test_a_module_of_the_user_s_own_class_is_its_attributes_too(edit: Callable[[str], None]):
+    edit(
+        "import torch\nclass Scale(torch.nn.Module):\n  def __init__(self, value):\n    super().__init__()\n"
+        "    if isinstance(value, torch.Tensor):\n      self.register_buffer('value', value, persistent=False)\n"
+        "    else:\n      self.value = value\n"
+    )
+    ours = importlib.import_module("ours")
+    long = [np.arange(2000), np.arange(2000)]
+    long[1][1000] = 0  # where NumPy writes an ellipsis
+    values = [1, 2, "1", None, [1, 2], [2, 1], {"a": 1}, torch.ones(2), torch.zeros(2), *long, torch.sin, torch.cos]
+    found = [fingerprint(nn.Sequential(nn.ReLU(), ours.Scale(value))) for value in values]
+    assert len(set(found)) == len(values)
+    assert found == [fingerprint(nn.Sequential(nn.ReLU(), ours.Scale(value))) for value in values]
+    assert fingerprint(ours.Scale(object())) == fingerprint(ours.Scale(object()))  # another address
 
 
 def test_a_process_says_what_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog):

@@ -180,7 +180,7 @@ def fingerprint(*parts: object) -> str:
     """Return the SHA-256, in hexadecimal, of tensors, of mappings of them, and of other objects' `str`.
 
     It depends on tensors' values, shapes and types, not on their strides or device, nor on the order of a mapping;
-    for PyTorch modules of the user's own classes also on these classes' source.
+    for PyTorch modules of the user's own classes also on these classes' source, and on their attributes.
     """
     import torch
 
@@ -197,4 +197,36 @@ def fingerprint(*parts: object) -> str:
         if isinstance(part, torch.nn.Module):
             own = {type(module).__module__: own_code(type(module).__module__) for module in part.modules()}
             digest.update("".join(f"{name} {own[name]}\0" for name in sorted(own) if own[name]).encode())
+            for name, module in part.named_modules():
+                if own[type(module).__module__] and (state := _unnamed_state(module)):
+                    digest.update(f"{name} {fingerprint(state)}\0".encode())
     return digest.hexdigest()
+
+
+def _unnamed_state(module: "torch.nn.Module") -> dict[str, object]:
+    """Return what a module computes with that no state dict has: `self.scale = 2`, buffers that are not saved."""
+    import torch
+
+    usual = vars(torch.nn.Module())
+    found: dict[str, object] = {name: value for name, value in vars(module).items() if name not in usual}
+    saved = module.state_dict()
+    found |= {name: buffer for name, buffer in module.named_buffers(recurse=False) if name not in saved}
+    return {name: _comparable(value) for name, value in found.items()}
+
+
+def _comparable(value: object) -> object:
+    """Return a value so that its fingerprint is the same in each process: without addresses or a set's order."""
+    import numpy as np
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {value.tobytes()!r}"
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, list | tuple):
+        return {str(index): _comparable(item) for index, item in enumerate(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _comparable(item) for key, item in value.items()}
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(value).__name__} {value}")

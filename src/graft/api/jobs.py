@@ -16,6 +16,7 @@ from graft.api.overrides import Overrides, as_words, checked, is_sweep, named
 from graft.api.session import session
 from graft.errors import GraftError
 from graft.page.show import show_report
+from graft.process import usual_torch
 from graft.report.compare import compare_jobs
 from graft.run.page_pictures import page_pictures
 from graft.sweeps.check_sweep import check_run, check_sweep
@@ -122,7 +123,7 @@ def execute(words: list[str], sweep: bool, folder: str | Path | None, verbose: b
         raise _no_launcher(launcher)
     if folder is not None:
         words = [*words, *as_words({"hydra.sweep.dir" if sweep else "hydra.run.dir": Path(folder)})]
-    with session(words, verbose) as hydra, isolate_rng():
+    with session(words, verbose) as hydra, isolate_rng(), usual_torch():
         _forget_folders()
         return _run_sweep(hydra, words) if sweep else _run_job(hydra, words)
 

@@ -22,6 +22,7 @@ from graft.inference.predict import Predictor, Row
 from graft.inference.tables import COLUMNS, nulled
 from graft.inference.trained_model import TrainedModel
 from graft.nouns import counted
+from graft.process import usual_torch
 
 BATCH = 64  # arrays that pass through the network together
 
@@ -68,17 +69,19 @@ class Model:
         files = _files(images)
         more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
         columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
-        rows = (
-            self._of_pixels(self._pixels(images), predictor)
-            if files is None
-            else (row for _, row in predictor.rows(files))
-        )
-        return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
+        with usual_torch():
+            rows = (
+                self._of_pixels(self._pixels(images), predictor)
+                if files is None
+                else (row for _, row in predictor.rows(files))
+            )
+            return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
 
     def probabilities(self, images: Any) -> torch.Tensor:
         """Return each trial's probabilities, not calibrated, (trials, images, classes), of pictures or arrays."""
-        batches = self._pixels(images).split(BATCH)
-        return torch.cat([self.trained.probabilities(batch) for batch in batches], 1)
+        with usual_torch():
+            batches = self._pixels(images).split(BATCH)
+            return torch.cat([self.trained.probabilities(batch) for batch in batches], 1)
 
     def _of_pixels(self, pixels: torch.Tensor, predictor: Predictor) -> Iterator[Row]:
         for batch in pixels.split(BATCH):

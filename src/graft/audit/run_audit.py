@@ -19,12 +19,12 @@ from graft.audit.summary import Account
 from graft.audit.suspects import out_of_fold
 from graft.audit.thumbnails import Thumbnails, pictures, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels
-from graft.config.build import build, builder
+from graft.config.build import build
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, GraftError
 from graft.process import prepare_for_training
-from graft.run.make_plan import planned_data
+from graft.run.make_plan import checked_backbone, planned_backbone, planned_data
 from graft.training.features import FeatureStore
 from graft.training.source import Source
 
@@ -200,8 +200,8 @@ def _vectors(
     if not source.trained:
         return of_pixels(small)
     cache, device = Path(cfg.cache), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    make = builder(cfg, "backbone", preprocess=spec.preprocess(data.images.shape))
-    network = make()
+    make = planned_backbone(cfg, spec.preprocess(data.images.shape))
+    network = checked_backbone(make(), data.images.shape)
     weights = source.weights(make, data, _no_trainer, cache)
     assert weights is not None
     network.load_state_dict(weights)

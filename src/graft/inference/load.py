@@ -22,7 +22,9 @@ from graft.inference.model_file import MODEL, WEIGHTS, read_model_file
 from graft.inference.trained_model import TrainedModel
 from graft.model.stages import Weights
 from graft.nouns import counted
+from graft.process import usual_torch
 from graft.results.unseen import unseen_images
+from graft.seed import seeded
 
 
 def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None) -> TrainedModel:
@@ -42,7 +44,8 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     named, folder = folder, opened(folder)
     model = read_model_file(folder)
     tensors = _read_tensors(folder / WEIGHTS)
-    backbone, head = _build(model, modules)
+    with seeded(0, "load"), usual_torch():  # random numbers are the program's, and so is its default type
+        backbone, head = _build(model, modules)
     num_frozen = model["frozen_stages"]
     front, stages = backbone.split(num_frozen)
     shared, trials = _part(tensors, PREFIX), _part(tensors, "trials.")

@@ -59,15 +59,14 @@ def load(path: Path) -> Any:
     Raises:
         GraftError: says what the file is instead, if it is not of PyTorch or safetensors, and how to convert it.
     """
-    if path.is_dir() or not path.exists():
-        raise GraftError(
-            f"source.path={path} {'is a folder' if path.is_dir() else 'does not exist'}; try the path of a file"
-        )
+    _check_file(path)
     start = _start(path)
     kind = next((kind for magic, kind in FOREIGN.items() if start.startswith(magic)), None)
     kind = "an ONNX model" if path.suffix.lower() == ".onnx" else "empty" if not start else kind
     if kind is None and start.startswith(b"PK") and zipfile.is_zipfile(path):
         kind = _kind_of_zip(path)
+    elif kind is None and start.startswith(b"PK\x03\x04"):
+        kind = "cut off, as after a copy or download that was interrupted (an archive without its end)"
     if kind is not None:
         raise GraftError(f"source.path={path} is {kind}, which cannot be read as weights; {MEND}")
     try:
@@ -75,6 +74,12 @@ def load(path: Path) -> Any:
     except Exception as error:  # the readers' exceptions depend on the file's bytes
         name = type(error).__name__
         raise GraftError(f"source.path={path} cannot be read as weights ({name}: {_plain(error)}); {MEND}") from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # to read a pipe would wait for ever
+        wrong = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        raise GraftError(f"source.path={path} {wrong}; try the path of a file")
 
 
 def _start(path: Path) -> bytes:
@@ -152,7 +157,13 @@ def _tensors(loaded: Mapping, prefix: str = "") -> Iterator[tuple[str, torch.Ten
 
 
 def read_trained_on(path: Path) -> PretrainedInput | None:
-    """Return the input that a file's weights were trained on; None if Graft did not write the file."""
+    """Return the input that a file's weights were trained on; None if Graft did not write the file.
+
+    Raises:
+        GraftError: it is there, and is no file.
+    """
+    if path.exists():
+        _check_file(path)
     try:
         with safe_open(path, "pt") as file:
             written = json.loads((file.metadata() or {})["trained_on"])

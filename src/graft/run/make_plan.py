@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
+from graft.backbones.own_backbone import checked_backbone as checked_backbone
 from graft.backbones.pooling import OPTIONAL_KEYS
 from graft.backbones.staged import Backbone
 from graft.config.build import build, builder
@@ -56,8 +57,8 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     source: Source = build(cfg, "source")
     data, input_spec = planned_data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
-    backbone = _backbone(cfg, preprocess)
-    example = backbone()
+    backbone = planned_backbone(cfg, preprocess)
+    example = checked_backbone(backbone(), data.images.shape)
     datamodule = _split(cfg, data, trials, preprocess)
     head, is_solved = _head(cfg, example.num_features(), datamodule)
     phases = _phases(cfg, example.keep, source.trained or not example.state_dict(), is_solved)
@@ -105,7 +106,7 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     input_spec = InputSpec(**given, trained=source.trained_on(published))
     if any(cfg.backbone.get(key) is not None for key in OPTIONAL_KEYS):
         with torch.device("meta"):  # what a network cannot have is refused before data are read
-            _backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
+            planned_backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
     known = {"size": input_spec.scaled.size, "interpolation": input_spec.scaled.interpolation, "cache": cfg.cache}
     data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
     if cfg.get("refit") is not None:  # audit.py has no such key
@@ -151,7 +152,7 @@ def _join_ranks(cfg: DictConfig, trainer: MakeTrainer) -> tuple[torch.device, in
     return device, world_size
 
 
-def _backbone(cfg: DictConfig, preprocess: Preprocess) -> Callable[[], Backbone]:
+def planned_backbone(cfg: DictConfig, preprocess: Preprocess) -> Callable[[], Backbone]:
     """Return what makes a backbone with random weights."""
     null = [key for key in OPTIONAL_KEYS if cfg.backbone.get(key) is None]
     return builder(cfg, "backbone", leave_out=null, preprocess=preprocess)
@@ -185,8 +186,7 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
 
 def _split(cfg: DictConfig, data: Dataset, trials: range, preprocess: Preprocess) -> SmallDataModule:
     seeds = [cfg.seed + trial for trial in trials]
-    first = [cfg.seed] * len(seeds)
-    draws, streams = (first if cfg.trials_vary == held else seeds for held in ("init", "data"))
+    draws, streams = ([cfg.seed] * len(seeds) if cfg.trials_vary == held else seeds for held in ("init", "data"))
     augment = enlarged_first(build(cfg, "augment"), preprocess)
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, augment, draws, streams)
 

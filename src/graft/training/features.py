@@ -1,6 +1,7 @@
 """The feature store: caches the frozen stages' outputs on disk and in memory."""
 
 import json
+import logging
 import operator
 import time
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from graft.files import fingerprint, read_tensors, write_tensors, write_text
 from graft.model.stages import HalfPrecision, fast_batch_size
 from graft.nouns import counted
 from graft.ranks import all_gather, broadcast_object, locked, rank, world_size
+
+log = logging.getLogger("graft")
 
 SPEED = "speed.json"  # beside stored features: of how many images they were computed, in how many seconds
 KEEP_EVERY = 120.0  # seconds of computing after which what was computed is stored, so that a killed process goes on
@@ -83,6 +86,7 @@ class FeatureStore:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / "lock", f"features of {self.origin}"):
                 _memory[name] = self._load_or_compute(folder, frozen, images, indices, begin)
+            self._warn_of_equal(_memory[name][1])
         self.images_per_second = _speed(self.folder / name)
         _memory.move_to_end(name)
         while len(_memory) > BACKBONES_IN_MEMORY:
@@ -110,6 +114,14 @@ class FeatureStore:
             parts.append(new)
             start = time.perf_counter()
         return _merged(parts)
+
+    def _warn_of_equal(self, features: torch.Tensor) -> None:
+        if len(features) > 1 and (features == features[:1]).all():
+            log.warning(
+                "all %s images have the same features (%s), and no head can tell them apart: are its weights zeros?",
+                f"{len(features):,}",
+                self.origin,
+            )
 
     def _check_finite(self, features: torch.Tensor) -> None:
         faulty = int((~features.isfinite().flatten(1).all(1)).sum())

@@ -1,0 +1,70 @@
+"""The check of a backbone of the user's own: each image has features, and they do not depend on chance or on others."""
+
+from collections.abc import Sequence
+
+import torch
+
+from graft.backbones.staged import Backbone
+from graft.errors import GraftError
+from graft.own_code import own_code
+from graft.seed import seeded
+
+TOLERANCE = 0.01  # of the features' norm; products of other shapes are rounded otherwise
+
+
+def checked_backbone(backbone: Backbone, image: Sequence[int]) -> Backbone:
+    """Return a backbone; one with code of the user's has to give features that can be stored, of each image alone.
+
+    Args:
+        backbone: with any weights.
+        image: shape of the data set's images, (channels, height, width).
+
+    Raises:
+        GraftError: says what the backbone does instead.
+    """
+    if not any(own_code(type(module).__module__) for module in backbone.modules()):
+        return backbone
+    name, size = backbone.label, "x".join(map(str, image))
+    failed = None
+    try:
+        backbone.num_features()
+    except Exception as error:  # of the user's code, of any kind; the message is better with the next one's
+        failed = error
+    with seeded(0, "check"), torch.no_grad():
+        pixels = torch.randint(0, 256, (3, *image), dtype=torch.uint8)
+        try:
+            backbone.eval()
+            features, others = backbone(pixels[:2]), backbone(pixels[[0, 2]])  # the first image beside another one
+        except Exception as error:
+            if isinstance(failed, GraftError):  # other sizes would do
+                raise GraftError(f"{failed} ({_reason(error)})") from None
+            raise GraftError(f"{name} fails on images of {size} ({_reason(error)}); {_EXPECTED}") from None
+    _check_form(features, name)
+    if failed is not None:
+        raise GraftError(
+            f'{name} fails on PyTorch\'s device "meta", where Graft asks for shapes ({_reason(failed)}); its forward '
+            "must not look at values (if x.max() > 1), nor leave PyTorch (x.numpy())"
+        )
+    first, again = features[0].detach().nan_to_num(), others[0].detach().nan_to_num()
+    if (first - again).norm() > TOLERANCE * first.norm():
+        raise GraftError(
+            f"{name} gives an image other features each time, or beside other images; expected are the same ones, as "
+            "those of frozen stages are stored, and tests are of each image: turn off what is random where "
+            "self.training is false (F.dropout(x, training=self.training)), and let no image depend on its batch"
+        )
+    return backbone.train()
+
+
+_EXPECTED = "expected is one tensor from each stage, and in the end features of 32 bits, (images, features)"
+
+
+def _check_form(features: object, name: str) -> None:
+    if not isinstance(features, torch.Tensor):
+        raise GraftError(f"{name} gives a {type(features).__name__}; {_EXPECTED}")
+    if features.dtype != torch.float32 or features.dim() != 2 or len(features) != 2 or not features.shape[1]:
+        form = f"{str(features.dtype).removeprefix('torch.')} of the shape {tuple(features.shape)}"
+        raise GraftError(f"{name} gives {form} for 2 images; {_EXPECTED}")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
