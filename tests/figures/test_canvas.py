@@ -17,6 +17,7 @@ def test_a_long_label_has_three_lines_and_a_letter_without_a_font_its_number():
     assert wrapped("very long " * 90).count("\n") == 2
     assert wrapped("x" * 400).endswith("...")
     assert "\n" not in wrapped("two\nlines\tand tabs")
+    assert wrapped("error 41.3 %", 11) == "error\n41.3\xa0%"  # a number stays with its unit
     assert wrapped("кот") == "кот"
     assert wrapped("\ue123 and \ue124") == r"\ue123 and \ue124"  # private letters, which no font has
 

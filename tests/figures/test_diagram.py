@@ -11,12 +11,14 @@ def test_bins_are_points_of_confidence_and_accuracy():
     axes = figure.axes[0]
     points = np.asarray(axes.lines[1].get_xydata())
     np.testing.assert_allclose(points, [[60, 50], [90, 100]])
+    assert "\n%" not in axes.get_title()  # a number and its unit are on one line
     expected = "plain: expected calibration error 10.0 % (mean of 2 trials, 5.0 to 15.0 %), 2 bins of 20 images"
-    assert axes.get_title().replace("\n", " ") == expected
+    assert axes.get_title().replace("\n", " ").replace("\xa0", " ") == expected
     assert axes.get_xlim() == axes.get_ylim()
 
 
 def test_one_trial_has_no_range():
     bins = pandas.DataFrame([[1.0, 0.0, 1, 1.0, 1.0]], columns=BINS)
-    title = draw_reliability(Reliability(bins, np.array([1.0])), "x").axes[0].get_title().replace("\n", " ")
-    assert title.startswith("x: expected calibration error 100.0 %, from one bin: mean confidence against accuracy;")
+    title = draw_reliability(Reliability(bins, np.array([1.0])), "x").axes[0].get_title()
+    expected = "x: expected calibration error 100.0 %, from one bin: mean confidence against accuracy;"
+    assert title.replace("\n", " ").replace("\xa0", " ").startswith(expected)

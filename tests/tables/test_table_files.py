@@ -102,7 +102,7 @@ def test_missing_and_unreadable_files_are_skipped_and_counted(pictures: Path, ca
         folder = listed(pictures, *rows, header="path,label", skip=True)
     assert [path.name for path in folder.paths] == ["1.bmp", "3.bmp", "2.bmp"]
     assert folder.ignored == {"missing": 1, "unreadable": 1}
-    assert "left out 1 rows without a file: 6.png (line 6)" in caplog.text
+    assert "left out 1 row without a file: 6.png (line 6)" in caplog.text
     with pytest.raises(GraftError, match=r"1 of the 4 files under dataset.file=.*labels.csv cannot be read"):
         listed(pictures, *rows[:4], header="path,label")
 

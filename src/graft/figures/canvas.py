@@ -86,7 +86,8 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 def wrapped(label: str, width: int = 40) -> str:
     r"""Return a label as lines of a picture; a letter that no font has is its number, \u732b, and stays distinct."""
     letters = _letters()
-    shown = "".join(letter if ord(letter) in letters else f"\\u{ord(letter):04x}" for letter in " ".join(label.split()))
+    words = " ".join(label.split()).replace(" %", "\xa0%")  # no line begins with %
+    shown = "".join(letter if ord(letter) in letters else f"\\u{ord(letter):04x}" for letter in words)
     lines = textwrap.wrap(shown, width, max_lines=MAX_LINES, placeholder=" ...")
     text = "\n".join(lines)
     return f" {text}" if text.startswith("_") else text  # Matplotlib leaves labels with _ out of legends

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.nouns import few
+from graft.nouns import counted, few
 from graft.reading.class_folders import Folder, ImageFile, audit_name, readable
 from graft.reading.counts import classes_words, ignored_words
 from graft.reading.decode import pixel_limit
@@ -67,7 +67,8 @@ def list_table(
     if faults:
         raise GraftError(f"{listing.words} has rows that cannot be used:\n" + "\n".join(faults))
     if missing:
-        log.warning("left out %s rows without a file: %s", f"{len(missing):,}", few(_named(rows, missing), MAX_NAMES))
+        names = few(_named(rows, missing), MAX_NAMES)
+        log.warning("left out %s without a file: %s", counted(len(missing), "row"), names)
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
