@@ -19,12 +19,13 @@ from graft.audit.summary import Account
 from graft.audit.suspects import out_of_fold
 from graft.audit.thumbnails import Thumbnails, pictures, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels
+from graft.backbones.own_backbone import checked_backbone
 from graft.config.build import build
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, GraftError
 from graft.process import prepare_for_training
-from graft.run.make_plan import checked_backbone, planned_backbone, planned_data
+from graft.run.make_plan import planned_backbone, planned_data
 from graft.training.features import FeatureStore
 from graft.training.source import Source
 

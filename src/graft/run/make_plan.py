@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # pyright: ignore[reportPrivateImportUsage]
 from torch import nn
 
-from graft.backbones.own_backbone import checked_backbone as checked_backbone
+from graft.backbones.own_backbone import checked_backbone
 from graft.backbones.pooling import OPTIONAL_KEYS
 from graft.backbones.staged import Backbone
 from graft.config.build import build, builder

@@ -116,7 +116,7 @@ class FeatureStore:
         return _merged(parts)
 
     def _warn_of_equal(self, features: torch.Tensor) -> None:
-        if len(features) > 1 and (features == features[:1]).all():
+        if len(features) > 1 and torch.equal(features[0], features[1]) and (features == features[:1]).all():
             log.warning(
                 "all %s images have the same features (%s), and no head can tell them apart: are its weights zeros?",
                 f"{len(features):,}",
