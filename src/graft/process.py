@@ -103,7 +103,7 @@ def usual_torch() -> Iterator[None]:
 
     dtype = torch.get_default_dtype()
     # A device as a context costs time at each call of PyTorch's, and is rarely needed.
-    device = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    device = nullcontext() if torch.empty(0).device.type == "cpu" else torch.device("cpu")
     try:
         torch.set_default_dtype(torch.float32)
         with device, torch.inference_mode(False), torch.autocast("cpu", enabled=False):

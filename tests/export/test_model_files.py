@@ -11,6 +11,7 @@ import torch
 import yaml
 from conftest import ROOT
 from test_exported_model import trained
+from torch.torch_version import TorchVersion
 
 from graft.backbones.backbone import CNN, Backbone
 from graft.config.target import find_target
@@ -97,6 +98,10 @@ def test_8_bits_keep_what_it_says_nearly_and_its_metadata(tmp_path: Path):
 def test_missing_packages_are_named_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(GraftError, match=r"needs onnxscript.*pip install -e .*export.*format=torch"):
+        check_installed("onnx")
+    check_installed("torch")
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1+cpu"))
+    with pytest.raises(GraftError, match=r"needs PyTorch 2\.10 or newer, this is 2\.9\.1\+cpu; try format=torch"):
         check_installed("onnx")
     check_installed("torch")
 

@@ -16,17 +16,22 @@ from graft.errors import GraftError
 from graft.export.exported_model import ExportedModel
 
 FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
+ONNX_SINCE = "2.10"  # earlier versions of PyTorch cannot write products of images of any size
 INPUT, OUTPUT = "images", "probabilities"
 
 
 def check_installed(kind: str) -> None:
-    """Refuse a format whose packages are not there.
+    """Refuse a format whose packages are not there, or too old.
 
     Raises:
         GraftError: names the extra.
     """
     if kind != "onnx":
         return
+    if torch.__version__ < ONNX_SINCE:
+        raise GraftError(
+            f"format=onnx needs PyTorch {ONNX_SINCE} or newer, this is {torch.__version__}; try format=torch"
+        )
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
