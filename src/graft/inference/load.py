@@ -27,6 +27,7 @@ from graft.results.unseen import unseen_images
 from graft.seed import seeded
 
 
+@usual_torch()
 def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None) -> TrainedModel:
     """Return the model of a finished job.
 
@@ -44,7 +45,7 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
     named, folder = folder, opened(folder)
     model = read_model_file(folder)
     tensors = _read_tensors(folder / WEIGHTS)
-    with seeded(0, "load"), usual_torch():  # random numbers are the program's, and so is its default type
+    with seeded(0, "load"):  # random numbers are the program's
         backbone, head = _build(model, modules)
     num_frozen = model["frozen_stages"]
     front, stages = backbone.split(num_frozen)
