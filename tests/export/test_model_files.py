@@ -97,8 +97,8 @@ def test_8_bits_keep_what_it_says_nearly_and_its_metadata(tmp_path: Path):
 
 def test_missing_packages_are_named_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.10.0"))
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(GraftError, match=r"needs onnxscript.*pip install -e .*export.*format=torch"):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(GraftError, match=r"needs onnx, .*pip install -e .*export.*format=torch"):
         check_installed("onnx")
     check_installed("torch")
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1+cpu"))
