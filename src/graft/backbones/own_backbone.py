@@ -9,6 +9,7 @@ from graft.errors import GraftError
 from graft.own_code import own_code
 from graft.seed import seeded
 
+EXPECTED = "expected is one tensor from each stage, and in the end features of 32 bits, (images, features)"
 TOLERANCE = 0.01  # of the features' norm; products of other shapes are rounded otherwise
 
 
@@ -38,7 +39,7 @@ def checked_backbone(backbone: Backbone, image: Sequence[int]) -> Backbone:
         except Exception as error:
             if isinstance(failed, GraftError):  # other sizes would do
                 raise GraftError(f"{failed} ({_reason(error)})") from None
-            raise GraftError(f"{name} fails on images of {size} ({_reason(error)}); {_EXPECTED}") from None
+            raise GraftError(f"{name} fails on images of {size} ({_reason(error)}); {EXPECTED}") from None
     _check_form(features, name)
     if failed is not None:
         raise GraftError(
@@ -55,15 +56,12 @@ def checked_backbone(backbone: Backbone, image: Sequence[int]) -> Backbone:
     return backbone.train()
 
 
-_EXPECTED = "expected is one tensor from each stage, and in the end features of 32 bits, (images, features)"
-
-
 def _check_form(features: object, name: str) -> None:
     if not isinstance(features, torch.Tensor):
-        raise GraftError(f"{name} gives a {type(features).__name__}; {_EXPECTED}")
+        raise GraftError(f"{name} gives a {type(features).__name__}; {EXPECTED}")
     if features.dtype != torch.float32 or features.dim() != 2 or len(features) != 2 or not features.shape[1]:
         form = f"{str(features.dtype).removeprefix('torch.')} of the shape {tuple(features.shape)}"
-        raise GraftError(f"{name} gives {form} for 2 images; {_EXPECTED}")
+        raise GraftError(f"{name} gives {form} for 2 images; {EXPECTED}")
 
 
 def _reason(error: Exception) -> str:
