@@ -13,7 +13,7 @@ import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 import graft.config.knobs  # noqa: E402, F401  registers the resolvers
-from graft.command_line import check_words, readable  # noqa: E402
+from graft.command_line import check_words, let_hydra_parse, readable  # noqa: E402
 from graft.config.check import check_audit  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
 from graft.errors import GraftError  # noqa: E402
@@ -74,5 +74,6 @@ if __name__ == "__main__":
         default_signals()
         check(sys.argv[1:])
         sys.argv[1:] = readable(sys.argv[1:])
+        let_hydra_parse()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         main()

@@ -11,7 +11,7 @@ prepare()  # before Hydra is imported, which takes a third of a second
 import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from graft.command_line import check_words, readable  # noqa: E402
+from graft.command_line import check_words, let_hydra_parse, readable  # noqa: E402
 from graft.config.refusals import explain  # noqa: E402
 from graft.sweeps.launcher import check_launcher  # noqa: E402
 from graft.sweeps.sweep import run_job  # noqa: E402
@@ -32,5 +32,6 @@ if __name__ == "__main__":
         check_words(sys.argv[1:], [folder.name for folder in CONF.iterdir() if folder.is_dir()])
         check_launcher(sys.argv)
         sys.argv[1:] = readable(sys.argv[1:])
+        let_hydra_parse()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         main()

@@ -1,12 +1,16 @@
 """What was typed is read as it is, in Hydra's grammar or not; what would mean something else is refused."""
 
+from argparse import Action, ArgumentParser
+from typing import Any
+
 import pytest
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.command_line import check_words, readable
+from graft.command_line import check_words, let_hydra_parse, readable
 from graft.errors import GraftError
 
 GROUPS = ["head", "experiment"]
@@ -127,3 +131,23 @@ def test_a_pattern_is_read_as_it_is_typed(pattern: str):
     expected = {"null": None, "'(x)'": "(x)"}.get(pattern, pattern)
     found = parsed.value()
     assert (found.text if isinstance(found, QuotedString) else found) == expected
+
+
+def test_hydra_parses_where_argparse_checks_help_texts(monkeypatch: pytest.MonkeyPatch):
+    def check_as_python_3_14(parser: ArgumentParser, action: Action) -> None:
+        if action.help and not isinstance(action.help, str):
+            raise ValueError("badly formed help string")
+
+    add = ArgumentParser.add_argument
+
+    def add_argument(parser: ArgumentParser, *names: str, **settings: Any) -> Action:
+        action = add(parser, *names, **settings)
+        parser._check_help(action)  # type: ignore[attr-defined]
+        return action
+
+    monkeypatch.setattr(ArgumentParser, "_check_help", check_as_python_3_14, raising=False)
+    monkeypatch.setattr(ArgumentParser, "add_argument", add_argument)
+    with pytest.raises(ValueError, match="badly formed"):
+        get_args_parser()
+    let_hydra_parse()
+    assert get_args_parser().parse_args(["-m", "lr=1"]).multirun

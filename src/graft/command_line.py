@@ -3,6 +3,7 @@
 Do not import torch here: `--help` must answer in under a second.
 """
 
+import argparse
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -25,6 +26,15 @@ FIGURES = "report.figures"  # a list that no sweep tries one by one: one report 
 PATTERN = "dataset.group_pattern"  # a regular expression, whose signs mean nothing to Hydra
 # What Hydra's grammar has in a text without quotes.
 READABLE = re.compile(rf"(?:{ESCAPED.pattern}|[\w\s/\-\\+.$%*@?|:])*", re.ASCII)
+
+
+def let_hydra_parse() -> None:
+    """Let Hydra parse a command line on Python 3.14, whose argparse refuses the lazy help text of one of its flags.
+
+    Hydra 1.3.8 ends there with a ValueError (https://github.com/facebookresearch/hydra/issues/3121).
+    """
+    if hasattr(argparse.ArgumentParser, "_check_help"):
+        argparse.ArgumentParser._check_help = lambda self, action: None  # type: ignore[attr-defined]
 
 
 def readable(words: Sequence[str]) -> list[str]:
