@@ -96,9 +96,21 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert drawn[0] == drawn[1]
 
 
-@pytest.mark.slow
-def test_a_checkpoint_with_other_names_of_weights_is_not_used(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def with_older_names(stored: dict) -> None:
+    stored["state_dict"] = {f"older.{name}": value for name, value in stored["state_dict"].items()}
+
+
+def of_a_gpu(stored: dict) -> None:
+    """Make random states that are not the CPU's: a CUDA generator's state has 16 bytes."""
+    state = torch.zeros(16, dtype=torch.uint8)
+    stored["graft"]["device"] = "cuda"
+    for of_rank in stored["graft"]["ranks"]:
+        of_rank |= {"random_gpu": state, "generators": [state for _ in of_rank["generators"]]}
+
+
+@pytest.mark.parametrize("change", [of_a_gpu, pytest.param(with_older_names, marks=pytest.mark.slow)])
+def test_a_checkpoint_that_cannot_be_continued_is_not_used(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, change: Callable
 ):
     expected = run(*TINY, f"cache={tmp_path}/other")
     monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
@@ -108,11 +120,12 @@ def test_a_checkpoint_with_other_names_of_weights_is_not_used(
             run(*TINY, name="killed")
     (path,) = (tmp_path / "killed").rglob("*.ckpt")
     stored = torch.load(path, weights_only=True)
-    stored["state_dict"] = {f"older.{name}": value for name, value in stored["state_dict"].items()}
+    change(stored)
     torch.save(stored, path)
     begun = killing(monkeypatch, "trials 0 to 2", -1)
     assert run(*TINY, name="killed")["trials"] == expected["trials"]
     assert begun[0] == 0
+    assert ("interrupted on cuda, and begins again on cpu" in caplog.text) == (change is of_a_gpu)
 
 
 def steps(folder: Path) -> dict[str, list[int]]:

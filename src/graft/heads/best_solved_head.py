@@ -42,7 +42,8 @@ def best_candidate(features: torch.Tensor, labels: torch.Tensor, class_weight: C
     y = numbered(labels)
     weights, right = image_weights(y, class_weight), np.zeros(len(CANDIDATES))
     for held in held_out(y):
-        own, others = (torch.from_numpy(np.flatnonzero(mask)).to(features.device) for mask in (~held, held))
+        # On the CPU, because features may be on a GPU while labels are not.
+        own, others = (torch.from_numpy(np.flatnonzero(mask)) for mask in (~held, held))
         for place, head in enumerate(CANDIDATES.values()):
             if class_weight is not None and head is NearestMean:
                 continue

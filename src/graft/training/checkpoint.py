@@ -39,16 +39,22 @@ class Checkpoint(callbacks.Checkpoint):
     def fit(self, trainer: pl.Trainer, transfer: TransferModule, datamodule: TrialDataModule) -> None:
         """Fit, from the checkpoint if there is one of this Lightning module."""
         self._datamodule = datamodule
-        path = self.path if broadcast_object(self.path.exists() and self._is_of(transfer)) else None
+        kind = trainer.strategy.root_device.type
+        usable = rank() == 0 and self.path.exists() and self._is_of(transfer, kind)
+        path = self.path if broadcast_object(usable) else None
         trainer.fit(transfer, datamodule=datamodule, ckpt_path=path, weights_only=True)
 
-    def _is_of(self, transfer: TransferModule) -> bool:
-        """Return whether the checkpoint has this module's weights; another version of Graft may name them otherwise.
+    def _is_of(self, transfer: TransferModule, kind: str) -> bool:
+        """Return whether the checkpoint has this module's weights, and random states of this kind of device.
 
-        Non-strict loading would ignore other names silently.
+        Another version of Graft may name weights otherwise, and non-strict loading would ignore other names silently.
         """
-        stored = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-        return set(stored) == {name for name in transfer.state_dict() if not name.startswith("frozen.")}
+        stored = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
+        written = stored.get("graft", {}).get("device")
+        if written not in (None, kind):
+            log.warning("the fit was interrupted on %s, and begins again on %s: random streams differ", written, kind)
+        names = {name for name in transfer.state_dict() if not name.startswith("frozen.")}
+        return written == kind and set(stored["state_dict"]) == names
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.strict_loading = False  # the frozen part is not in the checkpoint
@@ -64,8 +70,8 @@ class Checkpoint(callbacks.Checkpoint):
         if objective is not None:
             objective.load_state_dict({**self._loaded["objective"], "mix": rank_state["mix"]})
         torch.set_rng_state(rank_state["random"])
-        if torch.cuda.is_available() and rank_state["random_cuda"]:
-            torch.cuda.set_rng_state_all(rank_state["random_cuda"])
+        if rank_state["random_gpu"] is not None:
+            torch.cuda.set_rng_state(rank_state["random_gpu"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         elapsed = time.monotonic() - self._written
@@ -92,9 +98,11 @@ class Checkpoint(callbacks.Checkpoint):
             "generators": [generator.get_state() for generator in self._generators()],
             "mix": state.get("mix"),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            # Of this rank's GPU only: the fit may go on where there are fewer.
+            "random_gpu": torch.cuda.get_rng_state() if pl_module.device.type == "cuda" else None,
         }
         checkpoint["graft"] = {
+            "device": pl_module.device.type,
             "history": pl_module.history,
             "objective": state,
             "ranks": all_gather_object(rank_state),
