@@ -12,8 +12,7 @@ from graft.statistics.comparison import Comparison, Difference, spread
 from graft.statistics.intervals import TOLERANCE
 from graft.statistics.margin import Verdict, shares, shares_in_words, verdict
 from graft.statistics.needed import in_words, needed
-from graft.statistics.outcomes import aligned
-from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS
+from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS, paired_outcomes
 from graft.statistics.winner import corrected
 
 IMAGES = "test images"  # a cause of doubt
@@ -135,11 +134,8 @@ def units_of(accuracies: Accuracies, images: str = IMAGES) -> str:
 
 def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     """Return the best's mean, corrected for its choice over the trials that all have on the images of all."""
-    known = [one.outcomes for one in (best, *others) if isinstance(one, Measured)]
-    if len(known) <= len(others):
-        return None
-    found = aligned(known)
-    if any(len(one.images) != len(found[0].images) for one in known) or len(found[0].images) < 2 or not found[0].seeds:
+    found = paired_outcomes([best, *others])
+    if found is None:
         return None
     rows = [one.values[:1] if all(each.copies for each in found) else one.values for one in found]
     common = {str(place): values for place, values in enumerate(rows)}
