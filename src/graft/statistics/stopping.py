@@ -4,8 +4,8 @@ Trials come in rounds, and every round ends with a look at the results. A test a
 difference among equals far more often than in 5 % of sweeps. Alpha spending (Lan and DeMets, Biometrika 70, 659, 1983)
 divides the 5 % among the looks: each of L looks may spend LEVEL / L, which is their linear function, with the look as
 its clock. The levels add up to LEVEL, and each is divided by the number of pairs that the sweep may compare. These are
-Bonferroni's sums, and hold whatever the looks have in
-common: all of them test on the same images, so that they share most of their error where images dominate.
+Bonferroni's sums, and hold whatever the looks have in common: all of them test on the same images, so that they share
+most of their error where images dominate.
 
 A pair's difference over n trials has the variance of the crossed design (crossed.py), of which trials and rest shrink
 with n, and images do not. A pair that is undecided gets more trials only if these could tell: the chance that it is
