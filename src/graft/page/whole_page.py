@@ -121,9 +121,8 @@ def _interval_words(board: Leaderboard) -> str:
     """Say for what the jobs' intervals hold; if that is more than the sizes of draws, for what the first one's does."""
     found: dict[str, None] = {}
     for record in board.records:
-        counts, images = record.spread(board.metric).counts, record.result.get("images") or {}
-        holds = claim_of(record.accuracies(board.metric), counts, record.config, images, split_of(board.metric))
-        found["needs two trials" if counts is None else f"is {holds}"] = None
+        unknown = record.spread(board.metric).counts is None
+        found["needs two trials" if unknown else f"is {claim_of(record, board.metric)}"] = None
     first, *others = found
     if not others:
         return first
