@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
+from graft.report.rows import difference_columns
 from graft.results.labels import BUDGETS, label
 from graft.results.settings import Setting
 from graft.statistics.accuracies import Accuracies, average, of_seeds
-from graft.statistics.comparison import TOLERANCE, Spread, compare_all, spread
+from graft.statistics.comparison import Spread, compare_all, spread
+from graft.statistics.intervals import TOLERANCE
 
 MIN_CURVE_POINTS = 3  # budgets
 
@@ -96,20 +98,8 @@ def main_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) 
         averaged = _averaged(key, settings, accuracies, seeds)
         compared = compare_all(averaged)
         for value, by_seed in averaged.items():
-            difference = compared.differences.get(value)
-            low, high = (difference and difference.interval) or (None, None)
-            rows.append(
-                {
-                    "key": key,
-                    "value": value,
-                    "trials": len(seeds),
-                    "mean": spread(by_seed).mean,
-                    "difference": difference and difference.mean,
-                    "difference_low": low,
-                    "difference_high": high,
-                    "p": difference and difference.p,
-                }
-            )
+            row = {"key": key, "value": value, "trials": len(seeds), "mean": spread(by_seed).mean}
+            rows.append(row | difference_columns("", compared.differences.get(value)))
     return pandas.DataFrame(rows)
 
 
