@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from graft.page.drawn_table import Row, Table, cell, in_points, marks_of, p_words
+from graft.page.drawn_table import Row, Table, cell, in_points, marks_of
 from graft.page.forest import scale_of
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
+from graft.report.table import p_words
 from graft.results.labels import BUDGETS, describe, label
 from graft.results.records import Record
 from graft.statistics.accuracies import Accuracies

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
 from graft.nouns import counted
-from graft.page.drawn_table import Row, Table, cell, in_points, marks_of, p_words
+from graft.page.drawn_table import Row, Table, cell, in_points, marks_of
 from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
 from graft.report.rows import SPREAD, column
-from graft.report.table import cells, table_rows
+from graft.report.table import cells, p_words, table_rows
 from graft.report.unit import PERCENT
 from graft.results.measured import distinct_images
 from graft.results.metric import name_of, split_of
