@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from graft.page.show import show_jobs
+from graft.report.as_json import as_json
 from graft.report.as_needed import as_needed, compare_as_needed
+from graft.report.compare import compare_jobs
 from graft.results.records import read_records
 from graft.results.rounds import EndedJob, SweepRounds, add_rounds, write_rounds
 
@@ -102,6 +104,16 @@ def test_two_sweeps_of_one_report_both_say_how_they_ended(tmp_path: Path, capsys
     assert f"{tmp_path / 'one'}: trials=auto: one is enough.\n" in said
     assert f"{tmp_path / 'two'}: trials=auto: two is enough.\n" in said
     assert "7 rounds and 1 pair)" in said
+
+
+def test_sweeps_of_different_images_say_that_nothing_is_ranked_before_how_they_ended(tmp_path: Path):
+    for sweep, small in (("one", [1, 3]), ("two", [5, 7])):
+        auto(tmp_path / sweep, "a", 0.9, 6, settings={"dataset": {"small": small}})
+        write_rounds(tmp_path / sweep, SweepRounds(0, 0.0, f"trials=auto: {sweep} is enough."))
+    show_jobs([tmp_path], tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert 0 < page.index("so that none is the best") < page.index("one is enough") < page.index("two is enough")
+    assert json.loads(as_json(compare_jobs([tmp_path])))["sentence"].startswith("tested on different images")
 
 
 def test_a_sweep_may_be_moved_and_its_batches_add_what_they_find(tmp_path: Path):

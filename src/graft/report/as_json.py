@@ -29,7 +29,7 @@ def as_json(report: Report) -> str:
         "metric": board.metric,
         "ranked_by": board.metric if ranked else None,
         "claim": report.claim or None,
-        "sentence": report.sentences[0] if report.sentences else _why_not(report),
+        "sentence": report.sentences[0] if ranked else _why_not(report),
         "rows": [_row(row, board.metric) for row in table_rows(board.table)],
         "failed": records.failed,
         "skipped": records.skipped,
