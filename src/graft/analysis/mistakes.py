@@ -5,21 +5,6 @@ import pandas
 
 from graft.analysis.predictions import Predictions, once
 
-COLUMNS = [
-    "number",
-    "path",
-    "hash",
-    "class",
-    "group",
-    "prediction",
-    "wrong",
-    "trials",
-    "said",
-    "probability",
-    "probability_of_label",
-    "seeds",
-]
-
 
 @once
 def mistakes(found: Predictions) -> pandas.DataFrame:
@@ -54,7 +39,7 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
     table["seeds"] = [" ".join(seeds[column]) for column in own.T]
     certain = -table["probability_of_label"] if probability is None else table["probability"]
     order = np.lexsort((table["number"], -certain.to_numpy(float), -table["wrong"].to_numpy(float)))
-    return table.iloc[order].reset_index(drop=True)[COLUMNS]
+    return table.iloc[order].reset_index(drop=True)
 
 
 def about(found: Predictions, places: np.ndarray) -> pandas.DataFrame:
