@@ -91,7 +91,7 @@ class Model:
         """Return pictures or arrays as bytes of the model's image shape, (images, channels, height, width)."""
         if not (isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images)):
             pixels = as_bytes(images)
-            warn_if_dark(int(pixels.max()), level=3, least=BLACK)
+            warn_if_dark(int(pixels.max()), least=BLACK)
             _refuse_one_in_color(tuple(getattr(images, "shape", ())), self.trained.image_shape[0])
             if pixels.shape[1:] == self.trained.image_shape:
                 return pixels
