@@ -28,6 +28,7 @@ class Curve:
         mean: over the trials, for each budget.
         low: lower end of the mean's 95 % interval; the mean itself if there is no interval.
         high: upper end.
+        jobs: place of each budget's job.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Curve:
     mean: list[float]
     low: list[float]
     high: list[float]
+    jobs: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -141,25 +143,24 @@ def budget_curves(key: str, settings: Sequence[Setting], spreads: Sequence[Sprea
     A budget that is no number of images, such as `all`, has no place on a curve. Nor has a configuration of which two
     jobs have the same budget, because they differ in what no key says.
     """
-    points: dict[str, dict[int, list[Spread]]] = {}
-    for setting, own in zip(settings, spreads, strict=True):
+    points: dict[str, dict[int, list[int]]] = {}
+    for place, setting in enumerate(settings):
         if setting.get(key, "").isdecimal():
             others = {other: value for other, value in setting.items() if other not in BUDGETS}
-            points.setdefault(label(others), {}).setdefault(int(setting[key]), []).append(own)
+            points.setdefault(label(others), {}).setdefault(int(setting[key]), []).append(place)
     curves = [
-        _curve(name, {images: own[0] for images, own in by_budget.items()})
+        _curve(name, {images: own[0] for images, own in by_budget.items()}, spreads)
         for name, by_budget in points.items()
         if len(by_budget) >= MIN_CURVE_POINTS and all(len(own) == 1 for own in by_budget.values())
     ]
     return sorted(curves, key=lambda curve: -float(np.mean(curve.mean)))
 
 
-def _curve(name: str, by_budget: Mapping[int, Spread]) -> Curve:
-    images = sorted(by_budget)
-    spreads = [by_budget[count] for count in images]
-    intervals = [point.interval or (point.mean, point.mean) for point in spreads]
-    means = [point.mean for point in spreads]
-    return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals])
+def _curve(name: str, by_budget: Mapping[int, int], spreads: Sequence[Spread]) -> Curve:
+    images, jobs = (list(each) for each in zip(*sorted(by_budget.items()), strict=True))
+    means = [spreads[job].mean for job in jobs]
+    intervals = [spreads[job].interval or (spreads[job].mean,) * 2 for job in jobs]
+    return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals], jobs)
 
 
 def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:
