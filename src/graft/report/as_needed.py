@@ -60,7 +60,7 @@ def as_needed(records: Sequence[Record], sweeps: Mapping[Path, SweepRounds]) -> 
         if all(job.is_relative_to(folder) for job in labels):
             pairs, best = max(1, only.pairs), labels.get(only.best or folder)
     ended = {
-        labels[job]: EndedLabel(Verdict(it.verdict), labels[it.than], it.trials)
+        labels[job]: EndedLabel(it.verdict, labels[it.than], it.trials)
         for sweep in sweeps.values()
         for job, it in sweep.jobs.items()
         if job in labels and it.than in labels

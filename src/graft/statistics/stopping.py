@@ -29,6 +29,7 @@ from graft.statistics.accuracies import Accuracies, Measured, is_copies, of_seed
 from graft.statistics.comparison import ranking
 from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
+from graft.statistics.margin import Verdict
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair, paired_outcomes
 
@@ -37,7 +38,6 @@ LEAST_CHANCE = 0.2  # of a decision, below which an undecided pair gets no more 
 # More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
 NARROWEST = 0.9
 
-WORSE, EQUAL = "worse", "equal"
 ONLY_IMAGES = "only more test images could tell"
 ONLY_TRIALS = "more trials than trials_max could tell"
 ONLY_DRAWS = "only other images to train on could tell"
@@ -106,7 +106,7 @@ class Rounds:
     pairs: int
     margin: float
     trials: dict[str, int]
-    out: dict[str, str] = field(default_factory=dict)
+    out: dict[str, Verdict] = field(default_factory=dict)
     than: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, str] = field(default_factory=dict)
     going: list[str] = field(default_factory=list)
@@ -187,7 +187,7 @@ def _noise(outcomes: Outcomes) -> float:
     return min(1.0, within / of_means) if of_means > 0 else 0.0
 
 
-def _decide(found: Pair, test: Test) -> str | None:
+def _decide(found: Pair, test: Test) -> Verdict | None:
     """Return whether the first of a pair is worse than the second or equal to it; None if that is undecided."""
     if found.p is None or test.level <= 0 or (len(found.per_trial) < MIN_TRIALS and found.design != "images"):
         return None
@@ -196,8 +196,8 @@ def _decide(found: Pair, test: Test) -> str | None:
     if around is None and np.abs(found.per_trial).max() < TOLERANCE:
         around = (0.0, 0.0)
     if around is not None and -test.margin < around[0] and around[1] < test.margin:
-        return EQUAL
-    return WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
+        return Verdict.EQUAL
+    return Verdict.WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
 
 
 def _could_tell(first: Accuracies, second: Accuracies, found: Pair, test: Test) -> str | None:
