@@ -15,6 +15,7 @@ found at either end of the 90 % intervals of both mean squares (chi-squared), an
 with it within that factor.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -173,16 +174,9 @@ def _decided(difference: Estimate, tail: float, margin: float, more_trials: int,
 
 
 def _fewest(decided: Callable[[int], bool], most: int) -> int | None:
-    """Return the smallest number from 1 to about `most` that decides; None if none does."""
-    low, high = 0, 1
-    while not decided(high):
-        low, high = high, 2 * high
-        if low >= most:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if decided(middle) else (middle, high)
-    return high
+    """Return the smallest number from 1 to `most` that decides; None if none does."""
+    found = bisect_left(range(1, most + 1), True, key=decided) + 1
+    return found if found <= most else None
 
 
 def _more(further: Further | None, what: str) -> str:
