@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
-from graft.nouns import counted
+from graft.nouns import counted, few
 from graft.page.drawn_table import Row, Table, cell, in_points, marks_of
 from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
@@ -20,8 +20,8 @@ from graft.statistics.comparison import Difference
 from graft.statistics.intervals import LEVEL
 
 LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
-
 BETWEEN = ("rank", "to the best", "verdict")  # nothing of one job
+MAX_SEEDS = 6  # that are listed, where they are not in a row
 
 
 def ranked(board: Leaderboard) -> Table:
@@ -138,7 +138,9 @@ def trials_in_words(records: Sequence[Record], metric: str) -> str:
     split = split_of(metric)
     numbers = {distinct_images(record.result, record.outcomes, metric) for record in records}
     words = f"{trials} trial{'' if counts == {1} else 's'}{' each' if len(records) > 1 else ''}"
-    words += f" (seed{'s' if len(seeds) > 1 else ''} {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''})"
+    in_a_row = 0 < seeds[-1] - seeds[0] == len(seeds) - 1
+    told = f"{seeds[0]} to {seeds[-1]}" if in_a_row else few(list(map(str, seeds)), MAX_SEEDS)
+    words += f" (seed{'s' if len(seeds) > 1 else ''} {told})"
     known = [number for number in numbers if number]
     if len(known) != 1 or len(numbers) != 1:
         return words
