@@ -70,11 +70,10 @@ class Model:
         more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
         columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
         with usual_torch():
-            rows = (
-                self._of_pixels(self._pixels(images), predictor)
-                if files is None
-                else (row for _, row in predictor.rows(files))
-            )
+            if files is None:
+                rows = self._of_pixels(self._pixels(images), predictor)
+            else:
+                rows = (row for _, row in predictor.rows(files))
             return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
 
     def probabilities(self, images: Any) -> torch.Tensor:
