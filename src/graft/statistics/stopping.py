@@ -27,7 +27,6 @@ from scipy import stats
 
 from graft.statistics.accuracies import Accuracies, Measured, is_copies, of_seeds
 from graft.statistics.comparison import ranking
-from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
 from graft.statistics.margin import Verdict
 from graft.statistics.outcomes import Outcomes
@@ -171,9 +170,9 @@ def could_narrow(accuracies: Accuracies) -> bool:
     outcomes = accuracies.outcomes
     if outcomes.folds:
         return _noise(outcomes) > 1 - NARROWEST**2
-    parts, variance = estimate(outcomes.values, outcomes.groups).parts, estimated(outcomes).variance
-    # What the draws share stays, however many trials there are: it is in the variance, but not in these parts.
-    return variance - parts.trials - parts.rest < NARROWEST**2 * variance
+    found = estimated(outcomes)
+    # What the draws share stays, however many trials there are: it is in the variance, but not in its parts.
+    return found.variance - found.parts.trials - found.parts.rest < NARROWEST**2 * found.variance
 
 
 def _noise(outcomes: Outcomes) -> float:
