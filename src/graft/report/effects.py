@@ -109,15 +109,11 @@ def _averaged(
     key: str, settings: Sequence[Setting], accuracies: Sequence[Accuracies], seeds: Sequence[int]
 ) -> dict[str, Accuracies]:
     """Return each trial's accuracy for each of a key's values, averaged over the jobs that have this value."""
-    averaged = {}
-    for value in _sorted({setting[key] for setting in settings}):
+    averaged, values = {}, {setting[key] for setting in settings}
+    for value in sorted(values, key=float if is_ordered(values) else None):
         jobs = [by_seed for setting, by_seed in zip(settings, accuracies, strict=True) if setting[key] == value]
         averaged[value] = of_seeds(average(jobs), seeds)
     return averaged
-
-
-def _sorted(values: set[str]) -> list[str]:
-    return sorted(values, key=float) if is_ordered(values) else sorted(values)
 
 
 def is_ordered(values: Iterable[str]) -> bool:
