@@ -4,8 +4,11 @@ from hypothesis import given, settings
 from made_predictions import folded, made, taken
 from test_confusion_table import predictions
 
-from graft.analysis.mistakes import COLUMNS, mistakes
+from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions
+
+COLUMNS = ["number", "path", "hash", "class", "group", "prediction", "wrong", "trials", "said"]
+COLUMNS += ["probability", "probability_of_label", "seeds"]
 
 
 def plain(found: Predictions) -> dict[int, tuple[str, float, int, str]]:

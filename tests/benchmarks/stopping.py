@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from graft.statistics.accuracies import Measured
+from graft.statistics.margin import Verdict
 from graft.statistics.outcomes import Outcomes
-from graft.statistics.stopping import EQUAL, WORSE, Rounds, looks
+from graft.statistics.stopping import Rounds, looks
 
 LEAST, MOST = 6, 60
 Draw = Callable[[np.random.Generator], np.ndarray]  # outcomes of one sweep, (configurations, MOST, images)
@@ -59,7 +60,7 @@ def course(values: np.ndarray, truth: np.ndarray, margin: float = 0.0) -> Course
             }
         )
         behind = {name: truth.max() - truth[int(name)] for name in rounds.out}
-        wrong = {WORSE: lambda gap: gap <= 1e-12, EQUAL: lambda gap: gap >= margin}
+        wrong = {Verdict.WORSE: lambda gap: gap <= 1e-12, Verdict.EQUAL: lambda gap: gap >= margin}
         if not found.first_wrong and any(wrong[how](behind[name]) for name, how in rounds.out.items()):
             found.first_wrong = rounds.number
     return found

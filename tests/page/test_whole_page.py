@@ -22,6 +22,7 @@ from stored_jobs import store_job
 from graft.errors import GraftError
 from graft.page import show_job
 from graft.page.pictures import Explained, PagePictures
+from graft.page.ranking import trials_in_words
 from graft.page.show import show_alone, show_jobs, show_sweep
 from graft.results import records
 from graft.results.outcomes import read_outcomes
@@ -270,6 +271,15 @@ def test_a_budget_sweep_says_what_more_images_brought(tmp_path: Path):
     assert "p is corrected for each key's comparisons" in words
     assert "draws the same images" not in words
     assert "draws other images where their number" in words
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [((4,), "1 trial (seed 4)"), ((2, 0, 1), "3 trials (seeds 0 to 2)"), ((0, 1, 7), "3 trials (seeds 0, 1, 7)")],
+)
+def test_seeds_that_did_not_run_are_not_named(seeds: tuple[int, ...], words: str):
+    trials = [{"seed": seed, "accuracy": 0.5, "loss": 1.0 + seed} for seed in seeds]
+    assert trials_in_words([Record("job", {"trials": trials}, Path("job"))], "accuracy") == words
 
 
 def test_jobs_that_answer_different_questions_have_no_best_one(tmp_path: Path):

@@ -9,9 +9,12 @@ import pytest
 from scipy import stats
 
 from graft.page.show import show_jobs
+from graft.report.as_json import as_json
 from graft.report.as_needed import as_needed, compare_as_needed
+from graft.report.compare import compare_jobs
 from graft.results.records import read_records
 from graft.results.rounds import EndedJob, SweepRounds, add_rounds, write_rounds
+from graft.statistics.margin import Verdict
 
 
 def auto(folder: Path, name: str, mean: float, trials: int, spread: float = 0.01, settings: dict | None = None) -> None:
@@ -71,7 +74,7 @@ def test_a_job_keeps_the_verdict_of_its_sweep_where_another_one_is_best_now(
     auto(tmp_path, "best", 0.90, 48)
     auto(tmp_path, "then", 0.902, 9, spread=0.05)
     auto(tmp_path, "ended", 0.89, 6, spread=0.05)
-    job = EndedJob("worse", tmp_path / "then", 6)
+    job = EndedJob(Verdict.WORSE, tmp_path / "then", 6)
     write_rounds(tmp_path, SweepRounds(3, 0.0, "trials=auto: enough.", tmp_path / "best", {tmp_path / "ended": job}))
     found = standings(tmp_path)
     assert found["best"] == "best"
@@ -85,10 +88,8 @@ def test_a_job_keeps_the_verdict_of_its_sweep_where_another_one_is_best_now(
 def test_an_equal_of_a_larger_margin_is_not_equal_within_a_smaller_one(tmp_path: Path):
     auto(tmp_path, "best", 0.90, 9, spread=0.05)
     auto(tmp_path, "equal", 0.899, 6, spread=0.05)
-    write_rounds(
-        tmp_path,
-        SweepRounds(1, 0.05, "", tmp_path / "best", {tmp_path / "equal": EndedJob("equal", tmp_path / "best", 6)}),
-    )
+    ended = EndedJob(Verdict.EQUAL, tmp_path / "best", 6)
+    write_rounds(tmp_path, SweepRounds(1, 0.05, "", tmp_path / "best", {tmp_path / "equal": ended}))
     assert standings(tmp_path, margin=5)["equal"] == "equal"
     assert standings(tmp_path, margin=1)["equal"] == "undecided"
 
@@ -104,12 +105,22 @@ def test_two_sweeps_of_one_report_both_say_how_they_ended(tmp_path: Path, capsys
     assert "7 rounds and 1 pair)" in said
 
 
+def test_sweeps_of_different_images_say_that_nothing_is_ranked_before_how_they_ended(tmp_path: Path):
+    for sweep, small in (("one", [1, 3]), ("two", [5, 7])):
+        auto(tmp_path / sweep, "a", 0.9, 6, settings={"dataset": {"small": small}})
+        write_rounds(tmp_path / sweep, SweepRounds(0, 0.0, f"trials=auto: {sweep} is enough."))
+    show_jobs([tmp_path], tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert 0 < page.index("so that none is the best") < page.index("one is enough") < page.index("two is enough")
+    assert json.loads(as_json(compare_jobs([tmp_path])))["sentence"].startswith("tested on different images")
+
+
 def test_a_sweep_may_be_moved_and_its_batches_add_what_they_find(tmp_path: Path):
     old, new = tmp_path / "old", tmp_path / "new"
     for name, mean in (("a", 0.9), ("b", 0.8), ("c", 0.7)):
         auto(old, name, mean, 6)
-    add_rounds(old, SweepRounds(4, 0.0, "x", old / "b", {old / "c": EndedJob("worse", old / "b", 6)}))
-    add_rounds(old, SweepRounds(4, 0.0, "y", old / "a", {old / "b": EndedJob("worse", old / "a", 6)}))
+    add_rounds(old, SweepRounds(4, 0.0, "x", old / "b", {old / "c": EndedJob(Verdict.WORSE, old / "b", 6)}))
+    add_rounds(old, SweepRounds(4, 0.0, "y", old / "a", {old / "b": EndedJob(Verdict.WORSE, old / "a", 6)}))
     old.rename(new)
     (rounds,) = read_records([new]).rounds.values()
     assert (rounds.pairs, rounds.ended, rounds.best) == (4, "", new / "a")

@@ -4,7 +4,7 @@ import pytest
 
 from graft.errors import GraftError
 from graft.report.leaderboard import DIFFERENT_IMAGES, DIFFERENT_RANGES, rank_jobs
-from graft.report.rows import verdict
+from graft.report.rows import versus_range
 from graft.report.table import cells, markdown, table_rows
 from graft.results.records import Record
 
@@ -139,7 +139,7 @@ def test_a_baseline_that_no_job_matches_is_refused():
     ],
 )
 def test_a_mean_is_compared_at_the_published_precision(mean: float, expected: str):
-    assert verdict(mean, 0.835, 0.846) == expected
+    assert versus_range(mean, 0.835, 0.846) == expected
 
 
 def test_equal_jobs_have_one_rank():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from graft.statistics.crossed import Estimate, Parts, estimate
-from graft.statistics.margin import Verdict, divided, quantile_of, shares, shares_in_words, tail_of, verdict
+from graft.statistics.margin import Verdict, quantile_of, shares, shares_in_words, tail_of, verdict
 
 
 def difference(mean: float, error: float = 0.01, degrees: float = 20.0) -> Estimate:
@@ -55,27 +55,10 @@ def test_several_comparisons_keep_their_error_rate_with_a_margin():
     assert 30 <= wrong <= 70  # 5 %
 
 
-def test_the_causes_of_the_variance_between_trials():
-    draws, init, both = 3.0, 1.0, 0.5
-    known = {"all": draws + init + both, "data": draws + both, "init": init + both}
-    assert divided(known) == pytest.approx({"data": draws, "init": init, "both": both})
-    assert divided({"all": 4.0, "data": 3.0}) == {"data": 3.0, "init": 1.0, "both": 0.0}
-    assert divided({"all": 4.0, "init": 3.0}) == {"data": 1.0, "init": 3.0, "both": 0.0}
-    assert divided({"all": 4.0, "data": 5.0}) == {"data": 4.0, "init": 0.0, "both": 0.0}  # by chance
-    assert divided({"all": 0.0, "data": 0.0}) == {"data": 0.0, "init": 0.0, "both": 0.0}
-    assert sum(divided({"all": 4.0, "data": 1.0, "init": 1.0}).values()) == pytest.approx(4)
-    with pytest.raises(KeyError, match="all"):
-        divided({"data": 1.0})
-
-
 def test_shares_of_the_doubt_in_words():
     found = Estimate(0.0, 1.0, 20.0, Parts(0.4, 0.55, 0.05), 15, 450)
-    undivided = shares_in_words(shares(found))
-    assert undivided == "training draws, initialization and batch order 40 %, test images 55 %, these together 5 %"
-    parted = shares(found, variances={"all": 8.0, "data": 7.0, "init": 1.0})
-    assert shares_in_words(parted) == (
-        "training draws 35 %, initialization and batch order 5 %, test images 55 %, these together 5 %"
-    )
+    words = "training draws, initialization and batch order 40 %, test images 55 %, these together 5 %"
+    assert shares_in_words(shares(found)) == words
     assert shares_in_words(shares(found, "init")).startswith("initialization and batch order 40 %, test")
     assert shares_in_words(shares(found, "data")).startswith("training draws 40 %, test")
 
@@ -87,11 +70,3 @@ def test_shares_have_the_sum_1_and_count_a_correction_among_the_draws():
     assert shares_in_words(thirds) == "a 34 %, b 33 %, c 33 %"
     nothing = Estimate(0.0, 0.0, 20.0, Parts(0.0, 0.0, 0.0), 15, 450)
     assert set(shares(nothing).values()) == {0.0}
-
-
-def test_simulated_jobs_divide_the_doubt():
-    random = np.random.default_rng(0)
-    draws, init = 2 * random.normal(size=4000), random.normal(size=4000)
-    found = divided({"all": (draws + init).var(), "data": draws.var(), "init": init.var()})
-    assert found["data"] / sum(found.values()) == pytest.approx(0.8, abs=0.03)
-    assert found["both"] == pytest.approx(0, abs=0.15)

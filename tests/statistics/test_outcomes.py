@@ -11,27 +11,39 @@ def outcomes(seeds: tuple[int, ...], images: str, values: object, **more: Any) -
     return Outcomes(seeds, np.array(list(images)), np.asarray(values, dtype=float), **more)
 
 
+def paired(*configurations: Outcomes) -> list[Outcomes]:
+    found = aligned(configurations)
+    assert found is not None
+    return found
+
+
 def test_two_configurations_are_paired_by_seed_and_by_image():
     one = outcomes((0, 1, 2), "abc", [[1, 2, 3], [4, 5, 6], [7, 8, 9]], labels=np.array([0, 1, 2]))
-    other = outcomes((2, 0, 5), "dca", [[0, 9, 7], [0, 3, 1], [0, 0, 0]], groups=np.array(["x", "y", "z"]))
-    first, second = aligned([one, other])
+    other = outcomes((2, 0, 5), "bca", [[8, 9, 7], [2, 3, 1], [0, 0, 0]], groups=np.array(["x", "y", "z"]))
+    first, second = paired(one, other)
     assert first.seeds == second.seeds == (0, 2)
-    assert first.images.tolist() == second.images.tolist() == ["a", "c"]
-    assert first.values.tolist() == second.values.tolist() == [[1, 3], [7, 9]]
+    assert first.images.tolist() == second.images.tolist() == ["a", "b", "c"]
+    assert first.values.tolist() == second.values.tolist() == [[1, 2, 3], [7, 8, 9]]
     assert first.labels is not None
     assert second.groups is not None
-    assert first.labels.tolist() == [0, 2]
-    assert second.groups.tolist() == ["z", "y"]
+    assert first.labels.tolist() == [0, 1, 2]
+    assert second.groups.tolist() == ["z", "x", "y"]
 
 
 def test_images_of_the_same_content_are_paired_in_their_order():
-    first, second = aligned([outcomes((0,), "aab", [[1, 2, 3]]), outcomes((0,), "baa", [[3, 1, 2]])])
+    first, second = paired(outcomes((0,), "aab", [[1, 2, 3]]), outcomes((0,), "baa", [[3, 1, 2]]))
     assert first.values.tolist() == second.values.tolist() == [[1, 2, 3]]
 
 
-def test_without_common_images_or_seeds_nothing_is_left():
-    first, _ = aligned([outcomes((0,), "a", [[1]]), outcomes((1,), "b", [[1]])])
-    assert first.values.shape == (0, 0)
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("ab", "a"), ("a", "ab"), ("ab", "aa")])
+def test_unlike_images_cannot_be_paired(first: str, second: str):
+    one, other = (outcomes((0,), images, np.ones((1, len(images)))) for images in (first, second))
+    assert aligned([one, other]) is None
+
+
+def test_without_common_seeds_no_trial_is_left():
+    first, _ = paired(outcomes((0,), "a", [[1]]), outcomes((1,), "a", [[1]]))
+    assert first.values.shape == (0, 1)
 
 
 def test_arrays_of_other_shapes_are_refused():

@@ -10,7 +10,7 @@ from graft.statistics.accuracies import Measured, average
 from graft.statistics.crossed import NONE, estimate
 from graft.statistics.needed import Needed, needed
 from graft.statistics.outcomes import Outcomes
-from graft.statistics.overlap import between_pools, for_other_pools, share_of_all, widen
+from graft.statistics.overlap import between_pools, for_other_pools, share_of_all
 from graft.statistics.pairs import Joint, pair
 
 
@@ -34,7 +34,6 @@ def test_the_correction_lies_between_those_for_pairs_and_for_single_images():
 def test_the_trials_part_is_widened_by_what_no_number_of_trials_or_images_reduces():
     found = estimate(np.random.default_rng(0).normal(size=(10, 1)) + np.random.default_rng(1).normal(size=(10, 30)))
     wider = for_other_pools(found, 0.5)
-    assert widen(found.parts.trials, 0.5, 10) == pytest.approx(7 * found.parts.trials)
     assert wider.variance == pytest.approx(found.variance + 6 * found.parts.trials)
     assert (wider.parts, wider.mean) == (found.parts, found.mean)
     assert 9 <= wider.degrees < found.degrees
@@ -55,7 +54,6 @@ def test_more_trials_are_not_asked_for_where_the_images_that_all_draw_from_are_t
 def test_without_a_pool_in_common_and_with_all_of_it_nothing_is_widened(share: float):
     found = estimate(np.random.default_rng(0).normal(size=(5, 20)))
     assert for_other_pools(found, share) == found
-    assert widen(0.3, share, 5) == 0.3
 
 
 def test_a_single_trial_says_nothing_of_others():

@@ -8,13 +8,12 @@ import pytest
 from conftest import ROOT
 
 from graft.statistics.accuracies import Accuracies, Copies, Measured
+from graft.statistics.margin import Verdict
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.stopping import (
-    EQUAL,
     ONLY_DRAWS,
     ONLY_IMAGES,
     ONLY_TRIALS,
-    WORSE,
     Rounds,
     best_of,
     could_narrow,
@@ -102,7 +101,7 @@ def test_a_configuration_that_is_worse_gets_no_more_and_ends_the_rounds_of_two()
     found = rounds("good", "bad")
     found.look({"good": measured(outcomes(6, 400, 0.95)), "bad": measured(outcomes(6, 400, 0.6, seed=1))})
     assert found.best == "good"
-    assert found.out == {"bad": WORSE}
+    assert found.out == {"bad": Verdict.WORSE}
     assert found.trials == {"good": 6, "bad": 6}
     assert found.ended
 
@@ -114,7 +113,7 @@ def test_an_undecided_pair_goes_on_where_trials_are_what_differs():
     )
     found = rounds("first", "second", "bad")
     found.look({"first": measured(first), "second": measured(second), "bad": measured(outcomes(60, 400, 0.3, seed=2))})
-    assert found.out == {"bad": WORSE}
+    assert found.out == {"bad": Verdict.WORSE}
     assert sorted(found.going) == ["first", "second"]
     assert found.trials == {"first": 9, "second": 9, "bad": 6}
     assert not found.ended
@@ -155,7 +154,7 @@ def test_a_small_difference_that_no_allowed_number_of_trials_shows_is_said_to_ne
 def test_configurations_within_the_margin_are_equal():
     both = outcomes(60, 2000, 0.8, easy=0.3)
     other = both ^ (np.random.default_rng(5).random(both.shape) < 0.01)
-    for margin, verdict in ((0.02, {"other": EQUAL}), (0.0, {"other": WORSE})):
+    for margin, verdict in ((0.02, {"other": Verdict.EQUAL}), (0.0, {"other": Verdict.WORSE})):
         found = rounds("both", "other", margin=margin)
         found.look({"both": measured(both), "other": measured(np.minimum(both, other))})
         assert found.out == verdict
@@ -163,7 +162,7 @@ def test_configurations_within_the_margin_are_equal():
 
 def test_identical_configurations_are_equal_only_within_a_margin():
     values = measured(outcomes(6, 2000, 0.8))
-    for margin, out in ((0.01, {"twin": EQUAL}), (0.0, {})):
+    for margin, out in ((0.01, {"twin": Verdict.EQUAL}), (0.0, {})):
         found = rounds("one", "twin", margin=margin)
         found.look({"one": values, "twin": values})
         assert found.out == out
@@ -198,7 +197,7 @@ def test_no_look_decides_on_fewer_trials_than_a_test_needs():
     found.look(data)
     assert (found.out, found.going) == ({}, ["good", "bad"])
     found.look(data)
-    assert found.out == {"bad": WORSE}
+    assert found.out == {"bad": Verdict.WORSE}
 
 
 def test_equal_differences_in_every_trial_need_the_sign_test():
@@ -206,7 +205,7 @@ def test_equal_differences_in_every_trial_need_the_sign_test():
     found = rounds("one", "other")
     while not found.ended:
         found.look({"one": steps, "other": {seed: value - 0.01 for seed, value in steps.items()}})
-        assert (found.out == {"other": WORSE}) == (2.0 ** (1 - looks(6, 60)[found.number - 1]) < 0.05 / 7)
+        assert (found.out == {"other": Verdict.WORSE}) == (2.0 ** (1 - looks(6, 60)[found.number - 1]) < 0.05 / 7)
 
 
 def test_copies_get_no_more_trials():

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from graft.config.build import to_plain
 from graft.errors import GraftError, OtherResult
 from graft.job_folder import ROUND, SEARCH
-from graft.results.validation import outcome
+from graft.results.validation import val_accuracy
 from graft.sweeps.space import Range
 from graft.sweeps.study import Study, search
 
@@ -141,7 +141,7 @@ def test_trials_with_equal_values_run_once_and_have_the_outcome_of_their_folder(
     batches, told = run(tmp_path / "s", "sweep.jobs=5", "sweep.at_once=2", job=job)
     assert told == ["COMPLETE"] * 5
     assert sorted(words for batch in batches for words in batch) == [f"dropout={x} sweep=optuna" for x in (0.1, 0.5)]
-    assert [outcome(path.parent) for path in (tmp_path / "s").glob("*/result.json")] == [0.5, 0.5]
+    assert [val_accuracy(path.parent) for path in (tmp_path / "s").glob("*/result.json")] == [0.5, 0.5]
     assert not list((tmp_path / "s").glob(f"*/{SEARCH}"))
 
 

@@ -5,21 +5,6 @@ import pandas
 
 from graft.analysis.predictions import Predictions, once
 
-COLUMNS = [
-    "number",
-    "path",
-    "hash",
-    "class",
-    "group",
-    "prediction",
-    "wrong",
-    "trials",
-    "said",
-    "probability",
-    "probability_of_label",
-    "seeds",
-]
-
 
 @once
 def mistakes(found: Predictions) -> pandas.DataFrame:
@@ -48,13 +33,13 @@ def mistakes(found: Predictions) -> pandas.DataFrame:
     own = wrong[:, places]
     said = own & (found.predicted[:, places] == most[places])
     table["said"] = said.sum(0)
-    table["probability"] = None if probability is None else _mean(probability[:, places], said)
-    table["probability_of_label"] = _mean(found.of_label[:, places].astype(np.float64), own)
+    table["probability"] = None if probability is None else probability[:, places].mean(0, where=said)
+    table["probability_of_label"] = found.of_label[:, places].mean(0, np.float64, where=own)
     seeds = np.array(found.outcomes.seeds).astype(str)
     table["seeds"] = [" ".join(seeds[column]) for column in own.T]
     certain = -table["probability_of_label"] if probability is None else table["probability"]
     order = np.lexsort((table["number"], -certain.to_numpy(float), -table["wrong"].to_numpy(float)))
-    return table.iloc[order].reset_index(drop=True)[COLUMNS]
+    return table.iloc[order].reset_index(drop=True)
 
 
 def about(found: Predictions, places: np.ndarray) -> pandas.DataFrame:
@@ -72,8 +57,3 @@ def _most_frequent(found: Predictions) -> np.ndarray:
     most = np.zeros(len(found.images), dtype=np.int64)
     most[place[order]] = said[order]
     return most
-
-
-def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return the means of chosen values, one at least of each column, (images,)."""
-    return np.where(chosen, values, 0).sum(0) / chosen.sum(0)

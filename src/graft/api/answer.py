@@ -165,9 +165,10 @@ class Answer:
         Raises:
             GraftError: the jobs cannot be ranked.
         """
-        if self._report.board.comparison is None:
+        best = self._report.board.best
+        if best is None:
             raise GraftError(f"there is no best job, because they are {self._report.board.order}; try .jobs")
-        return self.jobs[0]
+        return JobResult(best)
 
     @property
     def sentences(self) -> list[str]:

@@ -56,7 +56,7 @@ def image_folder(folder: str | Path, **settings: Any) -> Data:
     return Data("image_folder", {"root": path, **_as_values(settings, "root")})
 
 
-def table(table: "str | Path | Sequence[str | Path] | pandas.DataFrame", **settings: Any) -> Data:
+def table(table: str | Path | Sequence[str | Path] | pandas.DataFrame, **settings: Any) -> Data:
     """Return images that a table names: a file, several, or a DataFrame, which is stored once, in the cache.
 
     Args:
@@ -143,7 +143,7 @@ def _check_name(name: Any) -> None:
         )
 
 
-def _check_index(frame: "pandas.DataFrame") -> None:
+def _check_index(frame: pandas.DataFrame) -> None:
     """Refuse a table whose paths are its index, which is not stored: a message about its columns would not say so.
 
     Raises:
@@ -158,7 +158,7 @@ def _check_index(frame: "pandas.DataFrame") -> None:
         raise GraftError("the paths of the images are the DataFrame's index, not a column; try table.reset_index()")
 
 
-def _without_lists(frame: "pandas.DataFrame") -> "pandas.DataFrame":
+def _without_lists(frame: pandas.DataFrame) -> pandas.DataFrame:
     """Return a table whose columns of lists and the like have no values, as in Parquet: each would be a class."""
     lists = frame.map(lambda value: isinstance(value, LISTS)).any().to_numpy()
     return frame.where(np.broadcast_to(~lists, frame.shape), "<list>") if lists.any() else frame

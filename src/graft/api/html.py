@@ -1,12 +1,12 @@
 """An answer as HTML, for notebooks: the table, sentences and pictures."""
 
-import base64
 import tempfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from graft.figures.draw import PICTURES, draw
+from graft.page.pictures import figure
 from graft.report.compare import Report
 from graft.report.table import short_lines
 
@@ -36,10 +36,5 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
 def _pictures(report: Report) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         draw(report, Path(folder))
-        files = {name: Path(folder) / name for name in PICTURES}
-        return [
-            f'<img alt="{name}" style="max-width: 100%" src="data:image/png;base64,'
-            f'{base64.b64encode(path.read_bytes()).decode()}">'
-            for name, path in files.items()
-            if path.exists()
-        ]
+        drawn = {name: figure(Path(folder), name) for name in PICTURES}
+    return [f'<img alt="{name}" style="max-width: 100%" src="{data}">' for name, data in drawn.items() if data]

@@ -15,9 +15,8 @@ from graft.api.job_launcher import InThisProcess, run_alone
 from graft.api.overrides import Overrides, as_words, checked, is_sweep, named
 from graft.api.session import session
 from graft.errors import GraftError
-from graft.page.show import show_report
+from graft.page.show import show_sweep
 from graft.process import usual_torch
-from graft.report.compare import compare_jobs
 from graft.run.page_pictures import page_pictures
 from graft.sweeps.check_sweep import check_run, check_sweep
 from graft.sweeps.grid import ComposedJobs, keep_composed, launch_only, run_grid
@@ -171,7 +170,7 @@ def _run_sweep(hydra: Any, words: list[str]) -> Path:
             search(config, launcher)
         if launcher.refused is not None:
             raise launcher.refused
-        show_report(compare_jobs([folder], config.report.baseline, required=False), folder, pictures=page_pictures())
+        show_sweep(folder, config.report.baseline, page_pictures())
         log_sweep(config)
     return folder
 

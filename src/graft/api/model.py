@@ -70,11 +70,10 @@ class Model:
         more = ["set"] * (coverage is not None) + ["novelty", "novel"] * novelty
         columns = [name for name in COLUMNS if files is not None or name not in ("file", "error")] + more
         with usual_torch():
-            rows = (
-                self._of_pixels(self._pixels(images), predictor)
-                if files is None
-                else (row for _, row in predictor.rows(files))
-            )
+            if files is None:
+                rows = self._of_pixels(self._pixels(images), predictor)
+            else:
+                rows = (row for _, row in predictor.rows(files))
             return pandas.DataFrame([nulled(row, columns) for row in rows], columns=columns)
 
     def probabilities(self, images: Any) -> torch.Tensor:
@@ -91,7 +90,7 @@ class Model:
         """Return pictures or arrays as bytes of the model's image shape, (images, channels, height, width)."""
         if not (isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images)):
             pixels = as_bytes(images)
-            warn_if_dark(int(pixels.max()), level=3, least=BLACK)
+            warn_if_dark(int(pixels.max()), least=BLACK)
             _refuse_one_in_color(tuple(getattr(images, "shape", ())), self.trained.image_shape[0])
             if pixels.shape[1:] == self.trained.image_shape:
                 return pixels

@@ -137,12 +137,11 @@ def png(picture: Image.Image) -> bytes:
     return output.getvalue()
 
 
-def warn_if_dark(brightest: int, level: int, least: int = LEAST_BRIGHT) -> None:
+def warn_if_dark(brightest: int, least: int = LEAST_BRIGHT) -> None:
     """Warn if bytes, given the brightest of all, are so dark that white may be another value than 255.
 
     Args:
         brightest: the largest byte of all images.
-        level: of the caller to whose line the warning belongs, as `warnings.warn` counts.
         least: the largest byte from which there is no doubt.
     """
     if not 0 < brightest < least:
@@ -150,7 +149,7 @@ def warn_if_dark(brightest: int, level: int, least: int = LEAST_BRIGHT) -> None:
     warnings.warn(
         f"the brightest of all pixels is {brightest} of 255; if that stands for white, the images are too dark: give "
         "floats of which 1 is white, or bytes of which 255 is",
-        stacklevel=level + 1,
+        stacklevel=4,  # the line that calls graft.arrays or Model.predict
     )
 
 

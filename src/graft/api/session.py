@@ -47,7 +47,7 @@ def session(words: Sequence[str], verbose: bool) -> Iterator[Any]:
     """
     with ExitStack() as stack:
         stack.enter_context(_one_at_a_time)
-        stack.callback(_restore_process(dict(os.environ), gc.get_freeze_count(), _handlers()))
+        stack.callback(_restore_process())
         stack.enter_context(_own_warnings())
         stack.enter_context(inside_a_program(_warn, quiet=not verbose))
         stack.enter_context(_shown_messages() if verbose else ExitStack())
@@ -82,12 +82,10 @@ def _restore_hydra() -> Any:
     return restore
 
 
-def _handlers() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
-def _restore_process(environment: dict[str, str], frozen_objects: int, handlers: dict[int, Any]) -> Any:
+def _restore_process() -> Any:
     """Return what gives this process its environment, its garbage collection and its signals' handlers back."""
+    environment, frozen_objects = dict(os.environ), gc.get_freeze_count()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for name in os.environ.keys() - environment.keys():

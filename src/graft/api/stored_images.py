@@ -41,7 +41,7 @@ def store_arrays(
         groups: of all images, in their order; none: each image stands for itself.
     """
     pixels = [as_bytes(images) for _, images, _ in labeled]
-    warn_if_dark(max(int(part.max()) for part in pixels), level=3)
+    warn_if_dark(max(int(part.max()) for part in pixels))
     if len({part.shape[1:] for part in pixels}) > 1:
         shapes = " and ".join(str(tuple(part.shape[1:])) for part in pixels)
         raise GraftError(f"training and test images must have one shape, got {shapes}")

@@ -39,12 +39,12 @@ def draw(report: Report, output: Path, formats: Collection[str] = ()) -> None:
     """Draw all pictures that the jobs allow, into a folder: as PNG, and in further formats."""
     board, effects = report.board, report.effects
     figures = {"leaderboard.png": draw_ranges(board.compared(), board.order, board.measure)}
-    differences = {} if board.comparison is None else board.comparison.differences
-    if board.comparison is not None and any(len(difference.per_trial) for difference in differences.values()):
-        figures["differences.png"] = draw_differences(board.comparison.best, differences, board.measure)
-    if board.comparison is not None and len(effects.main):
+    compared = board.comparison
+    if compared is not None and any(len(difference.per_trial) for difference in compared.differences.values()):
+        figures["differences.png"] = draw_differences(compared.best, compared.differences, board.measure)
+    if len(effects.main):
         figures["effects.png"] = draw_effects(effects.main, board.measure)
-    if board.comparison is not None and effects.budget:
+    if effects.budget:
         figures["budget.png"] = draw_budget(effects.curves, BUDGETS[effects.budget], board.measure)
     for name, figure in figures.items():
         save(figure, output / name, formats)

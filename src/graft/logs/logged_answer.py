@@ -39,10 +39,7 @@ def answer_numbers(content: Mapping[str, Any], outcomes: StoredOutcomes | None) 
             found = spread(measured(content, outcomes, key), distinct_images(content, outcomes, key))
             low, high = sorted((sign * found.low, sign * found.high))
             ends = sorted(sign * end for end in found.interval or ())  # none of a single trial
-            values = {
-                **dict(zip(LINES, (sign * found.mean, high, low), strict=True)),
-                **dict(zip(ENDS, ends, strict=False)),
-            }
+            values = dict(zip((*LINES, *ENDS), (sign * found.mean, high, low, *ends), strict=False))
             numbers |= {f"{split_of(key)}_{name_of(key)}/{line}": value for line, value in values.items()}
     return numbers
 

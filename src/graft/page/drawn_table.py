@@ -84,8 +84,3 @@ def marks_of(scale: Scale, unit: Unit, it: Difference) -> Marks:
 def in_points(words: str, unit: Unit) -> str:
     """Return what an axis of differences is called."""
     return f"{words},{unit.points}" if unit.points else words
-
-
-def p_words(value: float | None) -> str:
-    """Return a p-value with three decimals; empty without one."""
-    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -12,6 +12,7 @@ from graft.analysis.mistakes import mistakes
 from graft.analysis.predictions import Predictions
 from graft.nouns import counted
 from graft.page.pictures import CHANGED, Explained, PagePictures, data_uri, read
+from graft.report.table import table_rows
 from graft.results.records import Record
 
 MOST = {"mistakes": 24, "differing": 12, "suspects": 12}
@@ -111,15 +112,10 @@ def _mistakes(found: Predictions) -> Described:
     rows, were = _first(table, "mistakes"), "was" if len(table) == 1 else "were"
     own_fold = " Each trial predicts only images of its own fold, on which it did not train."
     single = len(found.outcomes.seeds) == 1
-    by, order = (
-        "at least one trial",
-        (
-            "those first that most trials got wrong, then the most certain ones. The probability is the mean over the "
-            "trials that predicted this class."
-        ),
-    )
-    if single:
-        by, order = "the one trial", "the most certain ones first."
+    by, order = "the one trial", "the most certain ones first."
+    if not single:
+        by, order = "at least one trial", "those first that most trials got wrong, then the most certain ones. "
+        order += "The probability is the mean over the trials that predicted this class."
     method = f"{counted(len(table), 'test image')} of {total:,} {were} taken for another class by {by}"
     method += f"{_which(rows, table)}, {order}" if rows else "."
     method += own_fold if found.outcomes.folds else ""
@@ -170,19 +166,14 @@ def _suspects(found: Predictions) -> Described:
         return "suspects", f"Not shown: {criterion}.", [], _mistaken
     rows = _first(table, "suspects")
     if not len(table):
-        return (
-            "suspects",
-            f"None: no test image is {criterion}.",
-            [],
-            _mistaken,
-        )
+        return "suspects", f"None: no test image is {criterion}.", [], _mistaken
     said = f"{counted(len(table), 'test image')} {'have' if len(table) > 1 else 'has'} a label that may be wrong"
     method = f"{said}: {criterion}{_which(rows, table)}. A hard image of the right label looks the same: look at it."
     return "suspects", method, rows, _suspected
 
 
 def _first(table: pandas.DataFrame, name: str) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.head(MOST[name]).to_dict("records")]
+    return table_rows(table.head(MOST[name]))
 
 
 def _which(rows: Sequence[object], table: pandas.DataFrame) -> str:
@@ -190,7 +181,7 @@ def _which(rows: Sequence[object], table: pandas.DataFrame) -> str:
 
 
 def _certain(row: Mapping[str, Any]) -> str:
-    if row.get("probability") is not None and not pandas.isna(row["probability"]):
+    if row["probability"] is not None:
         return f" ({100 * row['probability']:.0f}\u00a0%)"
     return f" (the label had {100 * row['probability_of_label']:.0f}\u00a0%)"
 

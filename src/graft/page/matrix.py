@@ -65,8 +65,8 @@ def matrix_of(found: Predictions) -> Matrix:
     """Return the confusion matrix of a job's trials."""
     trial, image = np.nonzero(found.tested)
     codes = found.labels[image] * len(found.classes) + found.predicted[trial, image]
-    table = confusion_table(found).assign(sum=np.unique(codes, return_counts=True)[1])  # both are sorted by the pair
-    pairs = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    sums = np.unique(codes, return_counts=True)[1]  # sorted by the pair, as the table is
+    pairs = table_rows(confusion_table(found).assign(sum=sums))
     wrong = sorted((row for row in pairs if row["class"] != row["prediction"]), key=lambda row: -row["sum"])
     right = [row for row in pairs if row["class"] == row["prediction"]]
     shown, notes = _shown(wrong, found.classes), []

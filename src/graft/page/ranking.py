@@ -3,23 +3,25 @@
 from collections.abc import Mapping, Sequence
 
 from graft.figures.curves import SPLITS
-from graft.nouns import counted
-from graft.page.drawn_table import Row, Table, cell, in_points, marks_of, p_words
+from graft.nouns import counted, few
+from graft.page.drawn_table import Row, Table, cell, in_points, marks_of
 from graft.page.forest import MAX_DOTS, Marks, ends, scale_of, value_words
 from graft.report.effects import Effects
 from graft.report.leaderboard import Leaderboard
 from graft.report.rows import SPREAD, column
-from graft.report.table import cells, table_rows
+from graft.report.table import cells, p_words, table_rows
 from graft.report.unit import PERCENT
+from graft.report.verdicts import judged
 from graft.results.measured import distinct_images
 from graft.results.metric import name_of, split_of
 from graft.results.records import Record
 from graft.statistics.accuracies import dataset_of, num_folds
 from graft.statistics.comparison import Difference
+from graft.statistics.intervals import LEVEL
 
 LEFT_OUT = ("job", "std", "p", "lowest-highest", "trainable")  # they are elsewhere on the page, or in leaderboard.csv
-
 BETWEEN = ("rank", "to the best", "verdict")  # nothing of one job
+MAX_SEEDS = 6  # that are listed, where they are not in a row
 
 
 def ranked(board: Leaderboard) -> Table:
@@ -84,12 +86,9 @@ def compared(board: Leaderboard, found: Mapping[str, Difference], other: str, na
 
 
 def _verdict(board: Leaderboard, own: str, it: Difference, name: str) -> str:
-    if name == "differences":
-        found = board.answer.verdicts.get(own)
-        return "not tested" if found is None else str(found)
-    if it.p is None:
-        return "not tested"
-    return ("better" if (it.mean or 0) > 0 else "worse") if it.significant else "undecided"
+    # The margin is for the choice of the best, as in the sentence about the baseline.
+    found = board.answer.verdicts.get(own) if name == "differences" else judged(it, margin=0.0)
+    return "not tested" if found is None else str(found)
 
 
 def paired_words(records: Sequence[Record]) -> str:
@@ -115,7 +114,7 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
         marks = None
         if mean is not None:
             words = unit.difference(mean, low, high)
-            filled = line["p"] is not None and line["p"] < 0.05
+            filled = line["p"] is not None and line["p"] < LEVEL
             marks = Marks(words, scale.place(unit.factor * mean), ends(scale, unit, low, high), filled=filled)
         texts = {
             "key": line["key"],
@@ -127,13 +126,8 @@ def effects_table(effects: Effects, board: Leaderboard) -> Table | None:
         rows.append(Row([cell(header, text) for header, text in texts.items()], marks))
     caption = f"Means over all other keys, of {lines[0]['trials']} trials that all jobs have; "
     caption += "p is corrected for each key's comparisons"
-    return Table(
-        "effects",
-        caption,
-        rows,
-        scale,
-        "Drawn: " + in_points("difference to the key's best value", unit),
-    )
+    axis = "Drawn: " + in_points("difference to the key's best value", unit)
+    return Table("effects", caption, rows, scale, axis)
 
 
 def trials_in_words(records: Sequence[Record], metric: str) -> str:
@@ -144,7 +138,9 @@ def trials_in_words(records: Sequence[Record], metric: str) -> str:
     split = split_of(metric)
     numbers = {distinct_images(record.result, record.outcomes, metric) for record in records}
     words = f"{trials} trial{'' if counts == {1} else 's'}{' each' if len(records) > 1 else ''}"
-    words += f" (seed{'s' if len(seeds) > 1 else ''} {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''})"
+    in_a_row = 0 < seeds[-1] - seeds[0] == len(seeds) - 1
+    told = f"{seeds[0]} to {seeds[-1]}" if in_a_row else few(list(map(str, seeds)), MAX_SEEDS)
+    words += f" (seed{'s' if len(seeds) > 1 else ''} {told})"
     known = [number for number in numbers if number]
     if len(known) != 1 or len(numbers) != 1:
         return words

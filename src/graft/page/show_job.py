@@ -11,9 +11,9 @@ from graft.job_folder import OUTCOMES
 from graft.nouns import counted, few, percent
 from graft.page.facts import write_facts
 from graft.page.what_ran import marked_words
-from graft.report.rows import balanced_mean, uneven, verdict
+from graft.report.rows import balanced_mean, uneven, versus_range
 from graft.report.terminal import terminal
-from graft.report.unit import span, unit_of
+from graft.report.unit import PERCENT, unit_of
 from graft.report.verdicts import claim
 from graft.results.baseline import common_figures, common_metric
 from graft.results.labels import title
@@ -90,14 +90,14 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
     if several:
-        rows.append(("lowest to highest", f"{span(accuracy['min'], accuracy['max'])} %"))
+        rows.append(("lowest to highest", f"{PERCENT.span(accuracy['min'], accuracy['max'])} %"))
     rows.append(("95 % interval", _interval(result, folder, accuracy)))
     rows += _ranking_metric(result, folder)
     if is_copies(values):
         rows.append(("trials", "all are the same computation, which no seed changes: they count as one"))
     if result["reference"]:
         low, high, source = (result["reference"][key] for key in ("low", "high", "source"))
-        compared = f"{percent(low)} to {percent(high)} % ({source}): {verdict(accuracy['mean'], low, high)}"
+        compared = f"{percent(low)} to {percent(high)} % ({source}): {versus_range(accuracy['mean'], low, high)}"
         rows.append(("published range", compared))
     return rows
 
@@ -149,4 +149,4 @@ def _interval(result: dict, folder: Path, accuracy: dict[str, Any]) -> str:
     counts, config = accuracy["ci95_counts"], result.get("config") or {}
     known = counts == BOTH or (folder / OUTCOMES).exists()
     holds = claim(known, bool(num_folds(result)), counts, config, result["images"])
-    return f"{span(*accuracy['ci95'])} %, {holds}"
+    return f"{PERCENT.span(*accuracy['ci95'])} %, {holds}"

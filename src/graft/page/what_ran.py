@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from graft.nouns import few
 from graft.page.pictures import PagePictures
 from graft.report.compare import Report
-from graft.report.unit import span
+from graft.report.unit import PERCENT
 from graft.results.records import Record
 from graft.results.settings import flatten, of_the_least, unused_split
 
@@ -101,7 +102,7 @@ def _differing(records: Sequence[Record], swept: Sequence[str]) -> list[Fact]:
             for record in records
             if key in record.setting or key == "head" or not record.baseline
         ]
-        facts.append(Fact(key, _few(list(dict.fromkeys(found)))))
+        facts.append(Fact(key, few(list(dict.fromkeys(found)), MAX_LISTED)))
     return facts
 
 
@@ -154,7 +155,7 @@ def _data(images: Mapping[str, Any], config: Mapping[str, Any]) -> list[Fact]:
     for split, groups in (images.get("groups") or {}).items():
         facts.append(Fact(f"groups, {split}", f"{groups:,}"))
     for split, counts in (images.get("by_class") or {}).items():
-        listed = _few([f"{name}: {count:,}" for name, count in counts.items()])
+        listed = few([f"{name}: {count:,}" for name, count in counts.items()], MAX_LISTED)
         facts.append(Fact(f"{SPLITS.get(split, split)}, by class", listed))
     return facts
 
@@ -165,13 +166,11 @@ def _published(records: Sequence[Record]) -> list[Fact]:
     for record in records:
         it = record.result.get("reference") or {}
         if {"low", "high", "source"} <= it.keys():
-            found.setdefault(f"{span(it['low'], it['high'])} %, {it['source']}", []).append(record.label)
-    return [Fact("all jobs" if 1 < len(records) == len(jobs) else _few(jobs), text) for text, jobs in found.items()]
-
-
-def _few(texts: Sequence[str]) -> str:
-    more = len(texts) - MAX_LISTED
-    return ", ".join(texts[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+            found.setdefault(f"{PERCENT.span(it['low'], it['high'])} %, {it['source']}", []).append(record.label)
+    return [
+        Fact("all jobs" if 1 < len(records) == len(jobs) else few(jobs, MAX_LISTED), text)
+        for text, jobs in found.items()
+    ]
 
 
 def _versions(records: Sequence[Record]) -> list[Fact]:
@@ -181,7 +180,7 @@ def _versions(records: Sequence[Record]) -> list[Fact]:
         parts = {**(record.result.get("versions") or {}), **(record.result.get("hardware") or {})}
         for name, value in parts.items():
             found.setdefault(str(name), {})[str(value)] = None
-    return [Fact(name, _few(list(values))) for name, values in found.items()]
+    return [Fact(name, few(list(values), MAX_LISTED)) for name, values in found.items()]
 
 
 def _seconds(records: Sequence[Record]) -> list[Fact]:

@@ -55,7 +55,7 @@ def page(report: Report, output: Path, pictures: PagePictures) -> str:
         "title": output.resolve().name,
         "subject": title(board.best.config) if board.best else "",
         "single": all(len(record.accuracies(board.metric)) == 1 for record in board.records),
-        "sentences": report.missing + (report.sentences or (_unranked(board) if board.records else _nothing(report))),
+        "sentences": [*report.missing, *_unranked(report), *report.sentences],
         "failed": records.failed,
         "skipped": report.skipped,
         "damaged": records.damaged,
@@ -94,16 +94,13 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
     return found
 
 
-def _nothing(report: Report) -> list[str]:
-    """Return what is to be said where no job has an accuracy."""
-    words = [f"{name}: {each}." for name, each in report.records.refits.items()]
-    return words or ["No job has finished."]
-
-
-def _unranked(board: Leaderboard) -> list[str]:
-    """Return what is to be said of jobs that are not ranked: why, and how they compare with their published ranges."""
-    if board.comparison is not None:
+def _unranked(report: Report) -> list[str]:
+    """Return why jobs are not ranked, if they are not, and how they compare with their published ranges."""
+    board = report.board
+    if board.best is not None:
         return []
+    if not board.records:
+        return [f"{name}: {each}." for name, each in report.records.refits.items()] or ["No job has finished."]
     sentences = [f"The jobs are {_unlike(board)}, so that none is the best; they are sorted by name."]
     if "verdict" in board.table:
         verdicts = [str(each).split()[0] for each in board.table["verdict"].dropna()]
@@ -121,9 +118,8 @@ def _interval_words(board: Leaderboard) -> str:
     """Say for what the jobs' intervals hold; if that is more than the sizes of draws, for what the first one's does."""
     found: dict[str, None] = {}
     for record in board.records:
-        counts, images = record.spread(board.metric).counts, record.result.get("images") or {}
-        holds = claim_of(record.accuracies(board.metric), counts, record.config, images, split_of(board.metric))
-        found["needs two trials" if counts is None else f"is {holds}"] = None
+        unknown = record.spread(board.metric).counts is None
+        found["needs two trials" if unknown else f"is {claim_of(record, board.metric)}"] = None
     first, *others = found
     if not others:
         return first

@@ -29,7 +29,7 @@ def as_json(report: Report) -> str:
         "metric": board.metric,
         "ranked_by": board.metric if ranked else None,
         "claim": report.claim or None,
-        "sentence": report.sentences[0] if report.sentences else _why_not(report),
+        "sentence": report.sentences[0] if ranked else board.order if board.records else "no job has finished",
         "rows": [_row(row, board.metric) for row in table_rows(board.table)],
         "failed": records.failed,
         "skipped": records.skipped,
@@ -51,11 +51,6 @@ def _row(row: dict[str, Any], metric: str) -> dict[str, Any]:
 
 def _ends(low: float | None, high: float | None) -> list[float] | None:
     return None if low is None or high is None else [low, high]
-
-
-def _why_not(report: Report) -> str:
-    """Return why jobs are not ranked."""
-    return report.board.order if report.board.records else "no job has finished"
 
 
 def _plain(number: Any) -> Any:

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scipy import stats
-
 from graft.nouns import counted
 from graft.results.records import Record
 from graft.results.rounds import SweepRounds
 from graft.statistics.accuracies import Accuracies
-from graft.statistics.comparison import Comparison, Difference
+from graft.statistics.comparison import Comparison, Difference, with_level
 from graft.statistics.intervals import LEVEL, TOLERANCE
 from graft.statistics.margin import Verdict
 from graft.statistics.pairs import MIN_TRIALS, pair
@@ -62,7 +60,7 @@ def as_needed(records: Sequence[Record], sweeps: Mapping[Path, SweepRounds]) -> 
         if all(job.is_relative_to(folder) for job in labels):
             pairs, best = max(1, only.pairs), labels.get(only.best or folder)
     ended = {
-        labels[job]: EndedLabel(Verdict(it.verdict), labels[it.than], it.trials)
+        labels[job]: EndedLabel(it.verdict, labels[it.than], it.trials)
         for sweep in sweeps.values()
         for job, it in sweep.jobs.items()
         if job in labels and it.than in labels
@@ -121,12 +119,8 @@ def _leading(configurations: Mapping[str, Accuracies]) -> str:
 
 def _repeated(first: Accuracies, second: Accuracies, level: float) -> Difference:
     compared = pair(first, second)
-    estimate = compared.estimate
-    quantile = None if estimate is None else float(stats.t.isf(level / 2, estimate.degrees))
-    p, interval = None, None
-    if compared.p is not None and len(first.keys() & second.keys()) >= MIN_TRIALS:
-        p, interval = min(1.0, compared.p * LEVEL / level), compared.interval(level)
-    return Difference(compared.per_trial, p, interval, estimate, quantile, compared.design)
+    p = compared.p if len(first.keys() & second.keys()) >= MIN_TRIALS else None
+    return with_level(compared, None if p is None else min(1.0, p * LEVEL / level), level)
 
 
 def with_ended(

@@ -59,7 +59,7 @@ def estimate(folder: Path, chosen: ChosenJob) -> dict[str, Any]:
         "job": record.label,
         "mean": found.mean,
         "ci95": None if found.interval is None else list(found.interval),
-        "ci95_holds": claim_of(record.accuracies(), found.counts, record.config, images),
+        "ci95_holds": claim_of(record),
         "trials": found.num_trials,
         "small": images.get("small"),
         "small_per_class": by_class.pop() if len(by_class) == 1 else None,

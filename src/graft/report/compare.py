@@ -94,7 +94,7 @@ def compare_jobs(
     ranked, key = board.records if board.comparison is not None else [], board.metric
     values, spreads = [job.accuracies(key) for job in ranked], [job.spread(key) for job in ranked]
     effects = sweep_effects([job.setting for job in ranked], values, spreads)
-    claim = _claim(board)
+    claim = claim_of(board.best, key) if board.best else ""
     given = _options(baseline if required else None, margin, metric)
     sentences = [*_sentences(board, effects, claim), *_ends(records)]
     return Report(records, board, effects, sentences, claim, folders, given)
@@ -111,15 +111,6 @@ def _options(baseline: str | None, margin: float | None, metric: str | None) -> 
     """Return what was asked for as words of `src/report.py`."""
     options = {"--baseline": baseline, "--margin": margin, "--metric": metric}
     return [word for name, value in options.items() if value is not None for word in (name, str(value))]
-
-
-def _claim(board: Leaderboard) -> str:
-    """Return for what the interval of the best job's mean holds; nothing if the jobs are not ranked."""
-    best, key = board.best, board.metric
-    if best is None:
-        return ""
-    counts, images = best.spread(key).counts, best.result.get("images") or {}
-    return claim_of(best.accuracies(key), counts, best.config, images, split_of(key))
 
 
 def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
@@ -159,8 +150,8 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         sentences += images_answer(board.comparison.differences.values())
     if board.versus_baseline:
         tested = sum(difference.p is not None for difference in board.versus_baseline.values())
-        count = "1 comparison" if tested == 1 else f"{tested} comparisons"
-        sentences.append(f"Comparisons with the baseline: the same tests, corrected for {count}.")
+        corrected = f"corrected for {counted(tested, 'comparison')}"
+        sentences.append(f"Comparisons with the baseline: the same tests, {corrected}.")
     return sentences
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
+from graft.report.rows import difference_columns
 from graft.results.labels import BUDGETS, label
 from graft.results.settings import Setting
 from graft.statistics.accuracies import Accuracies, average, of_seeds
-from graft.statistics.comparison import TOLERANCE, Spread, compare_all, spread
+from graft.statistics.comparison import Spread, compare_all, spread
+from graft.statistics.intervals import TOLERANCE
 
 MIN_CURVE_POINTS = 3  # budgets
 
@@ -26,6 +28,7 @@ class Curve:
         mean: over the trials, for each budget.
         low: lower end of the mean's 95 % interval; the mean itself if there is no interval.
         high: upper end.
+        jobs: place of each budget's job.
     """
 
     label: str
@@ -33,6 +36,7 @@ class Curve:
     mean: list[float]
     low: list[float]
     high: list[float]
+    jobs: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -96,20 +100,8 @@ def main_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies]) 
         averaged = _averaged(key, settings, accuracies, seeds)
         compared = compare_all(averaged)
         for value, by_seed in averaged.items():
-            difference = compared.differences.get(value)
-            low, high = (difference and difference.interval) or (None, None)
-            rows.append(
-                {
-                    "key": key,
-                    "value": value,
-                    "trials": len(seeds),
-                    "mean": spread(by_seed).mean,
-                    "difference": difference and difference.mean,
-                    "difference_low": low,
-                    "difference_high": high,
-                    "p": difference and difference.p,
-                }
-            )
+            row = {"key": key, "value": value, "trials": len(seeds), "mean": spread(by_seed).mean}
+            rows.append(row | difference_columns("", compared.differences.get(value)))
     return pandas.DataFrame(rows)
 
 
@@ -117,15 +109,11 @@ def _averaged(
     key: str, settings: Sequence[Setting], accuracies: Sequence[Accuracies], seeds: Sequence[int]
 ) -> dict[str, Accuracies]:
     """Return each trial's accuracy for each of a key's values, averaged over the jobs that have this value."""
-    averaged = {}
-    for value in _sorted({setting[key] for setting in settings}):
+    averaged, values = {}, {setting[key] for setting in settings}
+    for value in sorted(values, key=float if is_ordered(values) else None):
         jobs = [by_seed for setting, by_seed in zip(settings, accuracies, strict=True) if setting[key] == value]
         averaged[value] = of_seeds(average(jobs), seeds)
     return averaged
-
-
-def _sorted(values: set[str]) -> list[str]:
-    return sorted(values, key=float) if is_ordered(values) else sorted(values)
 
 
 def is_ordered(values: Iterable[str]) -> bool:
@@ -151,25 +139,24 @@ def budget_curves(key: str, settings: Sequence[Setting], spreads: Sequence[Sprea
     A budget that is no number of images, such as `all`, has no place on a curve. Nor has a configuration of which two
     jobs have the same budget, because they differ in what no key says.
     """
-    points: dict[str, dict[int, list[Spread]]] = {}
-    for setting, own in zip(settings, spreads, strict=True):
+    points: dict[str, dict[int, list[int]]] = {}
+    for place, setting in enumerate(settings):
         if setting.get(key, "").isdecimal():
             others = {other: value for other, value in setting.items() if other not in BUDGETS}
-            points.setdefault(label(others), {}).setdefault(int(setting[key]), []).append(own)
+            points.setdefault(label(others), {}).setdefault(int(setting[key]), []).append(place)
     curves = [
-        _curve(name, {images: own[0] for images, own in by_budget.items()})
+        _curve(name, {images: own[0] for images, own in by_budget.items()}, spreads)
         for name, by_budget in points.items()
         if len(by_budget) >= MIN_CURVE_POINTS and all(len(own) == 1 for own in by_budget.values())
     ]
     return sorted(curves, key=lambda curve: -float(np.mean(curve.mean)))
 
 
-def _curve(name: str, by_budget: Mapping[int, Spread]) -> Curve:
-    images = sorted(by_budget)
-    spreads = [by_budget[count] for count in images]
-    intervals = [point.interval or (point.mean, point.mean) for point in spreads]
-    means = [point.mean for point in spreads]
-    return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals])
+def _curve(name: str, by_budget: Mapping[int, int], spreads: Sequence[Spread]) -> Curve:
+    images, jobs = (list(each) for each in zip(*sorted(by_budget.items()), strict=True))
+    means = [spreads[job].mean for job in jobs]
+    intervals = [spreads[job].interval or (spreads[job].mean,) * 2 for job in jobs]
+    return Curve(name, images, means, [low for low, _ in intervals], [high for _, high in intervals], jobs)
 
 
 def equal_budgets(better: Curve, other: Curve) -> list[tuple[int, float]]:

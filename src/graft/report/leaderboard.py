@@ -205,9 +205,7 @@ def _ranked_rows(board: Leaderboard, comparison: Comparison, places: Mapping[str
 
 
 def _standing(name: str, board: Leaderboard) -> str:
-    if name not in board.answer.verdicts:
-        return "best"
-    found = board.answer.verdicts[name]
+    found = board.answer.verdicts.get(name, "best")
     return "not tested" if found is None else str(found)
 
 

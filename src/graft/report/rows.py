@@ -27,7 +27,7 @@ def results_row(record: Record, metric: str) -> dict[str, object]:
     reference = record.result.get("reference")
     if reference:
         low, high = reference["low"], reference["high"]
-        compared = verdict(record.spread().mean, low, high)
+        compared = versus_range(record.spread().mean, low, high)
         row |= {"reference_low": low, "reference_high": high, "verdict": compared}
     return row
 
@@ -97,7 +97,7 @@ def balanced_mean(result: Mapping[str, Any]) -> float | None:
     return None if not found or None in found else sum(found) / len(found)
 
 
-def verdict(mean: float, low: float, high: float) -> str:
+def versus_range(mean: float, low: float, high: float) -> str:
     """Compare a mean with a published range at one decimal of a percentage, the published precision."""
     points, lowest, highest = (round(1000 * value) for value in (mean, low, high))
     if lowest <= points <= highest:

@@ -157,10 +157,10 @@ def baseline_answer(
         unit: of their metric.
     """
     differences = _by_mean(versus_baseline)
-    significant = {name: it for name, it in differences.items() if it.significant}
+    tested = {name: it for name, it in differences.items() if it.p is not None}
     clauses = [
-        *_differing(significant, unit, named=True),
-        *_not_significant(differences),
+        *_differing({name: it for name, it in tested.items() if it.significant}, unit, named=True),
+        *_named({n: it for n, it in tested.items() if not it.significant}, "not significantly different from it"),
         *_untested(differences, least),
     ]
     return f"Compared with the baseline {baseline}: {'; '.join(clauses) or 'there is no other job'}."
@@ -200,12 +200,6 @@ def _named(differences: Mapping[str, Difference], what: str) -> list[str]:
         return []
     verb, trials = "is" if len(differences) == 1 else "are", _common_trials(differences.values())
     return [f"{name_first(list(differences))} {verb} {what} after {trials} trial{'' if trials == '1' else 's'}"]
-
-
-def _not_significant(differences: Mapping[str, Difference]) -> list[str]:
-    """Return the clause about tested differences that are not significant, if there are any."""
-    equal = {name: it for name, it in differences.items() if it.p is not None and not it.significant}
-    return _named(equal, "not significantly different from it")
 
 
 def _untested(differences: Mapping[str, Difference], least: int) -> list[str]:

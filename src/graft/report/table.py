@@ -38,10 +38,10 @@ def cells(
         ("published", "verdict" in row, _interval(row.get("reference_low"), row.get("reference_high"))),
         ("to the range", "verdict" in row, row.get("verdict") or ""),
         ("to the best", ranked, _difference(row, "", unit)),
-        ("p", ranked and whole, _p(row.get("p"))),
+        ("p", ranked and whole, p_words(row.get("p"))),
         ("verdict", ranked, row.get("standing") or ""),
         ("to the baseline", "baseline_difference" in row, _difference(row, "baseline_", unit)),
-        ("p ", "baseline_difference" in row and whole, _p(row.get("baseline_p"))),  # headers are keys: a second "p"
+        ("p ", "baseline_difference" in row and whole, p_words(row.get("baseline_p"))),  # headers are keys: not "p"
         ("trials", trials or not short, str(row["trials"])),
         ("parameters", whole, _count(row["parameters"])),
         ("GFLOPs", "front" in row, _digits(row.get("gflops"))),
@@ -96,7 +96,7 @@ def _metric_columns(row: Mapping[str, Any], metric: str, ranked: bool, whole: bo
 def effects_table(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
     """Return main effects, as `main_effects` returns them, as a table in Markdown with its heading."""
     lines = [
-        [row["key"], row["value"], unit.number(row["mean"]), _difference(row, "", unit), _p(row["p"])]
+        [row["key"], row["value"], unit.number(row["mean"]), _difference(row, "", unit), p_words(row["p"])]
         for row in table_rows(effects)
     ]
     table = markdown(["key", "value", "mean", "to the key's best value", "p"], lines)
@@ -133,8 +133,6 @@ def _difference(row: Mapping[str, Any], prefix: str, unit: Unit) -> str:
     return unit.difference(mean, low, high)
 
 
-def _p(value: float | None) -> str:
-    """Return a p-value with three decimals."""
-    if value is None:
-        return ""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+def p_words(value: float | None) -> str:
+    """Return a p-value with three decimals; empty without one."""
+    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

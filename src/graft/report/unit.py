@@ -8,11 +8,6 @@ from numpy.typing import ArrayLike
 from graft.results.metric import in_words, name_of
 
 
-def span(low: float, high: float) -> str:
-    """Return a range of fractions as percentages, or of differences as points: 90.1 to 92.3."""
-    return PERCENT.span(low, high)
-
-
 @dataclass(frozen=True)
 class Unit:
     """The unit of a metric.

@@ -7,13 +7,14 @@ import numpy as np
 
 from graft.nouns import few
 from graft.report.as_needed import AsNeeded, EndedLabel, with_ended
-from graft.statistics.accuracies import Accuracies, Measured, is_bounded
+from graft.results.metric import split_of
+from graft.results.records import Record
+from graft.statistics.accuracies import Accuracies, Measured, dataset_of, is_bounded
 from graft.statistics.comparison import Comparison, Difference, spread
 from graft.statistics.intervals import TOLERANCE
 from graft.statistics.margin import Verdict, shares, shares_in_words, verdict
 from graft.statistics.needed import in_words, needed
-from graft.statistics.outcomes import aligned
-from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS
+from graft.statistics.pairs import MIN_CROSSED, MIN_TRIALS, paired_outcomes
 from graft.statistics.winner import corrected
 
 IMAGES = "test images"  # a cause of doubt
@@ -135,11 +136,8 @@ def units_of(accuracies: Accuracies, images: str = IMAGES) -> str:
 
 def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     """Return the best's mean, corrected for its choice over the trials that all have on the images of all."""
-    known = [one.outcomes for one in (best, *others) if isinstance(one, Measured)]
-    if len(known) <= len(others):
-        return None
-    found = aligned(known)
-    if any(len(one.images) != len(found[0].images) for one in known) or len(found[0].images) < 2 or not found[0].seeds:
+    found = paired_outcomes([best, *others])
+    if found is None:
         return None
     rows = [one.values[:1] if all(each.copies for each in found) else one.values for one in found]
     common = {str(place): values for place, values in enumerate(rows)}
@@ -148,15 +146,16 @@ def _corrected(best: Accuracies, others: Sequence[Accuracies]) -> float | None:
     return max(0.0, found_mean) if is_bounded(best) else found_mean
 
 
-def claim_of(values: Accuracies, counts: str | None, config: Mapping, images: Mapping, split: str = "test") -> str:
-    """Say for what the interval of the mean of a job's trials holds, as `claim` does; of a split's images."""
-    if split == "val" and not isinstance(values, Measured):
-        drawn = (config.get("dataset") or {}).get("val_per_class")
-        return f"for other training draws and {'other draws of' if drawn else 'these'} validation images" + (
-            "" if drawn else " only"
-        )
+def claim_of(record: Record, metric: str = "accuracy") -> str:
+    """Say for what the interval of the mean of a job's trials holds, as `claim` does; of the metric's images."""
+    values = record.accuracies(metric)
+    measured = isinstance(values, Measured)
+    if split_of(metric) == "val" and not measured:
+        drawn = dataset_of(record.result).get("val_per_class")
+        images = "other draws of validation images" if drawn else "these validation images only"
+        return f"for other training draws and {images}"
     folds = isinstance(values, Measured) and values.outcomes.folds > 0
-    return claim(isinstance(values, Measured), folds, counts, config, images)
+    return claim(measured, folds, record.spread(metric).counts, record.config, record.result.get("images") or {})
 
 
 def epochs_answer(configs: Mapping[str, Mapping], split: str) -> list[str]:

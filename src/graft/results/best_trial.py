@@ -9,7 +9,7 @@ the bundled digits, the one with the lowest training loss was on average 12th by
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from graft.config.values import SOLVED_HEADS
+from graft.results.settings import is_solved
 
 
 def best_trial(
@@ -32,4 +32,4 @@ def best_by(results: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> 
     """Return what the best trial of a job is chosen by: `val_accuracy`, or else `train_loss` or `first`."""
     if any("val_accuracy" in result for result in results):
         return "val_accuracy"
-    return "first" if (config.get("head") or {}).get("_target_") in SOLVED_HEADS else "train_loss"
+    return "first" if is_solved(config) else "train_loss"

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 
-from graft.config.values import OF_TRAINED_HEADS, SOLVED_HEADS
-from graft.results.settings import Setting
+from graft.config.values import OF_TRAINED_HEADS
+from graft.results.settings import Setting, is_solved
 
 BEST_SOLVED = "graft.best_solved_head.BestSolved"
-BUDGETS = {
-    "dataset.small_per_class": "images per class",
-    "dataset.small_total": "images",
-}  # units of training set sizes
+BUDGETS = {"dataset.small_per_class": "images per class", "dataset.small_total": "images"}  # what a number counts
 # For these keys the value alone is a clear label: "dense512", not "head dense512".
 CLEAR_VALUES = (
     "baseline",
@@ -29,8 +26,7 @@ CLEAR_VALUES = (
 
 def job_label(setting: Setting, config: Mapping) -> str:
     """Return a job's setting in words, without keys of training that a head which is solved at once does not use."""
-    head = config.get("head")
-    if not isinstance(head, Mapping) or head.get("_target_") not in SOLVED_HEADS:
+    if not is_solved(config):
         return label(setting)
     idle = {*OF_TRAINED_HEADS} - {"head"}
     return label({key: value for key, value in setting.items() if key.partition(".")[0] not in idle})

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, macro_f1
-from graft.statistics.outcomes import Outcomes, of_rarest
+from graft.statistics.jackknife import auroc, average_precision, balanced_accuracy, macro_f1, of_units
+from graft.statistics.outcomes import Outcomes
 
 METRICS = {
     "accuracy": "accuracy",
@@ -84,9 +84,7 @@ def with_metric(name: str, outcomes: Outcomes, said: Said) -> Outcomes:
         found = COMPUTED[name](outcomes.select([seed], columns), said.select(trial, columns))
         places = columns if outcomes.groups is None else np.searchsorted(units, found.images)
         values[trial, places] = found.values[0]
-    grouped, worth = outcomes.groups is not None, of_rarest(outcomes)
-    labels, names = None if grouped else outcomes.labels, units.astype(str)
-    return replace(outcomes, images=names, values=values, labels=labels, groups=None, worth=worth, of_groups=grouped)
+    return of_units(outcomes, units, values)
 
 
 COMPUTED: dict[str, Callable[[Outcomes, Said], Outcomes]] = {

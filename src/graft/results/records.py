@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.config.one_form import PLACES
-from graft.config.values import BASELINE, CONTROL, SOLVED_HEADS, THUMBNAIL
+from graft.config.values import BASELINE, CONTROL, THUMBNAIL
 from graft.job_folder import FAILURE, OUTCOMES, PLANNED, PRUNED, TRIAL_RUN
 from graft.results.job_files import check_pruning, check_result, check_trial_run, read_json, same_jobs
 from graft.results.labels import job_label
@@ -15,7 +15,7 @@ from graft.results.metric import name_of
 from graft.results.outcomes import StoredOutcomes, read_outcomes
 from graft.results.refits import in_words, is_refit
 from graft.results.rounds import SweepRounds, find_rounds
-from graft.results.settings import Setting, backbone_of, complete_choices, known_choices, swept_settings
+from graft.results.settings import Setting, backbone_of, complete_choices, is_solved, known_choices, swept_settings
 from graft.results.unranked import (
     DamagedFile,
     FailedJob,
@@ -74,8 +74,7 @@ class Record:
     @property
     def solved(self) -> bool:
         """Whether its heads are fitted at once, without epochs."""
-        head = self.config.get("head")
-        return isinstance(head, dict) and head.get("_target_") in SOLVED_HEADS
+        return is_solved(self.config)
 
     @property
     def added(self) -> bool:
@@ -159,18 +158,18 @@ def read_records(folders: Sequence[Path]) -> Records:
     rounds, unread = find_rounds(roots, [job.folder for job in finished if job.config.get("trials") == "auto"])
     refits, unfinished = reasons(jobs, Refit), unfinished_jobs(sweeps, root)
     places = {place.parent for place in paths if place.name != PLANNED}
+    without = {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
     return Records(
-        finished,
-        failed | _failed_trials(finished),
-        reasons(jobs, DamagedFile) | again,
-        reasons(jobs, PrunedJob, names),
-        rounds,
-        refits,
-        {f"{job.name}/{OUTCOMES}": job.unreadable for job in finished if job.unreadable}
-        | {str(path.relative_to(root)): reason for path, reason in unread.items()},
-        unfinished,
-        len(places) + len(unfinished) - len(refits) - len(again),
-        skipped,
+        finished=finished,
+        failed=failed | _failed_trials(finished),
+        damaged=reasons(jobs, DamagedFile) | again,
+        pruned=reasons(jobs, PrunedJob, names),
+        rounds=rounds,
+        refits=refits,
+        read_without=without | {str(path.relative_to(root)): reason for path, reason in unread.items()},
+        unfinished=unfinished,
+        num_jobs=len(places) + len(unfinished) - len(refits) - len(again),
+        skipped=skipped,
     )
 
 

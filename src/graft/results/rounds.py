@@ -11,8 +11,9 @@ from typing import Any
 from graft.files import write_text
 from graft.job_folder import ROUNDS
 from graft.results.job_files import read_json
+from graft.statistics.margin import Verdict
 
-VERDICTS = ("worse", "equal")
+VERDICTS = (Verdict.WORSE, Verdict.EQUAL)  # that end the trials of a job
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class EndedJob:
         trials: number of its trials at that time.
     """
 
-    verdict: str
+    verdict: Verdict
     than: Path
     trials: int
 
@@ -92,7 +93,7 @@ def _ended_job(folder: Path, name: str, job: Any) -> EndedJob:
         raise ValueError(f"its job {name} is neither worse than another nor equal to it")
     if not isinstance(job.get("trials"), int):
         raise ValueError(f"its job {name} has no number of trials")
-    return EndedJob(job["verdict"], folder / job["than"], job["trials"])
+    return EndedJob(Verdict(job["verdict"]), folder / job["than"], job["trials"])
 
 
 def find_rounds(roots: Iterable[Path], jobs: Iterable[Path]) -> tuple[dict[Path, SweepRounds], dict[Path, str]]:

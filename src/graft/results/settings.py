@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graft.config.one_form import leaves
-from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS, PREPROCESSING
+from graft.config.values import BASELINE, CONTROL, LOADS, OF_TRAINED_HEADS, PREPROCESSING, SOLVED_HEADS
 
 # Keys that are never listed as swept, because they do not affect the result or follow from keys that do. A search that
 # was continued with more jobs has jobs with another `sweep.jobs`.
@@ -38,6 +38,12 @@ def backbone_of(config: Mapping) -> str:
     """Return the network of a configuration's backbone, however much of it is kept: its class, and its model."""
     backbone = config.get("backbone") or {}
     return " ".join(str(backbone[key]) for key in ("_target_", "model") if backbone.get(key))
+
+
+def is_solved(config: Mapping) -> bool:
+    """Return whether a configuration's heads are fitted at once, without epochs."""
+    head = config.get("head")
+    return isinstance(head, Mapping) and head.get("_target_") in SOLVED_HEADS
 
 
 def unused_split(config: Mapping) -> str:

@@ -9,11 +9,8 @@ import numpy as np
 from graft.job_folder import OUTCOMES, read_result
 from graft.results.refits import refit_of
 
-if TYPE_CHECKING:
-    from graft.results.outcomes import (
-        SplitOutcomes,
-        StoredOutcomes,
-    )  # pandas takes half a second, which is often not needed
+if TYPE_CHECKING:  # pandas takes half a second, which is often not needed
+    from graft.results.outcomes import SplitOutcomes, StoredOutcomes
 
 NO_IMAGES = "the job has neither validation images (dataset.val_per_class) nor folds (dataset.folds)"
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from graft.job_folder import PRUNED, read_result
 
 
-def outcome(folder: Path) -> float | None:
+def val_accuracy(folder: Path) -> float | None:
     """Return a job's mean validation accuracy in [0, 1], NaN if it was pruned, None if it failed or has not run."""
     result = read_result(folder)
     if result is not None:

@@ -43,12 +43,9 @@ def average(configurations: Sequence[Accuracies]) -> Accuracies:
     Seeds that some configuration lacks are left out. Copies average to copies.
     """
     known = [one.outcomes for one in configurations if isinstance(one, Measured)]
-    if len(known) == len(configurations):
-        found = aligned(known)
-        if all(len(one.images) == len(found[0].images) for one in known):
-            values = np.mean([one.values for one in found], axis=0)
-            copies = all(one.copies for one in found)
-            return Measured(replace(found[0], values=values, share=common_share(found), copies=copies))
+    if len(known) == len(configurations) and (alike := aligned(known)) is not None:
+        values, copies = np.mean([one.values for one in alike], axis=0), all(one.copies for one in alike)
+        return Measured(replace(alike[0], values=values, share=common_share(alike), copies=copies))
     seeds = [seed for seed in configurations[0] if all(seed in other for other in configurations)]
     found = {seed: float(np.mean([one[seed] for one in configurations])) for seed in seeds}
     if all(is_copies(one) for one in configurations):

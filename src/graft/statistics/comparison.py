@@ -53,9 +53,9 @@ class Difference:
         p: two-sided, corrected; None with too few common trials for a test.
         interval: of the mean difference, simultaneous, in [-1, 1]; it excludes 0 exactly if p < 5 %. None as p is, and
             where trials do not differ and images are unknown.
-        estimate: of the mean difference, for other draws and other images; None where images are unknown. quantile:
-        Student's, corrected: the interval is mean +- quantile errors of the estimate; None as the estimate is. design:
-        what varies: "crossed" (draws and images), "images" (all trials are the same computation), or "trials".
+        estimate: of the mean difference, for other draws and other images; None where images are unknown.
+        quantile: Student's, corrected: the interval is mean +- quantile errors of the estimate; None if that is.
+        design: what varies: "crossed" (draws and images), "images" (all trials are the same computation), or "trials".
     """
 
     per_trial: np.ndarray
@@ -108,8 +108,7 @@ def spread(accuracies: Accuracies, images: int | None = None) -> Spread:
         fixed = found.num_trials == 1 or outcomes.share >= 1  # nothing tells how other training images would do
         counts = "test images" if fixed else BOTH
         return Spread(len(values), mean, low, high, std, estimate_interval(found), counts, found)
-    interval = mean_interval(values.tolist(), images, is_bounded(accuracies))
-    ends, counts = (None, None) if interval is None else ((interval.low, interval.high), interval.counts)
+    ends, counts = mean_interval(values.tolist(), images, is_bounded(accuracies)) or (None, None)
     return Spread(len(values), mean, low, high, std, ends, counts)
 
 
@@ -171,7 +170,7 @@ def compare_all(configurations: Mapping[str, Accuracies]) -> Comparison:
     corrected, levels = with_the_best(tested.index(place), p, joint.covariance(tested))
     found = dict(zip(tested, zip(corrected.tolist(), levels.tolist(), strict=True), strict=True))
     to_best = {
-        name: _difference(pairs[own], *found.get(own, (None, LEVEL))) for own, name in enumerate(names) if own != place
+        name: with_level(pairs[own], *found.get(own, (None, LEVEL))) for own, name in enumerate(names) if own != place
     }
     equal = [name for name in tied if not to_best[name].significant]  # its common trials may differ from its mean
     return Comparison(best, to_best, len(tested) - 1, equal)
@@ -196,10 +195,11 @@ def differences(pairs: Sequence[tuple[Accuracies, Accuracies]]) -> list[Differen
         covariance = contrasts @ Joint(distinct).covariance(range(len(distinct))) @ contrasts.T
     corrected, level = together(np.array([found[index].p for index in tested], dtype=float), covariance)
     p = dict(zip(tested, corrected.tolist(), strict=True))
-    return [_difference(one, p.get(index), level) for index, one in enumerate(found)]
+    return [with_level(one, p.get(index), level) for index, one in enumerate(found)]
 
 
-def _difference(found: Pair, p: float | None, level: float) -> Difference:
+def with_level(found: Pair, p: float | None, level: float) -> Difference:
+    """Return a pair's difference with its corrected p, if it was tested, and its interval of a level of its own."""
     estimate = found.estimate
     quantile = None if estimate is None else float(stats.t.isf(level / 2, estimate.degrees))
     interval = None if p is None else found.interval(level)

@@ -39,12 +39,10 @@ def estimate(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
         values: of each trial on each image, (trials, images), or paired differences; NaN where it did not test it.
         groups: (images,), the unit that an image belongs to; None: each image is a unit.
     """
-    tested = ~np.isnan(values)
-    seen = tested.any(0)
-    values, tested = values[:, seen], tested[:, seen]
-    rates = np.where(tested, values, 0).sum(0) / tested.sum(0)
-    found = crossed.estimate(rates[None], None if groups is None else groups[seen])
-    between, raw = _between_trials(values, tested, found.variance)
+    seen = ~np.isnan(values).all(0)
+    values = values[:, seen]
+    found = crossed.estimate(np.nanmean(values, 0)[None], None if groups is None else groups[seen])
+    between, raw = _between_trials(values, found.variance)
     shared, degrees = SHARED * found.variance, found.degrees
     if between > shared:
         spread = found.variance**2 / found.degrees + raw**2 / (len(values) - 1)
@@ -54,14 +52,14 @@ def estimate(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     return replace(found, variance=variance, degrees=degrees, parts=parts, num_trials=len(values))
 
 
-def _between_trials(values: np.ndarray, tested: np.ndarray, variance: float) -> tuple[float, float]:
+def _between_trials(values: np.ndarray, variance: float) -> tuple[float, float]:
     """Return the variance between trials divided by their number, beyond that of their images, and with it."""
-    counts = tested.sum(1)
-    means = np.where(tested, values, 0).sum(1)[counts > 0] / counts[counts > 0]
-    if len(means) < 2:
+    counts = (~np.isnan(values)).sum(1)
+    values, counts = values[counts > 0], counts[counts > 0]
+    if len(values) < 2:
         return 0.0, 0.0
-    raw = float(means.var(ddof=1)) / len(means)
-    of_images = variance * tested.shape[1] * float((1 / counts[counts > 0]).mean()) / len(means)
+    raw = float(np.nanmean(values, 1).var(ddof=1)) / len(values)
+    of_images = variance * values.shape[1] * float((1 / counts).mean()) / len(values)
     return max(0.0, raw - of_images), raw
 
 

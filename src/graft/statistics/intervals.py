@@ -27,7 +27,7 @@ alone.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -35,6 +35,7 @@ from scipy import stats
 from graft.statistics.crossed import Estimate, estimate
 
 LEVEL = 0.05
+NORMAL = float(stats.norm.ppf(1 - LEVEL / 2))
 # For equal accuracies. One image of a million in one trial is more; the last of six decimals is not.
 TOLERANCE = 1e-6
 UNKNOWN = 1e12  # Student's quantile of 0.1 degrees of freedom, from which nothing follows
@@ -42,27 +43,15 @@ PRIOR = 0.5  # of an image, that speaks for the binomial variance; chosen by sim
 ADDED = 2.0  # disagreements, by Bonett and Price
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval of a mean accuracy, in [0, 1].
-
-    Attributes:
-        low: lower end.
-        high: upper end.
-        counts: what would differ if the experiment were repeated: training draws, or test images.
-    """
-
-    low: float
-    high: float
-    counts: str
-
-
-def mean_interval(values: Sequence[float], images: int | None, bounded: bool = True) -> Interval | None:
-    """Return the interval of the mean of several trials; None for a single trial, or if nothing can be said.
+def mean_interval(
+    values: Sequence[float], images: int | None, bounded: bool = True
+) -> tuple[tuple[float, float], str] | None:
+    """Return the interval of the mean of several trials, and what it counts: training draws, or test images.
 
     Student's t counts how the trials, and so their training draws, differ. Where they hardly differ it would be
     narrower than the interval of a proportion of the images, which all trials share: then Wilson's interval of that
     proportion is the answer. Four images, all right in all trials, are 51 to 100 %, and not 100 to 100 %.
+    Of a single trial, or of equal ones on an unknown number of images, nothing can be said: None.
 
     Args:
         values: of the trials.
@@ -76,19 +65,16 @@ def mean_interval(values: Sequence[float], images: int | None, bounded: bool = T
     if np.ptp(values) > TOLERANCE:
         half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / len(values) ** 0.5
         low, high = (max(0.0, mean - half), min(1.0, mean + half)) if bounded else (mean - half, min(0.0, mean + half))
-        found.append(Interval(low, high, "training draws"))
+        found.append(((low, high), "training draws"))
     if images:
-        low, high = proportion_interval(mean, images)
-        found.append(Interval(low, high, "test images"))
-    return max(found, key=lambda interval: interval.high - interval.low, default=None)
+        found.append((proportion_interval(mean, images), "test images"))
+    return max(found, key=lambda one: one[0][1] - one[0][0], default=None)
 
 
 def proportion_interval(mean: float, images: int) -> tuple[float, float]:
     """Return Wilson's interval of a proportion of images; between two counts, from the lower's to the upper's."""
     few, many = math.floor(mean * images + TOLERANCE), math.ceil(mean * images - TOLERANCE)
-    low = stats.binomtest(few, images).proportion_ci(1 - LEVEL, method="wilson").low
-    high = stats.binomtest(many, images).proportion_ci(1 - LEVEL, method="wilson").high
-    return max(0.0, float(low)), min(1.0, float(high))
+    return _wilson(few / images, images, NORMAL)[0], _wilson(many / images, images, NORMAL)[1]
 
 
 def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float] | None:
@@ -105,32 +91,28 @@ def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple
     return estimate_interval(estimate(np.asarray(right, dtype=float)[None], groups))
 
 
-def estimate_interval(found: Estimate, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of a mean for other trials and other images: by the formula above; of a loss, Student's.
+def estimate_interval(found: Estimate) -> tuple[float, float]:
+    """Return the interval of a configuration's mean for other trials and other images.
 
-    Args:
-        found: of one configuration.
-        level: probability to miss the mean.
+    It is that of the formula above; of a loss, Student's.
     """
     if not found.bounded:
-        low, high = found.interval(level)
+        low, high = found.interval(LEVEL)
         return low, min(high, 0.0)  # a loss, which has a minus here, ends at 0
     mean = min(max(found.mean, 0.0), 1.0)
     wrong = mean * (1 - mean) * found.units
     if wrong < TOLERANCE:
-        return _wilson(mean, found.units, float(stats.norm.ppf(1 - level / 2)))
+        return _wilson(mean, found.units, NORMAL)
     variance, degrees = found.variance, found.degrees
     if found.proportion:
         own = variance * wrong / (wrong + PRIOR)
         drawn = own + PRIOR / (wrong + PRIOR) * mean * (1 - mean) / found.units
         if drawn > variance:
             variance, degrees = drawn, degrees * (drawn / own) ** 2 if own > 0 else math.inf  # only v has degrees
-    quantile = float(stats.t.ppf(1 - level / 2, degrees))
+    quantile = float(stats.t.ppf(1 - LEVEL / 2, degrees))
     low, high = _wilson(mean, mean * (1 - mean) / variance, quantile) if variance > 0 else (mean, mean)
     # One wrong image of a single trial shall not lift the end that no wrong image has, nor a metric's pseudo-values.
-    normal = float(stats.norm.ppf(1 - level / 2))
-    none, every = (_wilson(share, found.units, normal) for share in (1.0, 0.0))
-    return min(low, none[0]), max(high, every[1])
+    return min(low, _wilson(1.0, found.units, NORMAL)[0]), max(high, _wilson(0.0, found.units, NORMAL)[1])
 
 
 def floored(difference: Estimate) -> Estimate:

@@ -50,7 +50,7 @@ def jackknifed(outcomes: Outcomes, metric: Callable[[int, np.ndarray], float]) -
     without = np.array(
         [[metric(trial, (unit != left).astype(float)) for left in range(len(names))] for trial in range(trials)]
     )
-    return _replaced(outcomes, names, pseudo_values(whole, without))
+    return of_units(outcomes, names, pseudo_values(whole, without))
 
 
 def balanced_accuracy(outcomes: Outcomes) -> Outcomes:
@@ -62,7 +62,7 @@ def balanced_accuracy(outcomes: Outcomes) -> Outcomes:
     classes, unit, names = _classes(outcomes)
     right = _summed(outcomes.values, classes, unit, len(names))  # (trials, classes, units)
     tested = _summed(np.ones((1, len(classes))), classes, unit, len(names))
-    return _replaced(outcomes, names, _left_out(right, tested, _mean_of_ratios))
+    return of_units(outcomes, names, _left_out(right, tested, _mean_of_ratios))
 
 
 def macro_f1(outcomes: Outcomes, predicted: np.ndarray) -> Outcomes:
@@ -86,7 +86,7 @@ def macro_f1(outcomes: Outcomes, predicted: np.ndarray) -> Outcomes:
         np.add.at(hits[trial], (truth, unit), 2.0 * (predicted[trial] == truth))
         np.add.at(named[trial], (truth, unit), 1.0)
         np.add.at(named[trial], (predicted[trial], unit), 1.0)
-    return _replaced(outcomes, names, _left_out(hits, named, _mean_of_ratios))
+    return of_units(outcomes, names, _left_out(hits, named, _mean_of_ratios))
 
 
 def auroc(outcomes: Outcomes, scores: np.ndarray) -> Outcomes:
@@ -142,7 +142,7 @@ def _one_against_rest(
     every = np.ones(len(labels), dtype=bool)
     found = [mean(trial, every) for trial in range(len(scores))]
     whole, without = np.array([one for one, _ in found]), np.array([each for _, each in found])
-    return _replaced(outcomes, outcomes.images, pseudo_values(whole, without))
+    return of_units(outcomes, outcomes.images, pseudo_values(whole, without))
 
 
 def _area(positive: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
@@ -228,7 +228,8 @@ def _units(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(outcomes.groups, return_inverse=True)
 
 
-def _replaced(outcomes: Outcomes, names: np.ndarray, values: np.ndarray) -> Outcomes:
+def of_units(outcomes: Outcomes, names: np.ndarray, values: np.ndarray) -> Outcomes:
+    """Return outcomes with other values, (trials, units), whose columns are images or groups of these names."""
     worth = math.inf if outcomes.labels is None else of_rarest(outcomes)
     grouped = outcomes.groups is not None
     labels, units = None if grouped else outcomes.labels, names.astype(str)

@@ -64,36 +64,7 @@ def quantile_of(tail: float, degrees: float) -> float:
     return max(0.0, -float(special.stdtrit(degrees, min(tail, 0.5))))
 
 
-def divided(variances: Mapping[str, float]) -> dict[str, float]:
-    """Divide the variance between trials into those of its causes, for jobs that differ in `trials_vary` only.
-
-    With d, s and b the variances that come from the draw, from initialization and batch order, and from how the two
-    act together, trials that vary in all have d + s + b between them, those that vary in the data d + b, the others
-    s + b.
-
-    Args:
-        variances: between trials, by the value of `trials_vary`: `all`, and `data` or `init` or both.
-
-    Returns:
-        Variances by the value of `trials_vary` that they are named after, and `both`, which is 0 where only one
-        of `data` and `init` is known: it is then part of that one. None is below 0, and their sum is that of `all`.
-
-    Raises:
-        KeyError: there is no `all`.
-    """
-    total = variances["all"]
-    data, init = variances.get("data", total), variances.get("init", total)
-    if "data" not in variances or "init" not in variances:
-        causes = (total - init, init) if "init" in variances else (data, total - data)
-        causes = (*causes, 0.0)
-    else:
-        causes = (total - init, total - data, data + init - total)
-    positive = [max(0.0, cause) for cause in causes]
-    scale = total / sum(positive) if sum(positive) > 0 else 0.0
-    return {name: cause * scale for name, cause in zip(("data", "init", "both"), positive, strict=True)}
-
-
-def shares(found: Estimate, vary: str = "all", variances: Mapping[str, float] | None = None) -> dict[str, float]:
+def shares(found: Estimate, vary: str = "all") -> dict[str, float]:
     """Return where the doubt comes from: the shares of the variance by their cause in words; their sum is 1.
 
     A share is as uncertain as a variance: with 15 trials, that of the trials has a relative standard error of 40 %.
@@ -101,19 +72,11 @@ def shares(found: Estimate, vary: str = "all", variances: Mapping[str, float] | 
     Args:
         found: a mean or a difference.
         vary: the value of `trials_vary` of its trials.
-        variances: between trials, as `divided` has them; None: the trials' part is not divided.
     """
     parts = found.parts
     # What a correction for shared training images adds comes from the draws, too.
     trials = max(parts.trials, found.variance - parts.images - parts.rest)
-    by_cause = {VARIES[vary]: trials}
-    together = parts.rest
-    if variances is not None:
-        causes = divided(variances)
-        total = sum(causes.values())
-        by_cause = {VARIES[cause]: trials * causes[cause] / total if total else 0.0 for cause in ("data", "init")}
-        together += trials - sum(by_cause.values())
-    by_cause |= {"test images": parts.images, "these together": together}
+    by_cause = {VARIES[vary]: trials, "test images": parts.images, "these together": parts.rest}
     whole = sum(by_cause.values())
     return {cause: part / whole if whole else 0.0 for cause, part in by_cause.items()}
 

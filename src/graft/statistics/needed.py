@@ -15,6 +15,7 @@ found at either end of the 90 % intervals of both mean squares (chi-squared), an
 with it within that factor.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -79,12 +80,12 @@ def needed(difference: Estimate, quantile: float, margin: float = 0.0) -> Needed
         margin: as `verdict` has it.
     """
     ratio, tail = difference.num_images / difference.num_trials, tail_of(quantile, difference.degrees)
-    known = _plausible(difference)
+    plausible = _with_ends(difference, 0.95), difference, _with_ends(difference, 0.05)
 
     def found(more: Callable[[int], tuple[int, int]], most: int) -> Further | None:
         """Return the further number; `more` makes of it the trials and the images that are added."""
         low, expected, high = (
-            _fewest(lambda number, each=each: _decided(each, tail, margin, *more(number)), most) for each in known
+            _fewest(lambda number, each=each: _decided(each, tail, margin, *more(number)), most) for each in plausible
         )
         likely = [number for number in (low, expected) if number is not None]
         if not likely:
@@ -122,12 +123,6 @@ def in_words(needed: Needed, images: str = "test images") -> str:
         why = why if needed.shared else "the difference is too small"
         return f"no number of trials and {images} {_denied(needed.both)} decide, because {why}"
     return f"{both} together with {_rounded(round(needed.images_per_trial * needed.both.expected)):,} more {images}"
-
-
-def _plausible(difference: Estimate) -> tuple[Estimate, Estimate, Estimate]:
-    """Return a difference with the lower ends of its parts' intervals, as it is, and with the upper ends."""
-    low, high = (_with_ends(difference, probability) for probability in (0.95, 0.05))
-    return low, difference, high
 
 
 def _with_ends(difference: Estimate, probability: float) -> Estimate:
@@ -173,16 +168,9 @@ def _decided(difference: Estimate, tail: float, margin: float, more_trials: int,
 
 
 def _fewest(decided: Callable[[int], bool], most: int) -> int | None:
-    """Return the smallest number from 1 to about `most` that decides; None if none does."""
-    low, high = 0, 1
-    while not decided(high):
-        low, high = high, 2 * high
-        if low >= most:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if decided(middle) else (middle, high)
-    return high
+    """Return the smallest number from 1 to `most` that decides; None if none does."""
+    found = bisect_left(range(1, most + 1), True, key=decided) + 1
+    return found if found <= most else None
 
 
 def _more(further: Further | None, what: str) -> str:

@@ -59,8 +59,8 @@ class Outcomes:
         )
 
 
-def aligned(outcomes: Sequence[Outcomes]) -> list[Outcomes]:
-    """Return the outcomes of the seeds and images that all have, in the order of the first.
+def aligned(outcomes: Sequence[Outcomes]) -> list[Outcomes] | None:
+    """Return the outcomes of the seeds that all have, their images in the order of the first; None of unlike images.
 
     Images are paired by their key: two images of one key, such as two files of the same content, in their order.
     """
@@ -69,8 +69,9 @@ def aligned(outcomes: Sequence[Outcomes]) -> list[Outcomes]:
     if all(other.images is first.images or np.array_equal(first.images, other.images) for other in others):
         return [one.select(seeds, np.arange(len(first.images))) for one in outcomes]
     places = [_places(one.images) for one in outcomes]
-    common = [key for key in places[0] if all(key in other for other in places[1:])]
-    columns = [np.array([place[key] for key in common], dtype=int) for place in places]
+    if any(place.keys() != places[0].keys() for place in places):
+        return None
+    columns = [np.array([place[key] for key in places[0]], dtype=int) for place in places]
     return [one.select(seeds, own) for one, own in zip(outcomes, columns, strict=True)]
 
 

@@ -66,18 +66,6 @@ def common_share(outcomes: Sequence[Outcomes]) -> float:
     return share_of_all(shares, [estimate(one.values, one.groups).parts.trials for one in outcomes])
 
 
-def widen(variance: float, share: float, trials: int) -> float:
-    """Return the part of a mean's variance that is due to its trials, for draws from other pools.
-
-    Args:
-        variance: this part for other draws from the same pool: the variance between trials, divided by their number.
-        share: of its pool that each trial draws, from 0 to 1. If it is 1 all trials train on the same images, nothing
-            tells how other ones would do, and the variance is returned as it is: it is for these training images.
-        trials: their number.
-    """
-    return variance if share >= 1 else variance * (1 + trials * between_pools(share))
-
-
 def for_other_pools(found: Estimate, share: float) -> Estimate:
     """Return the estimate of a mean, or of a paired difference, with its variance for draws from other pools.
 
@@ -85,15 +73,15 @@ def for_other_pools(found: Estimate, share: float) -> Estimate:
     the images alone. The parts stay as they are: no number of trials or test images reduces what is added.
 
     Args:
-        found: for other draws from the same pool, as `crossed.estimate` says.
-        share: as in `widen`; an estimate of share 0 or 1, or of a single trial, is returned as it is.
+        found: for other draws from the same pool, as `crossed.estimate` says; that of a single trial stays as it is.
+        share: of its pool that each trial draws, from 0 to 1. If it is 1 all trials train on the same images, nothing
+            tells how other ones would do, and the estimate is returned as it is: it is for these training images.
     """
     trials, images, parts = found.num_trials, found.num_images, found.parts
     if not 0 < share < 1 or trials < 2:
         return found
-    wider = widen(parts.trials, share, trials)
-    variance = found.variance + wider - parts.trials
     factor = 1 + trials * between_pools(share)
+    variance = found.variance + (factor - 1) * parts.trials
     squares = (factor * (parts.trials + parts.rest), parts.images + parts.rest, factor * parts.rest)
     degrees = max(float(max(1, min(trials, images) - 1)), satterthwaite(variance, squares, (trials, images)))
     return replace(found, variance=variance, degrees=degrees)

@@ -50,13 +50,12 @@ class Pair:
 
 
 def paired_outcomes(configurations: Sequence[Accuracies]) -> list[Outcomes] | None:
-    """Return the outcomes of the trials that all have, on the same images; None if some lack outcomes or images."""
+    """Return the outcomes of the trials that all have, on the same two images or more; None if there are none."""
     known = [one.outcomes for one in configurations if isinstance(one, Measured)]
     if len(known) < len(configurations) or len({one.folds for one in known}) > 1:
         return None
     found = aligned(known)
-    same = all(len(one.images) == len(found[0].images) for one in known)
-    return found if same and len(found[0].images) > 1 and found[0].seeds else None
+    return found if found is not None and len(found[0].images) > 1 and found[0].seeds else None
 
 
 class Joint:

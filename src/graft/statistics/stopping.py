@@ -4,8 +4,8 @@ Trials come in rounds, and every round ends with a look at the results. A test a
 difference among equals far more often than in 5 % of sweeps. Alpha spending (Lan and DeMets, Biometrika 70, 659, 1983)
 divides the 5 % among the looks: each of L looks may spend LEVEL / L, which is their linear function, with the look as
 its clock. The levels add up to LEVEL, and each is divided by the number of pairs that the sweep may compare. These are
-Bonferroni's sums, and hold whatever the looks have in
-common: all of them test on the same images, so that they share most of their error where images dominate.
+Bonferroni's sums, and hold whatever the looks have in common: all of them test on the same images, so that they share
+most of their error where images dominate.
 
 A pair's difference over n trials has the variance of the crossed design (crossed.py), of which trials and rest shrink
 with n, and images do not. A pair that is undecided gets more trials only if these could tell: the chance that it is
@@ -27,8 +27,8 @@ from scipy import stats
 
 from graft.statistics.accuracies import Accuracies, Measured, is_copies, of_seeds
 from graft.statistics.comparison import ranking
-from graft.statistics.crossed import estimate
 from graft.statistics.intervals import LEVEL, TOLERANCE
+from graft.statistics.margin import Verdict
 from graft.statistics.outcomes import Outcomes
 from graft.statistics.pairs import MIN_TRIALS, Pair, estimated, pair, paired_outcomes
 
@@ -37,7 +37,6 @@ LEAST_CHANCE = 0.2  # of a decision, below which an undecided pair gets no more 
 # More trials are not worth their time if endlessly many would narrow the interval of a mean by less than a tenth.
 NARROWEST = 0.9
 
-WORSE, EQUAL = "worse", "equal"
 ONLY_IMAGES = "only more test images could tell"
 ONLY_TRIALS = "more trials than trials_max could tell"
 ONLY_DRAWS = "only other images to train on could tell"
@@ -106,7 +105,7 @@ class Rounds:
     pairs: int
     margin: float
     trials: dict[str, int]
-    out: dict[str, str] = field(default_factory=dict)
+    out: dict[str, Verdict] = field(default_factory=dict)
     than: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, str] = field(default_factory=dict)
     going: list[str] = field(default_factory=list)
@@ -171,9 +170,9 @@ def could_narrow(accuracies: Accuracies) -> bool:
     outcomes = accuracies.outcomes
     if outcomes.folds:
         return _noise(outcomes) > 1 - NARROWEST**2
-    parts, variance = estimate(outcomes.values, outcomes.groups).parts, estimated(outcomes).variance
-    # What the draws share stays, however many trials there are: it is in the variance, but not in these parts.
-    return variance - parts.trials - parts.rest < NARROWEST**2 * variance
+    found = estimated(outcomes)
+    # What the draws share stays, however many trials there are: it is in the variance, but not in its parts.
+    return found.variance - found.parts.trials - found.parts.rest < NARROWEST**2 * found.variance
 
 
 def _noise(outcomes: Outcomes) -> float:
@@ -187,7 +186,7 @@ def _noise(outcomes: Outcomes) -> float:
     return min(1.0, within / of_means) if of_means > 0 else 0.0
 
 
-def _decide(found: Pair, test: Test) -> str | None:
+def _decide(found: Pair, test: Test) -> Verdict | None:
     """Return whether the first of a pair is worse than the second or equal to it; None if that is undecided."""
     if found.p is None or test.level <= 0 or (len(found.per_trial) < MIN_TRIALS and found.design != "images"):
         return None
@@ -196,8 +195,8 @@ def _decide(found: Pair, test: Test) -> str | None:
     if around is None and np.abs(found.per_trial).max() < TOLERANCE:
         around = (0.0, 0.0)
     if around is not None and -test.margin < around[0] and around[1] < test.margin:
-        return EQUAL
-    return WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
+        return Verdict.EQUAL
+    return Verdict.WORSE if found.per_trial.mean() < 0 and found.p < test.level else None
 
 
 def _could_tell(first: Accuracies, second: Accuracies, found: Pair, test: Test) -> str | None:

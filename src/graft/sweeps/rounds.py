@@ -21,8 +21,9 @@ from graft.report.sentences import name_first
 from graft.results.baseline import common_metric
 from graft.results.records import Record, read_records
 from graft.results.rounds import EndedJob, SweepRounds
+from graft.statistics.margin import Verdict
 from graft.statistics.pairs import MIN_TRIALS
-from graft.statistics.stopping import EQUAL, ONLY_DRAWS, ONLY_IMAGES, ONLY_TRIALS, WORSE, Rounds, looks
+from graft.statistics.stopping import ONLY_DRAWS, ONLY_IMAGES, ONLY_TRIALS, Rounds, looks
 
 log = logging.getLogger("graft")
 
@@ -149,7 +150,7 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     first = sizes[number - 1] if number else 0
     verdicts = [verdict for contest in contests for verdict in contest.out.values()]
     going = sum(len(contest.going) for contest in contests if not contest.ended)
-    counts = [(verdicts.count(WORSE), "worse"), (verdicts.count(EQUAL), "equal within the margin")]
+    counts = [(verdicts.count(Verdict.WORSE), "worse"), (verdicts.count(Verdict.EQUAL), "equal within the margin")]
     found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
     tested = sizes[number] >= MIN_TRIALS or num_jobs == 1
     why = "" if tested else f", because a test needs {MIN_TRIALS} trials"
@@ -184,7 +185,7 @@ def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, 
         names = [labels[name] for name, could in open_pairs.items() if could == what]
         if names:
             reasons.append(f"{words} tell {name_first(names)} from the best, {labels[contest.best]}")
-    found = {WORSE: "worse than", EQUAL: "equal within the margin to"}
+    found = {Verdict.WORSE: "worse than", Verdict.EQUAL: "equal within the margin to"}
     verdicts = " or ".join(words for verdict, words in found.items() if verdict in contest.out.values())
     if verdicts and not reasons:
         reasons = [f"all others are {verdicts} the best, {labels[contest.best]}"]

@@ -25,7 +25,7 @@ from graft.errors import GraftError
 from graft.files import write_text
 from graft.job_folder import FAILURE, RESULT, SEARCH, read_result
 from graft.results.rounds import SweepRounds, add_rounds
-from graft.results.validation import outcome
+from graft.results.validation import val_accuracy
 from graft.sweeps.check_search import refuse_changed
 from graft.sweeps.check_sweep import check_job
 from graft.sweeps.grid import job_subfolder
@@ -94,12 +94,12 @@ def _run_batch(
         folder: Path = study.folder / job.hydra.sweep.subdir
         content = as_text(result_config(to_plain(without_hydra(job))))
         equal = study.folders.get(content, folder)  # however it was typed: dropout=0 is dropout=0.0
-        if equal != folder and (equal in pending or outcome(equal) is not None):
+        if equal != folder and (equal in pending or val_accuracy(equal) is not None):
             log.info("%s is the configuration of %s, whose outcome counts again", folder.name, equal.name)
             folder = equal
         study.folders[content] = folders[trial_number] = folder
         check_job(job, folder)
-        if folder not in pending and outcome(folder) is None:
+        if folder not in pending and val_accuracy(folder) is None:
             (folder / FAILURE).unlink(missing_ok=True)
             note = {"storage": study.url, "study": study.name, "number": trial_number}
             write_text(folder / SEARCH, json.dumps(note) + "\n")
@@ -118,7 +118,7 @@ def _run_batch(
         elif pending:
             launch(list(pending))
     for trial_number, folder in folders.items():
-        study.tell(trial_number, outcome(folder))
+        study.tell(trial_number, val_accuracy(folder))
         (folder / SEARCH).unlink(missing_ok=True)
     return returns
 
