@@ -53,7 +53,7 @@ def test_the_diagonal_s_name_meets_no_bin_and_no_tick_is_above_100(
         for y in np.linspace(share, right, 50):
             x, y = axes.transData.transform((100 * share, 100 * y)) - turned
             along, across = (x + y) / 2**0.5, (y - x) / 2**0.5
-            across = across if name.get_va() == "baseline" else -across
+            across = across if name.get_verticalalignment() == "baseline" else -across
             assert abs(along) > box.width / 2**0.5 - height or not -1 < across < height
     for axis in (axes.xaxis, axes.yaxis):
         assert max(axis.get_majorticklocs()) == 100

@@ -21,7 +21,7 @@ def draw_reliability(found: Reliability, job: str) -> Figure:
     """
     figure = Figure(figsize=(COLUMN, COLUMN), layout="constrained")
     axes = figure.subplots()
-    bins = 100 * found.bins[["confidence", "accuracy"]]
+    bins = 100 * found.bins.loc[:, ["confidence", "accuracy"]]
     low = max(0.0, float(bins.to_numpy().min()) - 5)
     axes.plot([low, 100], [low, 100], color="#909090", linewidth=0.8)
     axes.vlines(bins["confidence"], bins["confidence"], bins["accuracy"], color="#d95f02", linewidth=3, alpha=0.5)
@@ -48,7 +48,7 @@ def _free(bins: pandas.DataFrame, low: float) -> tuple[float, float]:
     above = bins["accuracy"] - bins["confidence"]
     found = []
     for side, own in ((True, above > -near), (False, above < near)):
-        edges = [low, *sorted(bins["confidence"][own]), 100.0]
+        edges = [low, *sorted(bins.loc[own, "confidence"]), 100.0]
         found += [(end - start, side, (start + end) / 2) for start, end in pairwise(edges)]
     gap, side, place = max(found)
     if gap < 0.2 * span:  # too narrow: beyond the marks
