@@ -178,6 +178,10 @@ def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     assert all(int(Path(alt).stem) % 2 for alt in shown)
     assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
     assert page.words().count("explained: <dog>") == len(alts) // 2
+    assert re.search(r"\. \d+ of \d+ images are not explained, because they have changed since, or", page.words())
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, lambda *_: {}, always=True))
+    words = checked(tmp_path / "report.html").words()
+    assert "The images are not explained, because they have changed since, or cannot be read." in words
     assert "not shown: the image has changed since, or cannot be read" in page.words()
     again = f"python src/report.py {tmp_path}"
     assert f"{again} --explain " in page.words()
