@@ -100,8 +100,8 @@ def find_finished(
     known = {} if result is not None else (read_result(folder) or {}).get("contents") or {}
     if known.get("images", images) != images:
         log.warning(
-            "%s is finished, but not with these images: files were added, removed, renamed or changed since, or "
-            "another version of Graft reads them in another way; it runs again", folder.name,
+            "%s is finished, but not with these images: files or labels were added, removed, renamed or changed since, "
+            "or another version of Graft reads them in another way; it runs again", folder.name,
         )  # fmt: skip
     earlier = _read_earlier(folder, result) if rounds and result is not None else None
     return None if rounds and earlier is None else result, earlier
