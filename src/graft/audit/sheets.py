@@ -18,7 +18,7 @@ LINES = 0.16  # inches of a line
 
 
 class Tile(NamedTuple):
-    """A picture and the lines below it."""
+    """A picture and the lines below it: first its name, of which the middle may be left out, then words."""
 
     image: int
     lines: tuple[str, ...]
@@ -36,7 +36,7 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
         paired: whether each two belong together.
     """
     columns = COLUMNS - paired  # even
-    texts = [[line for part in tile.lines for line in _lines(part)] for tile in tiles]
+    texts = [caption(tile) for tile in tiles]
     rows, most = -(-len(tiles) // columns), max(map(len, texts))
     height, head = INCHES + LINES * most, 0.4
     figure = Figure((columns * INCHES, rows * height + head), dpi=110)
@@ -64,5 +64,8 @@ def shortened(name: str, width: int = LETTERS) -> str:
     return f"{name[:start]}…{name[-(width - start - 1) :]}"
 
 
-def _lines(text: str) -> list[str]:
-    return wrapped(shortened(text, 2 * LETTERS), LETTERS).split("\n")
+def caption(tile: Tile) -> list[str]:
+    """Return the lines below a picture, each of at most `LETTERS` letters."""
+    name, *words = tile.lines
+    parts = shortened(name, 2 * LETTERS), *words
+    return [line for part in parts for line in wrapped(part, LETTERS).split("\n")]
