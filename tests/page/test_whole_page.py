@@ -141,6 +141,15 @@ def test_the_matrix_sums_all_trials_and_the_table_has_the_ranges(tmp_path: Path)
                 assert title.endswith(f"; {low} a trial" if low == high else f"; {low} to {high} a trial")
 
 
+def test_names_of_classes_are_whole_in_the_matrix(tmp_path: Path):
+    store_job(tmp_path)
+    show_sweep(tmp_path)
+    style = (tmp_path / "report.html").read_text().partition("</style>")[0]
+    cut, _, headers = style.partition("text-overflow: ellipsis; }")
+    assert "table.matrix th, table.matrix td" in cut
+    assert "table.matrix th { white-space: normal; overflow-wrap: break-word; }" in headers
+
+
 def test_names_may_hold_anything(tmp_path: Path):
     classes = [HOSTILE, "b" * 300, "{{ 7 * 7 }}"]
     paths = [f"{HOSTILE}/{number}\n.png" for number in range(60)]

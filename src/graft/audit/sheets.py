@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from graft.data.images import Images
-from graft.figures.canvas import save, styled, wrapped
+from graft.figures.canvas import save, shortened, styled, wrapped
 from graft.inference.job_images import picture
 
 SIDE = 160  # pixels of a picture
@@ -54,14 +54,6 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
             spine.set(color="lightgray", linewidth=0.5)  # or a white picture would not be seen
         axes.text(0, -0.04, "\n".join(text), va="top", fontsize=7, transform=axes.transAxes, linespacing=1.15)
     save(figure, path)
-
-
-def shortened(name: str, width: int = LETTERS) -> str:
-    """Return a name of at most so many letters: its end, which tells files apart, and what fits of its start."""
-    if len(name) <= width:
-        return name
-    start = width // 3
-    return f"{name[:start]}…{name[-(width - start - 1) :]}"
 
 
 def caption(tile: Tile) -> list[str]:
