@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_predictions import folded, made
 
-from graft.page.examples import examples
+from graft.page.examples import _mistaken_once, examples
 from graft.page.pictures import Explained, PagePictures
 from graft.results.records import Record
 
@@ -31,3 +31,9 @@ def test_images_that_are_not_explained_are_counted():
     nothing = PagePictures(None, lambda *_: {})
     expected = "The images are not explained, because they have changed since, or cannot be read."
     assert examples(best, None, nothing).why == expected
+
+
+@pytest.mark.parametrize(("name", "shown"), [("سفينة", "\u2068سفينة\u2069"), ("Собака", "Собака")])
+def test_a_name_from_right_to_left_does_not_turn_the_percentage_after_it(name: str, shown: str):
+    row = {"class": "dog", "prediction": name, "probability": 0.88}
+    assert _mistaken_once(row)[1] == f"predicted: {shown} (88\u00a0%)"
