@@ -54,6 +54,21 @@ def state(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
+def is_changed(path: Path, known: str, since: int) -> bool:
+    """Return whether a file's bytes are others than they were; it is read only if its times say that it may be.
+
+    Args:
+        path: the file.
+        known: the digest that it had.
+        since: when that was read, or earlier, in nanoseconds.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    _, mtime, ctime, _ = state(path)
+    return max(mtime, ctime) > since - SETTLED_NS and digest(path) != known
+
+
 def _remembered(entry: object, now: list[int]) -> str | None:
     if isinstance(entry, list) and len(entry) == len(now) + 1 and entry[:-1] == now:
         return str(entry[-1])

@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +56,23 @@ def test_files_are_the_images_that_were_written(root: Path, digits: MNIST5k):
     assert isinstance(digits.images, InMemoryImages)
     expected = torch.cat([digits.images.pixels[digits.images.labels == label][:40] for label in (1, 3)])
     assert torch.equal(data.images.read(torch.arange(80)), expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers_from", [0, 2**28])
+def test_a_file_that_has_changed_since_it_was_listed_is_not_read(root: Path, workers_from: int):
+    data = limited(folder(root), workers_from=workers_from)
+    assert data.read(torch.arange(2)) is not None
+    path, later = root / "one" / "03.png", time.time_ns() + 10**10
+    os.utime(path, ns=(later, later))
+    assert data.read(torch.tensor([3])) is not None  # its bytes are the same
+    kept = path.read_bytes()
+    path.write_bytes((root / "one" / "04.png").read_bytes())
+    os.utime(path, ns=(0, 0))
+    folder_of = replace(data.folder, listed=time.time_ns())
+    with pytest.raises(GraftError, match=r"changed after they were listed \(one/03.png\).* run the same command"):
+        next(iter(replace(data, folder=folder_of).batches([torch.arange(5)])))
+    path.write_bytes(kept)
+    assert next(iter(replace(data, folder=folder_of).batches([torch.arange(5)]))) is not None
 
 
 def test_a_split_is_drawn_once(root: Path):

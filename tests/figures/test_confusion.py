@@ -45,3 +45,20 @@ def test_no_confusion_between_many_classes_is_an_empty_picture():
     classes = [f"class{place}" for place in range(40)]
     figure = draw_confusion(table(np.diag(np.full(40, 3)), classes), classes, "a job")
     assert "0 confusions" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("count", [5, MATRIX + 1])
+def test_long_names_of_one_beginning_are_told_apart(count: int):
+    classes = [
+        f"Lepidoptera Nymphalidae Heliconiinae Heliconius of a valley, species {place:02}" for place in range(count)
+    ]
+    counts = np.diag(np.full(count, 20))
+    counts[np.arange(count), (np.arange(count) + 1) % count] = np.arange(count) % 7
+    axes = draw_confusion(table(counts, classes), classes, "a job").axes[0]
+    labels = ["".join(label.get_text().split()) for label in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels)
+    if count <= MATRIX:
+        assert [label.get_text()[-2:] for label in axes.get_xticklabels()] == [name[-2:] for name in classes]
+    else:
+        assert labels[0].endswith("species07")
+        assert "species06takenfor" in labels[0]

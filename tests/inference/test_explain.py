@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from folders import forget
 from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
@@ -196,6 +197,23 @@ def test_an_image_that_has_changed_since_is_left_out(run: Run, tmp_path: Path):
     job.outcomes = replace(job.outcomes, images=images)
     assert list(explanations(job, [first, second])) == [second]
     assert explanations(job, [first]) == {}
+
+
+def test_files_that_are_added_change_no_explanation(run: Run, tmp_path: Path):
+    noise = np.random.default_rng(0)
+    for place in range(16):  # white is 1,023
+        path = tmp_path / "photos" / ("cat", "dog")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 1000, (12, 12)).astype(np.uint16)).save(path)
+    photos = ("dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.small_per_class=3")
+    job = record(tmp_path / "job", run(*photos, "source=scratch", "trials=1", "epochs=2", "backbone.keep=1"))
+    assert job.outcomes is not None
+    numbers = job.outcomes.test.image[0].tolist()
+    found = explanations(job, numbers)
+    assert list(found) == numbers
+    Image.fromarray(np.full((12, 12), 60_000, np.uint16)).save(tmp_path / "photos" / "cat" / "!.png")
+    forget()
+    assert explanations(job, numbers) == found
 
 
 @pytest.mark.slow

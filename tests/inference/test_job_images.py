@@ -11,6 +11,7 @@ import torch
 from folders import forget, write_classes, write_picture
 from PIL import Image
 
+from graft.data.images import ImageFiles
 from graft.errors import GraftError
 from graft.export.job_images import find_images
 from graft.inference.job_images import images_of, thumbnails, unchanged_images
@@ -70,7 +71,7 @@ def test_files_are_read_again_with_the_interpolation_of_the_model(run: Run, tmp_
     expected = torch.stack([decode(path, model.image_shape, interpolation="bicubic") for path in found.paths])
     assert torch.equal(next(iter(found.batches(found.test))), expected)
     forget()
-    explained = unchanged_images(record, numbers_of(record), 12, model.image_shape, model.reading.interpolation)[0]
+    explained = unchanged_images(record, numbers_of(record), 12, model.reading.interpolation)[0]
     assert torch.equal(next(iter(explained.batches([found.test]))), expected)
 
 
@@ -91,7 +92,30 @@ def test_a_file_that_was_marked_and_cannot_be_read_does_not_hide_the_others(run:
     record = record_of(tmp_path / "job")
     forget()
     _, unchanged = unchanged_images(record, numbers_of(record), 4)
-    assert unchanged == numbers_of(record)
+    assert list(unchanged) == numbers_of(record)
+
+
+@pytest.mark.parametrize("source", ["image_folder", "table"])
+def test_images_are_found_where_others_were_added_and_removed(run: Run, photos: Path, tmp_path: Path, source: str):
+    files = sorted(photos.rglob("*.bmp"))
+    table = tmp_path / "table.csv"
+    pandas.DataFrame({"file": files, "label": [file.parent.name for file in files]}).to_csv(table, index=False)
+    place = f"dataset.root={photos}" if source == "image_folder" else f"dataset.file={table}"
+    run(*ONE, f"dataset={source}", place)
+    record = record_of(tmp_path / "job")
+    gone, *others = numbers_of(record)
+    assert record.outcomes is not None
+    root = photos if source == "image_folder" else tmp_path
+    paths = {number: root / path for number, path in record.outcomes.images["path"].items()}
+    write_picture(photos / "cat" / "!.bmp", 999_998)
+    paths[gone].unlink()
+    now = sorted(photos.rglob("*.bmp"))
+    pandas.DataFrame({"file": now, "label": [file.parent.name for file in now]}).to_csv(table, index=False)
+    forget()
+    images, found = unchanged_images(record, [gone, *others], 4)
+    assert list(found) == others
+    assert isinstance(images, ImageFiles)
+    assert [images.folder.paths[place] for place in found.values()] == [paths[each] for each in others]
 
 
 @pytest.mark.parametrize(
@@ -113,4 +137,4 @@ def test_a_cache_that_cannot_be_written_to_hides_no_image(run: Run, photos: Path
     (tmp_path / "other" / "listings").touch()  # a file in its place
     forget()
     _, unchanged = unchanged_images(record, numbers_of(record), 4)
-    assert unchanged == numbers_of(record)
+    assert list(unchanged) == numbers_of(record)

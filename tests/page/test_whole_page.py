@@ -142,6 +142,15 @@ def test_the_matrix_sums_all_trials_and_the_table_has_the_ranges(tmp_path: Path)
                 assert title.endswith(f"; {low} a trial" if low == high else f"; {low} to {high} a trial")
 
 
+def test_names_of_classes_are_whole_in_the_matrix(tmp_path: Path):
+    store_job(tmp_path)
+    show_sweep(tmp_path)
+    style = (tmp_path / "report.html").read_text().partition("</style>")[0]
+    cut, _, headers = style.partition("text-overflow: ellipsis; }")
+    assert "table.matrix th, table.matrix td" in cut
+    assert "table.matrix th { white-space: normal; overflow-wrap: break-word; }" in headers
+
+
 def test_names_may_hold_anything(tmp_path: Path):
     classes = [HOSTILE, "b" * 300, "{{ 7 * 7 }}"]
     paths = [f"{HOSTILE}/{number}\n.png" for number in range(60)]
@@ -179,6 +188,10 @@ def test_pictures_stand_beside_the_images_that_callers_read(tmp_path: Path):
     assert all(int(Path(alt).stem) % 2 for alt in shown)
     assert {alt for alt in alts if alt.startswith("what the model looked at in ")}
     assert page.words().count("explained: <dog>") == len(alts) // 2
+    assert re.search(r"\. \d+ of \d+ images are not explained, because they have changed since, or", page.words())
+    show_sweep(tmp_path, pictures=PagePictures(thumbnail, lambda *_: {}, always=True))
+    words = checked(tmp_path / "report.html").words()
+    assert "The images are not explained, because they have changed since, or cannot be read." in words
     assert "not shown: the image has changed since, or cannot be read" in page.words()
     again = f"python src/report.py {tmp_path}"
     assert f"{again} --explain " in page.words()

@@ -354,7 +354,9 @@ def test_a_result_accounts_for_every_file(run: Run, photos: Path, tmp_path: Path
     assert images["test"] == sum(images["by_class"]["test"].values())
 
 
-def test_a_finished_job_runs_again_if_contents_have_changed_and_not_if_only_times_have(run: Run, photos: Path):
+def test_a_finished_job_runs_again_if_contents_have_changed_and_not_if_only_times_have(
+    run: Run, photos: Path, caplog: pytest.LogCaptureFixture
+):
     def again() -> dict:
         list_folder.cache_clear()  # as in a new process
         image_folder.cache_clear()
@@ -364,6 +366,8 @@ def test_a_finished_job_runs_again_if_contents_have_changed_and_not_if_only_time
     for path in photos.rglob("*.bmp"):
         path.touch()
     assert again() == first
+    said = "job is finished, but not with these images"
+    assert said not in caplog.text
     contents = {path: (path.read_bytes(), path.stat()) for path in photos.rglob("*.bmp")}
     for path, (_, stat) in contents.items():
         other = photos / ("dog" if path.parent.name == "cat" else "cat") / path.name
@@ -372,3 +376,4 @@ def test_a_finished_job_runs_again_if_contents_have_changed_and_not_if_only_time
     swapped = again()
     assert swapped["identity"] != first["identity"]
     assert swapped["trials"] != first["trials"]
+    assert said in caplog.text

@@ -1,6 +1,7 @@
 """Sweeps resume: finished jobs are kept, killed ones continue, and a trial that fails leaves the others alone."""
 
 import json
+import logging
 import os
 import random
 import signal
@@ -17,14 +18,14 @@ import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from graft.errors import GraftError, OtherResult, UnavailableError
 from graft.files import read_tensors, write_bytes
 from graft.heads import head
 from graft.run import job
 from graft.seed import stream_seed
-from graft.sweeps.sweep import run_job
+from graft.sweeps.sweep import SweepCallback, run_job
 
 Run = Callable[..., dict]
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -268,3 +269,27 @@ def test_a_sweep_killed_twenty_times_ends_in_the_same_table(train: Train, tmp_pa
     ]
     assert results[0] == results[1]
     assert len(results[0]) == 8
+
+
+def test_what_is_logged_while_a_refit_is_checked_goes_to_the_job_s_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+):
+    def check(config: DictConfig) -> None:
+        logging.getLogger("graft").info("%s images", 180)
+        if config.get("wrong"):
+            raise GraftError("wrong")
+
+    monkeypatch.setattr("graft.sweeps.check_sweep.check_run", check)
+    monkeypatch.setattr(logging.getLogger("graft"), "filters", [])
+    monkeypatch.setattr("graft.sweeps.sweep.end_on_signals", lambda _: None)
+    caplog.set_level("INFO")
+    callback, config = SweepCallback(), {"hydra": {"run": {"dir": "outputs/x"}, "mode": "RUN"}}
+    callback.on_run_start(OmegaConf.create(config))
+    assert not caplog.messages  # Hydra's own log would mark it
+    callback.on_job_start(OmegaConf.create(config))
+    logging.getLogger("graft").info("%s images", "180")  # the job finds them, too
+    assert caplog.messages == ["180 images"]
+    logging.getLogger("graft").filters.clear()  # as in a new process
+    with pytest.raises(SystemExit):
+        callback.on_run_start(OmegaConf.create(config | {"wrong": True}))
+    assert capsys.readouterr().err.endswith("180 images\nwrong\n")

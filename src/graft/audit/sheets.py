@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from graft.data.images import Images
-from graft.figures.canvas import save, styled, wrapped
+from graft.figures.canvas import save, shortened, styled, wrapped
 from graft.inference.job_images import picture
 
 SIDE = 160  # pixels of a picture
@@ -18,7 +18,7 @@ LINES = 0.16  # inches of a line
 
 
 class Tile(NamedTuple):
-    """A picture and the lines below it."""
+    """A picture and the lines below it: first its name, of which the middle may be left out, then words."""
 
     image: int
     lines: tuple[str, ...]
@@ -36,7 +36,7 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
         paired: whether each two belong together.
     """
     columns = COLUMNS - paired  # even
-    texts = [[line for part in tile.lines for line in _lines(part)] for tile in tiles]
+    texts = [caption(tile) for tile in tiles]
     rows, most = -(-len(tiles) // columns), max(map(len, texts))
     height, head = INCHES + LINES * most, 0.4
     figure = Figure((columns * INCHES, rows * height + head), dpi=110)
@@ -56,13 +56,8 @@ def draw_sheet(path: Path, title: str, images: Images, tiles: Sequence[Tile], pa
     save(figure, path)
 
 
-def shortened(name: str, width: int = LETTERS) -> str:
-    """Return a name of at most so many letters: its end, which tells files apart, and what fits of its start."""
-    if len(name) <= width:
-        return name
-    start = width // 3
-    return f"{name[:start]}…{name[-(width - start - 1) :]}"
-
-
-def _lines(text: str) -> list[str]:
-    return wrapped(shortened(text, 2 * LETTERS), LETTERS).split("\n")
+def caption(tile: Tile) -> list[str]:
+    """Return the lines below a picture, each of at most `LETTERS` letters."""
+    name, *words = tile.lines
+    parts = shortened(name, 2 * LETTERS), *words
+    return [line for part in parts for line in wrapped(part, LETTERS).split("\n")]

@@ -95,8 +95,8 @@ def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
     if known.get("images") not in (None, contents.images):
         raise GraftError(
             f"the data set has other images than {job} was trained and tested on, so that its accuracy says nothing of "
-            "these: files were added, removed or changed, or another version of Graft reads them in another way; try "
-            "dataset.root=DIR of a copy as it was, or run the sweep again"
+            "these: files or labels were added, removed, renamed or changed, or another version of Graft reads them "
+            "in another way; try dataset.root=DIR of a copy as it was, or run the sweep again"
         )
     files = known.get("files", contents.files)  # results of older versions have none
     changed = [key for key in {**files, **contents.files} if files.get(key) != contents.files.get(key)]

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
 from graft.bars import bar
+from graft.content import is_changed
 from graft.files import fingerprint
 from graft.reading.class_folders import Folder
 from graft.reading.decode import DECODER_VERSION, Reading, decode, pixel_limit
@@ -220,7 +220,7 @@ class ImageFiles(Images):
         many = sum(len(part) for part in parts) * math.prod(self.shape) >= self.workers_from
         cores = min(torch.get_num_threads(), 16)  # this job's: launchers divide the machine's
         threads = cores if math.prod(self.shape) >= THREADS_FROM else 1
-        decoder = _Decoder(self.folder.paths, self.shape, self.reading, self.white)
+        decoder = _Decoder(self.folder, self.shape, self.reading, self.white)
         loader = DataLoader(decoder, batch_size=None, sampler=parts, num_workers=many * cores)  # type: ignore[arg-type]
         # Pillow's limit is the whole process's: set here, it is the same before, during and after each thread's part.
         with pixel_limit(self.reading.max_pixels), ThreadPoolExecutor(threads) as pool:
@@ -233,16 +233,18 @@ class ImageFiles(Images):
 class _Decoder(torch.utils.data.Dataset):
     """Decodes images, and says whether any failed; a DataLoader's worker would wrap an exception into another one."""
 
-    def __init__(self, paths: Sequence[Path], shape: tuple[int, int, int], reading: Reading, white: White):
-        self.paths, self.shape, self.reading, self.white = paths, shape, reading, white
+    def __init__(self, folder: Folder, shape: tuple[int, int, int], reading: Reading, white: White):
+        self.paths, self.digests, self.listed = folder.paths, folder.digests, folder.listed
+        self.shape, self.limit, self.how = shape, reading.max_pixels, (reading.fit, white, reading.interpolation)
 
     def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, bool]:
         pixels = torch.zeros(len(indices), *self.shape, dtype=torch.uint8)
-        how = self.reading.fit, self.white, self.reading.interpolation
         try:
-            with pixel_limit(self.reading.max_pixels):
+            with pixel_limit(self.limit):
                 for row, index in enumerate(indices.tolist()):
-                    pixels[row] = decode(self.paths[index], self.shape, *how)
+                    pixels[row] = decode(self.paths[index], self.shape, *self.how)
+            return pixels, any(
+                is_changed(self.paths[each], self.digests[each], self.listed) for each in indices.tolist()
+            )
         except Exception:  # Pillow's exceptions for broken files depend on the format
             return pixels, True
-        return pixels, False

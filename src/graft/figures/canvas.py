@@ -93,6 +93,14 @@ def wrapped(label: str, width: int = 40) -> str:
     return f" {text}" if text.startswith("_") else text  # Matplotlib leaves labels with _ out of legends
 
 
+def shortened(name: str, width: int) -> str:
+    """Return a name of at most so many letters: its end, which tells names apart, and what fits of its start."""
+    if len(name) <= width:
+        return name
+    start = width // 3
+    return f"{name[:start]}…{name[-(width - start - 1) :]}"
+
+
 def num_lines(label: str) -> int:
     """Return the number of lines of a wrapped label."""
     return 1 + label.count("\n")

@@ -28,6 +28,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 from tqdm import tqdm
 
+from graft.data.images import ImageFiles, Images
 from graft.errors import GraftError
 from graft.heads.points_head import KNN
 from graft.inference.job_images import unchanged_images
@@ -35,6 +36,7 @@ from graft.inference.load import load
 from graft.inference.trained_model import TrainedModel
 from graft.model.layers import Average
 from graft.process import hidden_bars
+from graft.reading.decode import pixel_limit
 from graft.results.records import Record
 
 SIDE = 160  # most pixels of a picture
@@ -62,10 +64,10 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     try:
         model = load(record.folder)
         size, how = min(model.image_shape[1:]), model.reading.interpolation
-        images, unchanged = unchanged_images(record, numbers, size, model.image_shape, how)
+        images, unchanged = unchanged_images(record, numbers, size, how)
         if not unchanged:
             return {}
-        pixels = next(iter(images.batches([torch.tensor(unchanged)])))
+        pixels = pixels_for(model, images, list(unchanged.values()))
         said = predicted(model, pixels)
         heat = evidence(model, pixels, said)
         shown = model.preprocess.undone(model.preprocess(pixels.to(model.device))).cpu()
@@ -74,6 +76,27 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     pictures = [overlaid(*each) for each in zip(shown, heat, strict=True)]
     names = [model.classes[place] for place in said.tolist()]
     return dict(zip(unchanged, zip(pictures, names, strict=True), strict=True))
+
+
+def pixels_for(model: TrainedModel, images: Images, places: Sequence[int]) -> torch.Tensor:
+    """Return images as a model takes them, bytes, (images, channels, height, width).
+
+    Files are read as the model's job has read them: what is white, and whether there is color, may be another in a data
+    set to which files were added.
+
+    Raises:
+        GraftError: one cannot be read, or has another shape.
+    """
+    if not isinstance(images, ImageFiles):
+        if images.shape != model.image_shape:
+            raise GraftError(f"its images are read as {images.shape}, but the model takes {model.image_shape}")
+        return next(iter(images.batches([torch.tensor(places)])))
+    with pixel_limit(images.reading.max_pixels):
+        read = [model.read(images.folder.paths[place]) for place in places]
+    for pixels in read:
+        if isinstance(pixels, str):
+            raise GraftError(f"an image cannot be read: {pixels}")
+    return torch.stack([pixels for pixels in read if isinstance(pixels, torch.Tensor)])
 
 
 def predicted(model: TrainedModel, pixels: torch.Tensor) -> torch.Tensor:

@@ -93,33 +93,40 @@ def unchanged_images(
     record: Record,
     numbers: Sequence[int],
     size: int,
-    shape: tuple[int, int, int] | None = None,
     interpolation: str = "bilinear",
-) -> tuple["Images", list[int]]:
-    """Return a finished job's images, and those of some numbers whose content is still the one that the job saw.
+) -> tuple["Images", dict[int, int]]:
+    """Return a data set as it is now, and the places in it of a finished job's images that are what the job saw.
+
+    A file is found by its path, and has another place if others were added or removed before it.
 
     Args:
         record: the job, with outcomes.
         numbers: of images in its `images.csv`.
         size: as `images_of` has it.
-        shape: likewise.
         interpolation: likewise.
 
     Raises:
-        GraftError: the data set cannot be read, or not in this shape.
+        GraftError: the data set cannot be read.
     """
-    from graft.data.listing import hashes
+    from graft.data.images import ImageFiles
+    from graft.data.listing import hashes, names
 
     assert record.outcomes is not None
     cache = Path(record.config.get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
     try:
-        images = images_of(record.result, size, cache if cache.is_dir() else None, shape, interpolation)
+        images = images_of(record.result, size, cache if cache.is_dir() else None, interpolation=interpolation)
     finally:
         log.disabled = disabled
-    listed = record.outcomes.images.loc[list(numbers), "hash"]
-    inside = [number for number in listed.index.tolist() if number < len(images.labels)]
-    return images, [each for each, own in zip(inside, hashes(images, inside), strict=True) if own == listed[each]]
+    listed, everything = record.outcomes.images.loc[list(numbers)], range(len(images.labels))
+    if isinstance(images, ImageFiles):
+        places = dict(zip(names(images, everything), everything, strict=True))
+        found = {number: places.get(path, -1) for number, path in listed["path"].items()}
+    else:
+        found = {number: number for number in listed.index}
+    inside = {number: place for number, place in found.items() if place in everything}
+    now = dict(zip(inside, hashes(images, list(inside.values())), strict=True))
+    return images, {number: place for number, place in inside.items() if now[number] == listed["hash"][number]}
 
 
 def _is_data_set(option: Mapping[str, Any]) -> bool:
@@ -190,12 +197,12 @@ def _of_data_set(record: Record, numbers: Sequence[int]) -> dict[int, np.ndarray
         images, unchanged = unchanged_images(record, numbers, SIDE)
     except (GraftError, OSError, ValueError) as error:
         raise GraftError(f"no image is shown: {' '.join(str(error).split())}") from None
-    return {number: _in_set(images, number) for number in unchanged}
+    return {number: _in_set(images, place) for number, place in unchanged.items()}
 
 
-def _in_set(images: "Images", number: int) -> np.ndarray | None:
+def _in_set(images: "Images", place: int) -> np.ndarray | None:
     try:
-        return picture(images, number, SIDE)
+        return picture(images, place, SIDE)
     except Exception:  # Pillow's exceptions for broken files depend on the format
         return None
 

@@ -1,5 +1,6 @@
 """Single images on a page: the most certain mistakes, those on which two jobs differ most, label suspects."""
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -91,13 +92,30 @@ def examples(
         for name, method, rows, describe in sections
     ]
     missing = CHANGED if pictures.thumbnails is not None and not why else ""
-    said = [why, why_not, EXPLAINED.format(record.label) if explained else ""]
+    if pictures.explain is not None and not why_not:
+        why_not = _explained_words(best, {*numbers}, explained)
+    said = [why, why_not]
     return AllExamples(made, " ".join(f"{each[0].upper()}{each[1:]}." for each in said if each), missing)
+
+
+def _explained_words(best: tuple[Record, Predictions], numbers: set[int], explained: Mapping[int, Explained]) -> str:
+    """Return what the second pictures are, and how many images have none."""
+    record, found = best
+    missing = len(numbers - explained.keys())
+    few = f"{missing:,} of {len(numbers):,}" if explained else "the"
+    words = [EXPLAINED.format(record.label)] if explained else []
+    words += [FOLDS] if explained and found.outcomes.folds else []
+    words += [f"{few} images are not explained, because they have changed since, or cannot be read"] if missing else []
+    return ". ".join(f"{each[0].upper()}{each[1:]}" for each in words)
 
 
 EXPLAINED = (
     "The second picture of each image, here and below: where the stored model of {} looked, yellow most, for the class "
     "that it predicts itself, which is named as explained (docs/explain.md)"
+)
+FOLDS = (
+    "Of folds, this model may have trained on an image, unlike the trial whose mistake is shown, and so may be right "
+    "where that one is wrong"
 )
 TITLES = {
     "mistakes": ("The most certain mistakes", "Mistakes"),
@@ -124,7 +142,13 @@ def _mistakes(found: Predictions) -> Described:
 
 
 def _mistaken_once(row: Mapping[str, Any]) -> list[str]:
-    return [f"label: {row['class']}", f"predicted: {row['prediction']}{_certain(row)}"]
+    return [f"label: {row['class']}", f"predicted: {_isolated(str(row['prediction']))}{_certain(row)}"]
+
+
+def _isolated(name: str) -> str:
+    """Return a name that does not turn what follows it: after one in Arabic, 88 % would be shown as % 88."""
+    turns = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"\u2068{name}\u2069" if turns else name
 
 
 def _mistaken(row: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from graft import content
 from graft.bars import bar
 from graft.errors import GraftError
 from graft.files import fingerprint
@@ -51,6 +53,7 @@ class Folder:
         words: where the files come from, as it is typed.
         skipped: the files of a table's rows that are left out, `missing` or `unreadable`.
         left_out: the names of missing and unreadable files that `dataset.exclude` marks.
+        listed: when the files began to be read, in nanoseconds.
     """
 
     root: Path
@@ -59,6 +62,7 @@ class Folder:
     words: str
     skipped: tuple[FoundFile, ...] = ()
     left_out: tuple[str, ...] = ()
+    listed: int = 0
 
     @functools.cached_property
     def paths(self) -> list[Path]:
@@ -99,10 +103,16 @@ class Folder:
         )
 
     def decoding_error(self) -> GraftError:
-        """Decode every file, and return the error that names those that fail."""
+        """Decode every file, and return the error that names those that fail, or whose contents have changed."""
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             failures = list(bar(threads.map(failure, self.paths), "looking for damage", len(self.paths), "file"))
         reasons = {path: reason for path, reason in zip(self.paths, failures, strict=True) if reason}
+        if not reasons:
+            changed = [each.path for each in self.files if content.is_changed(each.path, each.digest, self.listed)]
+            return GraftError(
+                f"files under {self.words} were changed after they were listed ({named(self.root, changed)}), so that "
+                "results and stored features would be of unknown contents; run the same command again"
+            )
         return unreadable_error(self.words, self.root, len(self.paths), reasons)
 
 
@@ -139,7 +149,7 @@ def list_folder(
             f"dataset.root={root} has no folders with images{ignored_words(ignored)}; expected DIR/<class>/<image>, "
             "or DIR/train/<class>/<image> next to DIR/test or DIR/val"
         )
-    memory = Memory(cache, os.path.abspath(root), skip_unreadable, max_pixels)
+    memory, listed = Memory(cache, os.path.abspath(root), skip_unreadable, max_pixels), time.time_ns()
     with pixel_limit(max_pixels):
         files, left_out = readable(where, found, skip_unreadable, memory, f"dataset.root={root}", excluded)
     _check_classes(where, files, layout)
@@ -147,7 +157,7 @@ def list_folder(
     ignored += ["unreadable"] * (len(found) - len(files))
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
-    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}", left_out=left_out)
+    return Folder(where, files, dict(Counter(ignored)), f"dataset.root={root}", (), left_out, listed)
 
 
 def readable(

@@ -85,15 +85,24 @@ def num_kept(folder: Path, count: int, keep: bool = True) -> int:
     return number if number < count else 0
 
 
-def find_finished(folder: Path, identity: str, rounds: bool) -> tuple[dict[str, Any] | None, "Earlier | None"]:
+def find_finished(
+    folder: Path, identity: str, images: str, rounds: bool
+) -> tuple[dict[str, Any] | None, "Earlier | None"]:
     """Return a job's result if its trials finished and, if it runs in rounds, all that a further round needs of them.
 
     Args:
         folder: the job's.
         identity: the job's; the result of another one is None.
+        images: the fingerprint of its data set's images; that the result has others is told.
         rounds: whether it runs in rounds: then all trials run again if one of its files is damaged.
     """
     result = finished_result(folder, identity)
+    known = {} if result is not None else (read_result(folder) or {}).get("contents") or {}
+    if known.get("images", images) != images:
+        log.warning(
+            "%s is finished, but not with these images: files or labels were added, removed, renamed or changed since, "
+            "or another version of Graft reads them in another way; it runs again", folder.name,
+        )  # fmt: skip
     earlier = _read_earlier(folder, result) if rounds and result is not None else None
     return None if rounds and earlier is None else result, earlier
 

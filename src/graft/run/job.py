@@ -97,7 +97,7 @@ def _run(cfg: DictConfig, folder: Path, resume: bool, count: int) -> dict[str, A
     config = to_plain(cfg)
     identity, contents = plan.identify(config)
     check_refit(config["refit"], contents)
-    finished, earlier = find_finished(folder, identity, rounds) if resume else (None, None)
+    finished, earlier = find_finished(folder, identity, contents.images, rounds) if resume else (None, None)
     if finished is not None and len(finished["trials"]) >= count:
         keep_result(folder)
         log.info("%s is finished", folder.name)

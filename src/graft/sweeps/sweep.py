@@ -7,7 +7,9 @@ this module.
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from graft.config.refusals import explain
 from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
 from graft.errors import OtherResult, UnavailableError
 from graft.job_folder import FAILURE
-from graft.process import announce
+from graft.process import announce, tell
 from graft.results.settings import backbone_of
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far, show_table
 from graft.sweeps.time_left import counted_job
@@ -35,10 +37,13 @@ class SweepCallback(Callback):
     Hydra turns a callback's exceptions into warnings; only `SystemExit` stops the program.
     """
 
+    def __init__(self) -> None:
+        self._held: list[logging.LogRecord] = []
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         from graft.sweeps.check_sweep import check_run  # a mistyped key must answer without it
 
-        with stop_on_error(explain):
+        with stop_on_error(explain), _held() as self._held:
             end_on_signals(lambda: None)
             check_run(config)
         announce(f"{config.hydra.run.dir}: the configuration is right; PyTorch and the images are loaded now")
@@ -64,11 +69,37 @@ class SweepCallback(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         enter_worker(config)
+        for record in self._held:
+            log.handle(record)
+        said = {record.getMessage() for record in self._held}
+        if said:  # the job reads its images again, and may find the same in them
+            log.addFilter(lambda record: record.getMessage() not in said)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         with stop_on_error(explain):
             if show_table(config):
                 sys.exit(1)
+
+
+@contextmanager
+def _held() -> Iterator[list[logging.LogRecord]]:
+    """Hold what Graft logs before the job's log is set up, to which it belongs; after an error print it at once.
+
+    A refit lists its images while it is checked: Hydra would put its own mark before these lines.
+    """
+    handler, before = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize), log.propagate
+    held = handler.buffer
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield held
+    except BaseException:
+        for record in held:
+            tell(record.getMessage())
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
 
 
 def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfig) -> None:

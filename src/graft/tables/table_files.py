@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def list_table(
     all_rows = _found(listing, rows, paths, parts)
     found, skipped = ([file for file in all_rows if bool(file.reason) is missed] for missed in (False, True))
     found = sorted(_grouped(listing, root, found), key=lambda file: _order(root, file))
-    memory = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels)
+    memory, listed = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels), time.time_ns()
     with pixel_limit(max_pixels):
         files, left_out = readable(root, found, skip_unreadable, memory, listing.words, excluded)
     _check_training(listing, found, [(file.part, file.class_name) for file in files])
@@ -82,7 +83,7 @@ def list_table(
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
     left_out = (*marked.values(), *left_out)
-    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), left_out)
+    return Folder(root, files, dict(Counter(ignored)), listing.words, tuple(skipped), left_out, listed)
 
 
 def _found(
