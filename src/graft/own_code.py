@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +95,14 @@ def _imported(name: str, path: Path, source: bytes) -> Iterator[str]:
             except ImportError:  # it leaves the package: the import fails, too
                 continue
             yield from (origin, *(f"{origin}.{alias.name}" for alias in node.names))
+
+
+def failure(error: Exception) -> str:
+    """Return why the user's own code failed, and in which line of it: `ValueError: too wide in heads.py, line 9`."""
+    first = (str(error).splitlines() or ["no reason given"])[0]
+    own = [each for each in traceback.extract_tb(error.__traceback__) if _is_users(each.filename)]
+    return f"{type(error).__name__}: {first}" + (f" in {own[-1].filename}, line {own[-1].lineno}" if own else "")
+
+
+def _is_users(file: str) -> bool:
+    return _is_own(file) and not Path(file).resolve().is_relative_to(Path(__file__).parent)

@@ -37,8 +37,7 @@ def check_plan(plan: Plan) -> None:
     """
     faults = [*_not_varying(plan), *_augmented(plan), *_regularized(plan), *_batches_of_one(plan), *_limited(plan)]
     faults += [*_not_validated(plan), *_adapted(plan)]
-    if plan.is_solved:
-        faults += [*_fitted(plan), *_images_to_fit(plan)]
+    faults += [*_fitted(plan), *_images_to_fit(plan)] if plan.is_solved else _nothing_to_train(plan)
     if faults:
         raise ConfigError(faults)
     if plan.world_size > 1:
@@ -104,6 +103,14 @@ def _adapted(plan: Plan) -> Iterator[Fault]:
         if not attention_weights(backbone.split(phase.frozen_stages)[1]):
             expected = f"frozen, thaw or full for {backbone.label}: the stages that tune.thaw names have no attention"
             yield Fault("tune", "lora", expected, "tune=thaw")
+
+
+def _nothing_to_train(plan: Plan) -> Iterator[Fault]:
+    """Return why a head of the user's own needs parameters: where all stages are frozen nothing else trains."""
+    stages = plan.backbone().split(plan.phases[0].phase.frozen_stages)[1]
+    if not any(True for _ in nn.ModuleList([stages, plan.head()]).parameters()):
+        expected = "one with parameters where all stages are frozen, as nothing else trains"
+        yield Fault("head", public_name(type(plan.head())), expected, "tune=full")
 
 
 def _not_validated(plan: Plan) -> Iterator[Fault]:

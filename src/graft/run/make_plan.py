@@ -23,6 +23,7 @@ from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.preprocess import InputSpec, Preprocess, enlarged_first
 from graft.errors import ConfigError, Fault, GraftError
+from graft.heads.own_head import checked_head
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.layers import fastest_format
 from graft.process import hide_job_bars
@@ -115,11 +116,7 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
 
 
 def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
-    """Make a trainer.
-
-    Args:
-        make: makes it with the user's flags.
-        flags: those of one fit.
+    """Make a trainer with the user's flags, which `make` has, and with those of one fit.
 
     Raises:
         GraftError: Lightning refuses a flag.
@@ -181,7 +178,8 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
     sizes: dict[str, Any] = {"num_features": num_features, "num_classes": len(datamodule.data.small_classes)}
     if getattr(target, "keeps_points", False):
         sizes["num_points"] = datamodule.rows["train"].shape[1]
-    return builder(cfg, "head", **sizes), getattr(target, "is_solved", False)
+    make = checked_head(builder(cfg, "head", **sizes), target, num_features, sizes["num_classes"])
+    return make, getattr(target, "is_solved", False)
 
 
 def _split(cfg: DictConfig, data: Dataset, trials: range, preprocess: Preprocess) -> SmallDataModule:

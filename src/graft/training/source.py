@@ -18,6 +18,7 @@ from graft.data.dataset import Dataset
 from graft.data.preprocess import PretrainedInput
 from graft.errors import GraftError
 from graft.files import fingerprint, read_tensors
+from graft.heads.own_head import checked_head
 from graft.model.batch_norm import synchronized
 from graft.model.stages import Weights, all_finite
 from graft.model.weight_values import checked
@@ -208,7 +209,9 @@ class Big(Source):
         """
         start = time.perf_counter()
         frozen, stages = network.split(0)  # preprocessing alone; all stages
-        whole = nn.Sequential(stages, self.head(network.num_features(), len(data.big_classes)))
+        sizes = network.num_features(), len(data.big_classes)
+        head = checked_head(lambda: self.head(*sizes), self.head, *sizes)()
+        whole = nn.Sequential(stages, head)
         module = BigDataModule(data, self.batch_size, self.seed)
         inputs = Inputs(data.images.read(module.images), stored=False, shape=network.preprocess.output_shape)
         phase, masks = Phase(frozen_stages=0, optimizer=self.optimizer), Masks([self.seed], "pretrain")
