@@ -70,7 +70,24 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
             raise ConfigError(Fault(f"{group}.{key}", option.get(key), expected, f"~{group}.{key}") for key in unknown)
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
     made = instantiate({**option, "_partial_": True}, _convert_="all")
+    if any(key != group for key, _ in targets(option, group)):
+        made = _with_parts_of_its_own(target, option)
     return functools.partial(made, **kwargs) if kwargs else made
+
+
+def _with_parts_of_its_own(target: Callable[..., Any], option: Mapping[str, Any]) -> functools.partial:
+    """Return a function that builds an object with new objects of the options in its option, `head.norm._target_`.
+
+    Hydra would build these once, and all trials would initialize and train the same one.
+    """
+    given = {key: value for key, value in option.items() if not key.startswith("_")}
+
+    @functools.wraps(target)
+    def make(*args: Any, **arguments: Any) -> Any:
+        parts = instantiate({key: value for key, value in arguments.items() if key in given}, _convert_="all")
+        return target(*args, **(arguments | parts))
+
+    return functools.partial(make, **given)
 
 
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -40,10 +40,13 @@ def stackable(network: nn.Module, input_shape: Sequence[int]) -> bool:
     run = masks.masked(functools.partial(functional_call, template), 2)
     try:  # without data: only PyTorch knows which operations vmap supports
         with torch.device("meta") as meta:
-            vmap(run, randomness="error")(masks.keys(meta), stacked, torch.empty(2, 2, *input_shape))
+            inputs = torch.empty(2, 2, *input_shape)
+            vmap(run, randomness="error")(masks.keys(meta), stacked, inputs)
+            masks.masked(template, 2)(masks.keys(meta)[0], inputs[0])
     except (RuntimeError, NotImplementedError, ValueError, AssertionError, TypeError):
         return False
-    return True
+    # A buffer that is assigned (self.mean = ...) would be forgotten; one that is changed in place is a trial's.
+    return all(buffer is values[name] for name, buffer in template.named_buffers())
 
 
 def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape: Sequence[int]) -> list[range]:
@@ -68,8 +71,8 @@ def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape:
     elif min(int(at_once), num_trials) > 1 and not stackable(network, input_shape):
         raise GraftError(
             f"trials_at_once={at_once}, but the networks cannot be stacked (batch norm in training other than "
-            "nn.BatchNorm2d on one device, layers that share weights, or random layers other than nn.Dropout, such as "
-            "stochastic depth); try trials_at_once=auto"
+            "nn.BatchNorm2d on one device, layers that share weights, buffers that are assigned instead of changed in "
+            "place, or random layers other than nn.Dropout, such as stochastic depth); try trials_at_once=auto"
         )
     step = min(int(at_once), num_trials)
     return [range(first, min(first + step, num_trials)) for first in range(0, num_trials, step)]
