@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.own_code import own_code
+from graft.own_code import failure, own_code
 
 
 @pytest.fixture
@@ -83,3 +83,14 @@ def test_a_package_without_an_init_file_is_own_code(package: Path):
 )
 def test_libraries_and_graft_are_not_own_code(name: str):
     assert again(name) is None
+
+
+def test_a_failure_names_the_last_line_of_own_code(package: Path):
+    (package / "ours_loose.py").write_text("import json\n\ndef fail():\n    json.loads('')\n")
+    import ours_loose  # type: ignore[import-not-found]
+
+    with pytest.raises(ValueError, match="Expecting value") as caught:
+        ours_loose.fail()
+    assert failure(caught.value) == (
+        f"JSONDecodeError: Expecting value: line 1 column 1 (char 0) in {package}/ours_loose.py, line 4"
+    )

@@ -99,10 +99,15 @@ def _imported(name: str, path: Path, source: bytes) -> Iterator[str]:
 
 def failure(error: Exception) -> str:
     """Return why the user's own code failed, and in which line of it: `ValueError: too wide in heads.py, line 9`."""
-    first = (str(error).splitlines() or ["no reason given"])[0]
-    own = [each for each in traceback.extract_tb(error.__traceback__) if _is_users(each.filename)]
-    return f"{type(error).__name__}: {first}" + (f" in {own[-1].filename}, line {own[-1].lineno}" if own else "")
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}{own_line(error)}"
 
 
-def _is_users(file: str) -> bool:
-    return _is_own(file) and not Path(file).resolve().is_relative_to(Path(__file__).parent)
+def own_line(error: Exception) -> str:
+    """Return the last line of the user's own code that an error went through; empty if it has none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if _is_own(each.filename) and not _is_graft(each.filename)]
+    return f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+def _is_graft(file: str) -> bool:
+    return Path(file).resolve().is_relative_to(Path(__file__).parent)

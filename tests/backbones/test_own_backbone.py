@@ -29,7 +29,7 @@ class Net(Backbone):
         super().__init__(preprocess, [nn.Conv2d(1, 4, 3, stride=3), Last(function)], keep)
 
 
-ANOTHER = "Net gives an image other features each time, or beside other images"
+ANOTHER = "Net gives an image other features each time, beside other images, or in another copy with the same weights"
 ON_META = 'Net fails on PyTorch\'s device "meta"'
 
 
@@ -50,16 +50,48 @@ ON_META = 'Net fails on PyTorch\'s device "meta"'
 )
 def test_a_backbone_without_features_of_each_image_alone_is_refused(function: Callable, message: str):
     with pytest.raises(GraftError, match=message):
-        checked_backbone(Net(Preprocess(IMAGE), function), IMAGE)
+        checked_backbone(lambda: Net(Preprocess(IMAGE), function), IMAGE)
 
 
 @pytest.mark.parametrize("function", [torch.relu, lambda maps: maps * float("nan"), lambda maps: 0 * maps])
 def test_other_backbones_stay_as_they_are(function: Callable):
     torch.manual_seed(0)
     backbone, state = Net(Preprocess(IMAGE), function), torch.get_rng_state()
-    assert checked_backbone(backbone, IMAGE) is backbone
+    assert checked_backbone(lambda: backbone, IMAGE) is backbone
     assert backbone.training
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Drawn(nn.Module):
+    """Multiplies by a random number of its own."""
+
+    def __init__(self, saved: bool):
+        super().__init__()
+        self.register_buffer("scale", torch.rand(4, 1, 1), persistent=saved)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps * self.scale  # type: ignore[operator]
+
+
+def test_random_numbers_that_no_file_of_weights_has_are_refused():
+    """The backbone that is pre-trained, or that predicts, would have others."""
+    checked_backbone(lambda: Net(Preprocess(IMAGE), Drawn(saved=True)), IMAGE)
+    with pytest.raises(GraftError, match=ANOTHER):
+        checked_backbone(lambda: Net(Preprocess(IMAGE), Drawn(saved=False)), IMAGE)
+
+
+def test_a_parameter_that_is_not_to_train_is_refused():
+    with pytest.raises(
+        GraftError, match=r"Net has parameters that are not to train \(stages\.0\.weight, stages\.0\.bias\)"
+    ):
+        checked_backbone(lambda: Net(Preprocess(IMAGE), torch.relu).requires_grad_(False), IMAGE)
+
+
+def test_what_cannot_be_built_is_told_with_its_line():
+    with pytest.raises(
+        GraftError, match=r"cannot be built \(TypeError: .*missing .*'function' in .*test_own_backbone\.py, line"
+    ):
+        checked_backbone(lambda: Net(Preprocess(IMAGE)), IMAGE)  # type: ignore[call-arg]
 
 
 def test_it_is_refused_before_training(configure: Callable[..., DictConfig], edit: Callable[[str], None]):

@@ -202,7 +202,7 @@ def _vectors(
         return of_pixels(small)
     cache, device = Path(cfg.cache), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     make = planned_backbone(cfg, spec.preprocess(data.images.shape))
-    network = checked_backbone(make(), data.images.shape)
+    network = checked_backbone(make, data.images.shape)
     weights = source.weights(make, data, _no_trainer, cache)
     assert weights is not None
     network.load_state_dict(weights)

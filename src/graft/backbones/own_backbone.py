@@ -1,30 +1,35 @@
 """The check of a backbone of the user's own: each image has features, and they do not depend on chance or on others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from graft.backbones.staged import Backbone
 from graft.errors import GraftError
-from graft.own_code import own_code
+from graft.own_code import failure, own_code, own_line
 from graft.seed import seeded
 
 EXPECTED = "expected is one tensor from each stage, and in the end features of 32 bits, (images, features)"
 TOLERANCE = 0.01  # of the features' norm; products of other shapes are rounded otherwise
 
 
-def checked_backbone(backbone: Backbone, image: Sequence[int]) -> Backbone:
-    """Return a backbone; one with code of the user's has to give features that can be stored, of each image alone.
+def checked_backbone(make: Callable[[], Backbone], image: Sequence[int]) -> Backbone:
+    """Return a new backbone; one with code of the user's has to give features that can be stored, of each image alone.
+
+    A second backbone with the first one's weights has to give the same features: so does the one that is pre-trained,
+    and the one that `predict` builds.
 
     Args:
-        backbone: with any weights.
+        make: makes backbones.
         image: shape of the data set's images, (channels, height, width).
 
     Raises:
         GraftError: says what the backbone does instead.
     """
+    backbone = _made(make)
     if not any(own_code(type(module).__module__) for module in backbone.modules()):
         return backbone
+    _check_parameters(backbone)
     name, size = backbone.label, "x".join(map(str, image))
     failed = None
     try:
@@ -34,26 +39,51 @@ def checked_backbone(backbone: Backbone, image: Sequence[int]) -> Backbone:
     with seeded(0, "check"), torch.no_grad():
         pixels = torch.randint(0, 256, (3, *image), dtype=torch.uint8)
         try:
-            backbone.eval()
-            features, others = backbone(pixels[:2]), backbone(pixels[[0, 2]])  # the first image beside another one
+            again = make()
+            again.load_state_dict(backbone.state_dict())
+            features, others = backbone.eval()(pixels[:2]), again.eval()(pixels[[0, 2]])  # the first beside another one
         except Exception as error:
             if isinstance(failed, GraftError):  # other sizes would do
-                raise GraftError(f"{failed} ({_reason(error)})") from None
-            raise GraftError(f"{name} fails on images of {size} ({_reason(error)}); {EXPECTED}") from None
+                raise GraftError(f"{failed} ({failure(error)})") from None
+            raise GraftError(f"{name} fails on images of {size} ({failure(error)}); {EXPECTED}") from None
     _check_form(features, name)
     if failed is not None:
         raise GraftError(
-            f'{name} fails on PyTorch\'s device "meta", where Graft asks for shapes ({_reason(failed)}); its forward '
-            "must not look at values (if x.max() > 1), nor leave PyTorch (x.numpy())"
+            f'{name} fails on PyTorch\'s device "meta", where Graft asks for shapes ({failure(failed)}); its forward '
+            "must not look at values (if x.max() > 1), nor leave PyTorch (x.numpy()), and its tensors have to be "
+            "parameters or buffers"
         )
     first, again = features[0].detach().nan_to_num(), others[0].detach().nan_to_num()
     if (first - again).norm() > TOLERANCE * first.norm():
         raise GraftError(
-            f"{name} gives an image other features each time, or beside other images; expected are the same ones, as "
-            "those of frozen stages are stored, and tests are of each image: turn off what is random where "
-            "self.training is false (F.dropout(x, training=self.training)), and let no image depend on its batch"
+            f"{name} gives an image other features each time, beside other images, or in another copy with the same "
+            "weights; expected are the same ones, as those of frozen stages are stored, and tests are of each image: "
+            "turn off what is random where self.training is false (F.dropout(x, training=self.training)), let no image "
+            "depend on its batch, and keep random numbers in parameters or buffers (self.register_buffer)"
         )
     return backbone.train()
+
+
+def _made(make: Callable[[], Backbone]) -> Backbone:
+    try:
+        return make()
+    except GraftError:
+        raise
+    except Exception as error:
+        if not own_line(error) and not isinstance(error, TypeError):  # an argument is missing
+            raise
+        raise GraftError(
+            f"the backbone cannot be built ({failure(error)}); try other keys of the backbone, +backbone.KEY=VALUE"
+        ) from None
+
+
+def _check_parameters(backbone: Backbone) -> None:
+    fixed = [key for key, value in backbone.named_parameters() if not value.requires_grad]
+    if fixed:
+        raise GraftError(
+            f"{backbone.label} has parameters that are not to train ({', '.join(fixed[:3])}), but tune= says which "
+            "stages train, all of their parameters; leave out requires_grad=False, or make them buffers"
+        )
 
 
 def _check_form(features: object, name: str) -> None:
@@ -62,7 +92,3 @@ def _check_form(features: object, name: str) -> None:
     if features.dtype != torch.float32 or features.dim() != 2 or len(features) != 2 or not features.shape[1]:
         form = f"{str(features.dtype).removeprefix('torch.')} of the shape {tuple(features.shape)}"
         raise GraftError(f"{name} gives {form} for 2 images; {EXPECTED}")
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from graft import public_name
 from graft.errors import GraftError
-from graft.own_code import failure, own_code
+from graft.own_code import failure, own_code, own_line
 
 TOLERANCE = 0.01  # of the logits' norm; products of other shapes are rounded otherwise
 CREATE = "in its first pass, after the optimizer has got the parameters, and trials are stacked; create all in __init__"
@@ -82,6 +82,8 @@ def _made(make: Callable[[], nn.Module], name: str) -> nn.Module:
     except GraftError:
         raise
     except Exception as error:
+        if not own_line(error) and not isinstance(error, TypeError):  # an argument is missing
+            raise
         raise GraftError(
             f"{name} cannot be built ({failure(error)}); try other keys of the head, +head.KEY=VALUE"
         ) from None
