@@ -31,6 +31,7 @@ from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
 from graft.stack.chunks import chunks
+from graft.stack.own_optimizer import checked_schedule, trials_together
 from graft.training.checkpoint import Checkpoint
 from graft.training.final_weights import AverageWeights, TrialEnds
 from graft.training.source import MakeTrainer, Source
@@ -76,7 +77,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
         num_kept=example.keep,
         head=head,
         is_solved=is_solved,
-        phases=_planned(cfg, phases, example, head, device, len(trials)),
+        phases=_planned(cfg, phases, example, head, is_solved, device, len(trials)),
         datamodule=datamodule,
         first_trial=trials.start,
         regularize=build(cfg, "regularize"),
@@ -220,7 +221,7 @@ def _phases(cfg: DictConfig, num_kept: int, trained: bool, is_solved: bool) -> l
             epochs=1 if is_solved else phase.epochs or cfg.epochs,
             lr=phase.lr or cfg.optimizer.get("lr", cfg.lr),
             optimizer=phase.optimizer or optimizer,
-            schedule=phase.schedule or schedule,
+            schedule=checked_schedule(phase.schedule or schedule),
         )
         for phase in build(cfg, "tune").phases(num_kept, trained)
     ]
@@ -231,6 +232,7 @@ def _planned(
     phases: Sequence[Phase],
     example: Backbone,
     head: Callable[[], nn.Module],
+    is_solved: bool,
     device: torch.device,
     num_trials: int,
 ) -> list[PlannedPhase]:
@@ -241,8 +243,8 @@ def _planned(
         if phase.batch_norm == "frozen":
             freeze_batch_norm_stats(network)
         shape = example.output_shape(phase.frozen_stages)
-        memory_format = fastest_format(network, shape, device)
-        parts = chunks(num_trials, cfg.trials_at_once, network, shape)  # LoRA's stages are whole: docs/timm.md
-        planned.append(PlannedPhase(index, phase, first_epoch, shape, memory_format, parts))
+        at_once = cfg.trials_at_once if is_solved else trials_together(cfg.trials_at_once, phase.optimizer, phase.lr)
+        parts = chunks(num_trials, at_once, network, shape)  # LoRA's stages are whole: docs/timm.md
+        planned.append(PlannedPhase(index, phase, first_epoch, shape, fastest_format(network, shape, device), parts))
         first_epoch += phase.epochs or 0
     return planned
