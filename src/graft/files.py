@@ -211,10 +211,10 @@ def _unnamed_state(module: "torch.nn.Module") -> dict[str, object]:
     found: dict[str, object] = {name: value for name, value in vars(module).items() if name not in usual}
     saved = module.state_dict()
     found |= {name: buffer for name, buffer in module.named_buffers(recurse=False) if name not in saved}
-    return {name: _comparable(value) for name, value in found.items()}
+    return {name: comparable(value) for name, value in found.items()}
 
 
-def _comparable(value: object) -> object:
+def comparable(value: object) -> object:
     """Return a value so that its fingerprint is the same in each process: without addresses or a set's order."""
     import numpy as np
     import torch
@@ -226,7 +226,7 @@ def _comparable(value: object) -> object:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     if isinstance(value, list | tuple):
-        return {str(index): _comparable(item) for index, item in enumerate(value)}
+        return {str(index): comparable(item) for index, item in enumerate(value)}
     if isinstance(value, Mapping):
-        return {str(key): _comparable(item) for key, item in value.items()}
+        return {str(key): comparable(item) for key, item in value.items()}
     return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{type(value).__name__} {value}")

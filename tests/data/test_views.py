@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig
+from torchvision.transforms import v2
 
 from graft.data.augment import Augment, Distort, RandAugment
 from graft.data.dataset import MNIST5k
 from graft.data.preprocess import Enlarged, Preprocess
-from graft.data.views import Views
+from graft.data.views import Views, checked_augment
 from graft.errors import GraftError
+from graft.run.make_plan import make_plan
 from graft.training.features import FeatureStore
 
 IMAGES = torch.tensor([3, 700, 4000])
@@ -100,3 +103,67 @@ def test_an_augmentation_without_settings_enlarges_images_but_has_no_stored_view
     for augment in (Plain(), enlarged):
         with pytest.raises(GraftError, match="Plain, an augmentation, has no attribute settings"):
             Views(digits.images, augment)
+
+
+class Own(Augment):
+    def __init__(self, function: Callable):
+        super().__init__()
+        self.function = function
+
+    def augment(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        return self.function(images, generators)
+
+
+def shifted(images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    groups = zip(images.chunk(len(generators)), generators, strict=True)
+    return torch.cat([group + 9 * torch.rand(len(group), 1, 1, 1, generator=random) for group, random in groups])
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda images, _: images + torch.randn_like(images), "gives a trial other images beside other trials"),
+        (lambda images, _: v2.RandomRotation([-20, 20])(images), "gives a trial other images beside other trials"),
+        (lambda images, _: images - images.mean(), "gives a trial other images beside other trials"),
+        (
+            lambda images, _: images[..., 1:],
+            r"gives float32 of the shape \(4, 1, 28, 27\) for 4 images of \(1, 28, 28\)",
+        ),
+        (lambda images, _: images[:1], r"gives float32 of the shape \(1, 1, 28, 28\)"),
+        (lambda images, _: images.double(), "gives float64"),
+        (lambda images, _: images / 255, "gives pixels up to 1 for images of 0 to 255"),
+        (lambda images, _: images * float("nan"), "gives pixels up to nan"),
+        (lambda images, _: images.nonsense(), "fails"),
+    ],
+)
+def test_an_augmentation_of_the_user_s_that_gives_something_else_is_refused(function: Callable, message: str):
+    with pytest.raises(GraftError, match=rf"test_views\.Own .*{message}|test_views\.Own {message}"):
+        checked_augment(Own(function), (1, 28, 28))
+
+
+def test_other_augmentations_stay_as_they_are():
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    for augment in (None, Own(shifted), Own(lambda images, _: images.flip(-1)), Distort(rotate=9), RandAugment()):
+        assert checked_augment(augment, (1, 28, 28)) is augment
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_no_augmentation_is_refused(configure: Callable[..., DictConfig]):
+    with pytest.raises(
+        GraftError, match=r"RandomHorizontalFlip; expected is a subclass of graft\.data\.augment\.Augment"
+    ):
+        make_plan(configure("augment._target_=torchvision.transforms.v2.RandomHorizontalFlip"))
+
+
+def test_views_of_the_user_s_own_augmentation_change_with_what_its_settings_lack(
+    digits: MNIST5k, edit: Callable[[str], None]
+):
+    edit(
+        "from graft.data.augment import Augment\nclass Brighter(Augment):\n  settings = {}\n"
+        "  def __init__(self, by):\n    super().__init__()\n    self.by = by\n"
+        "  def augment(self, images, generators):\n    return images + self.by\n"
+    )
+    ours = importlib.import_module("ours")
+    prints = [Views(digits.images, ours.Brighter(by)).fingerprint for by in (1, 2, 1)]
+    assert prints[0] == prints[2] != prints[1]

@@ -22,6 +22,7 @@ from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.images import Images
 from graft.data.preprocess import InputSpec, Preprocess, enlarged_first
+from graft.data.views import checked_augment
 from graft.errors import ConfigError, Fault, GraftError
 from graft.heads.own_head import checked_head
 from graft.model.batch_norm import freeze_batch_norm_stats
@@ -186,7 +187,7 @@ def _head(cfg: DictConfig, num_features: int, datamodule: SmallDataModule) -> tu
 def _split(cfg: DictConfig, data: Dataset, trials: range, preprocess: Preprocess) -> SmallDataModule:
     seeds = [cfg.seed + trial for trial in trials]
     draws, streams = ([cfg.seed] * len(seeds) if cfg.trials_vary == held else seeds for held in ("init", "data"))
-    augment = enlarged_first(build(cfg, "augment"), preprocess)
+    augment = enlarged_first(checked_augment(build(cfg, "augment"), data.images.shape), preprocess)
     return SmallDataModule(data, seeds, cfg.batch_size, cfg.test_curve, augment, draws, streams)
 
 
@@ -201,13 +202,12 @@ def _callbacks(cfg: DictConfig) -> list[pl.Callback]:
         found.append(TrialEnds(cfg.stop.patience, cfg.stop.min_delta, cfg.weights == "best"))
     if cfg.regularize.ema:
         found.append(AverageWeights(cfg.regularize.ema))
-    for name in map(str, cfg.callbacks):
+    for name, option in cfg.callbacks.items():
         key = f"callbacks.{name}"
-        callback = build({key: cfg.callbacks[name]}, key)
+        callback = build({key: option}, key)
         if not isinstance(callback, pl.Callback):
-            path = cfg.callbacks[name].get("_target_")
-            expected = "a class of pytorch_lightning.Callback (docs/callbacks.md)"
-            raise ConfigError([Fault(f"{key}._target_", path, expected, f"+{key}._target_=mypkg.MyCallback")])
+            expected, example = "a class of pytorch_lightning.Callback (docs/callbacks.md)", "mypkg.MyCallback"
+            raise ConfigError([Fault(f"{key}._target_", option._target_, expected, f"+{key}._target_={example}")])
         found.append(callback)
     return found
 
