@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import hashlib
 import pickle
@@ -196,3 +197,35 @@ def test_a_truncated_file_of_the_small_digits_is_one_line(tmp_path: Path):
     (tmp_path / "mnist_5k.csv.gz").write_bytes(gzip.compress(b"0,1,2\n" * 5000)[:-9])
     with pytest.raises(GraftError, match=r"has no mnist_5k.csv.gz, or a damaged one \(.+\); try dataset.root=null"):
         load.mnist5k(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"pixels": torch.rand(4, 1, 8, 8)},
+            r"pixels of float32 of the shape \(4, 1, 8, 8\) for 4 labels; expected are",
+        ),
+        ({"pixels": torch.zeros(4, 8, 8, dtype=torch.uint8)}, r"of the shape \(4, 8, 8\)"),
+        ({"pixels": torch.zeros(5, 1, 8, 8, dtype=torch.uint8)}, r"of the shape \(5, 1, 8, 8\) for 4 labels"),
+        ({"labels": torch.tensor([0, 1, 2, 0])}, "labels of int64 for 2 classes"),
+        ({"labels": torch.tensor([0.0, 1, 1, 0])}, "labels of float32"),
+        ({"test": torch.zeros(3, dtype=torch.bool)}, r"lengths of \[3, 4\]"),
+    ],
+)
+def test_images_that_do_not_fit_together_are_refused(changes: dict[str, torch.Tensor], message: str):
+    none = torch.zeros(4, dtype=torch.bool)
+    pixels = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    images = InMemoryImages(torch.tensor([0, 1, 1, 0]), none, none, ("cat", "dog"), pixels)
+    assert load.checked(images) is images
+    with pytest.raises(GraftError, match=message):
+        load.checked(dataclasses.replace(images, **changes))  # type: ignore[arg-type]
+
+
+def test_what_is_no_data_set_s_images_is_refused():
+    class Own(Dataset):
+        def load(self, where: load.Where) -> Any:
+            return [where]
+
+    with pytest.raises(GraftError, match=r"the data set's load gives a list; expected are graft\.data\.images"):
+        Own(big=[], small=[0])

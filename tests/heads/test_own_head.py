@@ -138,6 +138,13 @@ def test_other_heads_stay_as_they_are(function: Callable):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_function_is_refused_that_predict_would_not_call():
+    with pytest.raises(
+        GraftError, match=r"test_own_head\.centered is no class; expected is a class of torch\.nn\.Module"
+    ):
+        checked_head(lambda: nn.Linear(8, 3), centered, num_features=8, num_classes=3)
+
+
 OURS = "import torch\nclass Net(torch.nn.Linear):\n  def __init__(self, num_features, num_classes{}):\n    {}\n"
 
 

@@ -89,7 +89,7 @@ class Dataset(ABC):
         where = None if root is None else os.path.expanduser(root)
         reading = Reading(fit, bits, max_pixels, interpolation)
         place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
-        self.images = images = self.load(place)
+        self.images = images = load.checked(self.load(place))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
         self.val_per_class, self.typed = val_per_class, Typed(small_per_class, small_total, val_per_class)
         self._choose(small, big, exclude)

@@ -185,3 +185,27 @@ def _files(folder: Folder, where: Where, groups: Sequence[str]) -> Images:
     files = ImageFiles(labels, test, val, tuple(classes), folder, size, reading, groups=tuple(groups), domains=domains)
     remark(folder, size, reading, files.white, groups)
     return files
+
+
+def checked(images: Images) -> Images:
+    """Return what a data set's `load` has returned, if it fits together.
+
+    Raises:
+        GraftError: a data set of the user's own has returned something else.
+    """
+    expected = "graft.data.images.Images: labels, whole numbers below the number of classes, and masks of equal length"
+    if not isinstance(images, Images):
+        raise GraftError(f"the data set's load gives a {type(images).__name__}; expected are {expected}")
+    labels, lengths = images.labels, {len(images.labels), len(images.test), len(images.val)}
+    faulty = labels.dtype != torch.int64 or not ((labels >= 0) & (labels < len(images.classes))).all()
+    if faulty or len(lengths) > 1:
+        form = f"labels of {str(labels.dtype).removeprefix('torch.')} for {len(images.classes)} classes"
+        raise GraftError(f"the data set's load gives {form}, and lengths of {sorted(lengths)}; expected are {expected}")
+    pixels = images.pixels if isinstance(images, InMemoryImages) else None
+    if pixels is not None and (pixels.dtype != torch.uint8 or pixels.dim() != 4 or len(pixels) != len(labels)):
+        form = f"{str(pixels.dtype).removeprefix('torch.')} of the shape {tuple(pixels.shape)}"
+        raise GraftError(
+            f"the data set's load gives pixels of {form} for {len(labels)} labels; expected are bytes, uint8 from 0 to "
+            "255, (images, channels, height, width)"
+        )
+    return images

@@ -39,6 +39,8 @@ def checked_head(
         head, again = _made(make, name), _made(make, name)
         if not any(map(own_code, {target.__module__, *(type(each).__module__ for each in head.modules())})):
             return make
+        if not isinstance(target, type):
+            raise GraftError(f"{name} is no class; expected is a class of torch.nn.Module, which predict.py may build")
         _check_parameters(head, name)
         trained, logits, others = _passes(head, again, name, torch.rand(3, num_features), num_classes)
     if any(True for _ in head.parameters()) and not trained.requires_grad:
