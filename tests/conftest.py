@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 
 from graft import process
 from graft.data.dataset import MNIST5k
-from graft.own_code import own_code
+from graft.own_code import forget_own_code
 from graft.run import job
 from graft.stack import trial_stack
 from graft.sweeps.check_sweep import check_sweep
@@ -53,11 +53,11 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         (tmp_path / "code/ours.py").write_text(source)
         sys.modules.pop("ours", None)
         importlib.invalidate_caches()
-        own_code.cache_clear()
+        forget_own_code()
 
     yield edit
     sys.modules.pop("ours", None)
-    own_code.cache_clear()
+    forget_own_code()
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """Tests of the digests of a user's own code."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from graft.own_code import failure, own_code
+from graft.own_code import failure, forget_own_code, own_code
 
 
 @pytest.fixture
@@ -26,16 +27,16 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    own_code.cache_clear()
+    forget_own_code()
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("ours_")]:
         del sys.modules[name]
-    own_code.cache_clear()
+    forget_own_code()
 
 
 def again(module: str) -> str | None:
     """The digest as another process finds it."""
-    own_code.cache_clear()
+    forget_own_code()
     return own_code(module)
 
 
@@ -61,6 +62,28 @@ def test_an_edit_after_the_import_does_not_count_in_this_process(package: Path):
     first = own_code("ours_loose")
     (package / "ours_loose.py").write_text("SIZE = 2\n")
     assert own_code("ours_loose") == first
+
+
+@pytest.mark.parametrize("edited", ["SIZE = 2\n", "SIZE = 1\n\ndef double(x):\n    return 2 * x\n"])
+def test_a_module_that_is_loaded_again_counts_with_its_edits(package: Path, edited: str):
+    """In a notebook a job that had finished with the class as it was would be found again."""
+    (package / "ours_again.py").write_text("import ours_loose\n")
+    importlib.import_module("ours_again")
+    first = own_code("ours_again")
+    (package / "ours_loose.py").write_text(edited)
+    assert own_code("ours_again") == first
+    importlib.reload(sys.modules["ours_loose"])
+    assert own_code("ours_again") != first
+
+
+def test_a_function_that_is_replaced_in_a_loaded_module_is_another_code(package: Path):
+    """IPython 9's %autoreload patches modules without loading them again."""
+    (package / "ours_loose.py").write_text("class Wide:\n    def forward(self, x):\n        return x\n")
+    wide = importlib.import_module("ours_loose").Wide
+    first = own_code("ours_loose")
+    (package / "ours_loose.py").write_text("class Wide:\n    def forward(self, x):\n        return -x\n")
+    wide.forward = lambda self, x: -x
+    assert own_code("ours_loose") != first
 
 
 def test_circles_and_code_that_cannot_be_parsed_end(package: Path):

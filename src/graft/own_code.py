@@ -5,7 +5,6 @@ pre-training and stored features are found by. Do not import torch here: `--help
 """
 
 import ast
-import functools
 import hashlib
 import importlib.util
 import sys
@@ -13,18 +12,41 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 LIBRARIES = tuple(f"{Path(sysconfig.get_paths()[name]).resolve()}/" for name in ("stdlib", "platstdlib", "purelib"))
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, in any environment
 
 
-@functools.cache  # an edited file has no effect on a class that this process has imported
+class _Read(NamedTuple):
+    digest: str | None
+    loaded: dict[str, tuple[object, list[object]]]  # what this process had loaded then, by module
+
+
+_known: dict[str, _Read] = {}
+
+
 def own_code(module: str) -> str | None:
     """Return a digest of the source of a module and of all that it imports of the user's own.
+
+    An edited file has no effect on what this process has imported: it is read again when that has changed, as by
+    `importlib.reload`, or in a notebook by `%autoreload`.
 
     Returns:
         None for modules of Graft, of Python and of installed packages, and for those without source.
     """
+    known = _known.get(module)
+    if known is None or any(not _same(before, _loaded(name)) for name, before in known.loaded.items()):
+        known = _known[module] = _read(module)
+    return known.digest
+
+
+def forget_own_code() -> None:
+    """Forget all digests, as a new process has none."""
+    _known.clear()
+
+
+def _read(module: str) -> _Read:
     found: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
@@ -35,11 +57,23 @@ def own_code(module: str) -> str | None:
         found[name] = path.read_bytes()
         waiting += [*_parents(name), *_imported(name, path, found[name])]
     if module not in found:
-        return None
+        return _Read(None, {})
     digest = hashlib.sha256()
     for name in sorted(found):
         digest.update(f"{name}\0{len(found[name])}\0".encode() + found[name])
-    return digest.hexdigest()
+    return _Read(digest.hexdigest(), {name: _loaded(name) for name in found if name in sys.modules})
+
+
+def _loaded(name: str) -> tuple[object, list[object]]:
+    """Return what tells whether a module was loaded again: its specification, and its functions' code."""
+    content = vars(sys.modules[name]) if name in sys.modules else {}
+    own = [value for value in content.values() if getattr(value, "__module__", None) == name]
+    members = [member for value in own for member in (vars(value).values() if isinstance(value, type) else [value])]
+    return content.get("__spec__"), [getattr(member, "__code__", None) for member in members]
+
+
+def _same(before: tuple[object, list[object]], now: tuple[object, list[object]]) -> bool:
+    return before[0] is now[0] and before[1] == now[1]
 
 
 def _source(name: str) -> Path | None:

@@ -1,6 +1,7 @@
 import functools
 import re
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +134,13 @@ def test_a_plain_module_becomes_a_backbone_as_that_line_says(configure: Configur
     )
     words = ("backbone._target_=mypkg.staged.Net", "~backbone.activation", "source=scratch", "backbone.keep=1")
     assert make_plan(configure(*words)).backbone().num_features() == 2 * 26 * 26
+
+
+def test_a_class_of_a_notebook_is_refused_as_its_changes_cannot_be_seen(monkeypatch: pytest.MonkeyPatch):
+    cell = types.ModuleType("__main__")
+    cell.Head = type("Head", (), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "__main__", cell)
+    with pytest.raises(ConfigError, match=r"it is in a notebook .*head\._target_=mymodule\.Head, of a file"):
+        find_target("head._target_", "__main__.Head")
+    cell.__file__ = "program.py"
+    assert find_target("head._target_", "__main__.Head") is cell.Head  # type: ignore[attr-defined]

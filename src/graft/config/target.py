@@ -6,6 +6,7 @@ Do not import torch here: `--help` must answer in under a second.
 import importlib
 import inspect
 import pkgutil
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
@@ -31,6 +32,9 @@ def find_target(key: str, path: object) -> Callable[..., Any]:
     names = path.split(".") if isinstance(path, str) else []
     if len(names) < 2 or not all(names):
         raise _refused(key, path, "it has no module", f"{key}=mypkg.mymodule.NAME")
+    if names[0] == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        reason = "it is in a notebook or was typed, where Graft cannot see whether it has changed since a job"
+        raise _refused(key, path, reason, f"{key}=mymodule.{names[-1]}, of a file mymodule.py that is imported")
     found: Any = None
     for number, name in enumerate(names):
         try:
