@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from graft import ending
 from graft.ending import known_reason, reason, stop_on_error
 from graft.errors import GraftError
 
@@ -112,7 +114,9 @@ print("lives")
     assert (done.returncode, done.stdout) == (0, "lives\n")
 
 
-def test_only_a_fault_of_graft_s_own_has_a_traceback_and_says_where_to_report_it(capsys: pytest.CaptureFixture[str]):
+def test_only_a_fault_of_graft_s_own_has_a_traceback_and_says_where_to_report_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     for error, words in (
         (GraftError("dropout must be below 1"), "dropout must be below 1\n"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "outputs/x"), "No space left on device: outputs/x; finished"),
@@ -132,6 +136,12 @@ def test_only_a_fault_of_graft_s_own_has_a_traceback_and_says_where_to_report_it
         said = capsys.readouterr().err
         assert (ended.value.code, said.startswith(words), said.count("\n")) == (1, True, 1), said
     assert known_reason(KeyError("a")) is None
+    with pytest.raises(SystemExit), stop_on_error():
+        raise KeyError("a")  # by code that is none of Graft's
+    assert re.match(
+        r"code of your own failed in .*test_ending\.py, line \d+; finished work is kept:", capsys.readouterr().err
+    )
+    monkeypatch.setattr(ending, "own_line", lambda _: "")
     with pytest.raises(SystemExit), stop_on_error():
         raise KeyError("a")
     said = capsys.readouterr().err

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from graft.errors import GraftError
+from graft.own_code import own_line
 from graft.process import let_threads_sleep
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what schedulers, `timeout` and `kill` send
@@ -136,10 +137,15 @@ def stop_on_error(explain: Callable[[Exception], str | None] = lambda error: Non
 
 
 def reason(error: Exception) -> str:
-    """Return why something failed: one line, unless the fault is Graft's own."""
+    """Return why something failed: one line, unless the fault is Graft's, or in code of the user's own."""
+    own = own_line(error)
+    whose = (
+        f"code of your own failed{own}; finished work is kept"
+        if own
+        else "this is most likely a fault of Graft's own; please report it with this text"
+    )
     return known_reason(error) or (
-        "this is most likely a fault of Graft's own; please report it with this text:\n"
-        f"{shlex.join(sys.argv)}\n{''.join(traceback.format_exception(error)).rstrip()}"
+        f"{whose}:\n{shlex.join(sys.argv)}\n{''.join(traceback.format_exception(error)).rstrip()}"
     )
 
 

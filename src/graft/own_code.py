@@ -144,4 +144,6 @@ def own_line(error: Exception) -> str:
 
 
 def _is_graft(file: str) -> bool:
-    return Path(file).resolve().is_relative_to(Path(__file__).parent)
+    """Return whether a file is in Graft's package, or one of its entry points beside it."""
+    path, package = Path(file).resolve(), Path(__file__).resolve().parent
+    return path.is_relative_to(package) or path.parent == package.parent

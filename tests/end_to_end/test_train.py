@@ -133,17 +133,19 @@ def test_a_path_is_read_as_it_was_typed(train: Train, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_an_unexpected_error_is_graft_s_own_fault_and_says_so(
+def test_an_error_in_code_of_the_user_s_own_is_told_with_its_line(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    (tmp_path / "mine.py").write_text("def head(num_features, num_classes):\n    raise KeyError('lost')\n")
+    (tmp_path / "mine.py").write_text(
+        "from pytorch_lightning import Callback\nclass Raises(Callback):\n    def on_fit_end(self, *_):\n        {}['lost']\n"
+    )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{tmp_path}")
-    words = ("head._target_=mine.head", "~head.dropout", "source=scratch", *TINY[:2])
+    words = ("+callbacks.mine._target_=mine.Raises", "source=scratch", *TINY[:2])
     for command in (words, ("-m", *words, "seed=0,1")):
         done = train(*command)
         said = done.stdout + done.stderr
         assert done.returncode == 1
-        assert "this is most likely a fault of Graft's own; please report it with this text:" in said
+        assert f"code of your own failed in {tmp_path}/mine.py, line 4; finished work is kept:" in said
         assert "KeyError: 'lost'" in said
 
 
