@@ -136,9 +136,10 @@ def test_a_path_is_read_as_it_was_typed(train: Train, tmp_path: Path, monkeypatc
 def test_an_error_in_code_of_the_user_s_own_is_told_with_its_line(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    (tmp_path / "mine.py").write_text(
-        "from pytorch_lightning import Callback\nclass Raises(Callback):\n    def on_fit_end(self, *_):\n        {}['lost']\n"
+    source = (
+        "from pytorch_lightning import Callback\nclass Raises(Callback):\n  def on_fit_end(self, *_):\n    {}['lost']\n"
     )
+    (tmp_path / "mine.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{tmp_path}")
     words = ("+callbacks.mine._target_=mine.Raises", "source=scratch", *TINY[:2])
     for command in (words, ("-m", *words, "seed=0,1")):
