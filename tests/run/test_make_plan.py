@@ -240,3 +240,14 @@ def test_a_pooling_that_a_network_cannot_have_is_refused_before_data_are_read(co
     )
     with pytest.raises(ConfigError, match=r"resnet18, which has no class token, got cls; try backbone\.pool=avg"):
         make_plan(configure(*words))
+
+
+def test_batch_norm_in_a_head_trains_one_by_one_after_the_frozen_stages_as_well(
+    configure: Configure, edit: Callable[[str], None]
+):
+    edit(
+        "from torch import nn\nclass Normed(nn.Sequential):\n  def __init__(self, num_features, num_classes):\n"
+        "    super().__init__(nn.BatchNorm1d(num_features), nn.Linear(num_features, num_classes))\n"
+    )
+    plan = make_plan(configure("head._target_=ours.Normed", "~head.dropout", "tune=thaw", "trials=2"))
+    assert [len(planned.chunks) for planned in plan.phases] == [2, 2]

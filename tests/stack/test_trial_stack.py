@@ -213,3 +213,15 @@ def test_frozen_batch_norm_stays_frozen_and_stacks(trials: int, way: str):
     assert all(parameter.grad is not None for parameter in stack.parameters())  # scale and shift train
     for trial, values in enumerate(before):
         torch.testing.assert_close(stack.trial(trial), values, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_batch_norm_that_is_frozen_leaves_that_of_the_head_in_training(trials: int):
+    networks = [nn.Sequential(nn.BatchNorm2d(3).eval(), nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)) for _ in range(trials)]
+    stack = TrialStack(networks)
+    for mode in (False, True):
+        stack.train(mode)
+        stack(torch.rand(trials, 8, 3, 2, 2))
+    weights = stack.weights()
+    assert weights["0.num_batches_tracked"].tolist() == [0] * trials
+    assert weights["2.num_batches_tracked"].tolist() == [1] * trials

@@ -25,7 +25,12 @@ def has_trainable_batch_norm_stats(network: nn.Module) -> bool:
 
 def has_frozen_batch_norm(network: nn.Module) -> bool:
     """Return whether the network has batch norm with frozen statistics."""
-    return any(not module.training for module in _batch_norms(network))
+    return bool(frozen_batch_norms(network))
+
+
+def frozen_batch_norms(network: nn.Module) -> list[str]:
+    """Return the names of the network's batch norm with frozen statistics."""
+    return [name for name, each in network.named_modules() if isinstance(each, BATCH_NORMS) and not each.training]
 
 
 def check_batch_norm(network: nn.Module, device: torch.device, world_size: int) -> None:

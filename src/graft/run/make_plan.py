@@ -241,7 +241,7 @@ def _planned(
     for index, phase in enumerate(phases):
         network = nn.Sequential(example.split(phase.frozen_stages)[1], head())
         if phase.batch_norm == "frozen":
-            freeze_batch_norm_stats(network)
+            freeze_batch_norm_stats(network[0])  # the head's trains
         shape = example.output_shape(phase.frozen_stages)
         at_once = cfg.trials_at_once if is_solved else trials_together(cfg.trials_at_once, phase.optimizer, phase.lr)
         parts = chunks(num_trials, at_once, network, shape)  # LoRA's stages are whole: docs/timm.md

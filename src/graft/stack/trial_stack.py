@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from graft.model.batch_norm import freeze_batch_norm_stats, has_frozen_batch_norm, has_trainable_batch_norm_stats
+from graft.model.batch_norm import frozen_batch_norms, has_trainable_batch_norm_stats
 from graft.model.layers import num_kernel_weights, shares_weights
 from graft.stack.dropout import Masks, replace_dropout
 from graft.stack.grouped import group_layers, groups_batch_norm
@@ -69,7 +69,7 @@ class TrialStack(nn.Module):
         super().__init__()
         self.num_trials, self._memory_format = len(networks), memory_format
         self.masks = masks or Masks(range(self.num_trials))
-        self._has_frozen_batch_norm = has_frozen_batch_norm(networks[0])
+        self._frozen_norms = frozen_batch_norms(networks[0])
         self.network = networks[0].to(memory_format=memory_format) if self.num_trials == 1 else None
         if self.network is None:
             self._stack(networks)
@@ -135,8 +135,7 @@ class TrialStack(nn.Module):
         # Not done in `train()`: after a validation Lightning restores `training` of each module without calling it.
         if template.training != self.training:
             template.train(self.training)
-            if self._has_frozen_batch_norm:
-                freeze_batch_norm_stats(template)
+            self._freeze_norms(template)
         return template
 
     def _vmap(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -162,9 +161,14 @@ class TrialStack(nn.Module):
 
     def train(self, mode: bool = True) -> "TrialStack":
         super().train(mode)
-        if self._has_frozen_batch_norm:
-            freeze_batch_norm_stats(self)
+        if self.network is not None:
+            self._freeze_norms(self.network)
         return self
+
+    def _freeze_norms(self, network: nn.Module) -> None:
+        """Freeze the batch norm that was frozen at first; a head's trains on."""
+        for name in self._frozen_norms:
+            network.get_submodule(name).eval()
 
     def get_extra_state(self) -> torch.Tensor:
         """Return the number of training steps; with it, a fit that resumes goes on with its masks."""
