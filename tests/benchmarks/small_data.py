@@ -5,7 +5,7 @@
     python tests/benchmarks/small_data.py page FOLDER     # the tables of these files in FOLDER.md, between its marks
 
 DATA has MNIST/raw, FashionMNIST/raw, cifar10_png/{train,test}/<class>, weights/vgg16_imagenet_features.safetensors
-and cells/cells.csv, made as docs/own_data.md says but with groups of near copies alone. What has finished is not run
+and cells/cells.csv, made as docs/own_data.md says, its groups included. What has finished is not run
 again: the same command goes on where it was stopped, cheap cells first. Trial k draws the same images under every
 source and head.
 """

@@ -27,3 +27,11 @@ def test_a_truth_value_is_written_as_in_yaml():
     config = {"optimizer": {"fused": True}}
     assert matches_baseline("optimizer.fused:true", {}, config)
     assert not matches_baseline("optimizer.fused:false", {}, config)
+
+
+def test_a_job_that_a_sweep_has_added_is_found_by_what_tables_call_it():
+    assert matches_baseline("control:thumbnail", {"backbone": "thumbnail"}, {"baseline": "control"})
+    assert matches_baseline("baseline:solved", {}, {"baseline": "self"})
+    assert matches_baseline("baseline:self", {}, {"baseline": "self"})
+    assert not matches_baseline("control:thumbnail", {}, {"baseline": "self"})
+    assert not matches_baseline("control:thumbnail", {}, {})

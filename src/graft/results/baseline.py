@@ -6,12 +6,17 @@ Do not import torch or pandas here: a mistyped baseline must be refused before a
 from collections.abc import Mapping, Sequence
 
 from graft.errors import GraftError
-from graft.results.settings import flatten
+from graft.results.settings import ADDED, flatten
 
 
 def matches_baseline(baseline: str, choices: Mapping[str, str], config: Mapping) -> bool:
-    """Return whether a job fulfills all conditions of a baseline, by its options or its configuration's values."""
+    """Return whether a job fulfills all conditions of a baseline, by its options or its configuration's values.
+
+    A job that a sweep has added is found by what tables call it, too: `baseline:solved`, `control:thumbnail`.
+    """
     values = {**flatten(config), **choices}
+    if baseline in {f"{key}:{value}" for key, value in ADDED.get(str(config.get("baseline")), {}).items()}:
+        return True
     return all(_equal(values.get(key), value) for key, value in _conditions(baseline).items())
 
 
