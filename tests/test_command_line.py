@@ -4,9 +4,9 @@ from argparse import Action, ArgumentParser
 from typing import Any
 
 import pytest
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.main import get_args_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
