@@ -1,12 +1,13 @@
 import json
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config.build import build, to_plain
+from graft.config.build import build, build_as, to_plain
 from graft.errors import ConfigError, GraftError
 
 Configure = Callable[..., DictConfig]
@@ -27,6 +28,14 @@ def test_build_refuses_a_target_without_an_argument_that_it_needs(configure: Con
 def test_a_built_in_class_has_no_signature_to_check():
     built = build(OmegaConf.create({"made": {"_target_": "collections.OrderedDict"}}), "made")
     assert built == {}
+
+
+def test_an_object_of_another_class_is_refused():
+    cfg = OmegaConf.create({"made": {"_target_": "collections.Counter"}})
+    assert build_as(dict, cfg, "made") == {}
+    expected = r"made\._target_ must be a class that inherits from collections\.OrderedDict, got collections\.Counter"
+    with pytest.raises(ConfigError, match=expected + r"; try made\._target_=mypkg\.MyOrderedDict"):
+        build_as(OrderedDict, cfg, "made")
 
 
 OWN_HEAD = """

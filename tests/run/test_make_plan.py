@@ -111,6 +111,15 @@ def test_cutmix_is_refused_on_tokens_before_training(configure: Configure):
         make_plan(configure(*overrides, "regularize.cutmix=1", "trials=1"))
 
 
+@pytest.mark.parametrize(
+    ("group", "target"),
+    [("dataset", "pytorch_lightning.LightningDataModule"), ("source", "collections.OrderedDict")],
+)
+def test_a_class_of_another_kind_is_refused(configure: Configure, group: str, target: str):
+    with pytest.raises(ConfigError, match=rf"{group}\._target_ must be a class that inherits from graft\."):
+        make_plan(configure(f"{group}._target_={target}"))
+
+
 def test_keys_of_preprocessing_may_be_left_out(configure: Configure):
     plan = make_plan(configure("~dataset.pixels", "~dataset.pad", "trials=1"))
     assert plan.input_spec == InputSpec()

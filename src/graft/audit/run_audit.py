@@ -20,7 +20,7 @@ from graft.audit.suspects import out_of_fold
 from graft.audit.thumbnails import Thumbnails, pictures, thumbnails
 from graft.audit.vectors import Vectors, of_features, of_pixels
 from graft.backbones.own_backbone import checked_backbone
-from graft.config.build import build
+from graft.config.build import build_as
 from graft.data.dataset import Dataset
 from graft.data.preprocess import InputSpec
 from graft.errors import ConfigError, GraftError
@@ -50,7 +50,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         GraftError: the data set or the network cannot be read.
     """
     prepare_for_training()
-    source: Source = build(cfg, "source")
+    source = build_as(Source, cfg, "source")
     data, spec = _data(cfg, source)
     found = Inventory(data)
     account = Account(found, folder, cfg.num_shown)

@@ -7,13 +7,15 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.target import find_target, flag_faults, targets
 from graft.errors import ConfigError, Fault, nearest
+
+Built = TypeVar("Built")
 
 
 def build(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any) -> Any:
@@ -41,6 +43,21 @@ def build(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), *
         expected = f"given, as {cfg[group]['_target_']} needs it"
         raise ConfigError(Fault(f"{group}.{name}", None, expected, f"+{group}.{name}=VALUE") for name in missing)
     return make()
+
+
+def build_as(
+    kind: type[Built], cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any
+) -> Built:
+    """Build an object as `build` does, and check its class.
+
+    Raises:
+        GraftError: as `build` says, or the object is of another class.
+    """
+    made = build(cfg, group, leave_out, **kwargs)
+    if isinstance(made, kind):
+        return made
+    key, expected = f"{group}._target_", f"a class that inherits from {kind.__module__}.{kind.__name__}"
+    raise ConfigError([Fault(key, cfg[group]["_target_"], expected, f"{key}=mypkg.My{kind.__name__}")])
 
 
 def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), **kwargs: Any) -> functools.partial:

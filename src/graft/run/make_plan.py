@@ -14,7 +14,7 @@ from torch import nn
 from graft.backbones.own_backbone import checked_backbone
 from graft.backbones.pooling import OPTIONAL_KEYS
 from graft.backbones.staged import Backbone
-from graft.config.build import build, builder
+from graft.config.build import build, build_as, builder
 from graft.config.check import check
 from graft.config.target import find_target
 from graft.config.values import PREPROCESSING
@@ -57,7 +57,7 @@ def make_plan(cfg: DictConfig, trials: range | None = None) -> Plan:
     hide_job_bars(cfg.trainer.get("enable_progress_bar") is False)
     trainer = functools.partial(_make_trainer, build(cfg, "trainer"))
     device, world_size = _join_ranks(cfg, trainer)  # before a data set or weights may be downloaded
-    source: Source = build(cfg, "source")
+    source = build_as(Source, cfg, "source")
     data, input_spec = planned_data(cfg, source)
     preprocess = input_spec.preprocess(data.images.shape)
     backbone = planned_backbone(cfg, preprocess)
@@ -98,7 +98,7 @@ def planned_images(cfg: DictConfig) -> Images:
     Raises:
         GraftError: they cannot be read.
     """
-    return planned_data(cfg, build(cfg, "source"))[0].images
+    return planned_data(cfg, build_as(Source, cfg, "source"))[0].images
 
 
 def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
@@ -111,7 +111,7 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
         with torch.device("meta"):  # what a network cannot have is refused before data are read
             planned_backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
     known = {"size": input_spec.scaled.size, "interpolation": input_spec.scaled.interpolation, "cache": cfg.cache}
-    data: Dataset = build(cfg, "dataset", leave_out=PREPROCESSING, **known)
+    data = build_as(Dataset, cfg, "dataset", leave_out=PREPROCESSING, **known)
     if cfg.get("refit") is not None:  # audit.py has no such key
         data.train_on_all()
     return data, input_spec
