@@ -1,12 +1,12 @@
 """What was typed is read as it is, in Hydra's grammar or not; what would mean something else is refused."""
 
+import importlib
 from argparse import Action, ArgumentParser
 from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
-from hydra.main import get_args_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,7 +147,8 @@ def test_hydra_parses_where_argparse_checks_help_texts(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(ArgumentParser, "_check_help", check_as_python_3_14, raising=False)
     monkeypatch.setattr(ArgumentParser, "add_argument", add_argument)
+    hydra_main = importlib.import_module("hydra.main")
     with pytest.raises(ValueError, match="badly formed"):
-        get_args_parser()
+        hydra_main.get_args_parser()
     let_hydra_parse()
-    assert get_args_parser().parse_args(["-m", "lr=1"]).multirun
+    assert hydra_main.get_args_parser().parse_args(["-m", "lr=1"]).multirun
