@@ -116,8 +116,11 @@ def test_the_warning_describes_both_inputs():
     assert InputSpec("byte", size=32, trained=IMAGENET).warning() == (
         "the weights were trained on images of 224x224, normalized with mean (0.485, 0.456, 0.406) and std "
         "(0.229, 0.224, 0.225), but get images of 32x32, 0 to 255; "
-        "to use the former, remove dataset.pixels= and dataset.size="
+        "for the former, try dataset.pixels=weights dataset.size=null"
     )
+    told = InputSpec(size=32, trained=IMAGENET).warning()
+    assert told is not None
+    assert told.endswith("; for the former, try dataset.size=null")  # nothing that was not chosen
 
 
 def smooth(count: int, channels: int = 3) -> torch.Tensor:

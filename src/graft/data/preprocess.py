@@ -210,7 +210,8 @@ class InputSpec:
         """Return a warning if the weights get a different input from the one they were trained on."""
         if self.trained is None or not self.trained.differs(self.scaled):
             return None
+        chosen = {"dataset.pixels=weights": self.pixels != "weights", "dataset.size=null": self.size is not None}
         return (
             f"the weights were trained on images of {self.trained}, but get images of {self.scaled}; "
-            "to use the former, remove dataset.pixels= and dataset.size="
+            f"for the former, try {' '.join(word for word, is_chosen in chosen.items() if is_chosen)}"
         )
