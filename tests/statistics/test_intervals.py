@@ -34,6 +34,15 @@ def test_the_interval_is_student_s_where_trials_differ_more_than_the_images_expl
     assert interval[1] == "training draws"
 
 
+def test_the_interval_of_losses_is_student_s_on_any_number_of_images():
+    values = [-0.5, -0.6, -1.3]
+    interval = mean_interval(values, 10, bounded=False)
+    assert interval is not None
+    (low, high), counts = interval
+    assert (low, high) == pytest.approx((stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))[0], 0.0))
+    assert counts == "training draws"
+
+
 @pytest.mark.parametrize("values", [[0.98, 1.0, 0.9], [0.0, 0.02, 0.0], [0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0]])
 @pytest.mark.parametrize("images", [None, 1, 4, 50, 100_000])
 def test_an_interval_holds_the_mean_has_a_width_and_stays_within_0_and_100_percent(

@@ -66,7 +66,7 @@ def mean_interval(
         half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / len(values) ** 0.5
         low, high = (max(0.0, mean - half), min(1.0, mean + half)) if bounded else (mean - half, min(0.0, mean + half))
         found.append(((low, high), "training draws"))
-    if images:
+    if images and bounded:  # a mean of losses is no proportion
         found.append((proportion_interval(mean, images), "test images"))
     return max(found, key=lambda one: one[0][1] - one[0][0], default=None)
 
