@@ -10,9 +10,13 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from graft.errors import GraftError
+
+Built = TypeVar("Built")
 
 LIBRARIES = tuple(f"{Path(sysconfig.get_paths()[name]).resolve()}/" for name in ("stdlib", "platstdlib", "purelib"))
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, in any environment
@@ -134,6 +138,24 @@ def _imported(name: str, path: Path, source: bytes) -> Iterator[str]:
 def failure(error: Exception) -> str:
     """Return why the user's own code failed, and in which line of it: `ValueError: too wide in heads.py, line 9`."""
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}{own_line(error)}"
+
+
+def built(make: Callable[[], Built], name: str, group: str) -> Built:
+    """Return what `make` makes of a group's option.
+
+    Raises:
+        GraftError: the user's own code fails, or an argument is missing.
+    """
+    try:
+        return make()
+    except GraftError:
+        raise
+    except Exception as error:
+        if not own_line(error) and not isinstance(error, TypeError):  # an argument is missing
+            raise
+        raise GraftError(
+            f"{name} cannot be built ({failure(error)}); try other keys of the {group}, +{group}.KEY=VALUE"
+        ) from None
 
 
 def own_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from graft.backbones.staged import Backbone
 from graft.errors import GraftError
-from graft.own_code import failure, own_code, own_line
+from graft.own_code import built, failure, own_code
 from graft.seed import seeded
 
 EXPECTED = "expected is one tensor from each stage, and in the end features of 32 bits, (images, features)"
@@ -26,7 +26,7 @@ def checked_backbone(make: Callable[[], Backbone], image: Sequence[int]) -> Back
     Raises:
         GraftError: says what the backbone does instead.
     """
-    backbone = _made(make)
+    backbone = built(make, "the backbone", "backbone")
     if not any(own_code(type(module).__module__) for module in backbone.modules()):
         return backbone
     _check_parameters(backbone)
@@ -62,19 +62,6 @@ def checked_backbone(make: Callable[[], Backbone], image: Sequence[int]) -> Back
             "depend on its batch, and keep random numbers in parameters or buffers (self.register_buffer)"
         )
     return backbone.train()
-
-
-def _made(make: Callable[[], Backbone]) -> Backbone:
-    try:
-        return make()
-    except GraftError:
-        raise
-    except Exception as error:
-        if not own_line(error) and not isinstance(error, TypeError):  # an argument is missing
-            raise
-        raise GraftError(
-            f"the backbone cannot be built ({failure(error)}); try other keys of the backbone, +backbone.KEY=VALUE"
-        ) from None
 
 
 def _check_parameters(backbone: Backbone) -> None:

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from graft import public_name
 from graft.errors import GraftError
-from graft.own_code import failure, own_code, own_line
+from graft.own_code import built, failure, own_code
 
 TOLERANCE = 0.01  # of the logits' norm; products of other shapes are rounded otherwise
 CREATE = "in its first pass, after the optimizer has got the parameters, and trials are stacked; create all in __init__"
@@ -36,13 +36,13 @@ def checked_head(
     name = public_name(target)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head, again = _made(make, name), _made(make, name)
+        head = _made(make, name)
         if not any(map(own_code, {target.__module__, *(type(each).__module__ for each in head.modules())})):
             return make
         if not isinstance(target, type):
             raise GraftError(f"{name} is no class; expected is a class of torch.nn.Module, which predict.py may build")
         _check_parameters(head, name)
-        trained, logits, others = _passes(head, again, name, torch.rand(3, num_features), num_classes)
+        trained, logits, others = _passes(head, _made(make, name), name, torch.rand(3, num_features), num_classes)
     if any(True for _ in head.parameters()) and not trained.requires_grad:
         raise GraftError(f"{name} gives logits without a gradient, so that it cannot train; leave out detach()")
     first, second = logits[0].nan_to_num(), others[0].nan_to_num()
@@ -79,16 +79,7 @@ def _passes(
 
 
 def _made(make: Callable[[], nn.Module], name: str) -> nn.Module:
-    try:
-        head = make()
-    except GraftError:
-        raise
-    except Exception as error:
-        if not own_line(error) and not isinstance(error, TypeError):  # an argument is missing
-            raise
-        raise GraftError(
-            f"{name} cannot be built ({failure(error)}); try other keys of the head, +head.KEY=VALUE"
-        ) from None
+    head = built(make, name, "head")
     if not isinstance(head, nn.Module):
         raise GraftError(f"{name} gives a {type(head).__name__}; expected is a torch.nn.Module, a head")
     return head
