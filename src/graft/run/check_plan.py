@@ -107,10 +107,13 @@ def _adapted(plan: Plan) -> Iterator[Fault]:
 
 def _nothing_to_train(plan: Plan) -> Iterator[Fault]:
     """Return why a head of the user's own needs parameters: where all stages are frozen nothing else trains."""
+    head = plan.head()
+    if any(True for _ in head.parameters()):  # the backbone, which takes long to make, is not asked
+        return
     stages = plan.backbone().split(plan.phases[0].phase.frozen_stages)[1]
-    if not any(True for _ in nn.ModuleList([stages, plan.head()]).parameters()):
+    if not any(True for _ in stages.parameters()):
         expected = "one with parameters where all stages are frozen, as nothing else trains"
-        yield Fault("head", public_name(type(plan.head())), expected, "tune=full")
+        yield Fault("head", public_name(type(head)), expected, "tune=full")
 
 
 def _not_validated(plan: Plan) -> Iterator[Fault]:
