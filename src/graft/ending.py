@@ -138,15 +138,14 @@ def stop_on_error(explain: Callable[[Exception], str | None] = lambda error: Non
 
 def reason(error: Exception) -> str:
     """Return why something failed: one line, unless the fault is Graft's, or in code of the user's own."""
+    known = known_reason(error)
+    if known:
+        return known
     own = own_line(error)
-    whose = (
-        f"code of your own failed{own}; finished work is kept"
-        if own
-        else "this is most likely a fault of Graft's own; please report it with this text"
-    )
-    return known_reason(error) or (
-        f"{whose}:\n{shlex.join(sys.argv)}\n{''.join(traceback.format_exception(error)).rstrip()}"
-    )
+    whose = "this is most likely a fault of Graft's own; please report it with this text"
+    if own:
+        whose = f"code of your own failed{own}; finished work is kept"
+    return f"{whose}:\n{shlex.join(sys.argv)}\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
 def known_reason(error: BaseException) -> str | None:
