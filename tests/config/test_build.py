@@ -25,6 +25,22 @@ def test_build_refuses_a_target_without_an_argument_that_it_needs(configure: Con
         build(configure(), "head", num_features=3)
 
 
+def test_what_graft_gives_itself_cannot_be_set(configure: Configure):
+    expected = r"head\.num_classes must be left out, because Graft gives it, got 10; try ~head\.num_classes"
+    with pytest.raises(ConfigError, match=expected):
+        build(configure("+head.num_classes=10"), "head", num_features=3, num_classes=2)
+
+
+def test_a_target_must_take_what_graft_gives(configure: Configure):
+    expected = (
+        r"head\._target_ must be a class or function with the arguments num_features and num_classes, which Graft "
+        r"gives \(it has start_dim, end_dim\), got torch\.nn\.Flatten; "
+        r"try def __init__\(self, num_features, num_classes\)"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        build(configure("head._target_=torch.nn.Flatten"), "head", num_features=3, num_classes=2)
+
+
 def test_a_built_in_class_has_no_signature_to_check():
     built = build(OmegaConf.create({"made": {"_target_": "collections.OrderedDict"}}), "made")
     assert built == {}

@@ -9,8 +9,8 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.values import PREPROCESSING
 from graft.data.preprocess import InputSpec
-from graft.run.make_plan import PREPROCESSING
 
 Configure = Callable[..., DictConfig]
 OPTIONS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name not in ("experiment", "sweep"))

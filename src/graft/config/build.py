@@ -64,8 +64,8 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
     """Return a function that builds a group's object, for objects that are built many times.
 
     Raises:
-        ConfigError: names the keys that the target does not take, flags that are neither true nor false, or a target
-            that cannot be imported.
+        ConfigError: names the keys that the target does not take or that Graft gives, flags that are neither true nor
+            false, or a target that cannot be imported or does not take what Graft gives.
     """
     option = {key: value for key, value in _plain(cfg[group]).items() if key not in leave_out}
     faults = [  # of inner options, too: Hydra's own errors are of many lines
@@ -76,20 +76,37 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
     if faults:
         raise ConfigError(faults)
     target = find_target(f"{group}._target_", option.get("_target_"))
-    arguments = {key for key in option if not key.startswith("_")} | kwargs.keys()
-    parameters = _parameters(target)
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        unknown = sorted(arguments - parameters.keys())
-        if unknown:
-            few = len(parameters) <= 12
-            listed = ", ".join(parameters) if few else f"such as {', '.join(nearest(unknown[0], parameters, 3))}"
-            expected = f"an argument of {option['_target_']} ({listed})"
-            raise ConfigError(Fault(f"{group}.{key}", option.get(key), expected, f"~{group}.{key}") for key in unknown)
+    _check_arguments(group, option, _parameters(target), kwargs)
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
     made = instantiate({**option, "_partial_": True}, _convert_="all")
     if any(key != group for key, _ in targets(option, group)):
         made = _with_parts_of_its_own(target, option)
     return functools.partial(made, **kwargs) if kwargs else made
+
+
+def _check_arguments(
+    group: str, option: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any]
+) -> None:
+    """Refuse keys that Graft gives itself or the target does not take, and a target that does not take Graft's."""
+    keys, target = [key for key in option if not key.startswith("_")], option["_target_"]
+    twice = [key for key in keys if key in given]
+    if twice:
+        raise ConfigError(
+            Fault(f"{group}.{key}", option[key], "left out, because Graft gives it", f"~{group}.{key}") for key in twice
+        )
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    signature = ", ".join(parameters)
+    if not given.keys() <= parameters.keys():
+        expected = (
+            f"a class or function with the arguments {' and '.join(given)}, which Graft gives (it has {signature})"
+        )
+        raise ConfigError([Fault(f"{group}._target_", target, expected, f"def __init__(self, {', '.join(given)})")])
+    unknown = sorted(key for key in keys if key not in parameters)
+    if unknown:
+        listed = signature if len(parameters) <= 12 else f"such as {', '.join(nearest(unknown[0], parameters, 3))}"
+        expected = f"an argument of {target} ({listed})"
+        raise ConfigError(Fault(f"{group}.{key}", option[key], expected, f"~{group}.{key}") for key in unknown)
 
 
 def _with_parts_of_its_own(target: Callable[..., Any], option: Mapping[str, Any]) -> functools.partial:

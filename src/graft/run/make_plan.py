@@ -17,7 +17,6 @@ from graft.backbones.staged import Backbone
 from graft.config.build import build, build_as, builder
 from graft.config.check import check
 from graft.config.target import find_target
-from graft.config.values import PREPROCESSING
 from graft.data.datamodule import SmallDataModule
 from graft.data.dataset import Dataset
 from graft.data.images import Images
@@ -28,6 +27,7 @@ from graft.heads.own_head import checked_head
 from graft.model.batch_norm import freeze_batch_norm_stats
 from graft.model.layers import fastest_format
 from graft.process import hide_job_bars
+from graft.results.settings import PREPARED
 from graft.run.check_plan import check_plan
 from graft.run.launch import KeepSigterm, join, strategy
 from graft.run.plan import Plan, PlannedPhase
@@ -105,13 +105,13 @@ def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
     """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
     model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
     published = functools.partial(_backbone_class(cfg).published, **model)
-    given = {key: cfg.dataset[key] for key in (*PREPROCESSING, "size") if key in cfg.dataset}
+    given = {key: cfg.dataset[key] for key in PREPARED if key in cfg.dataset}
     input_spec = InputSpec(**given, trained=source.trained_on(published))
     if any(cfg.backbone.get(key) is not None for key in OPTIONAL_KEYS):
         with torch.device("meta"):  # what a network cannot have is refused before data are read
             planned_backbone(cfg, input_spec.preprocess([3, ANY_SIZE, ANY_SIZE]))()
     known = {"size": input_spec.scaled.size, "interpolation": input_spec.scaled.interpolation, "cache": cfg.cache}
-    data = build_as(Dataset, cfg, "dataset", leave_out=PREPROCESSING, **known)
+    data = build_as(Dataset, cfg, "dataset", leave_out=PREPARED, **known)
     if cfg.get("refit") is not None:  # audit.py has no such key
         data.train_on_all()
     return data, input_spec
