@@ -114,6 +114,12 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["~head"], "head must be given, got nothing; try the command without ~head"),
         (["+colour=blue"], "colour must be left out, because there is no such key, got blue; try --help"),
         (["+droput=0.5"], "droput must be left out, because there is no such key, got 0.5; try dropout="),
+        (
+            ["+stop.patiense=3"],
+            "stop.patiense must be left out, because there is no such key, got 3; try stop.patience=",
+        ),
+        (["+report.colour=blue"], "report.colour must be left out, because there is no such key, got blue; try --help"),
+        (["+logger.tensorboard.save_dir=x"], "logger.tensorboard must be left as it is: TensorBoard's files are in"),
     ],
 )
 def test_impossible_values_are_named_with_a_way_out(configure: Configure, overrides: list[str], message: str):

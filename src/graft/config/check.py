@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from graft.config.combinations import combinations
-from graft.config.knobs import Knobs
+from graft.config.knobs import Knobs, Report, Stop
 from graft.config.rules import RULES
 from graft.config.training import SHOWN, TRAINER_RULES
 from graft.config.values import LOADS, Undecided, Values
@@ -74,11 +74,16 @@ def _find_faults(cfg: DictConfig, world_size: int | None) -> list[Fault]:
 
 
 def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
-    for key in map(str, cfg):
-        if key not in KEYS:
-            near = nearest(key, KEYS, similarity=0.6)
-            expected, example = "left out, because there is no such key", f"{near[0]}=" if near else "--help"
-            yield Fault(key, cfg[key], expected, example)
+    for prefix, node, knobs in (("", cfg, Knobs), ("stop.", cfg.stop, Stop), ("report.", cfg.report, Report)):
+        known = [knob.name for knob in fields(knobs)]
+        for key in map(str, node):
+            if key not in known:
+                near = nearest(key, known, similarity=0.6)
+                expected, example = (
+                    "left out, because there is no such key",
+                    f"{prefix}{near[0]}=" if near else "--help",
+                )
+                yield Fault(f"{prefix}{key}", node[key], expected, example)
 
 
 def _impossible_values(cfg: DictConfig) -> Iterator[Fault]:

@@ -11,11 +11,12 @@ from math import inf
 
 from graft.config.one_form import class_in_both_splits, domain_faults
 from graft.config.training import (
-    absent_packages,
     frozen_precision_of_none,
     nesterov_without_momentum,
     refused_callbacks,
+    refused_explanations,
     refused_flags,
+    refused_loggers,
     schedule_without_effect,
 )
 from graft.config.values import Undecided, Values
@@ -237,6 +238,7 @@ FINDERS: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _nothing_to_vary,
     _trials_end_without_validation,
     refused_callbacks,
+    refused_explanations,
     refused_flags,
-    absent_packages,
+    refused_loggers,
 )

@@ -158,8 +158,8 @@ def nesterov_without_momentum(values: Values) -> Iterator[Fault]:
         yield Fault("optimizer.nesterov", True, expected, "optimizer.momentum=0.9, or optimizer.nesterov=false")
 
 
-def absent_packages(values: Values) -> Iterator[Fault]:
-    """Return the faults of loggers and explanations whose package is not installed, and what nothing explains."""
+def refused_explanations(values: Values) -> Iterator[Fault]:
+    """Return the faults of explanations: their package is not installed, or nothing could be explained or shown."""
     if values.get("report.explain"):
         if find_spec("captum") is None:
             expected = "false, because the package captum is not installed"
@@ -172,7 +172,14 @@ def absent_packages(values: Values) -> Iterator[Fault]:
         if values.solved_head() == "knn":
             expected = "false with head=knn, whose votes are counted and have no gradients"
             yield Fault("report.explain", True, expected, "report.explain=false, or head=kernel_ridge")
+
+
+def refused_loggers(values: Values) -> Iterator[Fault]:
+    """Return the faults of loggers: their package is not installed, or settings that TensorBoard's does not have."""
     for name, option in (values.get("logger") or {}).items():
+        if name == "tensorboard" and option != {"_target_": "graft.logger.tensorboard"}:
+            expected = "left as it is: TensorBoard's files are in each job's folder"
+            yield Fault("logger.tensorboard", option, expected, "+logger.mine._target_=mypkg.MyLogger for your own")
         package = str(option["_target_"]).removeprefix("graft.logger.")
         if package in ("wandb", "mlflow") and find_spec(package) is None:
             expected = f"another one, because the package {package} is not installed"
