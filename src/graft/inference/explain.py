@@ -61,10 +61,12 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
         GraftError: the job has no weights, its images cannot be read, its network has no maps, or captum is missing.
     """
     captum_attributions()
+    assert record.outcomes is not None
     try:
         model = load(record.folder)
         size, how = min(model.image_shape[1:]), model.reading.interpolation
-        images, unchanged = unchanged_images(record, numbers, size, how)
+        listed = record.outcomes.images.loc[list(numbers)]
+        images, unchanged = unchanged_images(record.result, listed, size, how)
         if not unchanged:
             return {}
         pixels = pixels_for(model, images, list(unchanged.values()))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -49,7 +50,7 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
             raise GraftError(f"no image is shown: there is no folder {option['root']}")
         found = _of_files(files, expected, option)
     else:
-        found = _of_data_set(record, list(expected))
+        found = _of_data_set(record, listed)
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
 
 
@@ -90,43 +91,40 @@ def images_of(
 
 
 def unchanged_images(
-    record: Record,
-    numbers: Sequence[int],
+    result: Mapping[str, Any],
+    listed: pandas.DataFrame,
     size: int,
     interpolation: str = "bilinear",
+    shape: tuple[int, int, int] | None = None,
 ) -> tuple["Images", dict[int, int]]:
     """Return a data set as it is now, and the places in it of a finished job's images that are what the job saw.
 
-    A file is found by its path, and has another place if others were added or removed before it.
+    An image is found by its name, and has another place if others were added or removed before it.
 
     Args:
-        record: the job, with outcomes.
-        numbers: of images in its `images.csv`.
+        result: the content of the job's `result.json`.
+        listed: rows of its `images.csv`, by number.
         size: as `images_of` has it.
         interpolation: likewise.
+        shape: likewise.
 
     Raises:
         GraftError: the data set cannot be read.
     """
-    from graft.data.images import ImageFiles
     from graft.data.listing import hashes, names
 
-    assert record.outcomes is not None
-    cache = Path(record.config.get("cache") or "outputs/cache")
+    cache = Path((result.get("config") or {}).get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
     try:
-        images = images_of(record.result, size, cache if cache.is_dir() else None, interpolation=interpolation)
+        images = images_of(result, size, cache if cache.is_dir() else None, shape, interpolation)
     finally:
         log.disabled = disabled
-    listed, everything = record.outcomes.images.loc[list(numbers)], range(len(images.labels))
-    if isinstance(images, ImageFiles):
-        places = dict(zip(names(images, everything), everything, strict=True))
-        found = {number: places.get(path, -1) for number, path in listed["path"].items()}
-    else:
-        found = {number: number for number in listed.index}
-    inside = {number: place for number, place in found.items() if place in everything}
-    now = dict(zip(inside, hashes(images, list(inside.values())), strict=True))
-    return images, {number: place for number, place in inside.items() if now[number] == listed["hash"][number]}
+    everything = range(len(images.labels))
+    places = dict(zip(names(images, everything), everything, strict=True))
+    paths = dict(zip(listed.index.tolist(), listed["path"], strict=True))
+    found = {number: places[path] for number, path in paths.items() if path in places}
+    now = dict(zip(found, hashes(images, list(found.values())), strict=True))
+    return images, {number: place for number, place in found.items() if now[number] == listed["hash"][number]}
 
 
 def _is_data_set(option: Mapping[str, Any]) -> bool:
@@ -191,10 +189,10 @@ def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
         return None
 
 
-def _of_data_set(record: Record, numbers: Sequence[int]) -> dict[int, np.ndarray | None]:
+def _of_data_set(record: Record, listed: pandas.DataFrame) -> dict[int, np.ndarray | None]:
     """Return pictures of a data set's images by number, without those whose content is not the one the job saw."""
     try:
-        images, unchanged = unchanged_images(record, numbers, SIDE)
+        images, unchanged = unchanged_images(record.result, listed, SIDE)
     except (GraftError, OSError, ValueError) as error:
         raise GraftError(f"no image is shown: {' '.join(str(error).split())}") from None
     return {number: _in_set(images, place) for number, place in unchanged.items()}
