@@ -46,7 +46,7 @@ BATCH = 8
 STEPS = 16  # from the blank image to the image
 
 
-def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[bytes, str]]:
+def explanations(record: Record, numbers: Sequence[int], modules: Sequence[str] = ()) -> dict[int, tuple[bytes, str]]:
     """Return pictures (PNG) of where a job's model looked to say what it says of images, and this class, by number.
 
     The model is the one that predictions use, the best trial's, or all trials' with `keep_weights=all`, whose evidence
@@ -56,6 +56,7 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     Args:
         record: the job, with outcomes.
         numbers: of images in its `images.csv`.
+        modules: packages of the user's own whose networks may be built.
 
     Raises:
         GraftError: the job has no weights, its images cannot be read, its network has no maps, or captum is missing.
@@ -63,7 +64,7 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     captum_attributions()
     assert record.outcomes is not None
     try:
-        model = load(record.folder)
+        model = load(record.folder, modules)
         size, how = min(model.image_shape[1:]), model.reading.interpolation
         listed = record.outcomes.images.loc[list(numbers)]
         images, unchanged = unchanged_images(record.result, listed, size, how)
