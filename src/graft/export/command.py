@@ -125,10 +125,10 @@ class Export:
         verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
         (folder / PREDICT).write_text(predict_file(kind, self.model.reading.fit), "utf-8")
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
-        lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
+        lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified]
         text = self.card(lines, USE.format(packages=packages, file=path.name), exported.temperature)
         (folder / CARD).write_text(text, "utf-8")
-        return verified.lines()
+        return verified
 
     def write_hub(self, folder: Path) -> list[str]:
         """Write the hub's folder; return what is to be said."""
