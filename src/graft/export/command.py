@@ -147,11 +147,9 @@ class Export:
         shown = ("run", "format", "output", *usual)
         typed = {key: self.words[key] for key in shown if self.words[key] not in (None, "", usual.get(key))}
         command = shlex.join(["python", "src/export.py", *(f"{key}={value}" for key, value in typed.items())])
-        model = self.model
-        return Card(
-            *(self.name, model.folder, self.result, model.classes, self.trials),
-            *(account, verified, use, command, temperature),
-        ).text()
+        folder, classes = self.model.folder, self.model.classes
+        about = (self.name, folder, self.result, classes, self.trials)
+        return Card(*about, account, verified, use, command, temperature).text()
 
     def about(self) -> dict[str, Any]:
         """Return the metadata of the file."""

@@ -63,12 +63,12 @@ def write_hub(folder: Path, model: TrainedModel, trial: int) -> str:
     if why is None:
         weights = timm_weights(model, trial)
         network = _loaded(model, weights)
-        why = _why_not_loaded(network, model)
-        if network is not None and why is None:
+        if isinstance(network, nn.Module):
             _check(network, model, trial)
             write_tensors(folder / FILE, weights, {"format": "pt"})
             write_text(folder / "config.json", json.dumps(_timm_config(network, model), indent=2) + "\n")
             return USE_TIMM
+        why = network
     _write_for_graft(folder, model, list(range(len(model.seeds))) if trial < 0 else [trial])
     return USE_GRAFT.format(why=why)
 
@@ -133,35 +133,28 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
     return None
 
 
-def _why_not_loaded(network: nn.Module | None, model: TrainedModel) -> str | None:
-    """Return why timm's network, None without some of the weights, is not the model's; None: it may be."""
-    if network is None:
-        return "only some of its network's stages are kept"
-    shape = model.preprocess.output_shape
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, *shape))
-    except AssertionError:  # of a transformer's positions, which Graft interpolates
-        return f"timm's network does not take images of {shape[1]}x{shape[2]} pixels"
-    return None
-
-
 def _name(model: TrainedModel) -> str:
     backbone = model.config["backbone"]
     return TIMM[backbone["_target_"]] or str(backbone["model"])
 
 
-def _loaded(model: TrainedModel, weights: dict[str, torch.Tensor]) -> nn.Module | None:
-    """Return timm's network with a model's weights, whose head then has timm's name; None if they are not its own."""
+def _loaded(model: TrainedModel, weights: dict[str, torch.Tensor]) -> nn.Module | str:
+    """Return timm's network with a model's weights, whose head then has timm's name, or why it is not the model's."""
     network = timm().create_model(_name(model), pretrained=False, num_classes=len(model.classes))
     head = network.pretrained_cfg.get("classifier")
     for name in ("weight", "bias"):
         weights[f"{head}.{name}"] = weights.pop(f"head.{name}")
     own = network.state_dict()
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
-        return None
+        return "only some of its network's stages are kept"
     network.load_state_dict(weights)
-    return network.eval()
+    shape = model.preprocess.output_shape
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape))
+    except AssertionError:  # of a transformer's positions, which Graft interpolates
+        return f"timm's network does not take images of {shape[1]}x{shape[2]} pixels"
+    return network
 
 
 def _check(network: nn.Module, model: TrainedModel, trial: int) -> None:

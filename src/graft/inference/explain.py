@@ -167,10 +167,8 @@ def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor) -
     for images, own in tqdm(batches, "explanations", count, unit="batch", disable=hidden_bars(), leave=False):
         if patch is not None:
             method = methods.IntegratedGradients(joint)
-            parts = [
-                method.attribute(images, target=own, n_steps=STEPS, internal_batch_size=BATCH).sum(1, keepdim=True)
-            ]
-            parts = [avg_pool2d(parts[0], patch)]
+            by_pixel = method.attribute(images, target=own, n_steps=STEPS, internal_batch_size=BATCH)
+            parts = [avg_pool2d(by_pixel.sum(1, keepdim=True), patch)]
         else:
             method = methods.LayerGradientXActivation(joint, layers)
             parts = [part.sum(3 if channels_last else 1)[:, None] for part in method.attribute(images, target=own)]
