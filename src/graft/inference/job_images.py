@@ -42,13 +42,9 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
     """
     assert record.outcomes is not None
     listed = record.outcomes.images.loc[list(numbers)]
-    expected = dict(zip(listed.index.tolist(), listed["hash"], strict=True))
     option = record.config.get("dataset") or {}
     if option.get("_target_") == "graft.dataset.ImageFolder" and option.get("root"):
-        files = {number: Path(option["root"]) / path for number, path in zip(expected, listed["path"], strict=True)}
-        if not Path(option["root"]).is_dir():
-            raise GraftError(f"no image is shown: there is no folder {option['root']}")
-        found = _of_files(files, expected, option)
+        found = _of_files(listed, option)
     else:
         found = _of_data_set(record, listed)
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
@@ -162,14 +158,15 @@ def _shape(height: int, width: int, side: int) -> tuple[int, int, int]:
     return 3, max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _of_files(
-    files: Mapping[int, Path], expected: Mapping[int, str], option: Mapping[str, Any]
-) -> dict[int, np.ndarray | None]:
-    """Return pictures of files by number, None where the content is not the expected one."""
+def _of_files(listed: pandas.DataFrame, option: Mapping[str, Any]) -> dict[int, np.ndarray | None]:
+    """Return pictures of files in class folders, whose others are not read, by number; None where one is another."""
     from graft.reading.decode import pixel_limit
 
+    root, rows = Path(option["root"]), zip(listed.index.tolist(), listed["path"], listed["hash"], strict=True)
+    if not root.is_dir():
+        raise GraftError(f"no image is shown: there is no folder {root}")
     with pixel_limit(option.get("max_pixels")):
-        return {number: _file(path, expected[number], option.get("bits", "auto")) for number, path in files.items()}
+        return {number: _file(root / path, content, option.get("bits", "auto")) for number, path, content in rows}
 
 
 def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
