@@ -27,7 +27,7 @@ def check(model: TrainedModel, change, monkeypatch: pytest.MonkeyPatch, exact: b
         return {}, lambda pixels: change(graph(torch.from_numpy(pixels)).numpy())
 
     monkeypatch.setattr(module, "load_as_predict_file", load)
-    return verify(Path("model.onnx"), model, [0], NONE, exact)
+    return verify(Path("model.onnx"), model, [0], NONE, exact, progress=False)
 
 
 @pytest.mark.parametrize("size", [None, 32])

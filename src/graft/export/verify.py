@@ -52,7 +52,7 @@ class Difference:
 
 
 def verify(
-    path: Path, model: TrainedModel, seeds: Sequence[int], found: JobImages | GraftError, exact: bool, bar: bool = False
+    path: Path, model: TrainedModel, seeds: Sequence[int], found: JobImages | GraftError, exact: bool, progress: bool
 ) -> list[str]:
     """Run a file on a job's test images, or on random ones, and compare what it says with the model.
 
@@ -62,7 +62,7 @@ def verify(
         seeds: of the trials that the file has.
         found: the job's images, or why they cannot be read.
         exact: whether a difference makes it fail: the file computes in 32 bits.
-        bar: whether to show a progress bar.
+        progress: whether to show a bar.
 
     Returns:
         What was compared, in words.
@@ -74,7 +74,7 @@ def verify(
     reference = ExportedModel(model, seeds)
     own = [model.seeds.index(seed) for seed in seeds]
     said, expected, alone = [], [], []
-    batches = random_images(model.image_shape).split(BATCH) if isinstance(found, GraftError) else _test(found, bar)
+    batches = random_images(model.image_shape).split(BATCH) if isinstance(found, GraftError) else _test(found, progress)
     resizes = tuple(model.image_shape[1:]) != _padded_size(reference)
     for pixels in batches:
         said.append(run(as_input(pixels)))
