@@ -25,7 +25,7 @@ from graft.statistics.intervals import share_interval
 MOST = 10  # confusions that are printed
 
 
-class Counted(NamedTuple):
+class Predicted(NamedTuple):
     """An image of one of the model's classes.
 
     Attributes:
@@ -67,7 +67,7 @@ class Truth:
     pixel_hash: Callable[[Path], str] | None = None
     group: str | None = None
     of_groups: bool = False
-    images: list[Counted] = field(default_factory=list)
+    images: list[Predicted] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
     novel: dict[bool, Counter[bool]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
@@ -80,18 +80,18 @@ class Truth:
         elif truth not in self.classes:
             self.others[truth] += 1
         else:
-            self.images.append(self._counted(item, row))
+            self.images.append(self._predicted(item, row))
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
 
-    def _counted(self, item: Item, row: Row) -> Counted:
+    def _predicted(self, item: Item, row: Row) -> Predicted:
         by_pixels, known = self.pixel_hash, self.trained_on
         try:
             content = digest(item.path)
         except OSError:  # it was removed after it had been read
             content = f"\0{len(self.images)}"
         seen = bool(known) and (content in known or (by_pixels is not None and by_pixels(item.path) in known))
-        return Counted(item, row, content, seen)
+        return Predicted(item, row, content, seen)
 
     @property
     def seen(self) -> int:
