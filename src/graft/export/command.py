@@ -132,7 +132,7 @@ class Export:
 
     def write_hub(self, folder: Path) -> list[str]:
         """Write the hub's folder; return what is to be said."""
-        use = write_hub(folder, self.model, self.rows[0] if len(self.rows) == 1 else -1)
+        use = write_hub(folder, self.model, self.rows)
         by_timm = use == USE_TIMM
         said = "timm's network says the same as the model on random images" if by_timm else "the model's own weights"
         text = front_matter("timm" if by_timm else "graft") + self.card([said], use)
