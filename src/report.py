@@ -75,6 +75,13 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         "--explain", action="store_true", help="show where the best job's model looked, as report.explain=true does"
     )
     parser.add_argument(
+        "--modules",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="PACKAGES",
+        help="with --explain: your own packages whose networks the jobs use, with commas between them; their code runs",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print the ranking, the answer and its numbers as one JSON object instead, and write no files",
@@ -85,7 +92,7 @@ def main() -> None:
     """Parse the command line, and report."""
     parser = make_parser()
     arguments = parser.parse_args()
-    of_files = ("output", "figures", "no_thumbnails", "explain", "baseline")
+    of_files = ("output", "figures", "no_thumbnails", "explain", "modules", "baseline")
     useless = [f"--{name.replace('_', '-')}" for name in of_files if getattr(arguments, name)]
     if arguments.json and useless:
         parser.error(f"--json prints the ranking only, so that {', '.join(useless)} has no use; leave it out")
@@ -109,7 +116,7 @@ def show(arguments: argparse.Namespace) -> None:
 
     output = arguments.output or default_output(arguments.folders)
     asked = {"margin": arguments.margin, "metric": arguments.metric, "figures": arguments.figures}
-    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures(arguments.explain)
+    pictures = NO_PICTURES if arguments.no_thumbnails else page_pictures(arguments.explain, arguments.modules)
     if not show_jobs(arguments.folders, output, arguments.baseline, **asked, pictures=pictures):
         sys.exit(1)
 

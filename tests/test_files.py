@@ -16,7 +16,6 @@ from graft.files import (
     fingerprint,
     locked_file,
     new_folder,
-    num_bytes,
     read_tensors,
     remove_leftovers,
     write_bytes,
@@ -77,10 +76,6 @@ def test_a_place_that_can_be_written_has_nothing_afterwards(tmp_path: Path):
     check_writable("output", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     assert not list((tmp_path / "new").iterdir())
-
-
-def test_bytes_are_counted_over_all_tensors():
-    assert num_bytes({"a": torch.zeros(3, 4), "b": torch.zeros(5, dtype=torch.uint8)}) == 3 * 4 * 4 + 5
 
 
 def test_tensors_are_read_as_written_and_damage_is_detected(tmp_path: Path):

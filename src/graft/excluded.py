@@ -81,8 +81,7 @@ def _read(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         columns = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, cells) for cells in reader]
     except (OSError, UnicodeError, csv.Error) as error:
-        kinds = {OSError: getattr(error, "strerror", ""), UnicodeError: "it is not UTF-8", csv.Error: f"CSV: {error}"}
-        why = next(words for kind, words in kinds.items() if isinstance(error, kind))
+        why = f"CSV: {error}" if isinstance(error, csv.Error) else getattr(error, "strerror", "it is not UTF-8")
         raise GraftError(f"dataset.exclude={path} cannot be read ({why}); {ADVICE}") from None
     missing = {"file", "exclude"} - set(columns)
     if missing:

@@ -145,11 +145,6 @@ def locked_file(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def num_bytes(tensors: Tensors) -> int:
-    """Return the number of bytes of all tensors together."""
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
 def write_text(path: Path, text: str) -> None:
     r"""Write a text file atomically; what is no letter of UTF-8, such as a name of other bytes, as \udcff."""
     write_bytes(path, text.encode(errors="backslashreplace"))

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
 from graft.analysis.calibration_error import calibration_error
-from graft.inference.calibration import SMALLEST, calibrate, scale
+from graft.inference.calibration import SMALLEST, calibrate, scaled
 from graft.inference.conformal import ConformalSets
 from graft.inference.novelty import Novelty
 from graft.results.unseen import UnseenImages
@@ -172,7 +172,7 @@ def run(way: str, split: Split, found: dict[str, list[float]], coverage: float) 
         found[f"{name}: no temperature"].append(100 * (temperature is None))
         part = defaultdict(list)
         measure(part, mean, labels, "before")
-        measure(part, scale(mean, temperature), labels, "after")
+        measure(part, scaled(torch.from_numpy(mean), temperature).numpy(), labels, "after")
         for key, value in part.items():
             found[f"{name}: {key}"] += value
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from folders import forget
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 from PIL import Image
@@ -200,6 +201,24 @@ def test_images_that_are_gone_or_changed_are_told_in_the_card(
     pytest.importorskip("onnxscript")
     with pytest.raises(GraftError, match=r"needs the job's training images.*precision=fp16"):
         export(job, format="onnx", precision="int8")
+
+
+def test_images_are_found_where_others_were_added(
+    job: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fast: None
+):
+    shutil.copytree(folder / "photos", tmp_path / "photos")
+    path = job / "result.json"
+    result = json.loads(path.read_text())
+    result["config"]["dataset"]["root"] = str(tmp_path / "photos")
+    path.write_text(json.dumps(result))
+    before = find_images(load(job), result)
+    shutil.copy(tmp_path / "photos" / "red" / "0.jpg", tmp_path / "photos" / "blue" / "!.jpg")
+    forget()
+    now = find_images(load(job), result)
+    assert now.paths == before.paths
+    assert torch.equal(now.train, before.train + 1)
+    assert export(job) == 0
+    assert "verified on random images" not in capsys.readouterr().err
 
 
 def test_no_accuracy_is_claimed_on_images_that_other_trials_were_trained_on(

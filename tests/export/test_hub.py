@@ -55,7 +55,7 @@ def model(
 def test_timm_loads_a_network_of_its_own_with_one_linear_layer(tmp_path: Path, name: str, frozen: int):
     timm = pytest.importorskip("timm")
     made = model("backbone_timm.Timm", frozen, name=name)
-    assert write_hub(tmp_path, made, 1) == USE_TIMM
+    assert write_hub(tmp_path, made, [1]) == USE_TIMM
     pixels = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["label_names"] == CLASSES
@@ -70,23 +70,22 @@ def test_timm_loads_a_network_of_its_own_with_one_linear_layer(tmp_path: Path, n
 
 
 @pytest.mark.parametrize(
-    ("target", "frozen", "keep", "trial", "why"),
+    ("target", "frozen", "keep", "rows", "why"),
     [
-        ("backbone.CNN", 1, None, 0, "none of timm's"),
-        ("backbone.CNN", 2, None, -1, "mean of 2 trials"),
-        ("backbone.CNN5", 0, 2, 1, "none of timm's"),
+        ("backbone.CNN", 1, None, [0], "none of timm's"),
+        ("backbone.CNN", 2, None, [0, 1], "mean of 2 trials"),
+        ("backbone.CNN5", 0, 2, [1], "none of timm's"),
     ],
 )
 def test_what_timm_cannot_load_graft_does(
-    tmp_path: Path, target: str, frozen: int, keep: int | None, trial: int, why: str
+    tmp_path: Path, target: str, frozen: int, keep: int | None, rows: list[int], why: str
 ):
     made = model(target, frozen, keep)
-    said = write_hub(tmp_path, made, trial)
+    said = write_hub(tmp_path, made, rows)
     assert why in said
     shutil.copy(tmp_path / "model.safetensors", tmp_path / "weights.safetensors")
     loaded = load(tmp_path)
     pixels = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
-    rows = [0, 1] if trial < 0 else [trial]
     assert loaded.seeds == rows
     torch.testing.assert_close(loaded.probabilities(pixels), made.probabilities(pixels)[rows])
     assert "anna" not in (tmp_path / "model.yaml").read_text() + (tmp_path / "config.json").read_text()
@@ -94,16 +93,16 @@ def test_what_timm_cannot_load_graft_does(
 
 def test_some_stages_of_timm_s_network_or_a_deeper_head_need_graft(tmp_path: Path):
     pytest.importorskip("timm")
-    assert "only some" in write_hub(tmp_path, model("backbone_timm.Timm", 1, keep=2, name="resnet10t"), 0)
+    assert "only some" in write_hub(tmp_path, model("backbone_timm.Timm", 1, keep=2, name="resnet10t"), [0])
     made = model("backbone_timm.Timm", 1, head="Dense", name="resnet10t")
-    assert "more than one linear layer" in write_hub(tmp_path, made, 0)
+    assert "more than one linear layer" in write_hub(tmp_path, made, [0])
 
 
 @pytest.mark.parametrize("reading", [{"pad": 4}, {"size": 64}, {"white": {"whole": 4095, "real": 1}}], ids=str)
 def test_images_that_timm_s_transform_or_network_does_not_take_need_graft(tmp_path: Path, reading: dict):
     pytest.importorskip("timm")
     made = model("backbone_timm.Timm", 0, name="vit_tiny_patch16_224" if "size" in reading else "resnet10t", **reading)
-    said = write_hub(tmp_path, made, 0)
+    said = write_hub(tmp_path, made, [0])
     assert next(why for why in ("does not pad", "images of 64x64", "more than 8 bits") if why in said)
     assert not (tmp_path / "config.json").read_text().count("pretrained_cfg")
 
@@ -119,7 +118,7 @@ def test_a_network_of_timm_s_that_says_something_else_is_not_written(tmp_path: P
 
     monkeypatch.setattr(hub, "timm_weights", wrong)
     with pytest.raises(GraftError, match="says something else"):
-        write_hub(tmp_path, made, 0)
+        write_hub(tmp_path, made, [0])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,7 +136,7 @@ def test_the_front_matter_is_yaml_between_dashes():
 def test_timm_resizes_as_the_preprocessing_does_or_as_files_are_read(tmp_path: Path, size: int | None, said: str):
     timm = pytest.importorskip("timm")
     made = model("backbone_timm.Timm", 1, name="resnet10t", size=size, interpolation="bicubic")
-    assert write_hub(tmp_path, made, 1) == USE_TIMM
+    assert write_hub(tmp_path, made, [1]) == USE_TIMM
     config = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
     assert config["interpolation"] == said
     pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)

@@ -11,7 +11,7 @@ import torch
 from folders import forget, write_classes, write_picture
 from PIL import Image
 
-from graft.data.images import ImageFiles
+from graft.data.images import ImageFiles, Images
 from graft.errors import GraftError
 from graft.export.job_images import find_images
 from graft.inference.job_images import images_of, thumbnails, unchanged_images
@@ -31,6 +31,11 @@ def record_of(folder: Path) -> Record:
 def numbers_of(record: Record) -> list[int]:
     assert record.outcomes is not None
     return record.outcomes.test.image[0].tolist()
+
+
+def unchanged(record: Record, numbers: list[int], size: int, how: str = "bilinear") -> tuple[Images, dict[int, int]]:
+    assert record.outcomes is not None
+    return unchanged_images(record.result, record.outcomes.images.loc[numbers], size, how)
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ def test_files_are_read_again_with_the_interpolation_of_the_model(run: Run, tmp_
     expected = torch.stack([decode(path, model.image_shape, interpolation="bicubic") for path in found.paths])
     assert torch.equal(next(iter(found.batches(found.test))), expected)
     forget()
-    explained = unchanged_images(record, numbers_of(record), 12, model.reading.interpolation)[0]
+    explained = unchanged(record, numbers_of(record), 12, model.reading.interpolation)[0]
     assert torch.equal(next(iter(explained.batches([found.test]))), expected)
 
 
@@ -91,8 +96,8 @@ def test_a_file_that_was_marked_and_cannot_be_read_does_not_hide_the_others(run:
     run(*ONE, "dataset=image_folder", f"dataset.root={photos}", f"dataset.exclude={marks}")
     record = record_of(tmp_path / "job")
     forget()
-    _, unchanged = unchanged_images(record, numbers_of(record), 4)
-    assert list(unchanged) == numbers_of(record)
+    _, found = unchanged(record, numbers_of(record), 4)
+    assert list(found) == numbers_of(record)
 
 
 @pytest.mark.parametrize("source", ["image_folder", "table"])
@@ -112,7 +117,7 @@ def test_images_are_found_where_others_were_added_and_removed(run: Run, photos: 
     now = sorted(photos.rglob("*.bmp"))
     pandas.DataFrame({"file": now, "label": [file.parent.name for file in now]}).to_csv(table, index=False)
     forget()
-    images, found = unchanged_images(record, [gone, *others], 4)
+    images, found = unchanged(record, [gone, *others], 4)
     assert list(found) == others
     assert isinstance(images, ImageFiles)
     assert [images.folder.paths[place] for place in found.values()] == [paths[each] for each in others]
@@ -136,5 +141,5 @@ def test_a_cache_that_cannot_be_written_to_hides_no_image(run: Run, photos: Path
     (tmp_path / "other").mkdir(exist_ok=True)
     (tmp_path / "other" / "listings").touch()  # a file in its place
     forget()
-    _, unchanged = unchanged_images(record, numbers_of(record), 4)
-    assert list(unchanged) == numbers_of(record)
+    _, found = unchanged(record, numbers_of(record), 4)
+    assert list(found) == numbers_of(record)

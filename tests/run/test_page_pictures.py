@@ -27,6 +27,20 @@ def test_a_page_explains_where_the_configuration_or_the_command_asks_for_it(
     assert bool(re.search(r"<bdi>explained: [13579]</bdi>", page)) is shown
 
 
+def test_own_heads_are_explained_where_they_were_trained_or_their_package_is_allowed(
+    run: Run, tmp_path: Path, edit: Callable[[str], None]
+):
+    pytest.importorskip("captum")
+    edit("import torch\nclass Head(torch.nn.Linear):\n  def __init__(self, num_features, num_classes):\n"
+         "    super().__init__(num_features, num_classes)\n")  # fmt: skip
+    run(*SMALL, "head._target_=ours.Head", "~head.dropout", "report.explain=true")
+    for modules, why in ((None, ""), (["ours"], ""), ([], "allow it with modules=ours")):
+        show_jobs([tmp_path / "job"], tmp_path, pictures=page_pictures(modules=modules))
+        page = (tmp_path / "report.html").read_text()
+        assert ("for the class that it predicts itself" in page) is not bool(why)
+        assert why in page
+
+
 @pytest.mark.slow
 def test_a_page_says_why_nothing_is_explained(run: Run, tmp_path: Path):
     pytest.importorskip("captum")

@@ -9,8 +9,19 @@ from torch.optim import lr_scheduler
 
 from graft.errors import ConfigError, GraftError
 from graft.run.make_plan import make_plan
-from graft.stack.own_optimizer import checked_schedule, mixes_trials, trials_together
+from graft.stack.own_optimizer import check_optimizer, checked_schedule, trials_together
 from graft.training import schedule
+
+
+class Momentum:
+    """A change that each gradient adds to, kept outside of an optimizer's state."""
+
+    def __init__(self):
+        self.sums: dict[torch.Size, torch.Tensor] = {}
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        self.sums[gradient.shape] = self.sums.get(gradient.shape, 0) + gradient  # type: ignore[operator]
+        return self.sums[gradient.shape]
 
 
 class Steps(torch.optim.Optimizer):
@@ -35,7 +46,7 @@ OPTIMIZERS = [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.op
 
 @pytest.mark.parametrize("make", [*OPTIMIZERS, functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True), Steps])
 def test_trials_may_share_optimizers_that_compute_element_by_element(make: Callable):
-    assert not mixes_trials(functools.partial(make, lr=0.01))
+    assert not check_optimizer(functools.partial(make, lr=0.01))
     assert trials_together("auto", make, 0.01) == "auto"
     assert trials_together(7, make, "auto") == 7
 
@@ -49,7 +60,7 @@ def test_trials_may_share_optimizers_that_compute_element_by_element(make: Calla
     ],
 )
 def test_trials_train_one_by_one_with_optimizers_that_mix_them(make: Callable):
-    assert mixes_trials(functools.partial(make, lr=0.01))
+    assert check_optimizer(functools.partial(make, lr=0.01))
     assert [trials_together(at_once, make, 0.01) for at_once in ("auto", 1)] == [1, 1]
     with pytest.raises(ConfigError, match=r"trials_at_once must be 1 or auto with this optimizer.*got 3"):
         trials_together(3, make, 0.01)
@@ -58,14 +69,15 @@ def test_trials_train_one_by_one_with_optimizers_that_mix_them(make: Callable):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda params, lr: 3, "gives a int; expected is a torch.optim.Optimizer"),
+        (lambda params, lr: 3, r"optimizer\._target_ gives a int; expected is a torch.optim.Optimizer"),
         (
             lambda params: torch.optim.SGD(params),
-            r"the optimizer fails \(TypeError: .*unexpected keyword argument 'lr'",
+            r"optimizer\._target_ fails \(TypeError: .*unexpected keyword argument 'lr'",
         ),
         (torch.optim.SparseAdam, "SparseAdam does not support dense gradients"),
-        (functools.partial(Steps, change=lambda gradient: gradient[:, :1, :1]), "the optimizer fails"),
+        (functools.partial(Steps, change=lambda gradient: gradient[:, :1, :1]), r"optimizer\._target_ fails"),
         (functools.partial(Steps, calls=False), "does not call its closure"),
+        (lambda params, lr: Steps(params, lr, Momentum()), "takes other steps after an interruption"),
     ],
 )
 def test_what_does_not_work_as_an_optimizer_is_refused(make: Callable, message: str):

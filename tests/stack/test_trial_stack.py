@@ -1,5 +1,4 @@
 import copy
-import doctest
 
 import pytest
 import torch
@@ -24,12 +23,6 @@ def networks(count: int, dropout: float = 0.0) -> list[nn.Module]:
 
 def batch_norm() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3))
-
-
-def test_the_example_in_the_docstring_is_true():
-    found = doctest.testmod(stack_module)
-    assert found.attempted > 5
-    assert not found.failed
 
 
 def test_a_stack_gives_each_network_s_logits(way: str):

@@ -1,4 +1,3 @@
-import doctest
 import math
 import warnings
 from collections.abc import Sequence
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.statistics import comparison
 from graft.statistics.accuracies import Measured
 from graft.statistics.comparison import (
     Accuracies,
@@ -32,12 +30,6 @@ def drawn(trials: int, *levels: float, seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     shared = random.normal(0, 0.03, trials)
     return [level + shared + random.normal(0, 0.01, trials) for level in levels]
-
-
-def test_the_example_runs():
-    result = doctest.testmod(comparison)
-    assert result.failed == 0
-    assert result.attempted > 0
 
 
 def test_a_pair_is_scipy_s_paired_t_test_and_interval():

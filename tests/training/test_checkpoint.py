@@ -96,6 +96,30 @@ def test_a_killed_fit_goes_on_to_the_same_result(
     assert drawn[0] == drawn[1]
 
 
+def test_so_does_one_with_an_optimizer_of_the_user_s_own(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[str], None]
+):
+    edit(
+        "import torch\nclass Momentum(torch.optim.Optimizer):\n  def __init__(self, params, lr):\n"
+        "    super().__init__(params, {'lr': lr})\n  @torch.no_grad()\n  def step(self, closure=None):\n"
+        "    loss = None if closure is None else torch.enable_grad()(closure)()\n"
+        "    for group in self.param_groups:\n      for p in group['params']:\n        state = self.state[p]\n"
+        "        state['sum'] = 0.9 * state.get('sum', 0) + p.grad\n"
+        "        p.sub_(state['sum'], alpha=group['lr'])\n    return loss\n"
+    )
+    unused = [f"~optimizer.{key}" for key in ("betas", "eps", "weight_decay", "fused")]
+    words = (*TINY, "optimizer._target_=ours.Momentum", *unused)
+    expected = run(*words)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        killing(patch, "trials 0 to 2", 4)
+        with pytest.raises(Killed):
+            run(*words, name="killed")
+    begun = killing(monkeypatch, "trials 0 to 2", -1)
+    assert run(*words, name="killed")["trials"] == expected["trials"]
+    assert begun == [4, 5]
+
+
 def with_older_names(stored: dict) -> None:
     stored["state_dict"] = {f"older.{name}": value for name, value in stored["state_dict"].items()}
 

@@ -15,7 +15,7 @@ from graft.data.dataset import MNIST5k
 from graft.errors import GraftError
 from graft.heads.head import Dense
 from graft.stack.trial_stack import TrialStack
-from graft.training.regularize import Mix, Objective, Regularize, clip, weight_decay_groups
+from graft.training.regularize import Mix, Objective, Regularize, clip, parameter_groups
 
 Run = Callable[..., dict]
 QUICK = ("source.epochs=1", "trials=2", "epochs=1", "dropout=0")
@@ -133,7 +133,7 @@ def test_l2_sp_is_the_gradient_of_half_the_squared_distance():
 @pytest.mark.parametrize("trials", [1, 2])
 def test_weight_decay_spares_biases_and_norms(trials: int):
     stack = TrialStack([nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(2, 4)) for _ in range(trials)])
-    weights, vectors = weight_decay_groups(stack.named(), trials > 1)
+    weights, vectors = parameter_groups(stack, lr=0.1, lr_decay=1.0, lr_factor=1.0)
     names = {id(value): name for name, value in stack.named().items()}
     assert [names[id(value)] for value in weights["params"]] == ["0.weight"]
     assert {names[id(value)] for value in vectors["params"]} == {"0.bias", "1.weight", "1.bias"}

@@ -14,6 +14,8 @@ from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.heads.head import Logistic, Ridge, SolvedHead
+from graft.model.stages import Weights
+from graft.solvers.weights import ClassWeight
 
 Run = Callable[..., dict]
 
@@ -105,13 +107,13 @@ def test_a_job_with_a_fitted_head(run: Run, tmp_path: Path, digits: MNIST5k, hea
 @pytest.mark.slow
 def test_trials_of_the_same_images_are_solved_once(run: Run, monkeypatch: pytest.MonkeyPatch):
     solved: list[int] = []
-    solve = Ridge.solve
+    fit = Ridge.fit
 
-    def counted(x: np.ndarray, y: np.ndarray, class_weight: object) -> tuple[np.ndarray, np.ndarray]:
-        solved.append(len(y))
-        return solve(x, y, class_weight)  # type: ignore[arg-type]
+    def counted(features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight) -> Weights:
+        solved.append(len(labels))
+        return fit(features, labels, class_weight)
 
-    monkeypatch.setattr(Ridge, "solve", staticmethod(counted))
+    monkeypatch.setattr(Ridge, "fit", counted)
     different = run("source.epochs=1", "trials=3", "head=ridge")
     assert solved == [100] * 3
     assert len({trial["accuracy"] for trial in different["trials"]}) > 1

@@ -319,6 +319,17 @@ def test_an_empty_big_split_is_refused(tmp_path: Path):
         big().weights(make_cnn, MNIST5k(big=[], small=[1, 3], test_per_class=9), make_trainer, tmp_path)
 
 
+def failing(parameters: object, lr: float) -> None:
+    raise ValueError("no such rate")
+
+
+def test_an_optimizer_that_fails_is_told_with_its_key(tmp_path: Path):
+    source = big()
+    source.optimizer = functools.partial(failing, lr=0.1)  # type: ignore[assignment]
+    with pytest.raises(GraftError, match=r"^source\.optimizer\._target_ fails \(ValueError: no such rate in .*line"):
+        source.weights(make_cnn, few_digits(), make_trainer, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lr", [1e12, 1e30, float("inf")])
 def test_a_pre_training_that_diverges_names_its_own_rate_and_stores_nothing(tmp_path: Path, lr: float):

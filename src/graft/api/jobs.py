@@ -82,8 +82,8 @@ def compare(
     Example:
         >>> import graft
         >>> answer = graft.compare(heads=["plain", "logistic"], trials=3, overrides={"epochs": 2, "source.epochs": 1})
-        >>> len(answer.jobs)
-        2
+        >>> len(answer.jobs)  # the third one is solved at once: what heads that train have to beat
+        3
     """
     unknown = settings.keys() - {"name", "folder", "verbose"}
     if unknown:

@@ -60,10 +60,10 @@ class Pool(nn.Module):
         if inputs.dim() == 3:
             return torch.stack(self._parts(inputs[:, self.prefix :], inputs), 1)
         maps = inputs if self.channels_last else inputs.permute(0, 2, 3, 1)
-        pooled = torch.stack(self._parts(maps.flatten(1, 2), inputs), 1)
+        parts = torch.stack(self._parts(maps.flatten(1, 2), inputs), 1)
         if not self.keeps_maps:
-            return pooled
-        return pooled.unsqueeze(2) if self.channels_last else pooled.mT.unsqueeze(3)
+            return parts
+        return parts.unsqueeze(2) if self.channels_last else parts.mT.unsqueeze(3)
 
     def _parts(self, positions: torch.Tensor, tokens: torch.Tensor) -> list[torch.Tensor]:
         """Pool positions, (batch, positions, features); tokens have the class token at their beginning."""

@@ -125,14 +125,14 @@ class Export:
         verified = verify(path, self.model, self.seeds, self.found, precision == "fp32", self.words["progress"])
         (folder / PREDICT).write_text(predict_file(kind, self.model.reading.fit), "utf-8")
         packages = "numpy pillow " + ("torch" if kind == "torch" else "onnxruntime")
-        lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified.lines()]
+        lines = [f"{path.name}, {precision}, {path.stat().st_size / 2**20:.1f} MiB", *verified]
         text = self.card(lines, USE.format(packages=packages, file=path.name), exported.temperature)
         (folder / CARD).write_text(text, "utf-8")
-        return verified.lines()
+        return verified
 
     def write_hub(self, folder: Path) -> list[str]:
         """Write the hub's folder; return what is to be said."""
-        use = write_hub(folder, self.model, self.rows[0] if len(self.rows) == 1 else -1)
+        use = write_hub(folder, self.model, self.rows)
         by_timm = use == USE_TIMM
         said = "timm's network says the same as the model on random images" if by_timm else "the model's own weights"
         text = front_matter("timm" if by_timm else "graft") + self.card([said], use)
@@ -147,11 +147,9 @@ class Export:
         shown = ("run", "format", "output", *usual)
         typed = {key: self.words[key] for key in shown if self.words[key] not in (None, "", usual.get(key))}
         command = shlex.join(["python", "src/export.py", *(f"{key}={value}" for key, value in typed.items())])
-        model = self.model
-        return Card(
-            *(self.name, model.folder, self.result, model.classes, self.trials),
-            *(account, verified, use, command, temperature),
-        ).text()
+        folder, classes = self.model.folder, self.model.classes
+        about = (self.name, folder, self.result, classes, self.trials)
+        return Card(*about, account, verified, use, command, temperature).text()
 
     def about(self) -> dict[str, Any]:
         """Return the metadata of the file."""

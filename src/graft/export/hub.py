@@ -4,6 +4,7 @@ Where the network is one of timm's with all its stages, and the head one linear 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,32 +49,32 @@ USE_GRAFT = """It needs Graft, because {why}:
     python src/predict.py run=FOLDER images=PATH"""
 
 
-def write_hub(folder: Path, model: TrainedModel, trial: int) -> str:
+def write_hub(folder: Path, model: TrainedModel, rows: Sequence[int]) -> str:
     """Write the weights and their description; return Markdown that says how they are loaded.
 
     Args:
         folder: where.
         model: the job's.
-        trial: the row of the only trial; -1: all of them.
+        rows: of the trials.
 
     Raises:
         GraftError: timm's network says something else than the model.
     """
-    why = _why_not_timm(model, trial)
+    why = _why_not_timm(model, rows)
     if why is None:
-        weights = timm_weights(model, trial)
+        weights = timm_weights(model, rows[0])
         network = _loaded(model, weights)
-        why = _why_not_loaded(network, model)
-        if network is not None and why is None:
-            _check(network, model, trial)
+        if isinstance(network, nn.Module):
+            _check(network, model, rows[0])
             write_tensors(folder / FILE, weights, {"format": "pt"})
             write_text(folder / "config.json", json.dumps(_timm_config(network, model), indent=2) + "\n")
             return USE_TIMM
-    _write_for_graft(folder, model, list(range(len(model.seeds))) if trial < 0 else [trial])
+        why = network
+    _write_for_graft(folder, model, rows)
     return USE_GRAFT.format(why=why)
 
 
-def _write_for_graft(folder: Path, model: TrainedModel, rows: list[int]) -> None:
+def _write_for_graft(folder: Path, model: TrainedModel, rows: Sequence[int]) -> None:
     """Write a model as `graft.inference.load` reads it, with all its weights, and without paths of this machine."""
     config = {key: value for key, value in model.config.items() if key != "frozen"}
     config["seeds"] = [model.seeds[row] for row in rows]
@@ -113,11 +114,11 @@ def timm_weights(model: TrainedModel, trial: int) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
+def _why_not_timm(model: TrainedModel, rows: Sequence[int]) -> str | None:
     """Return why timm cannot load a model by itself; None: it may."""
     backbone, head = model.config["backbone"], model.config["head"]
-    if trial < 0:
-        return f"it is the mean of {len(model.seeds)} trials (trial=SEED takes one)"
+    if len(rows) > 1:
+        return f"it is the mean of {len(rows)} trials (trial=SEED takes one)"
     if backbone["_target_"] not in TIMM:
         return "its network is none of timm's"
     if backbone.get("pool") is not None:
@@ -133,35 +134,28 @@ def _why_not_timm(model: TrainedModel, trial: int) -> str | None:
     return None
 
 
-def _why_not_loaded(network: nn.Module | None, model: TrainedModel) -> str | None:
-    """Return why timm's network, None without some of the weights, is not the model's; None: it may be."""
-    if network is None:
-        return "only some of its network's stages are kept"
-    shape = model.preprocess.output_shape
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, *shape))
-    except AssertionError:  # of a transformer's positions, which Graft interpolates
-        return f"timm's network does not take images of {shape[1]}x{shape[2]} pixels"
-    return None
-
-
 def _name(model: TrainedModel) -> str:
     backbone = model.config["backbone"]
     return TIMM[backbone["_target_"]] or str(backbone["model"])
 
 
-def _loaded(model: TrainedModel, weights: dict[str, torch.Tensor]) -> nn.Module | None:
-    """Return timm's network with a model's weights, whose head then has timm's name; None if they are not its own."""
+def _loaded(model: TrainedModel, weights: dict[str, torch.Tensor]) -> nn.Module | str:
+    """Return timm's network with a model's weights, whose head then has timm's name, or why it is not the model's."""
     network = timm().create_model(_name(model), pretrained=False, num_classes=len(model.classes))
     head = network.pretrained_cfg.get("classifier")
     for name in ("weight", "bias"):
         weights[f"{head}.{name}"] = weights.pop(f"head.{name}")
     own = network.state_dict()
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
-        return None
+        return "only some of its network's stages are kept"
     network.load_state_dict(weights)
-    return network.eval()
+    shape = model.preprocess.output_shape
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape))
+    except AssertionError:  # of a transformer's positions, which Graft interpolates
+        return f"timm's network does not take images of {shape[1]}x{shape[2]} pixels"
+    return network
 
 
 def _check(network: nn.Module, model: TrainedModel, trial: int) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import hashes
 from graft.errors import GraftError
-from graft.inference.job_images import images_of
+from graft.inference.job_images import unchanged_images
 from graft.inference.trained_model import TrainedModel
 from graft.job_folder import IMAGES, read_result
 from graft.nouns import counted
@@ -68,21 +67,20 @@ def find_images(model: TrainedModel, result: Mapping[str, Any]) -> JobImages:
         if isinstance(stored, str):
             raise GraftError(stored)
         listed = stored.images
-    size, how = min(model.image_shape[1:]), model.reading.interpolation
-    images = images_of(result, size, shape=model.image_shape, interpolation=how)
     trained = np.asarray(listed.index.to_numpy()[listed["draws"].to_numpy() > 0])
     numbers = trained if stored is None else np.unique(stored.test.image[stored.test.tested])
     some = trained[np.linspace(0, len(trained) - 1, min(CALIBRATION, len(trained))).astype(int)]
-    if max(numbers.max(), some.max(initial=0)) >= len(images.labels):
-        raise GraftError("the data set has fewer images than it had")
-    for indices in (numbers, some):
-        found, expected = hashes(images, indices.tolist()), listed.loc[indices, "hash"].tolist()
-        changed = sum(own != other for own, other in zip(found, expected, strict=True))
-        if changed:
-            raise GraftError(f"{changed:,} of {counted(len(found), 'image')} have changed since")
+    needed = np.union1d(numbers, some)
+    size, how = min(model.image_shape[1:]), model.reading.interpolation
+    images, now = unchanged_images(result, listed.loc[needed], size, how, model.image_shape)
+    if len(now) < len(needed):
+        raise GraftError(
+            f"{len(needed) - len(now):,} of {counted(len(needed), 'image')} have changed since, or are gone"
+        )
+    test, train = (torch.tensor([now[number] for number in each.tolist()]) for each in (numbers, some))
     places = {name: place for place, name in enumerate(model.classes)}
     labels = np.array([places[name] for name in listed.loc[numbers, "class"]])
-    return JobImages(images, torch.from_numpy(numbers), labels, torch.from_numpy(some), stored)
+    return JobImages(images, test, labels, train, stored)
 
 
 def stored_outcomes(folder: Path) -> StoredOutcomes | str:

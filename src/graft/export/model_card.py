@@ -53,7 +53,10 @@ class Card:
         config = self.result.get("config") or {}
         sections = {
             "Intended use": [AUTHOR, "What it is for, what it must not be used for, and who answers for it."],
-            "The model": [f"{title(config) or self.name}; {self.trials}.", _listed(self.classes, "Classes")],
+            "The model": [
+                f"{title(config) or self.name}; {self.trials}.",
+                f"Classes, in the order of the output: {', '.join(self.classes)}.",
+            ],
             "Training data": self._data(config),
             "Weights that it started from": _bullets(weights_source(config, self._contents("files"))),
             "Accuracy": self._accuracy(),
@@ -197,10 +200,6 @@ def _domains(images: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 def _bullets(lines: Sequence[str]) -> list[str]:
     return ["\n".join(f"- {line}" for line in lines)]
-
-
-def _listed(names: Sequence[str], head: str) -> str:
-    return f"{head}, in the order of the output: {', '.join(names)}."
 
 
 def _cell(text: str) -> str:

@@ -1,7 +1,7 @@
 """Whether an exported file says what its job's model says, with the runtime that will run it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,60 +51,9 @@ class Difference:
         )
 
 
-@dataclass(frozen=True)
-class Verification:
-    """What was compared.
-
-    Attributes:
-        images: in words.
-        equal: the file and the model, given the same pixels of the network.
-        resized: the file and the model, which resizes on its own where the network takes another size; None: it takes
-            the size at which images are read.
-        raw: the file given whole pictures, and given those that Pillow has resized; None without image files.
-        right: number of test images that the file gets right; None without test images, or where each is a training
-            image of some trials.
-        raw_right: number that it gets right given whole pictures.
-        own_right: number that the job's own test, of the same trials, had right; None if it is not known.
-        misread: image files that the exported predict.py refuses, or reads in another way than the job.
-        views: of each image that the job's test averaged; the file sees each once.
-    """
-
-    images: str
-    equal: Difference
-    resized: Difference | None = None
-    raw: Difference | None = None
-    right: int | None = None
-    raw_right: int | None = None
-    own_right: int | None = None
-    misread: int = 0
-    views: int = 1
-
-    def lines(self) -> list[str]:
-        """Return it in words."""
-        lines = [f"{self.images}: {self.equal}, given equal pixels"]
-        if self.resized is not None:
-            lines.append(f"the network's own resizing, PyTorch's in training: {self.resized}")
-        if self.raw is not None:
-            lines.append(f"the file's own resizing of whole pictures, Pillow's in training: {self.raw}")
-        if self.misread:
-            lines.append(
-                f"not read as in training by the exported predict.py: {counted(self.misread, 'file')}; convert them"
-            )
-        total = self.equal.images
-        of_views = f" and {self.views} views of each image" if self.views > 1 else ""
-        for right, name in (
-            (self.right, "accuracy of the file"),
-            (self.raw_right, "accuracy given whole pictures"),
-            (self.own_right, f"accuracy in the job's test, of the same trials{of_views}"),
-        ):
-            if right is not None:
-                lines.append(f"{name}: {100 * right / total:.1f} % ({right:,} of {total:,})")
-        return lines
-
-
 def verify(
-    path: Path, model: TrainedModel, seeds: Sequence[int], found: JobImages | GraftError, exact: bool, bar: bool = False
-) -> Verification:
+    path: Path, model: TrainedModel, seeds: Sequence[int], found: JobImages | GraftError, exact: bool, progress: bool
+) -> list[str]:
     """Run a file on a job's test images, or on random ones, and compare what it says with the model.
 
     Args:
@@ -113,7 +62,10 @@ def verify(
         seeds: of the trials that the file has.
         found: the job's images, or why they cannot be read.
         exact: whether a difference makes it fail: the file computes in 32 bits.
-        bar: whether to show a progress bar.
+        progress: whether to show a bar.
+
+    Returns:
+        What was compared, in words.
 
     Raises:
         GraftError: the file says something else.
@@ -122,7 +74,7 @@ def verify(
     reference = ExportedModel(model, seeds)
     own = [model.seeds.index(seed) for seed in seeds]
     said, expected, alone = [], [], []
-    batches = random_images(model.image_shape).split(BATCH) if isinstance(found, GraftError) else _test(found, bar)
+    batches = random_images(model.image_shape).split(BATCH) if isinstance(found, GraftError) else _test(found, progress)
     resizes = tuple(model.image_shape[1:]) != _padded_size(reference)
     for pixels in batches:
         said.append(run(as_input(pixels)))
@@ -130,53 +82,69 @@ def verify(
         if resizes:
             mean = model.probabilities(pixels)[own].mean(0)
             alone.append(scaled(mean, reference.temperature).numpy())
-    given, wanted = np.concatenate(said), np.concatenate(expected)
-    equal = _difference(given, wanted)
-    resized = _difference(given, np.concatenate(alone)) if resizes else None
+    given = np.concatenate(said)
+    equal = _difference(given, np.concatenate(expected))
     if exact and (equal.changed > equal.ties or not equal.largest <= TOLERANCE):
         raise GraftError(
             f"the exported file says something else than the model: {equal}; it is not kept; please report this with "
             "the command and the job's model.yaml, and predict with src/predict.py meanwhile"
         )
+    lines = [f"{_images(found, equal.images)}: {equal}, given equal pixels"]
+    if resizes:
+        lines.append(f"the network's own resizing, PyTorch's in training: {_difference(given, np.concatenate(alone))}")
+    if not isinstance(found, GraftError):
+        lines += _of_job(found, model, seeds, about, run, given)
+    return lines
+
+
+def _images(found: JobImages | GraftError, count: int) -> str:
+    """Return in words what the images are on which a file was run."""
     if isinstance(found, GraftError):
-        why = f"{equal.images} random images, because the job's images cannot be read ({found})"
-        return Verification(why, equal, resized)
-    raw = _raw(found, model, about, run, given)
-    return _of_images(found, seeds, given, raw, Verification("", equal, resized, raw[0], misread=raw[2]))
+        return f"{count} random images, because the job's images cannot be read ({found})"
+    if found.stored is None:
+        return f"the {count:,} images that the refit was trained on, which measure no accuracy"
+    return (
+        f"the job's {counted(count, 'test image')}"
+        if found.stored.test.shared
+        else f"the {count:,} images of all folds"
+    )
 
 
-def _of_images(
+def _of_job(
     found: JobImages,
+    model: TrainedModel,
     seeds: Sequence[int],
+    about: dict[str, Any],
+    run: Run,
     given: np.ndarray,
-    raw: tuple[Difference | None, int | None, int],
-    compared: Verification,
-) -> Verification:
-    """Say of which images a comparison is, and how many are right where these measure an accuracy.
+) -> list[str]:
+    """Return in words what a file says of whole pictures, and how many of the job's test images it gets right.
 
     Args:
         found: the job's images.
+        model: the job's.
         seeds: of the trials that the file has.
-        given: what the file says of them, given equal pixels.
-        raw: what it says of whole pictures, as `_raw` returns it.
-        compared: the comparison.
+        about: the file's metadata.
+        run: the file.
+        given: what it says of the images, given the model's pixels.
     """
-    total = compared.equal.images
-    if found.stored is None:  # what it gets right of these says nothing of other images
-        return replace(
-            compared, images=f"the {total:,} images that the refit was trained on, which measure no accuracy"
-        )
-    if not found.stored.test.shared:  # each trial's training images are test images of others
-        return replace(compared, images=f"the {total:,} images of all folds")
-    job = make_account(found.stored, seeds)
-    return replace(
-        compared,
-        images=f"the job's {counted(total, 'test image')}",
-        right=int((given.argmax(1) == found.labels).sum()),
-        raw_right=raw[1],
-        own_right=job.counts.right if job.averaged else None,
-        views=found.stored.views,
-    )
+    lines, said = [], {"accuracy of the file": given}
+    if found.paths is not None:
+        raw, misread = _raw(found, found.paths, model, about, run)
+        said["accuracy given whole pictures"] = raw
+        lines.append(f"the file's own resizing of whole pictures, Pillow's in training: {_difference(raw, given)}")
+        if misread:
+            lines.append(
+                f"not read as in training by the exported predict.py: {counted(misread, 'file')}; convert them"
+            )
+    if found.stored is None or not found.stored.test.shared:  # some of the file's trials were trained on each image
+        return lines
+    right = {name: int((each.argmax(1) == found.labels).sum()) for name, each in said.items()}
+    job, views, total = make_account(found.stored, seeds), found.stored.views, len(given)
+    if job.averaged:
+        of_views = f" and {views} views of each image" if views > 1 else ""
+        right[f"accuracy in the job's test, of the same trials{of_views}"] = job.counts.right
+    return lines + [f"{name}: {100 * count / total:.1f} % ({count:,} of {total:,})" for name, count in right.items()]
 
 
 @torch.no_grad()
@@ -199,20 +167,17 @@ def _padded_size(model: ExportedModel) -> tuple[int, int]:
 
 
 def _raw(
-    found: JobImages, model: TrainedModel, about: dict[str, Any], run: Run, given: np.ndarray
-) -> tuple[Difference | None, int | None, int]:
-    """Give the file whole pictures; return the difference, how many it gets right, and how many it reads otherwise."""
-    if found.paths is None:
-        return None, None, 0
+    found: JobImages, paths: Sequence[Path], model: TrainedModel, about: dict[str, Any], run: Run
+) -> tuple[np.ndarray, int]:
+    """Return what a file says of whole pictures, and how many the exported predict.py refuses or reads otherwise."""
     said, misread = [], 0
-    for path, pixels in zip(found.paths, found.batches(found.test, 1), strict=True):
+    for path, pixels in zip(paths, found.batches(found.test, 1), strict=True):
         misread += not _read_equally(path, about["preprocessing"], as_input(pixels)[0])
         of_file = header(path, measured=False)
         assert isinstance(of_file, Header)  # the job has read it
         whole = (model.image_shape[0], of_file.height, of_file.width)
         said.append(run(as_input(decode(path, whole, white=model.reading.white)[None])))
-    probabilities = np.concatenate(said)
-    return _difference(probabilities, given), int((probabilities.argmax(1) == found.labels).sum()), misread
+    return np.concatenate(said), misread
 
 
 def _read_equally(path: Path, how: dict[str, Any], pixels: np.ndarray) -> bool:

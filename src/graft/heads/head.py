@@ -145,11 +145,8 @@ class Ridge(SolvedHead):
     @classmethod
     def fit(cls, features: torch.Tensor, labels: torch.Tensor, class_weight: ClassWeight = None) -> Weights:
         given, y = standardized(features), numbered(labels)
-        return given.layer(*cls.solve(given.values, y, class_weight))
-
-    @staticmethod
-    def solve(x: np.ndarray, y: np.ndarray, class_weight: ClassWeight) -> tuple[np.ndarray, np.ndarray]:
-        return ridge(x, 2.0 * np.eye(y.max() + 1)[y] - 1, image_weights(y, class_weight), STRENGTHS)
+        targets = 2.0 * np.eye(y.max() + 1)[y] - 1
+        return given.layer(*ridge(given.values, targets, image_weights(y, class_weight), STRENGTHS))
 
 
 class Logistic(SolvedHead):

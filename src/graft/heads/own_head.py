@@ -103,6 +103,8 @@ def _check_logits(logits: object, shape: tuple[int, int], name: str, expected: s
     if tuple(logits.shape) != shape or not logits.is_floating_point():
         form = f"{str(logits.dtype).removeprefix('torch.')} of the shape {tuple(logits.shape)}"
         raise GraftError(f"{name} gives {form}; {expected}")
+    if logits.isnan().any():
+        raise GraftError(f"{name} gives NaN for random features from 0 to 1; expected are logits that are numbers")
     if (logits >= 0).all() and torch.allclose(logits.float().sum(1), torch.ones(len(logits)), atol=1e-3):
         raise GraftError(
             f"{name} gives probabilities, of which the loss would take the softmax once more; {expected}: leave out "

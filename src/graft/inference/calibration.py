@@ -66,11 +66,11 @@ def calibrate(unseen: UnseenImages | str, trials: int) -> Calibration:
     if temperature is None:
         return _without(unseen)
     part = np.random.default_rng(0).permutation(count)[image] % PARTS
-    scaled = probability.copy()
+    held_out = probability.copy()
     for each in range(PARTS):
         others = fit_temperature(*(values[part != each] for values in (probability, label, weight)))
-        scaled[part == each] = scale(probability[part == each], others)
-    before, after = (_measured(each, label, weight) for each in (probability, scaled))
+        held_out[part == each] = scaled(torch.from_numpy(probability[part == each]), others).numpy()
+    before, after = (_measured(each, label, weight) for each in (probability, held_out))
     return Calibration(
         temperature,
         f"temperature {temperature:.3g} from {counted(count, unseen.kind)}; on such images that it was not fitted to, "
@@ -145,11 +145,6 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray, weight: np.ndarr
     low, high = np.log(LOWEST), np.log(HIGHEST)
     found = float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4}).x)  # type: ignore[attr-defined]
     return float(np.exp(found)) if low + 0.01 < found < high - 0.01 else None
-
-
-def scale(probability: np.ndarray, temperature: float | None) -> np.ndarray:
-    """Return probabilities, (..., classes), at a temperature; None leaves them as they are."""
-    return scaled(torch.from_numpy(np.ascontiguousarray(probability)), temperature).numpy()
 
 
 def scaled(probability: torch.Tensor, temperature: float | None) -> torch.Tensor:

@@ -46,7 +46,7 @@ BATCH = 8
 STEPS = 16  # from the blank image to the image
 
 
-def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[bytes, str]]:
+def explanations(record: Record, numbers: Sequence[int], modules: Sequence[str] = ()) -> dict[int, tuple[bytes, str]]:
     """Return pictures (PNG) of where a job's model looked to say what it says of images, and this class, by number.
 
     The model is the one that predictions use, the best trial's, or all trials' with `keep_weights=all`, whose evidence
@@ -56,15 +56,18 @@ def explanations(record: Record, numbers: Sequence[int]) -> dict[int, tuple[byte
     Args:
         record: the job, with outcomes.
         numbers: of images in its `images.csv`.
+        modules: packages of the user's own whose networks may be built.
 
     Raises:
         GraftError: the job has no weights, its images cannot be read, its network has no maps, or captum is missing.
     """
     captum_attributions()
+    assert record.outcomes is not None
     try:
-        model = load(record.folder)
+        model = load(record.folder, modules)
         size, how = min(model.image_shape[1:]), model.reading.interpolation
-        images, unchanged = unchanged_images(record, numbers, size, how)
+        listed = record.outcomes.images.loc[list(numbers)]
+        images, unchanged = unchanged_images(record.result, listed, size, how)
         if not unchanged:
             return {}
         pixels = pixels_for(model, images, list(unchanged.values()))
@@ -164,10 +167,8 @@ def evidence(model: TrainedModel, pixels: torch.Tensor, classes: torch.Tensor) -
     for images, own in tqdm(batches, "explanations", count, unit="batch", disable=hidden_bars(), leave=False):
         if patch is not None:
             method = methods.IntegratedGradients(joint)
-            parts = [
-                method.attribute(images, target=own, n_steps=STEPS, internal_batch_size=BATCH).sum(1, keepdim=True)
-            ]
-            parts = [avg_pool2d(parts[0], patch)]
+            by_pixel = method.attribute(images, target=own, n_steps=STEPS, internal_batch_size=BATCH)
+            parts = [avg_pool2d(by_pixel.sum(1, keepdim=True), patch)]
         else:
             method = methods.LayerGradientXActivation(joint, layers)
             parts = [part.sum(3 if channels_last else 1)[:, None] for part in method.attribute(images, target=own)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -41,15 +42,11 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
     """
     assert record.outcomes is not None
     listed = record.outcomes.images.loc[list(numbers)]
-    expected = dict(zip(listed.index.tolist(), listed["hash"], strict=True))
     option = record.config.get("dataset") or {}
     if option.get("_target_") == "graft.dataset.ImageFolder" and option.get("root"):
-        files = {number: Path(option["root"]) / path for number, path in zip(expected, listed["path"], strict=True)}
-        if not Path(option["root"]).is_dir():
-            raise GraftError(f"no image is shown: there is no folder {option['root']}")
-        found = _of_files(files, expected, option)
+        found = _of_files(listed, option)
     else:
-        found = _of_data_set(record, list(expected))
+        found = _of_data_set(record, listed)
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
 
 
@@ -90,43 +87,40 @@ def images_of(
 
 
 def unchanged_images(
-    record: Record,
-    numbers: Sequence[int],
+    result: Mapping[str, Any],
+    listed: pandas.DataFrame,
     size: int,
     interpolation: str = "bilinear",
+    shape: tuple[int, int, int] | None = None,
 ) -> tuple["Images", dict[int, int]]:
     """Return a data set as it is now, and the places in it of a finished job's images that are what the job saw.
 
-    A file is found by its path, and has another place if others were added or removed before it.
+    An image is found by its name, and has another place if others were added or removed before it.
 
     Args:
-        record: the job, with outcomes.
-        numbers: of images in its `images.csv`.
+        result: the content of the job's `result.json`.
+        listed: rows of its `images.csv`, by number.
         size: as `images_of` has it.
         interpolation: likewise.
+        shape: likewise.
 
     Raises:
         GraftError: the data set cannot be read.
     """
-    from graft.data.images import ImageFiles
     from graft.data.listing import hashes, names
 
-    assert record.outcomes is not None
-    cache = Path(record.config.get("cache") or "outputs/cache")
+    cache = Path((result.get("config") or {}).get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
     try:
-        images = images_of(record.result, size, cache if cache.is_dir() else None, interpolation=interpolation)
+        images = images_of(result, size, cache if cache.is_dir() else None, shape, interpolation)
     finally:
         log.disabled = disabled
-    listed, everything = record.outcomes.images.loc[list(numbers)], range(len(images.labels))
-    if isinstance(images, ImageFiles):
-        places = dict(zip(names(images, everything), everything, strict=True))
-        found = {number: places.get(path, -1) for number, path in listed["path"].items()}
-    else:
-        found = {number: number for number in listed.index}
-    inside = {number: place for number, place in found.items() if place in everything}
-    now = dict(zip(inside, hashes(images, list(inside.values())), strict=True))
-    return images, {number: place for number, place in inside.items() if now[number] == listed["hash"][number]}
+    everything = range(len(images.labels))
+    places = dict(zip(names(images, everything), everything, strict=True))
+    paths = dict(zip(listed.index.tolist(), listed["path"], strict=True))
+    found = {number: places[path] for number, path in paths.items() if path in places}
+    now = dict(zip(found, hashes(images, list(found.values())), strict=True))
+    return images, {number: place for number, place in found.items() if now[number] == listed["hash"][number]}
 
 
 def _is_data_set(option: Mapping[str, Any]) -> bool:
@@ -164,14 +158,15 @@ def _shape(height: int, width: int, side: int) -> tuple[int, int, int]:
     return 3, max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _of_files(
-    files: Mapping[int, Path], expected: Mapping[int, str], option: Mapping[str, Any]
-) -> dict[int, np.ndarray | None]:
-    """Return pictures of files by number, None where the content is not the expected one."""
+def _of_files(listed: pandas.DataFrame, option: Mapping[str, Any]) -> dict[int, np.ndarray | None]:
+    """Return pictures of files in class folders, whose others are not read, by number; None where one is another."""
     from graft.reading.decode import pixel_limit
 
+    root, rows = Path(option["root"]), zip(listed.index.tolist(), listed["path"], listed["hash"], strict=True)
+    if not root.is_dir():
+        raise GraftError(f"no image is shown: there is no folder {root}")
     with pixel_limit(option.get("max_pixels")):
-        return {number: _file(path, expected[number], option.get("bits", "auto")) for number, path in files.items()}
+        return {number: _file(root / path, content, option.get("bits", "auto")) for number, path, content in rows}
 
 
 def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
@@ -191,10 +186,10 @@ def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
         return None
 
 
-def _of_data_set(record: Record, numbers: Sequence[int]) -> dict[int, np.ndarray | None]:
+def _of_data_set(record: Record, listed: pandas.DataFrame) -> dict[int, np.ndarray | None]:
     """Return pictures of a data set's images by number, without those whose content is not the one the job saw."""
     try:
-        images, unchanged = unchanged_images(record, numbers, SIDE)
+        images, unchanged = unchanged_images(record.result, listed, SIDE)
     except (GraftError, OSError, ValueError) as error:
         raise GraftError(f"no image is shown: {' '.join(str(error).split())}") from None
     return {number: _in_set(images, place) for number, place in unchanged.items()}

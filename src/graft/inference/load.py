@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from graft.backbones.staged import Backbone
 from graft.data.preprocess import Preprocess
 from graft.errors import GraftError
-from graft.files import fingerprint
+from graft.files import read_tensors
 from graft.inference.allowed import build_network
 from graft.inference.archive import opened
 from graft.inference.calibration import calibrate
@@ -44,7 +43,9 @@ def load(folder: Path, modules: Sequence[str] = (), weights: Path | None = None)
         raise GraftError(f"weights={weights} is not there; try another file, or leave out weights=")
     named, folder = folder, opened(folder)
     model = read_model_file(folder)
-    tensors = _read_tensors(folder / WEIGHTS)
+    tensors = read_tensors(folder / WEIGHTS)
+    if tensors is None:  # a pickle, too, which is not opened
+        raise _damaged(folder / WEIGHTS, "it is no safetensors file with the checksum of its tensors")
     with seeded(0, "load"):  # random numbers are the program's
         backbone, head = _build(model, modules)
     num_frozen = model["frozen_stages"]
@@ -102,23 +103,6 @@ def _fill(network: nn.Module, weights: Weights, path: Path) -> None:
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> Weights:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _read_tensors(path: Path) -> Weights:
-    """Read a file of `graft.files.write_tensors`.
-
-    Raises:
-        GraftError: it is damaged or something else, such as a pickle, which is not opened.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            checksum = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, f"it is no safetensors file ({error})") from None
-    if checksum != fingerprint(tensors):
-        raise _damaged(path, "its tensors have another checksum")
-    return tensors
 
 
 def _damaged(path: Path, reason: str) -> GraftError:

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -50,7 +49,6 @@ class Row(NamedTuple):
     of_truth: float | None = None
 
 
-@dataclass
 class Predictor:
     """A model on a device.
 
@@ -68,22 +66,25 @@ class Predictor:
         GraftError: the device is not there, or does not have the precision.
     """
 
-    model: TrainedModel
-    device: torch.device | None = None
-    precision: str | None = None
-    batch_size: int | None = None
-    threads: int | None = None
-    sets: ConformalSets | None = None
-    novelty: Novelty | None = None
-
-    def __post_init__(self):
-        self.device = self.device or best_device()
-        self.typed_precision, self.precision = self.precision, self.precision or self.model.config.get("precision")
+    def __init__(
+        self,
+        model: TrainedModel,
+        device: torch.device | None = None,
+        precision: str | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        sets: ConformalSets | None = None,
+        novelty: Novelty | None = None,
+    ):
+        self.model, self.sets, self.novelty = model, sets, novelty
+        self.device = device or best_device()
+        self.batch_size = batch_size or fast_batch_size(self.device)
+        self.threads = threads or torch.get_num_threads()
+        self.typed_precision, self.precision = precision, precision or model.config.get("precision")
         if self.precision == "16-mixed" and self.device.type == "cpu":
             if self.typed_precision:
                 raise GraftError("precision=16-mixed needs a GPU; try precision=bf16-mixed or 32-true")
             self.precision = "32-true"
-        self.batch_size = self.batch_size or fast_batch_size(self.device)
         try:
             self.model.to(self.device)
         except (RuntimeError, AssertionError) as error:  # what is raised depends on the device
@@ -111,7 +112,6 @@ class Predictor:
 
     def _half(self) -> AbstractContextManager[Any]:
         dtype = HALF.get(str(self.precision))
-        assert self.device is not None
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
     def rows(self, items: Iterable[Item]) -> Iterator[tuple[Item, Row]]:
@@ -156,16 +156,14 @@ class Predictor:
 
         Only a few batches are in memory. Each thread decodes a part of one.
         """
-        assert self.batch_size is not None
-        count = self.threads or torch.get_num_threads()
         source, waiting = iter(items), deque[tuple[list[Item], torch.Tensor, list[Future[list[str | None]]]]]()
         limit = (self.model.config.get("reading") or {}).get("max_pixels")
-        with ThreadPoolExecutor(count) as threads, pixel_limit(limit):
+        with ThreadPoolExecutor(self.threads) as threads, pixel_limit(limit):
             try:
                 while True:
                     while len(waiting) <= AHEAD and (batch := list(islice(source, self.batch_size))):
                         pixels = torch.zeros(len(batch), *self.model.image_shape, dtype=torch.uint8)
-                        step = -(-len(batch) // count)
+                        step = -(-len(batch) // self.threads)
                         parts = [range(first, min(first + step, len(batch))) for first in range(0, len(batch), step)]
                         tasks = [threads.submit(self._decode, batch, pixels, part) for part in parts]
                         waiting.append((batch, pixels, tasks))

@@ -4,8 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,10 +43,9 @@ def format_of(output: Path | None, typed: str | None) -> str:
     return found
 
 
-def opened(
-    output: Path | None, kind: str, stdout: TextIO, columns: Sequence[str] = COLUMNS
-) -> AbstractContextManager[Write]:
-    """Return a function that writes a row, within a context that completes the table.
+@contextmanager
+def opened(output: Path | None, kind: str, stdout: TextIO, columns: Sequence[str] = COLUMNS) -> Iterator[Write]:
+    """Give a block a function that writes a row, and complete the table as it ends.
 
     Args:
         output: the file; it appears under its name when all rows are written. None: standard output.
@@ -55,22 +53,18 @@ def opened(
         stdout: standard output.
         columns: some of `COLUMNS` and `MORE`.
     """
-    if kind == "parquet":
-        assert output is not None
-        return _parquet(output, columns)
-    return _text(output, partial(_csv if kind == "csv" else _jsonl, columns), stdout)
-
-
-@contextmanager
-def _text(output: Path | None, kind: Callable[[TextIO], Write], stdout: TextIO) -> Iterator[Write]:
+    text = _csv if kind == "csv" else _jsonl
     if output is None:
-        yield kind(stdout)
-        return
-    with new_file(output) as path, path.open("w", encoding="utf-8", newline="") as file:
-        yield kind(file)
+        yield text(stdout, columns)
+    elif kind == "parquet":
+        with _parquet(output, columns) as write:
+            yield write
+    else:
+        with new_file(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+            yield text(file, columns)
 
 
-def _csv(columns: Sequence[str], file: TextIO) -> Write:
+def _csv(file: TextIO, columns: Sequence[str]) -> Write:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
 
@@ -86,7 +80,7 @@ def _as_text(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value  # None is written as nothing
 
 
-def _jsonl(columns: Sequence[str], file: TextIO) -> Write:
+def _jsonl(file: TextIO, columns: Sequence[str]) -> Write:
     def write(row: Row) -> None:
         file.write(json.dumps(nulled(row, columns), ensure_ascii=False) + "\n")
 

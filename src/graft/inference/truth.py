@@ -1,10 +1,11 @@
 """What predictions are worth where the true classes are known: the accuracy with its interval, and the confusions."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas
@@ -24,9 +25,30 @@ from graft.statistics.intervals import share_interval
 MOST = 10  # confusions that are printed
 
 
+class Predicted(NamedTuple):
+    """An image of one of the model's classes.
+
+    Attributes:
+        item: the image, with its true class.
+        row: what the model says of it.
+        content: digest of its bytes.
+        seen: whether it was a training image.
+    """
+
+    item: Item
+    row: Row
+    content: str
+    seen: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether the predicted class is the true one."""
+        return self.item.truth == self.row.class_name
+
+
 @dataclass
 class Truth:
-    """Predictions counted by true class.
+    """Predictions beside the true classes.
 
     Attributes:
         classes: the model's.
@@ -34,20 +56,9 @@ class Truth:
         pixel_hash: returns another hash of a file, of its pixels, for images that were no files; None: they were.
         group: the column that has the images' groups, which intervals count; None: they count images.
         of_groups: whether the job's own images have groups.
-        counts: images by true and predicted class.
-        others: images of other true classes than the model's, by class.
-        unread: images that cannot be read.
-        seen: images that were training images.
-        contents: how many images have each digest.
-        truths: the true classes of the images with each digest.
-        doubtful: how many images are in folders of two classes' names.
-        example: such an image, in words.
-        right: of each image whose true class is known, in order: whether it is the predicted one.
-        groups: of these images; one without a group is one of its own.
-        believed: of each image whose true class is known: its probability, that of the predicted class, and whether
-            the two are the same.
-        set_sizes: numbers of classes in these images' sets.
-        covered: whether each of these sets has the true class.
+        images: those of the model's classes, in their order.
+        others: number of images of other true classes, by class.
+        unread: number of images that cannot be read.
         novel: for images of the model's classes, and for others, how many are novel and how many are not.
     """
 
@@ -56,19 +67,9 @@ class Truth:
     pixel_hash: Callable[[Path], str] | None = None
     group: str | None = None
     of_groups: bool = False
-    counts: Confusions = field(default_factory=Confusions)
+    images: list[Predicted] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     unread: int = 0
-    seen: int = 0
-    contents: Counter[str] = field(default_factory=Counter)
-    truths: dict[str, set[str]] = field(default_factory=dict)
-    doubtful: int = 0
-    example: str = ""
-    right: list[bool] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    believed: list[tuple[float, float, bool]] = field(default_factory=list)
-    set_sizes: list[int] = field(default_factory=list)
-    covered: list[bool] = field(default_factory=list)
     novel: dict[bool, Counter[bool]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
 
     def add(self, item: Item, row: Row) -> None:
@@ -79,41 +80,32 @@ class Truth:
         elif truth not in self.classes:
             self.others[truth] += 1
         else:
-            self.counts[truth, row.class_name] += 1
-            self.right.append(truth == row.class_name)
-            self.groups.append(item.group or f"\0{len(self.groups)}")
-            self._add_content(item.path, truth)
-            self._add_certainty(truth, row)
-            if item.other:
-                self.doubtful += 1
-                self.example = self.example or f"{item.name}, which counts as {truth}, not as {item.other}"
+            self.images.append(self._predicted(item, row))
         if row.novel is not None:
             self.novel[truth in self.classes][row.novel] += 1
 
-    def _add_content(self, path: Path, truth: str) -> None:
-        """Count an image by its bytes, with its true class, and whether it was a training image."""
+    def _predicted(self, item: Item, row: Row) -> Predicted:
         by_pixels, known = self.pixel_hash, self.trained_on
         try:
-            content = digest(path)
+            content = digest(item.path)
         except OSError:  # it was removed after it had been read
-            content = f"\0{len(self.right)}"
-        self.contents[content] += 1
-        self.truths.setdefault(content, set()).add(truth)
-        if known:
-            self.seen += content in known or (by_pixels is not None and by_pixels(path) in known)
+            content = f"\0{len(self.images)}"
+        seen = bool(known) and (content in known or (by_pixels is not None and by_pixels(item.path) in known))
+        return Predicted(item, row, content, seen)
 
-    def _add_certainty(self, truth: str, row: Row) -> None:
-        """Count what a prediction says of its own worth."""
-        if row.of_truth is not None and row.probability is not None:
-            self.believed.append((row.of_truth, row.probability, truth == row.class_name))
-        if row.classes:
-            names = parted(row.classes)
-            self.set_sizes.append(len(names))
-            self.covered.append(truth in names)
+    @property
+    def seen(self) -> int:
+        """Number of images that were training images."""
+        return sum(each.seen for each in self.images)
+
+    @property
+    def counts(self) -> Confusions:
+        """The images by true and predicted class."""
+        return Confusions((str(each.item.truth), each.row.class_name) for each in self.images)
 
     def lines(self) -> list[str]:
         """Return the accuracy and the confusions in words."""
-        total = self.counts.total()
+        total, right = len(self.images), [each.right for each in self.images]
         left_out = [f"{counted(self.unread, 'image')} that cannot be read"] if self.unread else []
         if self.others:
             named = ", ".join(f"{name or 'without a class'} {count:,}" for name, count in self.others.most_common(MOST))
@@ -124,23 +116,18 @@ class Truth:
         if not total:
             lines.append("accuracy     of no image: none has a true class that the model knows")
             return [*lines, *self._certainty()]
-        right = self.counts.right
         of_what = "images of their kind (95 %, Wilson, images taken as independent)"
         if self.group is not None:
-            named = counted(len({*self.groups}) - self._alone, "group")
-            alone = f" and {counted(self._alone, 'image')} without one, each by itself" if self._alone else ""
+            groups = [each.item.group for each in self.images]
+            named = counted(len({*groups} - {""}), "group")
+            alone = f" and {counted(groups.count(''), 'image')} without one, each by itself" if "" in groups else ""
             of_what = f"groups of images (95 %; {named} of the column {self.group}{alone})"
         lines.append(
-            f"accuracy     {100 * right / total:.1f} % ({right:,} of {total:,}), {self._interval(self.right)} "
+            f"accuracy     {100 * sum(right) / total:.1f} % ({sum(right):,} of {total:,}), {self._interval(right)} "
             f"for other {of_what}, of this model as it is"
         )
         lines += [f"             {each}" for each in self._doubts()]
         return [*lines, *self._certainty(), *self._confusions()]
-
-    @property
-    def _alone(self) -> int:
-        """How many images have no group."""
-        return sum(group.startswith("\0") for group in self.groups)
 
     def _doubts(self) -> list[str]:
         """Return what makes the accuracy or its interval another one than it seems."""
@@ -150,10 +137,13 @@ class Truth:
                 "too narrow if several images are of one group: the job's have groups, and these have none; try a "
                 "table of images with group=COLUMN"
             )
-        copies = self.contents.total() - len(self.contents)
+        truths: dict[str, set[str | None]] = defaultdict(set)
+        for each in self.images:
+            truths[each.content].add(each.item.truth)
+        copies = len(self.images) - len(truths)
         if self.group is None and copies:
             doubts.append(f"too narrow: {copies:,} of these images are copies of others, byte for byte")
-        several = sum(self.contents[content] for content, classes in self.truths.items() if len(classes) > 1)
+        several = sum(len(truths[each.content]) > 1 for each in self.images)
         if several:
             doubts.append(
                 f"{several:,} of these images are there with another true class, too, byte for byte: a label is wrong"
@@ -162,23 +152,28 @@ class Truth:
             doubts.append(f"too high: {self.seen:,} of these images were training images of the job")
         if self.trained_on is None:
             doubts.append(f"not known, as the job has no {IMAGES}: whether these were its training images")
-        if self.doubtful:
-            doubts.append(f"{counted(self.doubtful, 'image')} in folders of two classes' names, such as {self.example}")
+        doubtful = [each.item for each in self.images if each.item.other]
+        if doubtful:
+            name, _, truth, _, other = doubtful[0]
+            example = f"{name}, which counts as {truth}, not as {other}"
+            doubts.append(f"{counted(len(doubtful), 'image')} in folders of two classes' names, such as {example}")
         return doubts
 
     def _certainty(self) -> list[str]:
         """Return the calibration of the probabilities, the coverage of the sets, and how many images are novel."""
-        lines = []
-        if self.believed:
-            of_truth, confidence, correct = (np.array(values) for values in zip(*self.believed, strict=True))
-            error = 100 * calibration_error(confidence, correct)
-            loss = -np.log(np.maximum(of_truth, SMALLEST)).mean()
+        lines, rows = [], [each.row for each in self.images]
+        if rows and rows[0].of_truth is not None:
+            confidence, right = np.array([row.probability for row in rows]), [each.right for each in self.images]
+            error = 100 * calibration_error(confidence, np.array(right))
+            loss = -np.log(np.maximum([row.of_truth or 0.0 for row in rows], SMALLEST)).mean()
             lines.append(f"calibration  log loss {loss:.3f}, expected calibration error {error:.1f} %")
-        if self.set_sizes:
-            total, mean = len(self.set_sizes), np.mean(self.set_sizes)
+        if rows and rows[0].classes:
+            sets = [parted(row.classes) for row in rows]
+            covered = [each.item.truth in names for each, names in zip(self.images, sets, strict=True)]
+            mean = np.mean([len(names) for names in sets])
             lines.append(
-                f"coverage     {100 * sum(self.covered) / total:.1f} % of the sets have the true class (95 %: "
-                f"{self._interval(self.covered)}), {mean:.2f} classes on average"
+                f"coverage     {100 * sum(covered) / len(sets):.1f} % of the sets have the true class (95 %: "
+                f"{self._interval(covered)}), {mean:.2f} classes on average"
             )
         for known, counts in self.novel.items():
             if total := counts.total():
@@ -188,7 +183,10 @@ class Truth:
 
     def _interval(self, values: Sequence[bool]) -> str:
         """Return the 95 % interval of the share of images with a property, in words; it counts groups if there are."""
-        ends = share_interval(np.array(values), None if self.group is None else np.array(self.groups))
+        groups = None
+        if self.group is not None:  # an image without a group is one of its own
+            groups = np.array([each.item.group or f"\0{place}" for place, each in enumerate(self.images)])
+        ends = share_interval(np.array(values), groups)
         return "no interval" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
 
     def _confusions(self) -> list[str]:

@@ -23,11 +23,6 @@ def has_trainable_batch_norm_stats(network: nn.Module) -> bool:
     return any(module.track_running_stats and module.training for module in _batch_norms(network))
 
 
-def has_frozen_batch_norm(network: nn.Module) -> bool:
-    """Return whether the network has batch norm with frozen statistics."""
-    return bool(frozen_batch_norms(network))
-
-
 def frozen_batch_norms(network: nn.Module) -> list[str]:
     """Return the names of the network's batch norm with frozen statistics."""
     return [name for name, each in network.named_modules() if isinstance(each, BATCH_NORMS) and not each.training]

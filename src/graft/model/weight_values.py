@@ -35,13 +35,12 @@ def checked(weights: Weights, expected: Weights, origin: str, label: str) -> Wei
         "try a file of the weights before they were quantized, or dequantize them",
     )
     converted = {name: weights[name].detach().to(expected[name].dtype) for name in expected}
-    # A mask of the network's own may hold infinity.
     strange = {name: value for name, value in converted.items() if not value.isfinite().all()}
     _refuse(
         [
-            f"{name} contains {_wrong(value)}"
+            f"{name} contains {'NaN' if value.isnan().any() else 'infinity'}"
             for name, value in strange.items()
-            if not torch.equal(value, expected[name])
+            if not torch.equal(value, expected[name])  # a mask of the network's own may hold infinity
         ],
         f"{origin} has weights that are not finite",
         "try a checkpoint from before its training diverged",
@@ -80,7 +79,3 @@ def _kind(value: torch.Tensor) -> str:
     if value.is_meta:
         return "on the meta device, without values"
     return str(value.dtype if value.layout == torch.strided else value.layout).removeprefix("torch.")
-
-
-def _wrong(value: torch.Tensor) -> str:
-    return "NaN" if value.isnan().any() else "infinity"

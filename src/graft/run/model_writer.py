@@ -12,7 +12,7 @@ from torch import nn
 import graft
 from graft.backbones.pooling import stated
 from graft.backbones.staged import Backbone
-from graft.files import fingerprint, num_bytes, write_tensors, write_text
+from graft.files import fingerprint, write_tensors, write_text
 from graft.inference.frozen_weights import PREFIX, Origin, store_frozen
 from graft.inference.model_file import MODEL, WEIGHTS, reading_of
 from graft.inference.novelty import known_features, write_novelty
@@ -64,7 +64,7 @@ def write_model(
         return
     config, cache = content["config"], None
     shared = {PREFIX + name: value for name, value in frozen.state_dict().items()}
-    if config["keep_weights"] == "best" and num_bytes(shared) > MAX_FROZEN_BYTES:
+    if config["keep_weights"] == "best" and sum(each.nbytes for each in shared.values()) > MAX_FROZEN_BYTES:
         cache = Path(config["cache"])
     origin = _origin(shared, cache, plan.source, content["contents"]["files"].get("source.path"))
     if cache is not None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from graft.errors import GraftError
-from graft.model.batch_norm import has_frozen_batch_norm, has_trainable_batch_norm_stats
+from graft.model.batch_norm import frozen_batch_norms, has_trainable_batch_norm_stats
 from graft.model.layers import num_kernel_weights, shares_weights
 from graft.ranks import world_size
 from graft.stack.dropout import Masks, replace_dropout
@@ -80,5 +80,5 @@ def chunks(num_trials: int, at_once: int | str, network: nn.Module, input_shape:
 
 def _is_deep(network: nn.Module) -> bool:
     """Return whether a fit for each trial costs little more time, and memory for one trial's activations only."""
-    has_batch_norm = has_frozen_batch_norm(network) or has_trainable_batch_norm_stats(network)
-    return has_batch_norm and num_kernel_weights(network) > MAX_KERNEL_WEIGHTS
+    has_batch_norm = frozen_batch_norms(network) or has_trainable_batch_norm_stats(network)
+    return bool(has_batch_norm) and num_kernel_weights(network) > MAX_KERNEL_WEIGHTS

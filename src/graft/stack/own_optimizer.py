@@ -1,6 +1,7 @@
-"""The check of an optimizer and a schedule: they work, and whether trials may share the optimizer."""
+"""The check of an optimizer and a schedule: they work, resume, and whether trials may share the optimizer."""
 
 import functools
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from graft.errors import ConfigError, Fault, GraftError
 from graft.own_code import failure
+from graft.seed import seeded
 
-STEPS = 3  # some begin to differ at the second
+STEPS = 6  # some begin to differ at the second; half of them are before an interruption
 SHAPES = ((6, 4), (6,))  # of one trial's weights
 TOLERANCE = 1e-3  # of the weights' change
 
@@ -27,7 +29,7 @@ def trials_together(at_once: int | str, make: Any, lr: float | str | None) -> in
     Raises:
         GraftError: the optimizer cannot be made, fails, or mixes the trials that are to train side by side.
     """
-    mixes = mixes_trials(functools.partial(make, lr=0.01 if lr in ("auto", None) else lr))  # it also has to work alone
+    mixes = check_optimizer(functools.partial(make, lr=0.01 if lr in ("auto", None) else lr))
     if at_once == 1 or not mixes:
         return at_once
     if at_once == "auto":
@@ -36,54 +38,87 @@ def trials_together(at_once: int | str, make: Any, lr: float | str | None) -> in
     raise ConfigError([Fault("trials_at_once", at_once, expected, "trials_at_once=auto")])
 
 
-def mixes_trials(make: Callable[..., torch.optim.Optimizer]) -> bool:
-    """Return whether what an optimizer does to one trial's weights depends on the others', stacked in one parameter.
+def check_optimizer(make: Callable[..., torch.optim.Optimizer], key: str = "optimizer") -> bool:
+    """Refuse an optimizer that does not work; return whether its step of one trial depends on the others'.
 
-    Most compute element by element. Others take norms or means of a whole parameter, or draw random numbers.
+    Trials are stacked in one parameter. Most optimizers compute element by element. Others take norms or means of a
+    whole parameter, or draw random numbers.
 
     Args:
         make: makes one for parameters.
+        key: the option that names it, in messages.
 
     Raises:
-        GraftError: it cannot be made, or fails.
+        GraftError: it cannot be made, fails, or takes other steps where a fit resumes.
     """
     weights = [torch.linspace(-1, 1, 2 * shape.numel()).view(2, *shape) for shape in map(torch.Size, SHAPES)]
-    both, alone = _trained(make, weights), _trained(make, [each[1:] for each in weights])
-    changed = torch.cat([(new - old[1:]).flatten() for new, old in zip(alone, weights, strict=True)])
-    differing = torch.cat([(one - two[1:]).flatten() for one, two in zip(alone, both, strict=True)])
-    return bool(differing.norm() > TOLERANCE * changed.norm())
+    second = [each[1:] for each in weights]
+    both, alone, resumed = _trained(make, weights, key), _trained(make, second, key), _trained(make, second, key, True)
+    changed = _distance(alone, second)
+    if _distance(alone, resumed) > TOLERANCE * changed:
+        raise GraftError(
+            f"{key}._target_ takes other steps after an interruption, as state_dict() lacks some of what it remembers; "
+            "keep all of it in self.state[parameter] or self.param_groups, and draw random numbers from PyTorch's own "
+            "generator"
+        )
+    return _distance(alone, [each[1:] for each in both]) > TOLERANCE * changed
 
 
-def _trained(make: Callable[..., torch.optim.Optimizer], weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Return weights after some steps; the gradients are the same function of each weight."""
+def _distance(weights: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    return float(torch.cat([(one - other).flatten() for one, other in zip(weights, others, strict=True)]).norm())
+
+
+def _trained(
+    make: Callable[..., torch.optim.Optimizer], weights: list[torch.Tensor], key: str, interrupted: bool = False
+) -> list[torch.Tensor]:
+    """Return weights after some steps, between which a fit may be interrupted.
+
+    The gradients are the same function of each weight.
+    """
     parameters = [nn.Parameter(each.clone()) for each in weights]
     expected = "expected is a torch.optim.Optimizer of parameters of any shape"
     calls = []
-    try:
+
+    def made() -> torch.optim.Optimizer:
         optimizer = make(parameters)
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise GraftError(f"optimizer._target_ gives a {type(optimizer).__name__}; {expected}")
+            raise GraftError(f"{key}._target_ gives a {type(optimizer).__name__}; {expected}")
+        return optimizer
 
-        def closure() -> float:  # Lightning computes the gradients in it
-            optimizer.zero_grad()
-            loss = torch.stack([(each.sin() * (1 + each.detach().exp())).sum() for each in parameters]).sum()
-            loss.backward()
-            calls.append(loss)
-            return loss  # type: ignore[return-value]
+    def closure() -> torch.Tensor:  # Lightning computes the gradients in it
+        for each in parameters:
+            each.grad = None
+        loss = torch.stack([(each.sin() * (1 + each.detach().exp())).sum() for each in parameters]).sum()
+        loss.backward()
+        calls.append(loss)
+        return loss
 
-        with torch.enable_grad():
-            for _ in range(STEPS):
-                optimizer.step(closure=closure)
+    try:
+        with seeded(0, "check"), torch.enable_grad():
+            optimizer = made()
+            for step in range(STEPS):
+                if interrupted and step == STEPS // 2:
+                    optimizer = _as_resumed(optimizer, made())
+                optimizer.step(closure=closure)  # type: ignore[arg-type]
     except GraftError:
         raise
     except Exception as error:  # of the user's code, of any kind
-        raise GraftError(f"the optimizer fails ({failure(error)}); {expected}; try optimizer=adam") from None
+        raise GraftError(f"{key}._target_ fails ({failure(error)}); {expected}; try torch.optim.Adam") from None
     if len(calls) < STEPS:
         raise GraftError(
-            "the optimizer's step does not call its closure, in which Lightning computes the gradients; begin it with "
-            "loss = None if closure is None else torch.enable_grad()(closure)()"
+            f"the step of {key}._target_ does not call its closure, in which Lightning computes the gradients; begin "
+            "it with loss = None if closure is None else torch.enable_grad()(closure)()"
         )
     return [each.detach() for each in parameters]
+
+
+def _as_resumed(before: torch.optim.Optimizer, new: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return a new optimizer with the state of one before it, as a checkpoint's file has it."""
+    file = io.BytesIO()
+    torch.save(before.state_dict(), file)
+    file.seek(0)
+    new.load_state_dict(torch.load(file, weights_only=True))
+    return new
 
 
 def checked_schedule(schedule: Callable[..., Any]) -> Callable[..., Any]:

@@ -127,7 +127,12 @@ class TrialStack(nn.Module):
         grouped = not loops and (on_cpu or self._trains_batch_norm)
         network = functools.partial(functional_call, self._template(grouped))
         run, keys = self.masks.masked(network, inputs.shape[1], first), self.masks.keys(inputs.device)
-        return self._loop(run, keys, inputs) if loops else self._vmap(run, keys, inputs)
+        if loops:
+            return self._loop(run, keys, inputs)
+        shared = len(inputs) == 1
+        # What a layer draws would not be its trial's own: an error.
+        at_once = vmap(run, in_dims=(0, 0, None if shared else 0), randomness="error")
+        return at_once(keys, self.weights(), inputs[0] if shared else inputs)
 
     def _template(self, grouped: bool) -> nn.Module:
         """Return the network without weights, in training or evaluation mode as the stack is."""
@@ -137,12 +142,6 @@ class TrialStack(nn.Module):
             template.train(self.training)
             self._freeze_norms(template)
         return template
-
-    def _vmap(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """Run all trials at once; an error if a layer draws random numbers, which would not be its trial's own."""
-        if len(inputs) == 1:
-            return vmap(run, in_dims=(0, 0, None), randomness="error")(keys, self.weights(), inputs[0])
-        return vmap(run, randomness="error")(keys, self.weights(), inputs)
 
     def _loop(self, run: Run, keys: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Run one trial after another."""

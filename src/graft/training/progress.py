@@ -10,8 +10,7 @@ from graft.bars import Bar, duration
 class Progress(pl.Callback):
     """One bar for all steps of a fit, with the mean training accuracy of the trials in the last epoch.
 
-    Lightning's own bar restarts in each epoch, too often to be read if an epoch has 25
-    steps.
+    Lightning's own bar restarts in each epoch, too often to be read if an epoch has 25 steps.
 
     Where trials train one after another it shows the time left for all of them, too.
 

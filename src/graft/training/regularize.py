@@ -1,12 +1,11 @@
 """Regularizers, applied to each trial separately although trials train together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from graft.errors import GraftError
@@ -189,20 +188,8 @@ class Mix:
         return mask
 
 
-def weight_decay_groups(parameters: Mapping[str, nn.Parameter], stacked: bool) -> list[dict[str, Any]]:
-    """Divide parameters into two groups: weights, and without weight decay biases and the parameters of norms.
-
-    Args:
-        parameters: by name.
-        stacked: whether they have a leading trial axis.
-    """
-    weights = [value for value in parameters.values() if value.ndim - stacked > 1]
-    vectors = [value for value in parameters.values() if value.ndim - stacked <= 1]
-    return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
-
-
 def parameter_groups(stack: TrialStack, lr: float, lr_decay: float, lr_factor: float) -> list[dict[str, Any]]:
-    """Return the parameters by stage, each stage with its learning rate, and without weight decay where it harms.
+    """Return the parameters by stage, each stage with its learning rate; biases and norms have no weight decay.
 
     A stage's rate is `lr * lr_factor * lr_decay ** d`, where d is its distance to the last stage; the head's is `lr`.
     LoRA's updates have the rate of the last stage.
@@ -216,14 +203,11 @@ def parameter_groups(stack: TrialStack, lr: float, lr_decay: float, lr_factor: f
     named = stack.named()
     numbers = {name: int(name.split(".")[1][len("stage") :]) for name in named if name.startswith("stages.stage")}
     last = max(numbers.values(), default=0)
-    by_rate: dict[float, dict[str, nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in named.items():
         distance = last - numbers.get(name, last)
         rate = lr * lr_factor * lr_decay**distance if name.startswith("stages.") else lr
-        by_rate.setdefault(rate, {})[name] = parameter
-    groups = [
-        {**group, "lr": rate}
-        for rate, parameters in by_rate.items()
-        for group in weight_decay_groups(parameters, stack.num_trials > 1)
-    ]
-    return [group for group in groups if group["params"]]
+        is_vector = parameter.ndim - (stack.num_trials > 1) <= 1
+        group = {"params": [], "lr": rate} | ({"weight_decay": 0.0} if is_vector else {})
+        groups.setdefault((rate, is_vector), group)["params"].append(parameter)
+    return list(groups.values())

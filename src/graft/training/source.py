@@ -28,6 +28,7 @@ from graft.own_code import own_code
 from graft.ranks import broadcast_object, locked, rank, rank_0_first, seed_rank
 from graft.seed import seeded
 from graft.stack.dropout import Masks
+from graft.stack.own_optimizer import check_optimizer
 from graft.training.checkpoint import Checkpoint
 from graft.training.progress import Progress
 from graft.training.transfer import Optimizer, TransferModule
@@ -205,11 +206,12 @@ class Big(Source):
         """Train the network on the big split; return its training accuracy, in [0, 1].
 
         Raises:
-            GraftError: the training diverged.
+            GraftError: the head or the optimizer is none, or the training diverged.
         """
         start = time.perf_counter()
         frozen, stages = network.split(0)  # preprocessing alone; all stages
         sizes = network.num_features(), len(data.big_classes)
+        check_optimizer(self.optimizer, "source.optimizer")
         head = checked_head(lambda: self.head(*sizes), self.head, *sizes)()
         whole = nn.Sequential(stages, head)
         module = BigDataModule(data, self.batch_size, self.seed)

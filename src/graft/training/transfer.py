@@ -187,11 +187,11 @@ class TransferModule(pl.LightningModule):
     def _record_batch(
         self, batch: Batch, losses: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, keep: bool = False
     ) -> None:
-        counted = slice(batch.num_counted)  # each image is counted by one rank
+        own = slice(batch.num_counted)  # each image is counted by one rank
         found = self._passes.setdefault(batch.split, EpochMetrics())
-        found.add(losses[:, counted].detach(), logits[:, counted].detach(), labels[:, counted])
+        found.add(losses[:, own].detach(), logits[:, own].detach(), labels[:, own])
         if keep and batch.rows is not None:
-            found.keep(batch.rows[:, counted], logits[:, counted], self.keeps_all_classes)
+            found.keep(batch.rows[:, own], logits[:, own], self.keeps_all_classes)
 
     def on_train_epoch_end(self) -> None:
         self._finish_passes()

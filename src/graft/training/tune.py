@@ -114,11 +114,7 @@ class Thaw(Tune):
         self.epochs, self.lr, self.optimizer, self.schedule = epochs, lr, optimizer, schedule
 
     def phases(self, num_kept: int, trained: bool) -> list[Phase]:
-        """Return the head's phase and those of the last stages.
-
-        Args:
-            num_kept: number of stages that the backbone keeps.
-            trained: whether a source gives them weights.
+        """Return the head's phase and those of the last stages; arguments as for `Tune`.
 
         Raises:
             ConfigError: fewer stages are kept than are to train, a phase unfreezes no stage, or random weights would be
