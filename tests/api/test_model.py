@@ -64,7 +64,8 @@ def test_files_folders_pictures_and_arrays_are_the_same_images(
     lying = tmp_path / "lying.png"
     pictures[0].transpose(Image.Transpose.ROTATE_90).save(lying, exif=exif)
     for same in ([Image.open(lying)], [lying]):
-        assert model.predict(same)["probability"].tolist() == expected["probability"].tolist()[:1]
+        # A batch of one image is computed in another order on some processors.
+        assert model.predict(same)["probability"].tolist() == pytest.approx(expected["probability"].tolist()[:1])
     larger = np.repeat(np.repeat(few.numpy(), 2, axis=2), 2, axis=3)
     assert len(model.predict(larger)) == len(few)
 
