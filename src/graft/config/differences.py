@@ -11,7 +11,7 @@ from hydra.utils import get_object
 
 from graft.config.one_form import NEWER, leaves
 
-MISSING = object()
+NO_DEFAULT = inspect.Parameter.empty
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collection[str] = ()) -> list[str]:
@@ -53,15 +53,13 @@ def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bo
     if not group or not isinstance(node, Mapping) or "_target_" not in node:
         return unknown
     default = _default(node["_target_"], name)
-    return unknown if default is MISSING else value == default
+    return unknown if default is NO_DEFAULT else value == default
 
 
 def _default(target: str, name: str) -> Any:
-    """Return the default of a target's parameter; `MISSING` if there is none."""
+    """Return the default of a target's parameter; `NO_DEFAULT` if there is none."""
     try:
-        parameter = inspect.signature(get_object(target)).parameters[name]
+        default = inspect.signature(get_object(target)).parameters[name].default
     except Exception:  # a class that is gone, or takes any argument: whatever importing it raises
-        return MISSING
-    if parameter.default is inspect.Parameter.empty:
-        return MISSING
-    return list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        return NO_DEFAULT
+    return list(default) if isinstance(default, tuple) else default

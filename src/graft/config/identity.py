@@ -71,7 +71,7 @@ def job_identity(
         files: digests of what the configuration names, by key: of a file it counts instead of the path, of the user's
             own code besides the name.
     """
-    code = {key: digest for key, digest in (files or {}).items() if _names_code(key)}
+    code = {key: digest for key, digest in (files or {}).items() if key.endswith("._target_")}
     digests_by_key = {key: digest for key, digest in (files or {}).items() if key not in code}
     compared = without_places(in_one_form(result_config(config), classes))
     compared = changed(compared, lambda key, value: digests_by_key.get(key, value))
@@ -129,17 +129,12 @@ def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _code_digests(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, option in targets(result_config(config), ""):
-        name = str(option["_target_"])
-        digest = own_code(name.rpartition(".")[0])
+        name, digest = str(option["_target_"]), None
         while digest is None and "." in name:  # of a class within a class the module is further to the left
             name = name.rpartition(".")[0]
             digest = own_code(name)
         if digest is not None:
             yield f"{key.removeprefix('.')}._target_", fingerprint(option["_target_"], digest)[:32]
-
-
-def _names_code(key: str) -> bool:
-    return key.endswith("._target_")
 
 
 def _names_file(key: str, value: Any) -> bool:
