@@ -20,11 +20,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collectio
     A key that only one of them has is no difference if its value is the default of the class or function that the
     other one builds. A key without such a default that only the new one has is none either, unless it was typed:
     it came into Graft's options after the old configuration was written.
-
-    Args:
-        old: the configuration of a result.
-        new: the one that is to run.
-        typed: the dotted keys that were typed for the new one.
     """
     was, now = leaves(old), leaves(new)
     both = [key for key in now if key in was and was[key] != now[key]]
@@ -36,11 +31,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collectio
 def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bool) -> bool:
     """Return whether a configuration that lacks a key means the same as one with this value.
 
-    Args:
-        key: the key.
-        value: its value in the other configuration.
-        lacking: the configuration that lacks it.
-        unknown: the answer if nothing tells the value that it stands for.
+    `unknown` is the answer if nothing tells the value that the lacking key stands for.
     """
     if key in NEWER:
         return value == NEWER[key]

@@ -27,6 +27,12 @@ from graft.own_code import own_code
 # results: all finished jobs then run again, and all pre-trainings too.
 RESULTS_VERSION = "0.2.0"
 
+# Why a job's data set has another fingerprint than before.
+OTHER_IMAGES = (
+    "files or labels were added, removed, renamed or changed since, or another version of Graft reads them in another "
+    "way"
+)
+
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger", "baseline")
 PLACED = {f"dataset.{key}" for key in PLACES}
@@ -80,11 +86,7 @@ def job_identity(
 
 
 def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
-    """Refuse to train a job again on other images, or from other files, than it was measured with.
-
-    Args:
-        refit: what `refit=all` has become; None: the job is no refit.
-        contents: what the refit would be made from.
+    """Refuse to train a job again, as `refit` says, on other images or from other files than it was measured with.
 
     Raises:
         GraftError: says what is another one.
@@ -95,8 +97,7 @@ def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
     if known.get("images") not in (None, contents.images):
         raise GraftError(
             f"the data set has other images than {job} was trained and tested on, so that its accuracy says nothing of "
-            "these: files or labels were added, removed, renamed or changed, or another version of Graft reads them "
-            "in another way; try dataset.root=DIR of a copy as it was, or run the sweep again"
+            f"these: {OTHER_IMAGES}; try dataset.root=DIR of a copy as it was, or run the sweep again"
         )
     files = known.get("files", contents.files)  # results of older versions have none
     changed = [key for key in {**files, **contents.files} if files.get(key) != contents.files.get(key)]

@@ -13,6 +13,7 @@ from typing import Any
 import pandas
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.identity import OTHER_IMAGES
 from graft.files import read_tensors
 from graft.job_folder import HISTORY, ROUND, finished_result, read_result
 from graft.model.stages import Weights
@@ -99,10 +100,7 @@ def find_finished(
     result = finished_result(folder, identity)
     known = {} if result is not None else (read_result(folder) or {}).get("contents") or {}
     if known.get("images", images) != images:
-        log.warning(
-            "%s is finished, but not with these images: files or labels were added, removed, renamed or changed since, "
-            "or another version of Graft reads them in another way; it runs again", folder.name,
-        )  # fmt: skip
+        log.warning("%s is finished, but not with these images: %s; it runs again", folder.name, OTHER_IMAGES)
     earlier = _read_earlier(folder, result) if rounds and result is not None else None
     return None if rounds and earlier is None else result, earlier
 

@@ -43,9 +43,6 @@ def refuse_refit(jobs: Sequence[DictConfig]) -> None:
 def compose_refit(config: DictConfig) -> None:
     """Turn a configuration with `run=` and `refit=all` into that of the job which is meant, in place; leave others.
 
-    Args:
-        config: the composed configuration, with `hydra`.
-
     Raises:
         GraftError: something else is typed than a refit takes, there is no such job, or it cannot be trained without
             validation images.
@@ -94,11 +91,8 @@ def _replace(config: DictConfig, new: Mapping[str, Any], choices: Mapping[str, s
 def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     """Let a refit train for as many steps as a trial of its job: of more images these are fewer epochs.
 
-    With as many epochs it would take more steps, whose probabilities were measured to be worse (docs/predict.md).
-
-    Args:
-        config: of the refit, whose epochs are the job's, which it replaces.
-        drawn: number of the images that a trial of the job trained on; None where an older version has not said it.
+    With as many epochs it would take more steps, whose probabilities were measured to be worse (docs/predict.md). A
+    trial of the job trained on `drawn` images; an older version has not said how many.
 
     Raises:
         GraftError: the images cannot be read.
@@ -200,10 +194,7 @@ def _without_validation(
 ) -> dict[str, Any]:
     """Return the keys that replace an end by validation images, of which there are none: the mean epoch of the trials.
 
-    Args:
-        stored: the job's configuration.
-        finished: its trials.
-        typed: whether the number of epochs is typed.
+    The epochs that are typed replace these.
 
     Raises:
         GraftError: the trials end several phases, and have noted the last end only.

@@ -151,16 +151,16 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     verdicts = [verdict for contest in contests for verdict in contest.out.values()]
     going = sum(len(contest.going) for contest in contests if not contest.ended)
     counts = [(verdicts.count(Verdict.WORSE), "worse"), (verdicts.count(Verdict.EQUAL), "equal within the margin")]
-    found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
+    found = [
+        f"{count} of {num_jobs} configurations {'is' if count == 1 else 'are'} {word}"
+        for count, word in counts
+        if count
+    ]
     tested = sizes[number] >= MIN_TRIALS or num_jobs == 1
     why = "" if tested else f", because a test needs {MIN_TRIALS} trials"
     found = found or [f"none of {num_jobs} configurations is decided{why}"]
     found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
     return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record]) -> str:
