@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config.build import build, to_plain
+from graft.config.build import to_plain
 from graft.config.identity import content_digests
 from graft.config.values import Values
 from graft.errors import GraftError
@@ -40,7 +40,7 @@ def check_own_validation(configs: Iterable[DictConfig], option: str) -> None:
             continue
         from graft.run.make_plan import planned_data  # other sweeps need no PyTorch here
 
-        if not len(planned_data(cfg, build(cfg, "source"))[0].val):
+        if not len(planned_data(cfg)[0].val):
             raise _no_validation(option, " of the small split")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from graft.config.build import build
 from graft.config.check import KEYS
 from graft.config.identity import NOT_COMPARED_TRAINER, without_hydra
 from graft.config.one_form import changed
@@ -100,7 +99,7 @@ def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     from graft.run.make_plan import planned_data  # torch takes seconds
 
     cfg = without_hydra(config)
-    data, _ = planned_data(cfg, build(cfg, "source"))
+    data, _ = planned_data(cfg)
     total = sum(data.counts)
     if not drawn or total == drawn or Values(config).solved_head():
         return
