@@ -86,7 +86,7 @@ def has_frozen_features(job: DictConfig) -> bool:
     values = Values(job)
     try:
         frozen = not values.staged() and values.num_kept() > 0 and values.num_unfrozen()[-1] == 0
-    except (Undecided, TypeError, ValueError):  # the check says what is wrong
+    except Undecided:
         return False
     stored = frozen and values.target("augment") == "none"
     # A published range is of one configuration, and refits are of one job.
