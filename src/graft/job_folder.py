@@ -1,7 +1,7 @@
 """A job's folder: the names of its files, its result, and its lock."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,12 @@ def read_result(folder: Path, name: str = RESULT) -> dict[str, Any] | None:
 def finished_result(folder: Path, identity: str) -> dict[str, Any] | None:
     """Return a job's result if all its trials finished and its identity is this one; None otherwise."""
     result = read_result(folder)
-    if result is None or result.get("identity") != identity:
-        return None
-    return None if any("error" in trial for trial in result["trials"]) else result
+    return result if result is not None and result.get("identity") == identity and is_finished(result) else None
+
+
+def is_finished(result: Mapping[str, Any]) -> bool:
+    """Return whether all trials of a job finished, and no trainer flag has cut them short."""
+    return "trial_run" not in result and all(trial.get("error") is None for trial in result["trials"])
 
 
 @contextmanager

@@ -1,10 +1,24 @@
-"""The job that `run=` names; zip files and sweeps are tested with the commands that take them."""
+"""The job that `run=` names; zip files are tested with the commands that take them."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from graft.commands.named_job import named_job
+from graft.errors import GraftError
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "sweep"
+ONE, TWO = "source=big_dataset.small_per_class=10", "source=scratch_dataset.small_per_class=10"
+
+
+def sweep(folder: Path, *names: str) -> Path:
+    for name in names:
+        shutil.copytree(GOLDEN / name, folder / name)
+    return folder
 
 
 def test_a_job_is_its_own_folder_and_no_table_is_read_for_it(tmp_path: Path):
@@ -17,3 +31,40 @@ def test_a_job_is_its_own_folder_and_no_table_is_read_for_it(tmp_path: Path):
         [sys.executable, "-c", f"{code}; import sys; print('pandas' in sys.modules)"], capture_output=True
     )
     assert loaded.stdout.split() == [b"False"]
+
+
+def test_a_sweep_stands_for_its_winner_which_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = sweep(tmp_path / "sweep", ONE, TWO)
+    with pytest.raises(GraftError, match=r"has no weights .*or name another job, such as run=.*source=scratch"):
+        named_job(folder)
+    (folder / ONE / "weights.safetensors").touch()
+    assert named_job(folder) == folder / ONE
+    said = capsys.readouterr().err
+    assert "won among 2 jobs, ranked by test accuracy" in said
+    assert "look better than it is" in said
+
+
+def test_a_job_stands_for_itself_and_alone_in_a_folder_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = sweep(tmp_path / "sweep", ONE)
+    assert named_job(folder / ONE) == named_job(folder) == folder / ONE
+    assert named_job(tmp_path / "none.zip") == tmp_path / "none.zip"  # `load` says what is wrong with it
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_without_a_finished_job_is_refused(tmp_path: Path):
+    with pytest.raises(GraftError, match="has no finished job; try outputs/NAME"):
+        named_job(tmp_path)
+    with pytest.raises(GraftError, match=r"has no finished job \(1 failed\)"):
+        named_job(sweep(tmp_path / "sweep", "source=big_dataset.small_per_class=999"))
+
+
+def test_validation_accuracy_ranks_where_all_have_it(
+    run: Callable[..., dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for dropout in ("0", "0.9"):
+        run("trials=2", "epochs=2", "source.epochs=1", "dataset.val_per_class=10", f"dropout={dropout}", name=dropout)
+    shutil.rmtree(tmp_path / "cache")
+    named_job(tmp_path)
+    said = capsys.readouterr().err
+    assert "ranked by validation accuracy" in said
+    assert "look better" not in said

@@ -54,6 +54,8 @@ def test_validation_images_of_the_big_classes_alone_are_none(tmp_path: Path):
     with pytest.raises(GraftError, match=REFUSED):
         searched(tmp_path, *words, "dataset.big=[a,b]", "dataset.small=[c,d]")
     assert searched(tmp_path, *words, "dataset.big=[c,d]", "dataset.small=[a,b]")
+    with pytest.raises(GraftError, match=r"source\._target_ must be a class that inherits from graft\."):
+        searched(tmp_path, *words, "source._target_=collections.OrderedDict")
 
 
 def test_a_stored_data_set_without_validation_images_has_none(tmp_path: Path):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config.target import find_target, flag_faults, targets
+from graft.config.target import find_target, flag_faults, parameters_of, targets
 from graft.errors import ConfigError, Fault, nearest
 
 Built = TypeVar("Built")
@@ -35,7 +35,7 @@ def build(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (), *
         return make
     missing = [
         name
-        for name, parameter in _parameters(make).items()
+        for name, parameter in parameters_of(make).items()
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
@@ -76,7 +76,7 @@ def builder(cfg: Mapping[Any, Any], group: str, leave_out: Collection[str] = (),
     if faults:
         raise ConfigError(faults)
     target = find_target(f"{group}._target_", option.get("_target_"))
-    _check_arguments(group, option, _parameters(target), kwargs)
+    _check_arguments(group, option, parameters_of(target), kwargs)
     # Partial, so that the target's own errors are not wrapped in one of Hydra's.
     made = instantiate({**option, "_partial_": True}, _convert_="all")
     if any(key != group for key, _ in targets(option, group)):
@@ -122,13 +122,6 @@ def _with_parts_of_its_own(target: Callable[..., Any], option: Mapping[str, Any]
         return target(*args, **(arguments | parts))
 
     return functools.partial(make, **given)
-
-
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(target).parameters
-    except ValueError:  # some built-in ones have none: they may take anything
-        return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:

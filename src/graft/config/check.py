@@ -131,7 +131,7 @@ def unused(cfg: DictConfig, knobs: Sequence[str]) -> dict[str, str]:
     without_effect = {
         "val_every": cfg.stop.patience is not None or cfg.weights == "best",  # each epoch is validated
         "stop.min_delta": cfg.stop.patience is None,
-        "stop.patience": _is_longer(cfg.stop.patience, cfg.epochs),
+        "stop.patience": cfg.stop.patience is not None and cfg.stop.patience >= cfg.epochs,
         "dataset.small_per_class": cfg.dataset.get("small_total") is not None,  # which is what is drawn
         "sweep.pruner": cfg.trials == "auto",
         "trials_vary": cfg.trials == 1,
@@ -175,10 +175,6 @@ def draws_equally(values: Values) -> bool:
     """Return whether each class gives equally many training images to a draw, whatever the data."""
     of_each, total, short = (values.get(f"dataset.{key}") for key in ("small_per_class", "small_total", "short"))
     return isinstance(of_each, int) and total is None and short != "use" and values.get("refit") is None
-
-
-def _is_longer(patience: Any, epochs: Any) -> bool:
-    return isinstance(patience, int) and isinstance(epochs, int) and patience >= epochs
 
 
 def _all_frozen(values: Values) -> bool:

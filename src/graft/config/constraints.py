@@ -36,13 +36,9 @@ def whole(low: int, example: int) -> Rule:
 
 
 def number(low: float, high: float, example: float, closed: str = "both") -> Rule:
-    """Return the rule of a number in an interval; NaN and booleans are in none.
+    """Return the rule of a number in an interval, with `both`, the `left`, the `right` or `neither` of its ends.
 
-    Args:
-        low: its lower end.
-        high: its upper end.
-        example: one of its numbers.
-        closed: which ends belong to it: `both`, `left`, `right` or `neither`.
+    NaN and booleans are in none.
     """
     left, right = closed in ("both", "left"), closed in ("both", "right")
 
@@ -83,9 +79,7 @@ def list_of(
 def one_of(*alternatives: str | bool | Rule | None, expected: str = "") -> Rule:
     """Return the rule of one of several values, or of what one of several rules allows.
 
-    Args:
-        alternatives: values and rules; the example is the first rule's, or else the first value that is not null.
-        expected: as `Rule` has it; by default the words of all alternatives.
+    Its example is the first rule's, or else the first value that is not null.
     """
     rules = [each if isinstance(each, Rule) else _exactly(each) for each in alternatives]
     words = [rule.expected for rule in rules]

@@ -11,7 +11,7 @@ from hydra.utils import get_object
 
 from graft.config.one_form import NEWER, leaves
 
-MISSING = object()
+NO_DEFAULT = inspect.Parameter.empty
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collection[str] = ()) -> list[str]:
@@ -20,11 +20,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collectio
     A key that only one of them has is no difference if its value is the default of the class or function that the
     other one builds. A key without such a default that only the new one has is none either, unless it was typed:
     it came into Graft's options after the old configuration was written.
-
-    Args:
-        old: the configuration of a result.
-        new: the one that is to run.
-        typed: the dotted keys that were typed for the new one.
     """
     was, now = leaves(old), leaves(new)
     both = [key for key in now if key in was and was[key] != now[key]]
@@ -36,11 +31,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], typed: Collectio
 def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bool) -> bool:
     """Return whether a configuration that lacks a key means the same as one with this value.
 
-    Args:
-        key: the key.
-        value: its value in the other configuration.
-        lacking: the configuration that lacks it.
-        unknown: the answer if nothing tells the value that it stands for.
+    `unknown` is the answer if nothing tells the value that the lacking key stands for.
     """
     if key in NEWER:
         return value == NEWER[key]
@@ -53,15 +44,13 @@ def _means_nothing(key: str, value: Any, lacking: Mapping[str, Any], unknown: bo
     if not group or not isinstance(node, Mapping) or "_target_" not in node:
         return unknown
     default = _default(node["_target_"], name)
-    return unknown if default is MISSING else value == default
+    return unknown if default is NO_DEFAULT else value == default
 
 
 def _default(target: str, name: str) -> Any:
-    """Return the default of a target's parameter; `MISSING` if there is none."""
+    """Return the default of a target's parameter; `NO_DEFAULT` if there is none."""
     try:
-        parameter = inspect.signature(get_object(target)).parameters[name]
+        default = inspect.signature(get_object(target)).parameters[name].default
     except Exception:  # a class that is gone, or takes any argument: whatever importing it raises
-        return MISSING
-    if parameter.default is inspect.Parameter.empty:
-        return MISSING
-    return list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        return NO_DEFAULT
+    return list(default) if isinstance(default, tuple) else default

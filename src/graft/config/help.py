@@ -18,11 +18,7 @@ LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?:.*?\s# (?P<comment>.*)|.*)")
 
 
 def help_keys(config: DictConfig) -> str:
-    """Return a line for each key of a configuration, as it is typed: `seed=0`, and its comment.
-
-    Args:
-        config: the composed configuration, with `hydra`.
-    """
+    """Return a line for each key of a composed configuration, as it is typed: `seed=0`, and its comment."""
     folders = [Path(source.path) for source in config.hydra.runtime.config_sources if source.schema == "file"]
     files = {"": str(config.hydra.job.config_name)}
     for group, option in config.hydra.runtime.choices.items():
@@ -40,12 +36,7 @@ def help_keys(config: DictConfig) -> str:
 
 
 def comments(text: str, package: str = "") -> dict[str, str]:
-    """Return the comments of a YAML file: each key's, and under the package's name the first line's.
-
-    Args:
-        text: the file's.
-        package: the dotted key under which Hydra puts the file's keys.
-    """
+    """Return the comments of a YAML file by dotted key; the first line is that of the package it is put under."""
     found, above = {}, [(-1, "" if text.startswith("# @package _global_") else package)]
     for line in text.splitlines():
         if line.startswith("# ") and not line.startswith("# @") and package not in found:

@@ -27,6 +27,12 @@ from graft.own_code import own_code
 # results: all finished jobs then run again, and all pre-trainings too.
 RESULTS_VERSION = "0.2.0"
 
+# Why a job's data set has another fingerprint than before.
+OTHER_IMAGES = (
+    "files or labels were added, removed, renamed or changed since, or another version of Graft reads them in another "
+    "way"
+)
+
 # Keys that may differ between two runs of the same job: they change its results only by rounding error.
 NOT_COMPARED = ("name", "run", "cache", "trials_at_once", "resume", "sweep", "report", "logger", "baseline")
 PLACED = {f"dataset.{key}" for key in PLACES}
@@ -71,7 +77,7 @@ def job_identity(
         files: digests of what the configuration names, by key: of a file it counts instead of the path, of the user's
             own code besides the name.
     """
-    code = {key: digest for key, digest in (files or {}).items() if _names_code(key)}
+    code = {key: digest for key, digest in (files or {}).items() if key.endswith("._target_")}
     digests_by_key = {key: digest for key, digest in (files or {}).items() if key not in code}
     compared = without_places(in_one_form(result_config(config), classes))
     compared = changed(compared, lambda key, value: digests_by_key.get(key, value))
@@ -80,11 +86,7 @@ def job_identity(
 
 
 def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
-    """Refuse to train a job again on other images, or from other files, than it was measured with.
-
-    Args:
-        refit: what `refit=all` has become; None: the job is no refit.
-        contents: what the refit would be made from.
+    """Refuse to train a job again, as `refit` says, on other images or from other files than it was measured with.
 
     Raises:
         GraftError: says what is another one.
@@ -95,8 +97,7 @@ def check_refit(refit: Mapping[str, Any] | None, contents: Contents) -> None:
     if known.get("images") not in (None, contents.images):
         raise GraftError(
             f"the data set has other images than {job} was trained and tested on, so that its accuracy says nothing of "
-            "these: files or labels were added, removed, renamed or changed, or another version of Graft reads them "
-            "in another way; try dataset.root=DIR of a copy as it was, or run the sweep again"
+            f"these: {OTHER_IMAGES}; try dataset.root=DIR of a copy as it was, or run the sweep again"
         )
     files = known.get("files", contents.files)  # results of older versions have none
     changed = [key for key in {**files, **contents.files} if files.get(key) != contents.files.get(key)]
@@ -129,17 +130,12 @@ def content_digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _code_digests(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, option in targets(result_config(config), ""):
-        name = str(option["_target_"])
-        digest = own_code(name.rpartition(".")[0])
+        name, digest = str(option["_target_"]), None
         while digest is None and "." in name:  # of a class within a class the module is further to the left
             name = name.rpartition(".")[0]
             digest = own_code(name)
         if digest is not None:
             yield f"{key.removeprefix('.')}._target_", fingerprint(option["_target_"], digest)[:32]
-
-
-def _names_code(key: str) -> bool:
-    return key.endswith("._target_")
 
 
 def _names_file(key: str, value: Any) -> bool:

@@ -64,12 +64,7 @@ def _raised_by_hydra(error: Exception) -> bool:
 
 
 def no_such_key(key: str, known: Collection[str]) -> str:
-    """Return the refusal of a key: `no key trails; did you mean trials?`.
-
-    Args:
-        key: the dotted key.
-        known: the names of the keys beside it.
-    """
+    """Return the refusal of a dotted key, beside which these are known: `no key trails; did you mean trials?`."""
     group, _, name = key.rpartition(".")
     near = nearest(name, known, similarity=0.6)
     beside = f"{group}." if group else ""

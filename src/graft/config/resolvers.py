@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
@@ -27,7 +26,9 @@ _given: ContextVar[Sequence[str] | None] = ContextVar("given", default=None)
 
 def register() -> None:
     """Register the resolvers with OmegaConf."""
-    OmegaConf.register_new_resolver("on_rank_0", _on_rank_0, replace=True)
+    OmegaConf.register_new_resolver(
+        "on_rank_0", lambda value, elsewhere: elsewhere if environment_rank() else value, replace=True
+    )
     # Cached: Hydra copies a sweep's resolver cache to its jobs, which are composed from overrides of their own.
     OmegaConf.register_new_resolver("typed", _typed, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
@@ -44,10 +45,6 @@ def folder_name(*words: str, length: int = 100) -> str:
     """Return words as the name of one folder: without separators, and short enough for every file system.
 
     Of words that are too long together, the longest lose the middle of their values, and a hash tells them apart.
-
-    Args:
-        words: what was typed, as dataset.root=DIR.
-        length: the largest number of characters.
     """
     text = "_".join(words)
     name = _without_separators(text) or "default"
@@ -62,11 +59,9 @@ def folder_name(*words: str, length: int = 100) -> str:
 
 
 def job_folder_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
-    """Return the name of a sweep's job: the overrides that only some jobs have, `head=plain_dropout=0.5`.
+    """Return the name of a sweep's job: its overrides that were not typed for all jobs, `head=plain_dropout=0.5`.
 
-    Args:
-        overrides: the job's.
-        typed: what was typed for the whole sweep; a job without overrides of its own is named after its experiment.
+    A job without overrides of its own is named after its experiment.
     """
     shared = {_plainly(word) for word in typed}
     per_job = [override for override in overrides if _plainly(override) not in shared]
@@ -135,7 +130,3 @@ def _typed() -> list[str]:
     given = _given.get()
     words = sys.argv[1:] if given is None else given
     return [word for word in words if word.startswith("~") or ("=" in word and not word.startswith(("-", "hydra")))]
-
-
-def _on_rank_0(value: Any, elsewhere: Any) -> Any:
-    return value if environment_rank() == 0 else elsewhere

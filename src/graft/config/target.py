@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -62,17 +62,21 @@ def targets(option: object, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets(inner, f"{key}.{number}")
 
 
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or function by name; a built-in one that does not say them may take anything."""
+    try:
+        return inspect.signature(target).parameters
+    except ValueError:
+        return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
+
+
 def flag_faults(key: str, option: dict[str, Any], target: Callable[..., Any]) -> Iterator[Fault]:
     """Yield the values of an option's true-or-false parameters that are neither.
 
     A user's own class has no rules, and Python takes the text `no` as true. A parameter is true or false if its
     annotation says so or, without one, if its default is.
     """
-    try:
-        parameters = inspect.signature(target).parameters
-    except ValueError:  # some built-in ones have none
-        return
-    for name, parameter in parameters.items():
+    for name, parameter in parameters_of(target).items():
         says = parameter.annotation if parameter.annotation is not parameter.empty else type(parameter.default)
         if name in option and says in FLAGS and not isinstance(option[name], bool | None):
             expected = f"true or false, as {name} of {option['_target_']} is"

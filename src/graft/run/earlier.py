@@ -13,8 +13,9 @@ from typing import Any
 import pandas
 from omegaconf import DictConfig, OmegaConf
 
+from graft.config.identity import OTHER_IMAGES
 from graft.files import read_tensors
-from graft.job_folder import HISTORY, ROUND, finished_result, read_result
+from graft.job_folder import HISTORY, ROUND, finished_result, is_finished, read_result
 from graft.model.stages import Weights
 from graft.results.baseline import common_metric
 from graft.results.job_files import read_history
@@ -46,26 +47,22 @@ def run_rounds(cfg: DictConfig, folder: Path, resume: bool, run: Run) -> dict[st
         return run(cfg, folder, True, asked["trials"])
     existing, result = read_result(folder), None
     keep = resume or (existing is not None and _goes_on(existing, folder, cfg.trials_max))
-    for size in looks(cfg.trials_min, cfg.trials_max, OmegaConf.select(cfg, "dataset.folds")):
+    for size in looks(cfg.trials_min, cfg.trials_max, cfg.dataset.get("folds")):
         result = run(cfg, folder, keep, size)
         if result is None or not _goes_on(result, folder, cfg.trials_max):
             break
         log.info("round of trials up to %d: more would narrow the 95 %% interval", len(result["trials"]) - 1)
         keep = True
-    if result is not None and _finished(result):
+    if result is not None and is_finished(result):
         enough = len(result["trials"]) >= cfg.trials_max
         why = f"trials_max={cfg.trials_max}" if enough else "only more test images would narrow the 95 % interval"
         log.info("trials=auto ended after %d trials: %s", len(result["trials"]), why)
     return result
 
 
-def _finished(result: dict[str, Any]) -> bool:
-    return "trial_run" not in result and not any("error" in trial for trial in result["trials"])
-
-
 def _goes_on(result: dict[str, Any], folder: Path, most: int) -> bool:
     """Return whether more trials of a job that runs alone would narrow the interval of its mean."""
-    if not _finished(result) or len(result["trials"]) >= most:
+    if not is_finished(result) or len(result["trials"]) >= most:
         return False
     try:
         stored = read_outcomes(folder)
@@ -81,7 +78,7 @@ def _goes_on(result: dict[str, Any], folder: Path, most: int) -> bool:
 def num_kept(folder: Path, count: int, keep: bool = True) -> int:
     """Return how many finished trials a job's folder seems to have, if these are kept and fewer than it should have."""
     result = read_result(folder) if keep else None
-    number = len(result.get("trials") or ()) if result and _finished(result) else 0
+    number = len(result.get("trials") or ()) if result and is_finished(result) else 0
     return number if number < count else 0
 
 
@@ -99,10 +96,7 @@ def find_finished(
     result = finished_result(folder, identity)
     known = {} if result is not None else (read_result(folder) or {}).get("contents") or {}
     if known.get("images", images) != images:
-        log.warning(
-            "%s is finished, but not with these images: files or labels were added, removed, renamed or changed since, "
-            "or another version of Graft reads them in another way; it runs again", folder.name,
-        )  # fmt: skip
+        log.warning("%s is finished, but not with these images: %s; it runs again", folder.name, OTHER_IMAGES)
     earlier = _read_earlier(folder, result) if rounds and result is not None else None
     return None if rounds and earlier is None else result, earlier
 

@@ -56,9 +56,9 @@ class JobHistory:
             self._counts.setdefault((split, epoch), {}).update(seen)
         for (split, metric, epoch), values in record.history.items():
             seen = self._counts[split, epoch]
+            by_trial = zip(trials, values.tolist(), strict=True)
             # Six decimals: the precision of a 32-bit float, without its noise.
-            rounded = {trial: round(value, 6) for trial, value in zip(trials, values.tolist(), strict=True)}
-            known = {trial: value for trial, value in rounded.items() if trial in seen}
+            known = {trial: round(value, 6) for trial, value in by_trial if trial in seen}
             self._values.setdefault((split, metric, epoch), {}).update(known)
 
     def after(self, table: pandas.DataFrame, count: int) -> "JobHistory":
@@ -84,11 +84,7 @@ class JobHistory:
         return {name: min(last[split].values(), default=0) for name, split in names.items()}
 
     def trial_results(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
-        """Return each trial's seed, final metrics and the epoch of its weights; a failed trial's metrics are None.
-
-        Args:
-            seeds: the trials'.
-        """
+        """Return each trial's seed, final metrics and the epoch of its weights; a failed trial's metrics are None."""
         return [self._trial_result(trial, seed) for trial, seed in enumerate(seeds)]
 
     def _trial_result(self, trial: int, seed: int) -> dict[str, Any]:
@@ -146,12 +142,7 @@ class JobHistory:
         return pandas.DataFrame(rows, columns=columns).sort_values(columns[:4])
 
     def draw(self, folder: Path, splits: Sequence[str]) -> None:
-        """Draw the bands over all trials and epochs in TensorBoard, in place of those that single fits drew.
-
-        Args:
-            folder: the job's.
-            splits: those that have curves.
-        """
+        """Draw the bands over all trials and epochs in TensorBoard, in place of those that single fits drew."""
         forget_curves(folder)
         logger = curves(folder, splits)
         for epoch, points in self.points().items():
@@ -181,10 +172,6 @@ def check_any_finished(results: Sequence[Mapping[str, Any]], lr: Any) -> None:
 def check_weights(results: Sequence[Mapping[str, Any]], learned: Mapping[int, Weights]) -> None:
     """Refuse networks that no test has seen, and whose last step has made a weight NaN or infinite.
 
-    Args:
-        results: each trial's; those that failed have no weights to keep.
-        learned: state dicts of the trials' networks, by trial.
-
     Raises:
         GraftError: names their seeds.
     """
@@ -201,7 +188,7 @@ def warn_of_better_phases(history: JobHistory, results: Sequence[Mapping[str, An
 
     Args:
         history: the job's.
-        results: each trial's, as `JobHistory.trial_results` returns them.
+        results: its trials'.
         last: the last epoch of the phases before the last one.
     """
     losses = [result.get("val_loss") for result in results]

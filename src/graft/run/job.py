@@ -34,7 +34,7 @@ from graft.run.model_writer import write_reference
 from graft.run.page_pictures import page_pictures
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, SingleTrial, clear_folder, gflops, keep_result, made_with, single_trial, write_files
+from graft.run.result import Clock, clear_folder, gflops, hardware, keep_result, parameter_counts, versions, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore
 from graft.training.inputs import phase_inputs
@@ -169,7 +169,6 @@ class Job:
         self.unseen += self.plan.source.unseen
         origin = self.plan.origin(backbone.label, self.config)
         store = FeatureStore(Path(self.config["cache"]) / "features", self.plan.device, origin)
-        example = single_trial(self.plan, backbone)
         if rank() == 0:
             clear_folder(self.folder, curves=self.earlier is None)
             if self.earlier is None:
@@ -179,7 +178,7 @@ class Job:
         write_reference(self.folder, self.plan, self.config, backbone, store, bool(self.unseen))
         if rank() > 0:
             return None
-        content = self._finish(example, backbone, store)
+        content = self._finish(backbone, store)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return content
 
@@ -221,8 +220,8 @@ class Job:
         self.history.add(trials, transfer.record, transfer.epoch, transfer.outcomes)
         self.learned |= zip(trials, run.weights(transfer), strict=True)
 
-    def _finish(self, example: SingleTrial, backbone: Backbone, store: FeatureStore) -> dict[str, Any]:
-        """Write the job's files, with the frozen part of an example of its trials; return the content of the result.
+    def _finish(self, backbone: Backbone, store: FeatureStore) -> dict[str, Any]:
+        """Write the job's files; return the content of the result.
 
         Raises:
             GraftError: all trials failed.
@@ -238,13 +237,14 @@ class Job:
             "choices": choices(HydraConfig.get()) if HydraConfig.initialized() else {},
             "lr": self.lr,
             "accuracy": {},  # with that of earlier rounds' trials
-            "parameters": example.parameter_counts(),
+            "parameters": parameter_counts(plan, backbone),
             "backbone": {"gflops": gflops(backbone), "images_per_second": store.images_per_second},
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
-            **made_with(plan.device),
+            "versions": versions(),
+            "hardware": hardware(plan.device),
             "identity": self.identity,
             "contents": asdict(self.contents),
             **({"trial_run": self.unseen} if self.unseen else {}),
         }
-        return write_files(self.folder, plan, self.history, content, example.frozen, self.learned, self.earlier)
+        return write_files(self.folder, plan, self.history, content, backbone, self.learned, self.earlier)

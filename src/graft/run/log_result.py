@@ -31,12 +31,7 @@ def _warned(name: str, what: str) -> Iterator[None]:
 
 
 def log_begin(plan: Plan, folder: Path) -> None:
-    """Give TensorBoard the training images of a job that begins.
-
-    Args:
-        plan: the job's.
-        folder: the job's.
-    """
+    """Give TensorBoard the training images of a job that begins."""
     if "tensorboard" in plan.loggers:
         with _warned("tensorboard", f"training images of {folder.name}"):
             log_images(folder, _samples(plan))
@@ -49,15 +44,7 @@ def log_result(
     content: dict[str, Any],
     outcomes: StoredOutcomes | None,
 ) -> None:
-    """Give a finished job to its loggers; one that fails takes nothing with it.
-
-    Args:
-        plan: the job's.
-        folder: the job's, with its result.
-        history: of all its trials.
-        content: of its `result.json`.
-        outcomes: what its trials said of each image; None: it is a refit.
-    """
+    """Give a finished job to its loggers; one that fails takes nothing with it. A refit has no outcomes."""
     if not plan.loggers:
         return
     points = history.points()

@@ -98,11 +98,12 @@ def planned_images(cfg: DictConfig) -> Images:
     Raises:
         GraftError: they cannot be read.
     """
-    return planned_data(cfg, build_as(Source, cfg, "source"))[0].images
+    return planned_data(cfg)[0].images
 
 
-def planned_data(cfg: DictConfig, source: Source) -> tuple[Dataset, InputSpec]:
+def planned_data(cfg: DictConfig, source: Source | None = None) -> tuple[Dataset, InputSpec]:
     """Return the data set, and how its images are prepared for the weights, whose pixels the source knows."""
+    source = source or build_as(Source, cfg, "source")
     model = {"model": cfg.backbone.model} if "model" in cfg.backbone else {}
     published = functools.partial(_backbone_class(cfg).published, **model)
     given = {key: cfg.dataset[key] for key in PREPARED if key in cfg.dataset}
@@ -123,11 +124,10 @@ def _make_trainer(make: functools.partial[pl.Trainer], **flags) -> pl.Trainer:
     Raises:
         GraftError: Lightning refuses a flag.
     """
-    callbacks = flags.pop("callbacks", [])
-    saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
-    flags["callbacks"] = [*callbacks, KeepSigterm()]
+    callbacks = [*flags.pop("callbacks", []), KeepSigterm()]
+    flags["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
-        return make(**flags, strategy=strategy(), enable_progress_bar=False, enable_checkpointing=saves)
+        return make(**flags, callbacks=callbacks, strategy=strategy(), enable_progress_bar=False)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"Lightning refuses these trainer flags: {reason}; try trainer=default") from None

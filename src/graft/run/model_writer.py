@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 import graft
 from graft.backbones.pooling import stated
@@ -28,13 +27,7 @@ MAX_FROZEN_BYTES = 2**20  # largest frozen part that keep_weights=best saves in 
 
 
 def kept_trials(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]], history: JobHistory) -> list[int]:
-    """Return the trials whose weights are kept.
-
-    Args:
-        config: the job's; `keep_weights=best` and `whole` keep the best, as `graft.results.best_trial` says.
-        results: each trial's final metrics; one with an error has no weights to keep.
-        history: the job's.
-    """
+    """Return the trials whose weights are kept: of those without an error all, or the best one."""
     finished = [trial for trial, result in enumerate(results) if "error" not in result]
     if config["keep_weights"] == "none":
         return []
@@ -45,25 +38,20 @@ def kept_trials(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]],
 
 
 def write_model(
-    folder: Path, plan: Plan, content: Mapping[str, Any], frozen: nn.Module, learned: Mapping[int, Weights]
+    folder: Path, plan: Plan, content: Mapping[str, Any], backbone: Backbone, learned: Mapping[int, Weights]
 ) -> None:
     """Write `weights.safetensors` and `model.yaml`, which describes them; `graft.inference.load` reads both.
 
     Large frozen stages are stored once for all jobs, in the cache, unless `keep_weights` is `whole` or `all`.
-
-    Args:
-        folder: the job's.
-        plan: the job's.
-        content: of the job's result.
-        frozen: preprocessing and frozen stages of the last phase.
-        learned: state dicts of the kept trials' networks, by seed; with none, weights of an earlier run are removed.
+    `learned` has the weights of the kept trials' networks, by seed; with none, those of an earlier run are removed.
     """
     (folder / MODEL).unlink(missing_ok=True)  # a killed process must not leave new weights beside an older description
     if not learned:
         (folder / WEIGHTS).unlink(missing_ok=True)
         return
     config, cache = content["config"], None
-    shared = {PREFIX + name: value for name, value in frozen.state_dict().items()}
+    frozen_stages = plan.phases[-1].phase.frozen_stages
+    shared = {PREFIX + name: value for name, value in backbone.split(frozen_stages)[0].state_dict().items()}
     if config["keep_weights"] == "best" and sum(each.nbytes for each in shared.values()) > MAX_FROZEN_BYTES:
         cache = Path(config["cache"])
     origin = _origin(shared, cache, plan.source, content["contents"]["files"].get("source.path"))
@@ -78,7 +66,7 @@ def write_model(
         "graft": graft.__version__,
         "backbone": {**stated(config["backbone"]), "preprocess": preprocess},
         "head": {**config["head"], "num_classes": len(plan.data.small_classes), **getattr(plan.head(), "sizes", {})},
-        "frozen_stages": plan.phases[-1].phase.frozen_stages,
+        "frozen_stages": frozen_stages,
         "frozen": {key: value for key, value in asdict(origin).items() if value is not None},
         "classes": plan.data.class_names,
         "image": list(plan.data.images.shape),
@@ -96,13 +84,7 @@ def write_reference(
 ) -> None:
     """Write `novelty.safetensors`, what a prediction needs to see that an image is unlike the training images.
 
-    Args:
-        folder: the job's.
-        plan: the job's.
-        config: the job's; without weights there is nothing to predict with, and no file.
-        backbone: with its weights.
-        store: where the features of the training images are.
-        trial_run: whether the job does not finish: then the files of an earlier run stay.
+    Without weights there is nothing to predict with, and no file. After a trial run the files of an earlier run stay.
     """
     num_frozen = plan.phases[-1].phase.frozen_stages
     stored = num_frozen > 0 and config["keep_weights"] != "none"
@@ -112,14 +94,7 @@ def write_reference(
 
 
 def _origin(weights: Weights, cache: Path | None, source: Source, digest: str | None) -> Origin:
-    """Return where the weights of a frozen part are, and where they come from.
-
-    Args:
-        weights: the frozen part's.
-        cache: where they are stored; None: in the job's folder.
-        source: where the backbone's weights come from.
-        digest: of the source's file.
-    """
+    """Return where a frozen part's weights are, the cache or else the job's folder, and which source they have."""
     sha256, stored = fingerprint(weights), None if cache is None else str(cache.absolute())
     if isinstance(source, ImageNet):
         return Origin(sha256, stored, published=source.name)

@@ -9,24 +9,9 @@ from graft.data.folds import NO_IMAGE
 from graft.results.outcomes import SplitOutcomes, StoredOutcomes
 from graft.run.outcome_writer import split_names, within_limit
 
-FIXED = ["path", "hash", "class", "group"]  # of an image, whatever the trials
-
 
 def merge(first: StoredOutcomes, second: StoredOutcomes) -> StoredOutcomes:
-    """Return the outcomes of both, of one job's trials with different seeds: what a run of all of them would store.
-
-    Raises:
-        ValueError: they are of other classes, views or images, or have a seed in common.
-    """
-    if (first.classes, first.views) != (second.classes, second.views):
-        raise ValueError("the outcomes have other classes or other views of the images")
-    twice = sorted(set(first.seeds) & set(second.seeds))
-    if twice:
-        raise ValueError(f"both outcomes have a trial of seed {twice[0]}")
-    if (first.val is None) != (second.val is None):
-        raise ValueError("one of the outcomes has no validation images")
-    if first.test.shared and second.test.shared and not np.array_equal(first.test.image, second.test.image):
-        raise ValueError("the outcomes have other test images")
+    """Return the outcomes of both, of one job's trials with different seeds: what a run of all of them would store."""
     seeds, images = first.seeds + second.seeds, _merged_images(first.images, second.images)
     test = _joined(first.test, second.test)
     val = None if first.val is None or second.val is None else _joined(first.val, second.val)
@@ -59,23 +44,13 @@ def _joined(first: SplitOutcomes, second: SplitOutcomes) -> SplitOutcomes:
 def _widened(split: SplitOutcomes, images: int) -> SplitOutcomes:
     """Return a split of folds with more places of no image at the beginning, where other values count nothing."""
     places = np.arange(images) - images + split.image.shape[1]
-    if split.shared and places[0] < 0:
-        raise ValueError(f"the trials have {split.image.shape[1]} and {images} images of a split")
     wider = {name: value[:, places.clip(0)] for name, value in vars(split).items() if value is not None}
     wider["image"][:, places < 0] = NO_IMAGE
     return replace(split, **wider)
 
 
 def _merged_images(first: pandas.DataFrame, second: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the images of both, with the draws of all trials.
-
-    Raises:
-        ValueError: an image of both is another one in each.
-    """
-    numbers = first.index.intersection(second.index)
-    other = (first.loc[numbers, FIXED] != second.loc[numbers, FIXED]).any(axis=1).to_numpy()
-    if other.any():
-        raise ValueError(f"image {numbers[other][0]} of the outcomes has another path, hash or class in each")
+    """Return the images of both, with the draws of all trials."""
     both = pandas.concat([first, second])
     merged = both[~both.index.duplicated()].sort_index()
     return merged.assign(draws=both["draws"].groupby(level=0).sum())

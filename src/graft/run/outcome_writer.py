@@ -1,8 +1,7 @@
 """What every trial of a finished job said of every test and validation image: outcomes.safetensors and images.csv.
 
 Both are written before `result.json`, which is last; a trial run writes neither, and a refit, which is not tested,
-`images.csv` alone. `graft.results.outcomes.read_outcomes`
-reads and checks them.
+`images.csv` alone. `graft.results.outcomes.read_outcomes` reads and checks them.
 
 `images.csv` has a row for each image that the job tested, validated or trained on, sorted by number:
     number   the image's place in the data set, from 0: the same in every job on the same data set
@@ -38,9 +37,7 @@ The file's metadata has one key, `graft`, a JSON object with the key `format`, 1
 The files' bytes depend on nothing else: a repeated run writes the same.
 """
 
-import csv
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -75,13 +72,7 @@ def keeps_all_classes(plan: Plan) -> bool:
 
 
 def collect(plan: Plan, history: JobHistory, results: Sequence[Mapping[str, Any]]) -> StoredOutcomes:
-    """Return what a job's finished trials said of its images.
-
-    Args:
-        plan: the job's.
-        history: of all its trials.
-        results: each trial's final metrics; one with an error has failed.
-    """
+    """Return what a job's finished trials said of its images: those without an error in their results."""
     finished = [trial for trial, result in enumerate(results) if "error" not in result]
     splits = {prefix: _of_split(plan, fits, finished) for prefix, fits in history.outcomes.items()}
     test, val = splits[""], splits.get("val_")
@@ -96,13 +87,7 @@ def collect(plan: Plan, history: JobHistory, results: Sequence[Mapping[str, Any]
 
 
 def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> None:
-    """Write `images.csv` and `outcomes.safetensors` into a job's folder.
-
-    Args:
-        folder: the job's.
-        outcomes: of its finished trials.
-        identity: the job's, as in its result.
-    """
+    """Write `images.csv` and `outcomes.safetensors` into a job's folder, with its identity, as in its result."""
     tensors = {**_tensors("", outcomes.test), **_tensors("val_", outcomes.val)}
     for name in ("label", "image"):
         tensors[name] = tensors[name][0] if outcomes.test.shared else tensors[name]
@@ -122,12 +107,7 @@ def write_outcomes(folder: Path, outcomes: StoredOutcomes, identity: str) -> Non
 
 
 def warn_of_one_class(outcomes: StoredOutcomes, solved: bool) -> None:
-    """Warn of trials that predict one class for every test image.
-
-    Args:
-        outcomes: of all trials.
-        solved: whether their heads are solved at once, without a learning rate.
-    """
+    """Warn of trials that predict one class for every test image; heads that are solved have no learning rate."""
     count = outcomes.test.one_class
     if count:
         advice = "" if solved else "; try more epochs=, a smaller lr=, or activation=relu"
@@ -136,13 +116,7 @@ def warn_of_one_class(outcomes: StoredOutcomes, solved: bool) -> None:
 
 
 def write_trained_on(folder: Path, plan: Plan, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write a refit's `images.csv`: the images that its trials were trained on, all of them; it has no outcomes.
-
-    Args:
-        folder: the job's.
-        plan: the job's.
-        results: each trial's final metrics; one with an error has failed.
-    """
+    """Write a refit's `images.csv`: the images that its trials were trained on, all of them; it has no outcomes."""
     finished = [trial for trial, result in enumerate(results) if "error" not in result]
     (folder / OUTCOMES).unlink(missing_ok=True)
     write_bytes(folder / IMAGES, _csv(_images(plan, finished, None, None)))
@@ -154,13 +128,7 @@ def within_limit(trials: int, images: int, classes: int) -> bool:
 
 
 def _of_split(plan: Plan, fits: Sequence[tuple[range, Outcomes]], finished: Sequence[int]) -> SplitOutcomes:
-    """Return one split's outcomes, of the finished trials.
-
-    Args:
-        plan: the job's.
-        fits: what the trials of each fit said.
-        finished: the trials that finished.
-    """
+    """Return one split's outcomes, of the finished trials, from what the trials of each fit said."""
     datamodule, number = plan.datamodule, len(plan.data.class_names)
     rows = torch.cat([found.rows.expand(len(trials), -1) for trials, found in fits])[finished]
     rows = rows[:1] if (rows == rows[0]).all() else rows
@@ -210,12 +178,8 @@ def split_names(
 
 def _csv(images: pandas.DataFrame) -> bytes:
     """Return the content of `images.csv`."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    named = [*COLUMNS[1:], *([DOMAIN] if DOMAIN in images else [])]
-    writer.writerow([COLUMNS[0], *named])
-    writer.writerows(zip(images.index, *(images[name].tolist() for name in named), strict=True))
-    return text.getvalue().encode()
+    columns = [*COLUMNS[1:], *([DOMAIN] if DOMAIN in images else [])]
+    return images.to_csv(columns=columns, index_label=COLUMNS[0], lineterminator="\n").encode()
 
 
 def _tensors(prefix: str, split: SplitOutcomes | None) -> dict[str, np.ndarray]:

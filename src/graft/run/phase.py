@@ -94,11 +94,7 @@ class PhaseRun:
     def fit(self, trials: range, folder: Path, identity: str, callbacks: Sequence[pl.Callback]) -> Fit:
         """Return the fit of some trials, ready to train.
 
-        Args:
-            trials: the trials.
-            folder: the job's folder, for curves and checkpoints.
-            identity: the job's, which names its checkpoints.
-            callbacks: further callbacks.
+        Its curves and checkpoints are in the job's folder, under the job's identity; it has further callbacks.
         """
         plan, datamodule, number = self.plan, self.datamodule.chunk(trials), self.planned.index + 1
         transfer = plan.transfer(self.planned, self.frozen, self.networks(trials), datamodule)

@@ -164,11 +164,7 @@ class Plan:
         return sum(planned.phase.epochs or 0 for planned in self.phases)
 
     def pretrained(self, cache: Path) -> Backbone:
-        """Return the backbone with the weights of its source.
-
-        Args:
-            cache: the folder of stored pre-trainings.
-        """
+        """Return the backbone with the weights of its source, which are pre-trained or found in the cache."""
         backbone = self.backbone()
         has_weights = len(backbone.state_dict()) > 0  # a control has none
         weights = self.source.weights(self.backbone, self.data, self.trainer, cache) if has_weights else None
@@ -181,7 +177,7 @@ class Plan:
         """Return the network that one trial trains in a phase, as it is before the first step of the first phase.
 
         Args:
-            seed: of the trial's random numbers, one of `streams`.
+            seed: one of `streams`.
             phase: the phase.
             stages: its unfrozen stages with their source's weights; from scratch each trial has its own.
         """
@@ -196,14 +192,7 @@ class Plan:
     def transfer(
         self, planned: PlannedPhase, frozen: nn.Module, networks: list[nn.Module], datamodule: SmallDataModule
     ) -> TransferModule:
-        """Return the Lightning module of some trials in one phase.
-
-        Args:
-            planned: the phase.
-            frozen: preprocessing and frozen stages.
-            networks: one for each of these trials.
-            datamodule: these trials' images.
-        """
+        """Return the Lightning module of some trials, with their networks and images, in one phase."""
         if self.is_solved:
             examples, weights = datamodule.train_examples(), self._solver_weights(datamodule)
             return SolvedTransfer(frozen, networks, planned.phase, examples, datamodule.first_same(), weights)

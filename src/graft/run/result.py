@@ -31,7 +31,6 @@ from graft.run.outcome_writer import collect, warn_of_one_class, write_outcomes,
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
 from graft.training.logger import EVENTS
-from graft.training.tune import freeze
 
 log = logging.getLogger("graft")
 
@@ -92,30 +91,22 @@ def write_files(
     plan: Plan,
     history: JobHistory,
     content: dict[str, Any],
-    frozen: nn.Module,
+    backbone: Backbone,
     learned: Mapping[int, Weights],
     earlier: Earlier | None = None,
 ) -> dict[str, Any]:
     """Write a finished job's files, or only a trial run's `trial_run.json`: files of an earlier, finished run stay.
 
-    Args:
-        folder: the job's.
-        plan: the job's.
-        history: every trial's metrics of every epoch.
-        content: of the result, but for the mean accuracy.
-        frozen: preprocessing and frozen stages of the last phase.
-        learned: state dicts of the trials' networks, by trial.
-        earlier: finished trials of the job; the others then are those that a round adds.
+    The trials, whose networks have `learned` these weights, are all of the job's or those that a round adds to
+    `earlier` ones.
 
     Returns:
-        The content of the result, of all trials.
+        The content of the result, of all trials; `content` lacks the mean accuracy.
     """
+    content = _with_refit(content)
     if "trial_run" in content:
-        content = _with_accuracy(_with_refit(content), None)
-        write_text(folder / TRIAL_RUN, _text(content))
-        _bring_back_curves(folder)
-        return content
-    content = _with_candidates(_with_refit(content), learned)
+        return _write_trial_run(folder, content)
+    content = _with_candidates(content, learned)
     if "refit" in content:
         check_weights(content["trials"], learned)
     outcomes = None if "refit" in content else collect(plan, history, content["trials"])
@@ -130,7 +121,7 @@ def write_files(
     kept = kept_trials(content["config"], content["trials"], history)
     seeds = [content["trials"][trial]["seed"] for trial in kept]
     if all(seed in weights for seed in seeds):  # the best trial of an earlier round has its files
-        write_model(folder, plan, content, frozen, {seed: weights[seed] for seed in seeds})
+        write_model(folder, plan, content, backbone, {seed: weights[seed] for seed in seeds})
     if outcomes is None:
         write_trained_on(folder, plan, content["trials"])
     else:
@@ -140,6 +131,13 @@ def write_files(
         warn_of_better_phases(history, content["trials"], plan.phases[-1].first_epoch)
     write_result(folder, history, content)
     log_result(plan, folder, history, content, outcomes)
+    return content
+
+
+def _write_trial_run(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    content = _with_accuracy(content, None)
+    write_text(folder / TRIAL_RUN, _text(content))
+    _bring_back_curves(folder)
     return content
 
 
@@ -171,13 +169,7 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def write_result(folder: Path, history: JobHistory, content: dict[str, Any]) -> None:
-    """Write the files, `result.json` last.
-
-    Args:
-        folder: the job's.
-        history: every trial's metrics of every epoch.
-        content: of `result.json`.
-    """
+    """Write `history.csv` and, last of all files, `result.json`."""
     write_text(folder / HISTORY, history.table().to_csv(index=False))
     shutil.rmtree(folder / EARLIER_EVENTS, ignore_errors=True)
     write_text(folder / RESULT, _text(content))
@@ -197,11 +189,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def made_with(device: torch.device) -> dict[str, dict[str, str]]:
-    """Return the versions and the hardware that a job ran with."""
-    return {"versions": versions(), "hardware": hardware(device)}
-
-
 def hardware(device: torch.device) -> dict[str, str]:
     """Return what a job ran on."""
     name = platform.processor() or platform.machine()
@@ -212,22 +199,16 @@ def hardware(device: torch.device) -> dict[str, str]:
     return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
-class SingleTrial(nn.Module):
-    """One trial's model: frozen and trainable parameters."""
-
-    def __init__(self, frozen: nn.Module, network: nn.Module, updated: nn.Module | None = None):
-        super().__init__()
-        self.frozen, self.updated = frozen, updated  # LoRA's stages, frozen but for the updates in the network
-        self.network = network
-        for part in (frozen, updated):
-            if part is not None:
-                freeze(part)
-
-    def parameter_counts(self) -> dict[str, int]:
-        """Count the parameters: total, trainable and frozen."""
-        total = sum(parameter.numel() for parameter in self.parameters())
-        trainable = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-        return {"total": total, "trainable": trainable, "frozen": total - trainable}
+def parameter_counts(plan: Plan, backbone: Backbone) -> dict[str, int]:
+    """Return how many parameters one trial's model of the last phase has: total, trainable and frozen."""
+    phase = plan.phases[-1].phase
+    frozen, stages = backbone.split(phase.frozen_stages)
+    network = plan.network(plan.streams[0], phase, stages)
+    fixed = [frozen, stages] if phase.lora else [frozen]  # of LoRA's stages the network has the updates only
+    trainable, rest = (
+        sum(weight.numel() for weight in nn.ModuleList(parts).parameters()) for parts in ([network], fixed)
+    )
+    return {"total": trainable + rest, "trainable": trainable, "frozen": rest}
 
 
 def gflops(backbone: Backbone) -> float:
@@ -238,10 +219,3 @@ def gflops(backbone: Backbone) -> float:
     with FlopCounterMode(display=False) as counter:
         output_shape(on_meta(list(backbone.split(0)[1])), backbone.preprocess.output_shape)
     return counter.get_total_flops() / 1e9
-
-
-def single_trial(plan: Plan, backbone: Backbone) -> SingleTrial:
-    """Return the first trial's model of the last phase, before it is trained."""
-    phase = plan.phases[-1].phase
-    frozen, stages = backbone.split(phase.frozen_stages)
-    return SingleTrial(frozen, plan.network(plan.streams[0], phase, stages), stages if phase.lora else None)

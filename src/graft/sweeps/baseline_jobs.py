@@ -29,10 +29,6 @@ def baseline_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], Dic
 
     Its overrides are those of the heads' jobs, without what concerns these heads alone, such as their dropout. Where it
     cannot run, a line says why.
-
-    Args:
-        jobs: the grid's.
-        compose: composes a job from its overrides.
     """
     heads = {Values(job).solved_head() for job in jobs}
     if SOLVED in heads:
@@ -45,12 +41,7 @@ def baseline_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], Dic
 
 
 def control_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], DictConfig]) -> list[DictConfig]:
-    """Return a job with `backbone=thumbnail head=solved` for each data set on which a grid compares frozen backbones.
-
-    Args:
-        jobs: the grid's.
-        compose: composes a job from its overrides.
-    """
+    """Return a job with `backbone=thumbnail head=solved` for each data set on which a grid compares frozen networks."""
     compared = [job for job in jobs if has_frozen_features(job)]
     networks = {backbone_of(job) for job in compared}
     if len(networks) < 2 or THUMBNAIL in networks:
@@ -66,13 +57,9 @@ def control_jobs(jobs: Sequence[DictConfig], compose: Callable[[list[str]], Dict
 def _composed(
     asked: Sequence[list[str]], jobs: Sequence[DictConfig], compose: Callable[[list[str]], DictConfig], what: str
 ) -> list[DictConfig]:
-    """Return the jobs of different ones of some overrides that can run in folders of their own.
+    """Return one job for each of the overrides that are asked for, if it can run and the grid leaves it a folder.
 
-    Args:
-        asked: the overrides.
-        jobs: the grid's.
-        compose: composes a job from its overrides.
-        what: is missing where one cannot run, in words.
+    `what` is missing where one cannot run, in words.
     """
     added, refused, folders = [], "", {job.hydra.sweep.subdir for job in jobs}
     for overrides in dict.fromkeys(map(tuple, asked)):
@@ -99,7 +86,7 @@ def has_frozen_features(job: DictConfig) -> bool:
     values = Values(job)
     try:
         frozen = not values.staged() and values.num_kept() > 0 and values.num_unfrozen()[-1] == 0
-    except (Undecided, TypeError, ValueError):  # the check says what is wrong
+    except Undecided:
         return False
     stored = frozen and values.target("augment") == "none"
     # A published range is of one configuration, and refits are of one job.
@@ -109,9 +96,7 @@ def has_frozen_features(job: DictConfig) -> bool:
 def _overrides(job: DictConfig, shared: set[str]) -> list[str]:
     """Return the overrides of the solved job beside one of a grid's, but for `baseline`.
 
-    Args:
-        job: that one.
-        shared: overrides of all of the grid's jobs, which stay the same in this one, so that they tell no jobs apart.
+    Those that all of the grid's jobs share stay the same in this one, so that they tell no jobs apart.
     """
 
     def stays(word: str) -> bool:

@@ -17,11 +17,7 @@ from graft.process import tell
 def complete_jobs(jobs: Sequence[DictConfig], typed: Iterable[str]) -> list[DictConfig]:
     """Return a grid's jobs without those of options that a glob lists although a key of theirs has no value.
 
-    A line names these options and keys.
-
-    Args:
-        jobs: the grid's.
-        typed: the sweep's overrides: `backbone=glob(*)`.
+    A line names these options and keys. A glob is one of the sweep's overrides, as they were typed: `backbone=glob(*)`.
 
     Raises:
         GraftError: no job is left.
@@ -58,9 +54,6 @@ def check_networks(configs: Iterable[DictConfig]) -> None:
     """Refuse networks that their library does not have.
 
     Only a sweep that names networks waits for the import of their library. If it is not installed, the job says so.
-
-    Args:
-        configs: one for each job.
 
     Raises:
         ConfigError: has all unknown names.

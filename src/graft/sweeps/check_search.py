@@ -10,17 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from graft.config.build import build, to_plain
+from graft.config.build import to_plain
 from graft.config.identity import content_digests
 from graft.config.values import Values
 from graft.errors import GraftError
 
 
 def check_search(jobs: Sequence[DictConfig]) -> None:
-    """Refuse a search without Optuna, or without validation images.
-
-    Args:
-        jobs: the configurations at the ends of the search's ranges.
+    """Refuse a search without Optuna, or without validation images in a job at the ends of its ranges.
 
     Raises:
         GraftError: names what to install, or the key to set.
@@ -35,10 +32,6 @@ def check_search(jobs: Sequence[DictConfig]) -> None:
 def check_own_validation(configs: Iterable[DictConfig], option: str) -> None:
     """Refuse a search on data whose validation images are all of classes or domains that its jobs do not test.
 
-    Args:
-        configs: of the jobs, checked, each with validation images of its own unless `dataset.val_per_class` draws them.
-        option: of the search.
-
     Raises:
         GraftError: there are none, or the data cannot be read.
     """
@@ -47,7 +40,7 @@ def check_own_validation(configs: Iterable[DictConfig], option: str) -> None:
             continue
         from graft.run.make_plan import planned_data  # other sweeps need no PyTorch here
 
-        if not len(planned_data(cfg, build(cfg, "source"))[0].val):
+        if not len(planned_data(cfg)[0].val):
             raise _no_validation(option, " of the small split")
 
 
@@ -55,10 +48,6 @@ def refuse_changed(results: Mapping[Path, Mapping[str, Any]], cache: str) -> Non
     """Refuse to go on with a search whose finished jobs have seen other images, or other files, than are there now.
 
     A grid runs such jobs again. A search has chosen its next jobs by their outcomes, and would count them as finished.
-
-    Args:
-        results: of the finished jobs, by their folders; those of older versions lack what they were made from.
-        cache: the folder in which listings are remembered.
 
     Raises:
         GraftError: names one of these jobs, and what has changed.
@@ -68,7 +57,7 @@ def refuse_changed(results: Mapping[Path, Mapping[str, Any]], cache: str) -> Non
     images: dict[str, str] = {}  # fingerprints, by what chooses them
     for folder, result in results.items():
         made_from, config = result.get("contents") or {}, {**result["config"], "cache": cache}
-        if not made_from:
+        if not made_from:  # a result of an older version
             continue
         digests = content_digests(config)
         changed = [key for key, digest in made_from["files"].items() if digests.get(key) != digest]

@@ -37,10 +37,6 @@ SMALL_MARGIN = 0.1  # percent points below which a margin looks like a fraction 
 def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     """Check a sweep as a whole and each of its jobs, and make the folders that it writes into.
 
-    Args:
-        config: the sweep's configuration, with `hydra`.
-        folder: the sweep's folder.
-
     Returns:
         The configurations of a grid's jobs, and of those that it adds as baselines, or of a search's jobs at the ends
         of its ranges; of equal ones the first.

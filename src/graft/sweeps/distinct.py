@@ -86,10 +86,6 @@ def _kept(equal: Sequence[tuple[str, DictConfig]], folder: Path) -> tuple[list[D
     """Return those of the jobs of one configuration that are to run, and in words the others.
 
     One that has run is kept, else the first, and one that has failed: its failure would stay in the sweep's table.
-
-    Args:
-        equal: what was typed for each job, and the job.
-        folder: the sweep's folder.
     """
     name, first = next(((typed, job) for typed, job in equal if _has(folder, job, RESULT)), equal[0])
     kept, repeated = [], []

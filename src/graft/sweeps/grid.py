@@ -36,9 +36,6 @@ _distinct: list[list[str]] = []  # the overrides of the jobs that are launched; 
 def grid(config: DictConfig) -> list[list[str]]:
     """Return the overrides of each job: all combinations of the listed values; the last key varies fastest.
 
-    Args:
-        config: the sweep's configuration, with `hydra`.
-
     Raises:
         GraftError: a key has an interval instead of a list, a list that cannot be made, or there are too many jobs.
     """
@@ -77,13 +74,7 @@ def _listed(override: Override) -> list[str]:
 def run_grid(config: DictConfig, launcher: Launcher, max_batch_size: int | None) -> list[list[JobReturn]]:
     """Launch the jobs of a grid, as Hydra's basic sweeper does: those of `launch_only`, or all.
 
-    Args:
-        config: the sweep's configuration, with `hydra`.
-        launcher: runs the jobs.
-        max_batch_size: how many jobs the launcher gets together; None: all.
-
-    Returns:
-        The launcher's returns for each batch of jobs.
+    The launcher gets at most `max_batch_size` jobs together; its returns are those of each such batch.
     """
     jobs = _distinct or grid(config)
     launcher = CountedLauncher(launcher, config, job_subfolder, None if config.get("trials") == "auto" else len(jobs))

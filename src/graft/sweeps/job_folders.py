@@ -65,12 +65,8 @@ def write_planned(config: DictConfig, jobs: Iterable[DictConfig]) -> None:
 def renew_report(folder: Path, config: DictConfig, alone: bool = False) -> None:
     """Give finished jobs the `report` that is typed now; it is no part of a job, so that they do not run again for it.
 
-    Tables, the rounds of trials=auto and the choice of a winner read it from the jobs.
-
-    Args:
-        folder: a job's, or a sweep's.
-        config: what is typed, composed.
-        alone: whether the folder is that of one job; those of other jobs may be inside it.
+    Tables, the rounds of trials=auto and the choice of a winner read it from the jobs. The folder is a sweep's, or that
+    of one job `alone`, inside which there may be those of others.
     """
     report = to_plain(config.report)
     for path in (folder / RESULT, *(() if alone else folder.glob(f"*/{RESULT}"))):

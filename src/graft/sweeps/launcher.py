@@ -45,10 +45,7 @@ def runs_in_this_process(launcher: DictConfig) -> bool:
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Refuse a launcher that is not installed; Hydra would only say that the option does not exist.
-
-    Args:
-        arguments: the command line.
+    """Refuse a launcher in a command line that is not installed; Hydra would only say that there is no such option.
 
     Raises:
         GraftError: names the package to install.
@@ -177,9 +174,6 @@ def enter_worker(config: DictConfig) -> None:
     """Set up a worker process of joblib before its first job; SLURM and Ray set up theirs.
 
     joblib divides the CPU's threads among its workers itself, through OMP_NUM_THREADS and similar variables.
-
-    Args:
-        config: a job's configuration, with `hydra`.
     """
     if _locks or config.hydra.mode is not RunMode.MULTIRUN or _package(config.hydra.launcher) != JOBLIB:
         return  # the sweep's own process, or a worker that is set up
@@ -191,10 +185,8 @@ def enter_worker(config: DictConfig) -> None:
 def claim_gpu(folder: Path) -> None:
     """If there are several GPUs, let this process see only the one that the fewest other workers use.
 
-    A worker keeps its GPU for all its jobs, because CUDA reads CUDA_VISIBLE_DEVICES only once.
-
-    Args:
-        folder: where the workers' claims are: one file per GPU and place, locked while its worker lives.
+    A worker keeps its GPU for all its jobs, because CUDA reads CUDA_VISIBLE_DEVICES only once. The workers' claims are
+    in the folder: a file for each GPU and place, locked while its worker lives.
     """
     import torch
 

@@ -12,11 +12,7 @@ log = logging.getLogger("graft")
 
 
 def log_sweep(config: DictConfig) -> None:
-    """Give TensorBoard the table and the sentences of a sweep's report, and what was typed.
-
-    Args:
-        config: the sweep's, whose `leaderboard.md` is written.
-    """
+    """Give TensorBoard the table and the sentences of a sweep's report, its `leaderboard.md`, and what was typed."""
     folder = Path(config.hydra.sweep.dir)
     report = folder / "leaderboard.md"
     if "tensorboard" not in config.logger or not report.exists():

@@ -11,7 +11,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from graft.config.build import build
 from graft.config.check import KEYS
 from graft.config.identity import NOT_COMPARED_TRAINER, without_hydra
 from graft.config.one_form import changed
@@ -42,9 +41,6 @@ def refuse_refit(jobs: Sequence[DictConfig]) -> None:
 
 def compose_refit(config: DictConfig) -> None:
     """Turn a configuration with `run=` and `refit=all` into that of the job which is meant, in place; leave others.
-
-    Args:
-        config: the composed configuration, with `hydra`.
 
     Raises:
         GraftError: something else is typed than a refit takes, there is no such job, or it cannot be trained without
@@ -94,11 +90,8 @@ def _replace(config: DictConfig, new: Mapping[str, Any], choices: Mapping[str, s
 def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     """Let a refit train for as many steps as a trial of its job: of more images these are fewer epochs.
 
-    With as many epochs it would take more steps, whose probabilities were measured to be worse (docs/predict.md).
-
-    Args:
-        config: of the refit, whose epochs are the job's, which it replaces.
-        drawn: number of the images that a trial of the job trained on; None where an older version has not said it.
+    With as many epochs it would take more steps, whose probabilities were measured to be worse (docs/predict.md). A
+    trial of the job trained on `drawn` images; an older version has not said how many.
 
     Raises:
         GraftError: the images cannot be read.
@@ -106,7 +99,7 @@ def _keep_steps(config: DictConfig, drawn: int | None) -> None:
     from graft.run.make_plan import planned_data  # torch takes seconds
 
     cfg = without_hydra(config)
-    data, _ = planned_data(cfg, build(cfg, "source"))
+    data, _ = planned_data(cfg)
     total = sum(data.counts)
     if not drawn or total == drawn or Values(config).solved_head():
         return
@@ -200,10 +193,7 @@ def _without_validation(
 ) -> dict[str, Any]:
     """Return the keys that replace an end by validation images, of which there are none: the mean epoch of the trials.
 
-    Args:
-        stored: the job's configuration.
-        finished: its trials.
-        typed: whether the number of epochs is typed.
+    The epochs that are typed replace these.
 
     Raises:
         GraftError: the trials end several phases, and have noted the last end only.

@@ -5,17 +5,16 @@ configuration and identity are the same in all rounds. graft.statistics.stopping
 trials of the round that has ended: a sweep that starts again repeats these decisions, and runs only what is missing.
 """
 
-import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from graft.files import write_text
-from graft.job_folder import ROUND
+from graft.job_folder import ROUND, is_finished
 from graft.report.leaderboard import not_comparable, ranked_by
 from graft.report.sentences import name_first
 from graft.results.baseline import common_metric
@@ -47,9 +46,8 @@ class Settings:
 
 def settings(config: DictConfig, pairs: int | None = None) -> Settings:
     """Return the settings of a sweep's rounds, from its configuration."""
-    margin = OmegaConf.select(config, "report.margin", default=0) / 100
-    folds = OmegaConf.select(config, "dataset.folds")
-    return Settings(looks(config.trials_min, config.trials_max, folds), margin, pairs)
+    sizes = looks(config.trials_min, config.trials_max, config.dataset.get("folds"))
+    return Settings(sizes, config.report.margin / 100, pairs)
 
 
 def run_rounds(
@@ -73,7 +71,8 @@ def run_rounds(
     trials = dict.fromkeys(folders, chosen.sizes[0])
     _launch(folders if first is None else [folder.resolve() for folder in first], launch, trials)
     contests: list[Rounds] | None = None
-    for number in itertools.count():
+    number = 0
+    while True:
         records = _complete(folders, trials)
         contests = _contests(chosen, list(records.values())) if contests is None else contests
         metric = metric_of(list(records.values()))
@@ -86,7 +85,7 @@ def run_rounds(
         if all(contest.ended for contest in contests):
             return _found(chosen, contests, _ended(chosen, contests, records))
         _launch([folder for folder in records if _num_trials(records[folder]) < trials[folder]], launch, trials)
-    raise AssertionError("the last look ends all rounds")
+        number += 1
 
 
 def metric_of(records: Sequence[Record]) -> str:
@@ -112,8 +111,7 @@ def _complete(folders: Sequence[Path], trials: Mapping[Path, int]) -> dict[Path,
 
 def _num_trials(record: Record) -> int:
     """Return how many trials a job has finished; none if one of them failed."""
-    failed = any(trial.get("error") is not None for trial in record.result["trials"])
-    return 0 if failed else len(record.result["trials"])
+    return len(record.result["trials"]) if is_finished(record.result) else 0
 
 
 def _contests(chosen: Settings, records: Sequence[Record]) -> list[Rounds]:
@@ -151,16 +149,16 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     verdicts = [verdict for contest in contests for verdict in contest.out.values()]
     going = sum(len(contest.going) for contest in contests if not contest.ended)
     counts = [(verdicts.count(Verdict.WORSE), "worse"), (verdicts.count(Verdict.EQUAL), "equal within the margin")]
-    found = [f"{count} of {num_jobs} configurations {_is(count)} {word}" for count, word in counts if count]
+    found = [
+        f"{count} of {num_jobs} configurations {'is' if count == 1 else 'are'} {word}"
+        for count, word in counts
+        if count
+    ]
     tested = sizes[number] >= MIN_TRIALS or num_jobs == 1
     why = "" if tested else f", because a test needs {MIN_TRIALS} trials"
     found = found or [f"none of {num_jobs} configurations is decided{why}"]
     found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
     return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record]) -> str:

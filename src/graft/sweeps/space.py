@@ -69,9 +69,6 @@ def read_space(config: DictConfig) -> tuple[Space, list[str]]:
     If any range or list was typed after -m, those replace `sweep.space` as a whole. A key that was typed with one value
     is not searched.
 
-    Args:
-        config: the sweep's configuration, with `hydra`.
-
     Returns:
         The space, and the overrides that all jobs share.
 
@@ -158,11 +155,7 @@ def _typed(key: str, override: Override) -> Range | Choice:
 
 
 def check_step(override: Override, values: Sequence[object]) -> None:
-    """Refuse a range of fractions that has one value only, because a range without a step has the step 1.
-
-    Args:
-        override: a list or a range in Hydra's grammar.
-        values: what it lists.
+    """Refuse a range of fractions that lists one value only, because a range without a step has the step 1.
 
     Raises:
         GraftError: suggests a step.

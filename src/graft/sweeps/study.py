@@ -42,14 +42,7 @@ SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomS
 
 
 def search(config: DictConfig, launcher: Launcher) -> list[JobReturn]:
-    """Run a whole search, or the rest of an interrupted one.
-
-    Args:
-        config: the sweep's configuration, with `hydra`.
-        launcher: runs the jobs.
-
-    Returns:
-        The launcher's returns.
+    """Run a whole search, or the rest of an interrupted one; return the launcher's returns.
 
     Raises:
         GraftError: its space cannot be read, or a folder has another configuration's result.
@@ -75,15 +68,7 @@ def _run_batch(
 ) -> list[JobReturn]:
     """Run the jobs of a batch that have no outcome yet, and tell the study the outcomes of all.
 
-    Args:
-        study: the study.
-        config: the sweep's configuration, with `hydra`.
-        batch: each job's overrides by trial number.
-        launcher: runs the jobs.
-        best: the overrides of the best job so far, with which trials=auto compares the jobs of the batch.
-
-    Returns:
-        The launcher's returns.
+    The batch has overrides by trial number. With trials=auto its jobs are compared with the best one so far.
     """
     loader = GlobalHydra.instance().config_loader()
     pending: dict[Path, list[str]] = {}  # two trials with equal values share a folder, and run once

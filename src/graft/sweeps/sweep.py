@@ -22,7 +22,7 @@ import graft.config.knobs  # noqa: F401  registers the knobs and resolvers befor
 from graft.config.refusals import explain
 from graft.ending import end_on_signals, exit_if_stopped, known_reason, reason, stop_on_error
 from graft.errors import OtherResult, UnavailableError
-from graft.job_folder import FAILURE
+from graft.job_folder import FAILURE, is_finished
 from graft.process import announce, tell
 from graft.results.settings import backbone_of
 from graft.sweeps.launcher import enter_worker, left_running, lock_sweep_folder, show_so_far, show_table
@@ -122,8 +122,7 @@ def run_job(run: Callable[[DictConfig, Path, bool], dict | None], cfg: DictConfi
     try:
         with counted_job(folder):
             result = run(cfg, folder, sweep if cfg.resume is None else cfg.resume)
-        finished = result is None or not ("trial_run" in result or any("error" in trial for trial in result["trials"]))
-        if not finished and not sweep:
+        if result is not None and not is_finished(result) and not sweep:
             sys.exit(1)
         return
     except BrokenPipeError:  # the output was closed: the sweep's other jobs cannot be shown either
