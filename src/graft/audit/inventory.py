@@ -13,7 +13,7 @@ from PIL import Image
 
 from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
-from graft.data.listing import hashes, names
+from graft.data.listing import names
 from graft.nouns import counted, few
 from graft.reading.counts import reasons
 from graft.reading.decode import header
@@ -48,7 +48,7 @@ class Inventory:
         self.indices = torch.nonzero(data.chosen).flatten()
         self.labels = images.labels[self.indices].numpy()
         places = self.indices.tolist()
-        self.names, self.hashes = names(images, places), hashes(images, places)
+        self.names, self.hashes = names(images, places), [images.digests[place] for place in places]
         self.classes = images.classes
         self.used = data.kept[self.indices].tolist()
         self.splits = self._splits()
@@ -122,7 +122,7 @@ class Inventory:
         return said | self._pictures()
 
     def _left_out(self) -> str:
-        excluded = self.data.num_excluded or 0
+        excluded = self.data.num_excluded
         others = len(self.images.labels) - len(self.indices) - excluded
         parts = [f"{excluded:,} left out by dataset.exclude"] * bool(excluded)
         kind = "classes or domains" if self.images.domains else "classes"

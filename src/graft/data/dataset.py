@@ -14,7 +14,7 @@ from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass, Typed
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import account, keep_images, keep_unmarked, num_marked
+from graft.data.listing import account, keep_images, keep_unmarked
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -86,13 +86,12 @@ class Dataset(ABC):
         cache: str | None = None,
         group_pattern: str | None = None,
     ):
-        where = None if root is None else os.path.expanduser(root)
-        reading = Reading(fit, bits, max_pixels, interpolation)
-        place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
-        self.images = images = load.checked(self.load(place))
+        root, reading = root and os.path.expanduser(root), Reading(fit, bits, max_pixels, interpolation)
+        self.where = Where(root, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
+        self.images = images = load.checked(self.load(self.where))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
         self.val_per_class, self.typed = val_per_class, Typed(small_per_class, small_total, val_per_class)
-        self._choose(small, big, exclude)
+        self._choose(small, big)
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(self.of_small & images.val).flatten()
         asked = (test_per_class, short == "use", folds is not None, self.groups, self.choice.where)
@@ -103,11 +102,12 @@ class Dataset(ABC):
         self.draws = self.groups and GroupDraws(self.groups, self.pool, self.folds, self.random)
         self.counts = self._counts(small_per_class, small_total, short == "use")
 
-    def _choose(self, small: Classes, big: Classes, exclude: str | None) -> None:
+    def _choose(self, small: Classes, big: Classes) -> None:
         """Choose the images of both splits, and of them those that count."""
         self.choice = choose(self.images, small, big, self.domains)
         self.small_classes, self.big_classes = self.choice.small_classes, self.choice.big_classes
-        self.chosen, self.num_excluded = keep_unmarked(self.images, self.choice.of_either, exclude)
+        self.chosen = keep_unmarked(self.images, self.choice.of_either, self.where.exclude)
+        self.num_excluded = int((self.choice.of_either & ~self.chosen).sum())
         self.kept, self.duplicates = keep_images(self.images, self.chosen, self.drops_duplicates)
         self.of_small, self.of_big = (mask & self.kept for mask in (self.choice.of_small, self.choice.of_big))
 
@@ -167,14 +167,15 @@ class Dataset(ABC):
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if self.groups is not None:
             drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
-        further = {"domains": self.choice.domains or None, "excluded": num_marked(self.images, self.num_excluded)}
-        drawn |= {key: value for key, value in further.items() if value is not None}
-        if not isinstance(self.images, ImageFiles):
+        drawn |= {"domains": self.choice.domains} if self.choice.domains else {}
+        files = self.images if isinstance(self.images, ImageFiles) else None
+        if self.where.exclude is not None:
+            drawn["excluded"] = self.num_excluded + (len(files.folder.left_out) if files else 0)
+        if files is None:
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
-        unused = int((self.images.test & self.choice.of_small).sum()) if self.folds else 0
-        equal = (self.duplicates, self.drops_duplicates)
-        return account(self.images, *equal, used, unused, self.num_excluded or 0) | drawn
+        unused = int((files.test & self.choice.of_small).sum()) if self.folds else 0
+        return account(files, self.duplicates, self.drops_duplicates, used, unused, self.num_excluded) | drawn
 
     def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
         """Return the images to pre-train on, none of a group that trials test or validate on."""

@@ -168,8 +168,7 @@ class Division:
 
     def _places(self, indices: torch.Tensor) -> torch.Tensor:
         """Return the places of files, from 0 to 1."""
-        assert isinstance(self.images, ImageFiles)
-        salted = (f"{SALT}/{self.images.folder.digests[index]}".encode() for index in indices.tolist())
+        salted = (f"{SALT}/{self.images.digests[index]}".encode() for index in indices.tolist())
         heads = [int.from_bytes(hashlib.sha256(each).digest()[:6], "big") / 2**48 for each in salted]
         return torch.tensor(heads, dtype=torch.float64)
 

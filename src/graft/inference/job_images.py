@@ -107,7 +107,7 @@ def unchanged_images(
     Raises:
         GraftError: the data set cannot be read.
     """
-    from graft.data.listing import hashes, names
+    from graft.data.listing import names
 
     cache = Path((result.get("config") or {}).get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
@@ -119,8 +119,7 @@ def unchanged_images(
     places = dict(zip(names(images, everything), everything, strict=True))
     paths = dict(zip(listed.index.tolist(), listed["path"], strict=True))
     found = {number: places[path] for number, path in paths.items() if path in places}
-    now = dict(zip(found, hashes(images, list(found.values())), strict=True))
-    return images, {number: place for number, place in found.items() if now[number] == listed["hash"][number]}
+    return images, {number: place for number, place in found.items() if images.digests[place] == listed["hash"][number]}
 
 
 def _is_data_set(option: Mapping[str, Any]) -> bool:
