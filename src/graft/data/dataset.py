@@ -90,17 +90,17 @@ class Dataset(ABC):
         self.where = Where(root, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
         self.images = images = load.checked(self.load(self.where))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
-        self.val_per_class, self.typed = val_per_class, Typed(small_per_class, small_total, val_per_class)
+        self.typed = Typed(small_per_class, small_total, val_per_class)
         self._choose(small, big)
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(self.of_small & images.val).flatten()
         asked = (test_per_class, short == "use", folds is not None, self.groups, self.choice.where)
-        self.pool, self.test = Division(images, self.of_small, *asked).divide(self.small_classes.tolist())
+        self.pool, self.test = Division(images, self.of_small, self.small_classes.tolist(), *asked).divide()
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
         self.big = self._pretrained(torch.nonzero(self.of_big & ~images.test & ~images.val).flatten())
         self.draws = self.groups and GroupDraws(self.groups, self.pool, self.folds, self.random)
-        self.counts = self._counts(small_per_class, small_total, short == "use")
+        self.counts = self._counts(short == "use")
 
     def _choose(self, small: Classes, big: Classes) -> None:
         """Choose the images of both splits, and of them those that count."""
@@ -119,7 +119,8 @@ class Dataset(ABC):
         """Let each trial train on all images of the small classes that count: validation and test images, too."""
         none, labels = torch.empty(0, dtype=torch.long), self.images.labels
         self.pool = [torch.nonzero((labels == label) & self.of_small).flatten() for label in self.small_classes]
-        self.test, self.val, self.val_per_class, self.folds, self.groups, self.draws = none, none, 0, None, None, None
+        self.test, self.val, self.folds, self.groups, self.draws = none, none, None, None, None
+        self.typed = self.typed._replace(val_per_class=0)
         self.available = self.counts = [len(pool) for pool in self.pool]
 
     @property
@@ -135,7 +136,7 @@ class Dataset(ABC):
         """
         random = generator(seed, "draw")
         train, val, counts = [], [], self.counts
-        wanted = [min(self.val_per_class, most - count) for most, count in zip(self.available, counts, strict=True)]
+        wanted = [min(self.typed.val_per_class, most - own) for most, own in zip(self.available, counts, strict=True)]
         pools = self.pool if self.folds is None else self.folds.others(seed)
         apart = self.draws and self.draws.validation(seed, counts, wanted, self.typed)
         for pool, count, validated in zip(pools, counts, wanted, strict=True):
@@ -179,21 +180,20 @@ class Dataset(ABC):
 
     def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
         """Return the images to pre-train on, none of a group that trials test or validate on."""
-        drawn = self.pool if self.folds is not None or self.val_per_class else []
+        drawn = self.pool if self.folds is not None or self.typed.val_per_class else []
         return big if self.groups is None else self.groups.without(big, [self.test, self.val, *drawn])
 
-    def _counts(self, per_class: PerClass, total: int | None, short: bool) -> list[int]:
+    def _counts(self, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
-        if len(self.val) and self.val_per_class:
+        if len(self.val) and self.typed.val_per_class:
             expected = f"0 for data with validation images of their own, here {len(self.val):,}"
-            raise shortage("val_per_class", self.val_per_class, expected, "dataset.val_per_class=0")
-        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class, self.draws)
-        asked = sizes.asked(per_class, total)
+            raise shortage("val_per_class", self.typed.val_per_class, expected, "dataset.val_per_class=0")
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.typed, self.draws)
         if not short:
-            return sizes.checked(asked, per_class, total)
+            return sizes.checked()
         tested = set(self.images.labels[self.test].tolist())
         untested = [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
-        return sizes.reduced(asked, untested)
+        return sizes.reduced(untested)
 
 
 class MNIST5k(Dataset):
