@@ -19,6 +19,7 @@ from graft.data.loader import (
     AugmentedLoader,
     Batch,
     EvaluationViewsLoader,
+    Examples,
     Share,
     StoredViewsLoader,
     TrainLoader,
@@ -161,7 +162,7 @@ class TrialDataModule(pl.LightningDataModule):
     def _make_train_loader(self) -> TrainLoader:
         assert self.inputs is not None
         inputs = self.inputs.plain if self.inputs.train is None else self.inputs.train
-        settings = (inputs, self.train_labels, self.rows["train"], self.batch_size, self.streams)
+        settings = (Examples(inputs, self.train_labels, self.rows["train"]), self.batch_size, self.streams)
         if self.augment is None:
             return TrainLoader(*settings, stored=self.inputs.stored, share=_share())
         if self.augment.views:
@@ -185,8 +186,8 @@ class TrialDataModule(pl.LightningDataModule):
         shape = self.inputs.shape
         values = math.prod(shape) * (ACTIVATION_RATIO if len(shape) == 3 else 1)  # of one image and trial
         batch_size = max(1, min(1024, EVALUATION_VALUES // (values * len(self.seeds))))
-        inputs = self.inputs.plain
-        return TrialLoader(split, inputs, self.labels, self.rows[split], batch_size, self.inputs.stored, _share())
+        examples = Examples(self.inputs.plain, self.labels, self.rows[split])
+        return TrialLoader(split, examples, batch_size, self.inputs.stored, _share())
 
 
 class BigDataModule(TrialDataModule):
