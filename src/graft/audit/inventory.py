@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -79,14 +78,11 @@ class Inventory:
         """Return the files of class folders, and of a table's rows, that are no images of the data set, and why."""
         if not isinstance(self.images, ImageFiles):
             return []
-        if not isinstance(self.data, ImageFolder):
-            skipped = self.images.folder.skipped
-            return [
-                file if file.reason == MISSING else file._replace(reason=_unreadable(file.path)) for file in skipped
-            ]
-        root, used = self.images.folder.root, set(self.images.folder.paths)
-        files = [file for file in read_layout(root).files if file.path not in used]
-        return [file if file.reason else file._replace(reason=_unreadable(file.path)) for file in files]
+        files, used = self.images.folder.skipped, set(self.images.folder.paths)
+        if isinstance(self.data, ImageFolder):
+            files = [file for file in read_layout(self.images.folder.root).files if file.path not in used]
+        failed = ("", "unreadable")  # pictures by their names, and rows of tables: why is in the file
+        return [file._replace(reason=_unreadable(file.path)) if file.reason in failed else file for file in files]
 
     def is_unreadable(self, file: FoundFile) -> bool:
         """Return whether an ignored file should have been an image: each row of a table should."""
@@ -159,11 +155,6 @@ class Inventory:
             "formats": few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),
             "bytes": f"{total / 1e6:,.1f} MB",
         }
-
-
-def mean_colors(pixels: torch.Tensor) -> np.ndarray:
-    """Return the mean colors of thumbnails, (images, 3)."""
-    return pixels.float().mean((2, 3)).numpy()
 
 
 def _format(path: Path) -> str:
