@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -106,21 +107,20 @@ def _decoded(path: Path) -> str:
 def _dialect(text: str, delimiters: str) -> tuple[str, bool]:
     """Return the delimiter, and whether spaces follow it: most of the first rows then have as many cells as the header.
 
-    Of several such dialects it is the one with most cells, and without spaces, which may belong to names.
+    Of several such dialects it is the one with most cells, and without spaces, which may belong to names, unless double
+    quotes follow them.
     """
 
-    def merit(dialect: tuple[str, bool]) -> tuple[float, int]:
-        sizes: list[int] = []
+    def merit(dialect: tuple[str, bool]) -> tuple[float, int, int]:
         try:
-            for _, row in _records(text, *dialect):
-                sizes.append(len(row))
-                if len(sizes) > LOOKED_AT:
-                    break
+            rows = [row for _, row in itertools.islice(_records(text, *dialect), LOOKED_AT)]
         except csv.Error:
-            return 0.0, 0
-        if not sizes or sizes[0] == 1:
-            return 0.0, 0
-        return sizes.count(sizes[0]) / len(sizes), sizes[0]
+            return 0.0, 0, 0
+        if not rows or len(rows[0]) == 1:
+            return 0.0, 0, 0
+        alike = sum(len(row) == len(rows[0]) for row in rows)
+        quoted = sum(bool(re.match(' +"', cell)) for row in rows for cell in row)
+        return alike / len(rows), len(rows[0]), -quoted
 
     return max(((delimiter, spaces) for delimiter in delimiters for spaces in (False, True)), key=merit)
 
