@@ -93,27 +93,23 @@ class Inventory:
         counts = Counter(self.labels.tolist())
         in_order = [f"{self.classes[label]} {counts[label]:,}" for label in sorted(counts)]
         splits = Counter(itertools.compress(self.splits, self.used))
+        images = f"{len(self.indices):,}"
+        if left_out := self._left_out():
+            images += f" of {len(self.images.labels):,} ({left_out})"
+        if self.data.drops_duplicates and (equal := sum(self.data.duplicates.values())):
+            images += f", of which train.py leaves out {equal:,} that are equal to others"
+        if again := len(self.names) - len(set(self.names)):
+            images += f"; a file that an earlier row of the table names: {counted(again, 'row')}"
         said = {
-            "images": f"{len(self.indices):,}" + (f" of {len(self.images.labels):,}" * bool(self._left_out())),
+            "images": images,
             "classes": f"{len(counts)}: {few(in_order, 12)}",
             "splits": ", ".join(f"{name} {splits[name]:,}" for name in ("train", "val", "test", "big") if splits[name]),
         }
         if self.images.domains:
             said["domains"] = self._domains()
-        if self._left_out():
-            said["images"] += f" ({self._left_out()})"
-        equal = sum(self.data.duplicates.values()) if self.data.drops_duplicates else 0
-        if equal:
-            said["images"] += f", of which train.py leaves out {equal:,} that are equal to others"
-        again = len(self.names) - len(set(self.names))
-        if again:
-            said["images"] += f"; a file that an earlier row of the table names: {counted(again, 'row')}"
         if ignored:
             said["ignored"] = reasons(
-                [
-                    "unreadable" if self.is_unreadable(file) and file.reason != MISSING else file.reason
-                    for file in ignored
-                ]
+                "unreadable" if self.is_unreadable(file) and file.reason != MISSING else file.reason for file in ignored
             )
         return said | self._pictures()
 

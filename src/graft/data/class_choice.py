@@ -118,8 +118,7 @@ def _inside(images: Images, domains: Domains) -> dict[str, dict[str, int]]:
     names = sorted(counts)
     small = _domains("small", domains.small, names, domains.column)
     rest = [name for name in names if name not in small]
-    big = rest if isinstance(domains.big, str) and domains.big == "rest" else None
-    big = _domains("big", domains.big, names, domains.column) if big is None else big
+    big = rest if domains.big == "rest" else _domains("big", domains.big, names, domains.column)
     shared = [name for name in big if name in small]
     if shared:
         expected = f"without values of dataset.small_domain, where {', '.join(shared)} is"

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import pytorch_lightning as pl
@@ -53,12 +53,8 @@ class Inputs:
 
     def to(self, device: torch.device) -> "Inputs":
         """Return the inputs with tensors on a device; a stream's images follow batch by batch."""
-        plain, train, test_views = (
-            value.to(device) if isinstance(value, torch.Tensor) else value
-            for value in (self.plain, self.train, self.test_views)
-        )
-        assert plain is not None
-        return Inputs(plain, self.stored, self.shape, train, test_views)
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 class TrialDataModule(pl.LightningDataModule):

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from graft.errors import GraftError
 
@@ -138,25 +137,18 @@ def _records(text: str, delimiter: str, spaces: bool) -> Iterator[tuple[int, lis
             yield reader.line_num, row
 
 
-def read_parquet(path: Path) -> Any:
-    """Return the table of a Parquet file, as pyarrow has it.
-
-    Raises:
-        GraftError: pyarrow is not installed, or the file cannot be read.
-    """
+def _parquet_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the place and the cells of each row of a Parquet file, the header first."""
     try:
         from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise GraftError('Parquet needs pyarrow, which is not installed; try pip install -e ".[parquet]"') from None
     try:
-        return parquet.read_table(path)
+        table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"the table {path} cannot be read as Parquet ({reason}); write it again, or as CSV") from None
 
-
-def _parquet_rows(path: Path) -> list[tuple[int, list[str]]]:
-    table = read_parquet(path)
     columns = [_texts(name, table.column(name).to_pylist()) for name in table.column_names]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return [(0, list(table.column_names)), *enumerate(rows, 1)]
