@@ -15,7 +15,7 @@ from graft.config.build import to_plain
 from graft.config.identity import content_digests, job_identity
 from graft.data.dataset import ImageFolder, MNIST5k
 from graft.data.dataset_table import Table
-from graft.data.listing import hashes, names
+from graft.data.listing import names
 from graft.errors import GraftError
 from graft.excluded import marked, marked_unreadable, marks_digest
 from graft.page.what_ran import marked_words
@@ -113,7 +113,7 @@ def test_tables_of_another_data_set_are_refused(tmp_path: Path):
     data = folder(tmp_path / "root", None)
     with pytest.raises(GraftError, match=r"marks 1 of 1 names that the data set does not have: cow/1\.png"):
         folder(tmp_path / "root", table(tmp_path / "a.csv", "copy,cow/1.png,,x"))
-    right, wrong = hashes(data.images, [0, 1])
+    right, wrong = data.images.digests[:2]
     folder(tmp_path / "root", table(tmp_path / "b.csv", f"copy,cat/00.bmp,{right},x"))
     with pytest.raises(GraftError, match=r"contents are others than in the audit: cat/00\.bmp"):
         folder(tmp_path / "root", table(tmp_path / "c.csv", f"copy,cat/00.bmp,{wrong},x"))

@@ -35,7 +35,7 @@ def main(words: list[str]) -> None:
     front, _ = backbone.split(backbone.keep)
     images, indices = plan.data.images, plan.datamodule.images
     assert isinstance(images, ImageFiles)
-    assert images.fits_in_memory
+    assert images._memory is not None
 
     def forget() -> ImageFiles:
         vars(images).pop("_memory", None)

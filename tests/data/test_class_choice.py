@@ -147,7 +147,7 @@ def test_equal_files_of_two_domains_count_once(tmp_path: Path, caplog: pytest.Lo
         name[1:] for name in used(data) if name[1:] in {each[1:] for each in copied}
     }
     assert "equal to another one of the same class and part: 4" in caplog.text
-    digests = data.images.folder.digests  # type: ignore[attr-defined]
+    digests = data.images.digests
     assert not {digests[index] for index in data.big} & {digests[index] for index in data.test}
 
 

@@ -171,7 +171,7 @@ def test_copies_of_held_out_images_are_held_out_with_them(tmp_path: Path):
     for duplicates in ("drop", "keep"):
         data = load(tmp_path, duplicates=duplicates)
         assert isinstance(data.images, ImageFiles)
-        digests = data.images.folder.digests
+        digests = data.images.digests
         tested = {digests[index] for index in data.test.tolist()}
         assert not tested & {digests[index] for pool in data.pool for index in pool.tolist()}
         assert sum(map(len, (*data.pool, data.test))) == (60 if duplicates == "drop" else 90)

@@ -110,6 +110,7 @@ def test_images_are_decoded_when_their_batch_is_asked_for(root: Path, monkeypatc
     found = limited(folder(root))
     batches = found.batches(torch.arange(80).split(4))
     next(batches)
+    assert found._memory is not None
     assert int(found._memory[1].sum()) == 4
 
 

@@ -61,20 +61,20 @@ def test_the_feature_store_reads_them_like_a_data_set(views: Views, tmp_path: Pa
 
 
 def test_the_fingerprint_depends_on_the_augmentation_but_not_on_the_number_of_views(digits: MNIST5k):
-    fingerprint = Views(digits.images, Distort(rotate=15)).fingerprint
-    assert fingerprint == Views(digits.images, Distort(rotate=15, views=3, test_views=2)).fingerprint
-    assert fingerprint != Views(digits.images, Distort(rotate=1)).fingerprint
+    fingerprint = Views(digits.images, Distort(rotate=15)).as_read
+    assert fingerprint == Views(digits.images, Distort(rotate=15, views=3, test_views=2)).as_read
+    assert fingerprint != Views(digits.images, Distort(rotate=1)).as_read
     assert fingerprint != digits.images.fingerprint
 
 
 def test_views_of_the_user_s_own_augmentation_change_with_its_source(digits: MNIST5k, edit: Callable[[str], None]):
     def found() -> str:
-        return Views(digits.images, importlib.import_module("ours").Distort(rotate=15)).fingerprint
+        return Views(digits.images, importlib.import_module("ours").Distort(rotate=15)).as_read
 
     source = "from graft.data import augment\nclass Distort(augment.Distort):\n  strength = {}\n"
     edit(source.format(1))
     first = found()
-    assert first == found() != Views(digits.images, Distort(rotate=15)).fingerprint
+    assert first == found() != Views(digits.images, Distort(rotate=15)).as_read
     edit(source.format(2))
     assert first != found()
 
@@ -84,10 +84,10 @@ def test_views_of_enlarged_images_have_their_size_and_a_name_of_their_own(digits
         return Views(digits.images, Enlarged(Distort(rotate=15), Preprocess([1, 28, 28], size=size, **settings)))
 
     assert views(56).shape == read(views(56), IMAGES).shape[1:] == (1, 56, 56)
-    same = views(56, mean=(0.5,)).fingerprint  # normalization comes after
-    assert same == views(56).fingerprint
+    same = views(56, mean=(0.5,)).as_read  # normalization comes after
+    assert same == views(56).as_read
     others = [views(57), views(56, interpolation="bicubic"), Views(digits.images, Distort(rotate=15))]
-    assert len({same, *(other.fingerprint for other in others)}) == 4
+    assert len({same, *(other.as_read for other in others)}) == 4
 
 
 class Plain(Augment):
@@ -165,5 +165,5 @@ def test_views_of_the_user_s_own_augmentation_change_with_what_its_settings_lack
         "  def augment(self, images, generators):\n    return images + self.by\n"
     )
     ours = importlib.import_module("ours")
-    prints = [Views(digits.images, ours.Brighter(by)).fingerprint for by in (1, 2, 1)]
+    prints = [Views(digits.images, ours.Brighter(by)).as_read for by in (1, 2, 1)]
     assert prints[0] == prints[2] != prints[1]

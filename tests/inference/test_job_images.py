@@ -62,6 +62,22 @@ def test_thumbnails_are_the_pictures_in_the_files_and_changed_ones_are_left_out(
         thumbnails(record, numbers)
 
 
+def test_all_thumbnails_of_deep_files_have_one_white(run: Run, tmp_path: Path):
+    for place in range(24):
+        path = tmp_path / "photos" / ("dim", "bright")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 12), (400, 4000)[place % 2] + place, dtype=np.uint16)).save(path)
+    run(*ONE, "dataset=image_folder", f"dataset.root={tmp_path / 'photos'}")
+    record = record_of(tmp_path / "job")
+    assert record.outcomes is not None
+    found = thumbnails(record, numbers_of(record))
+    assert len(found) > 2
+    for number, content in found.items():
+        dim = str(record.outcomes.images["path"][number]).startswith("dim")
+        shown = np.asarray(Image.open(io.BytesIO(content)))
+        assert (shown.max() < 30) if dim else (shown.min() > 240)
+
+
 def test_files_are_read_again_with_the_interpolation_of_the_model(run: Run, tmp_path: Path):
     noise = np.random.default_rng(0)
     for place in range(24):

@@ -21,7 +21,7 @@ from conftest import ROOT
 from omegaconf import DictConfig
 
 from graft.data.augment import Distort
-from graft.data.loader import AugmentedLoader, Share, StoredViewsLoader, TrainLoader, TrialLoader
+from graft.data.loader import AugmentedLoader, Examples, Share, StoredViewsLoader, TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.ranks import all_gather, rank, world_size
@@ -74,7 +74,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_ranks_divide_every_batch_and_weigh_their_parts(length: int, batch_size: int, number: int):
     values = torch.arange(2 * length, dtype=torch.float64)
     rows = torch.stack([torch.arange(length), torch.arange(length, 2 * length)])
-    settings = (values, values.long(), rows, batch_size, [0, 1])
+    settings = (Examples(values, values.long(), rows), batch_size, [0, 1])
     whole = list(TrainLoader(*settings))
     parts = [TrainLoader(*settings, share=Share(rank, number)) for rank in range(number)]
     assert {len(part) for part in parts} == {len(whole)}
@@ -126,9 +126,9 @@ def test_ranks_vary_their_images_each_in_its_own_way_and_draw_the_same_views():
     rows, images = torch.arange(8)[None], torch.full([16, 1, 8, 8], 100.0)
     for views in (None, 2):
         if views is None:
-            make = functools.partial(AugmentedLoader, Distort(noise=0.2), images, rows[0], rows, 4, [0])
+            make = functools.partial(AugmentedLoader, Distort(noise=0.2), Examples(images, rows[0], rows), 4, [0])
         else:
-            make = functools.partial(StoredViewsLoader, views, torch.arange(16.0), rows[0], rows, 4, [0])
+            make = functools.partial(StoredViewsLoader, views, Examples(torch.arange(16.0), rows[0], rows), 4, [0])
         parts = [torch.cat([batch.inputs for batch in make(share=Share(rank, 2))], 1) for rank in (0, 1)]
         whole = torch.cat([batch.inputs for batch in make()], 1)
         if views is None:
@@ -244,7 +244,7 @@ def count_images(folder: Path) -> None:
     """Save which images each rank sees, and the gathered ones."""
     join(pl.Trainer(accelerator="cpu", devices=2, strategy=strategy(), logger=False, enable_checkpointing=False))
     rows = torch.arange(101)[None]
-    batches = TrialLoader("test", rows[0], rows[0], rows, 7, share=Share(rank(), world_size()))
+    batches = TrialLoader("test", Examples(rows[0], rows[0], rows), 7, share=Share(rank(), world_size()))
     own = torch.cat([batch.labels[:, : batch.num_counted] for batch in batches], 1)
     together = all_gather(own, 1)
     torch.save((own, together), folder / f"{rank()}.pt")

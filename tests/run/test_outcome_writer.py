@@ -160,7 +160,7 @@ def test_files_are_listed_by_path_and_their_own_validation_images_are_shared(
     (tmp_path / "data" / "test" / "dog" / "a, b.bmp").symlink_to(tmp_path / "data" / "test" / "dog" / "00.bmp")
     forget()
     if stream:
-        monkeypatch.setattr(images_module.ImageFiles, "fits_in_memory", False)
+        monkeypatch.setattr(images_module.ImageFiles, "_memory", None)
     words = ("dataset=image_folder", f"dataset.root={tmp_path}/data", "dataset.small_per_class=5", "dataset.short=use")
     result = run(*PIXELS, *words, "dataset.duplicates=keep", "epochs=1", "trials=2", "dataset.size=4")
     found = stored(tmp_path / "job")

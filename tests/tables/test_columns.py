@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.tables.columns import GUESSED, Columns, Found, find_columns, in_words
+from graft.tables.columns import GUESSED, Columns, find_columns, in_words
 from graft.tables.table import Table
 
 
-def found(header: str, typed: Columns = GUESSED, cells: str = "1.jpg a b c d e f g") -> Found:
+def found(header: str, typed: Columns = GUESSED, cells: str = "1.jpg a b c d e f g") -> Columns:
     columns = header.split()
     table = Table(Path("labels.csv"), columns, [cells.split()[: len(columns)]], [2])
     return find_columns(table, typed, lambda cell: cell.endswith(".jpg"))
@@ -16,24 +16,24 @@ def found(header: str, typed: Columns = GUESSED, cells: str = "1.jpg a b c d e f
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("path label", Found("path", "label", None, None)),
-        ("File_Name Class", Found("File_Name", "Class", None, None)),
-        ("image dx patient_id split", Found("image", "dx", "split", "patient_id")),
-        ("where diagnosis", Found("where", "diagnosis", None, None)),  # its cells are files
-        ("image_id finding", Found("image_id", "finding", None, None)),  # the only other column
-        ("image path species", Found("image", "species", None, None)),  # both are names of paths, one has files
-        ("id_code label age sex", Found("id_code", "label", None, None)),
-        ("path label fold", Found("path", "label", None, None)),
+        ("path label", Columns("path", "label", None, None)),
+        ("File_Name Class", Columns("File_Name", "Class", None, None)),
+        ("image dx patient_id split", Columns("image", "dx", "split", "patient_id")),
+        ("where diagnosis", Columns("where", "diagnosis", None, None)),  # its cells are files
+        ("image_id finding", Columns("image_id", "finding", None, None)),  # the only other column
+        ("image path species", Columns("image", "species", None, None)),  # both are names of paths, one has files
+        ("id_code label age sex", Columns("id_code", "label", None, None)),
+        ("path label fold", Columns("path", "label", None, None)),
     ],
 )
-def test_columns_that_are_obvious(header: str, expected: Found):
+def test_columns_that_are_obvious(header: str, expected: Columns):
     assert found(header) == expected
 
 
 def test_typed_columns_count():
     typed = Columns("where", "age", "set", "ward")
     assert found("where age set ward label patient split", typed) == typed
-    assert found("path label patient split", Columns(split=None, group=None)) == Found("path", "label", None, None)
+    assert found("path label patient split", Columns(split=None, group=None)) == Columns("path", "label", None, None)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_values_in_place_of_a_header():
 def test_a_column_of_domains_is_used_where_it_is_typed_and_is_then_nothing_else():
     assert found("path label dataset patient").split == "dataset"
     typed = found("path label dataset patient", Columns(domain="dataset"))
-    assert typed == Found("path", "label", None, "patient", "dataset")
-    assert found("path dx site", Columns(domain="site")) == Found("path", "dx", None, None, "site")
-    assert found("path label ward", Columns(group="ward", domain="ward")) == Found(
+    assert typed == Columns("path", "label", None, "patient", "dataset")
+    assert found("path dx site", Columns(domain="site")) == Columns("path", "dx", None, None, "site")
+    assert found("path label ward", Columns(group="ward", domain="ward")) == Columns(
         "path", "label", None, "ward", "ward"
     )
     with pytest.raises(GraftError, match=r"cannot be dataset.domain and dataset.split"):
@@ -77,6 +77,6 @@ def test_a_column_of_domains_is_used_where_it_is_typed_and_is_then_nothing_else(
 
 
 def test_what_is_used_is_said():
-    assert in_words(Found("path", "dx", None, "patient")) == (
+    assert in_words(Columns("path", "dx", None, "patient")) == (
         "columns image=path, label=dx, group=patient (dataset.group=null leaves one unused)"
     )

@@ -55,6 +55,12 @@ def test_spaces_after_a_delimiter_belong_to_no_quotes(tmp_path: Path):
     table = read_table(tmp_path / "a.csv")
     assert table.columns == ["path", "label"]
     assert table.column("label") == ["cat, old", "dog"]
+    (tmp_path / "a.csv").write_text('path, "label"\n1.jpg, "cat"\n 2.jpg, dog\n')  # no cell holds the delimiter
+    table = read_table(tmp_path / "a.csv")
+    assert table.columns == ["path", "label"]
+    assert table.column("label") == ["cat", "dog"]
+    (tmp_path / "a.csv").write_text('path, label\n1.jpg, 5" pipe\n')
+    assert read_table(tmp_path / "a.csv").rows == [["1.jpg", ' 5" pipe']]
 
 
 def test_a_table_from_windows(tmp_path: Path, caplog: pytest.LogCaptureFixture):

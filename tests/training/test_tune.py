@@ -10,7 +10,7 @@ from plain_loop import by_hand, frozen_network, scratch_network, trained
 from torch import nn
 
 from graft.data.dataset import MNIST5k
-from graft.data.loader import TrainLoader, TrialLoader
+from graft.data.loader import Examples, TrainLoader, TrialLoader
 from graft.errors import GraftError
 from graft.files import read_tensors
 from graft.heads.head import Plain
@@ -64,7 +64,8 @@ def test_the_frozen_part_is_bit_equal_after_training_with_batch_norm_and_dropout
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, callbacks=[Freeze()],
     )  # fmt: skip
-    trainer.fit(transfer, TrainLoader(images, labels, rows, 4, [0, 1]), [TrialLoader("val", images, labels, rows, 8)])
+    examples = Examples(images, labels, rows)
+    trainer.fit(transfer, TrainLoader(examples, 4, [0, 1]), [TrialLoader("val", examples, 8)])
 
     assert not torch.equal(transfer.stack.trial(0)["weight"], start)
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())

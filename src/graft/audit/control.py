@@ -28,8 +28,8 @@ def control(
         labels: their labels, (images,).
         together: a number for each, the same for copies and for images of one group, (images,).
     """
-    _, own = np.unique(labels, return_inverse=True)
-    num_classes = int(own.max()) + 1
+    known, own = np.unique(labels, return_inverse=True)
+    num_classes = len(known)
     facts: Mapping[str, np.ndarray] = {}
     if isinstance(images, ImageFiles):
         facts = cheap_facts([images.folder.files[index] for index in indices.tolist()])
@@ -40,13 +40,8 @@ def control(
     told = [told_by(name, values, own, num_classes, number, together) for name, values in facts.items()]
     for name, values in joint.items():
         told.append(judged(name, _by_tree(values, own, together), own, num_classes, number, together))
-    known = np.unique(labels)
-    named = [replace(each, shortcut=_label(each, known)) for each in told]
+    named = [each if each.shortcut is None else replace(each, shortcut=int(known[each.shortcut])) for each in told]
     return sorted(named, key=lambda each: (each.shortcut is None, -each.accuracy))
-
-
-def _label(told: Telling, known: np.ndarray) -> int | None:
-    return None if told.shortcut is None else int(known[told.shortcut])
 
 
 def _by_tree(values: np.ndarray, labels: np.ndarray, together: np.ndarray) -> np.ndarray:

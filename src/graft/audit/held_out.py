@@ -25,19 +25,17 @@ def folds_of(labels: np.ndarray, together: np.ndarray, most: int) -> np.ndarray:
         most: number of folds; fewer if no class has as many groups, down to one.
     """
     num_folds = min(most, int(groups_of_classes(labels, together).max()))
-    fold = np.zeros(len(labels), dtype=int)
     if num_folds < 2:
-        return fold
+        return np.zeros(len(labels), dtype=int)
     _, first, group = np.unique(together, return_index=True, return_inverse=True)
+    alike = (labels == labels[first][group]).all()  # each group is of one class: to divide groups is much faster
+    if alike:
+        parts = StratifiedKFold(num_folds, shuffle=True, random_state=0).split(first, labels[first])
+    else:
+        parts = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0).split(labels, labels, together)
+    fold = np.zeros(len(first) if alike else len(labels), dtype=int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than folds
-        if (labels == labels[first][group]).all():  # much faster, where each group is of one class
-            splitter = StratifiedKFold(num_folds, shuffle=True, random_state=0)
-            of_group = np.zeros(len(first), dtype=int)
-            for number, (_, held_out) in enumerate(splitter.split(first, labels[first])):
-                of_group[held_out] = number
-            return of_group[group]
-        grouped = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
-        for number, (_, held_out) in enumerate(grouped.split(labels, labels, together)):
+        for number, (_, held_out) in enumerate(parts):
             fold[held_out] = number
-    return fold
+    return fold[group] if alike else fold

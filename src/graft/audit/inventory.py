@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 from graft.data.dataset import Dataset, ImageFolder
 from graft.data.images import ImageFiles
-from graft.data.listing import hashes, names
+from graft.data.listing import names
 from graft.nouns import counted, few
 from graft.reading.counts import reasons
 from graft.reading.decode import header
@@ -48,7 +47,7 @@ class Inventory:
         self.indices = torch.nonzero(data.chosen).flatten()
         self.labels = images.labels[self.indices].numpy()
         places = self.indices.tolist()
-        self.names, self.hashes = names(images, places), hashes(images, places)
+        self.names, self.hashes = names(images, places), [images.digests[place] for place in places]
         self.classes = images.classes
         self.used = data.kept[self.indices].tolist()
         self.splits = self._splits()
@@ -79,14 +78,11 @@ class Inventory:
         """Return the files of class folders, and of a table's rows, that are no images of the data set, and why."""
         if not isinstance(self.images, ImageFiles):
             return []
-        if not isinstance(self.data, ImageFolder):
-            skipped = self.images.folder.skipped
-            return [
-                file if file.reason == MISSING else file._replace(reason=_unreadable(file.path)) for file in skipped
-            ]
-        root, used = self.images.folder.root, set(self.images.folder.paths)
-        files = [file for file in read_layout(root).files if file.path not in used]
-        return [file if file.reason else file._replace(reason=_unreadable(file.path)) for file in files]
+        files, used = self.images.folder.skipped, set(self.images.folder.paths)
+        if isinstance(self.data, ImageFolder):
+            files = [file for file in read_layout(self.images.folder.root).files if file.path not in used]
+        failed = ("", "unreadable")  # pictures by their names, and rows of tables: why is in the file
+        return [file._replace(reason=_unreadable(file.path)) if file.reason in failed else file for file in files]
 
     def is_unreadable(self, file: FoundFile) -> bool:
         """Return whether an ignored file should have been an image: each row of a table should."""
@@ -97,32 +93,28 @@ class Inventory:
         counts = Counter(self.labels.tolist())
         in_order = [f"{self.classes[label]} {counts[label]:,}" for label in sorted(counts)]
         splits = Counter(itertools.compress(self.splits, self.used))
+        images = f"{len(self.indices):,}"
+        if left_out := self._left_out():
+            images += f" of {len(self.images.labels):,} ({left_out})"
+        if self.data.drops_duplicates and (equal := sum(self.data.duplicates.values())):
+            images += f", of which train.py leaves out {equal:,} that are equal to others"
+        if again := len(self.names) - len(set(self.names)):
+            images += f"; a file that an earlier row of the table names: {counted(again, 'row')}"
         said = {
-            "images": f"{len(self.indices):,}" + (f" of {len(self.images.labels):,}" * bool(self._left_out())),
+            "images": images,
             "classes": f"{len(counts)}: {few(in_order, 12)}",
             "splits": ", ".join(f"{name} {splits[name]:,}" for name in ("train", "val", "test", "big") if splits[name]),
         }
         if self.images.domains:
             said["domains"] = self._domains()
-        if self._left_out():
-            said["images"] += f" ({self._left_out()})"
-        equal = sum(self.data.duplicates.values()) if self.data.drops_duplicates else 0
-        if equal:
-            said["images"] += f", of which train.py leaves out {equal:,} that are equal to others"
-        again = len(self.names) - len(set(self.names))
-        if again:
-            said["images"] += f"; a file that an earlier row of the table names: {counted(again, 'row')}"
         if ignored:
             said["ignored"] = reasons(
-                [
-                    "unreadable" if self.is_unreadable(file) and file.reason != MISSING else file.reason
-                    for file in ignored
-                ]
+                "unreadable" if self.is_unreadable(file) and file.reason != MISSING else file.reason for file in ignored
             )
         return said | self._pictures()
 
     def _left_out(self) -> str:
-        excluded = self.data.num_excluded or 0
+        excluded = self.data.num_excluded
         others = len(self.images.labels) - len(self.indices) - excluded
         parts = [f"{excluded:,} left out by dataset.exclude"] * bool(excluded)
         kind = "classes or domains" if self.images.domains else "classes"
@@ -159,11 +151,6 @@ class Inventory:
             "formats": few([f"{name} {count:,}" for name, count in formats.most_common()], MOST + 2),
             "bytes": f"{total / 1e6:,.1f} MB",
         }
-
-
-def mean_colors(pixels: torch.Tensor) -> np.ndarray:
-    """Return the mean colors of thumbnails, (images, 3)."""
-    return pixels.float().mean((2, 3)).numpy()
 
 
 def _format(path: Path) -> str:

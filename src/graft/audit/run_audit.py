@@ -13,7 +13,7 @@ from graft.audit.altered import altered_copies
 from graft.audit.control import control
 from graft.audit.copies import Pair, blank, exact_copies, near_copies
 from graft.audit.finding import write_findings
-from graft.audit.inventory import Inventory, mean_colors
+from graft.audit.inventory import Inventory
 from graft.audit.outliers import outliers
 from graft.audit.summary import Account
 from graft.audit.suspects import out_of_fold
@@ -72,7 +72,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     account.labels(vectors, readable, judged, doubted)
     first = np.unique(same, return_index=True)[1]
     account.outliers(vectors, [(int(readable[place]), score) for place, score in outliers(vectors, first)])
-    colors = mean_colors(small.pixels[readable])
+    colors = small.pixels[readable].float().mean((2, 3)).numpy()
     account.control(control(data.images, found.indices[readable], colors, labels, together))
     write_findings(folder / "audit.csv", account.findings())
     account.show()

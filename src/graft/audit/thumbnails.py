@@ -54,7 +54,7 @@ def thumbnails(images: Images, indices: torch.Tensor, cache: Path) -> Thumbnails
         small, tiny = (torch.cat(each) for each in zip(*map(_reduced, parts), strict=True))
         return Thumbnails(small, tiny, {})
     paths = [images.folder.paths[index] for index in indices.tolist()]
-    contents = [images.folder.digests[index] for index in indices.tolist()]
+    contents = [images.digests[index] for index in indices.tolist()]
     stored = cache / f"{fingerprint(contents, DECODER_VERSION, images.white, SIDE, TINY, DECODED)[:24]}.safetensors"
     with pixel_limit(images.reading.max_pixels):
         tensors = read_tensors(stored)

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from graft.audit.thumbnails import Thumbnails
 from graft.inference.novelty import MAX_FEATURES
 
-COMPONENTS = {True: 256, False: 64}  # of features, of pixels
+OF_FEATURES, OF_PIXELS = 256, 64  # components
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def of_features(features: torch.Tensor, origin: str) -> Vectors:
     if features.dim() > 2 and features[0].numel() > MAX_FEATURES:
         features = features.flatten(2).mean(2)
     flat = features.flatten(1).float()
-    return Vectors(_components(flat.numpy(), COMPONENTS[True]), normalize(flat), True, origin)
+    return Vectors(_components(flat.numpy(), OF_FEATURES), normalize(flat), True, origin)
 
 
 def of_pixels(thumbnails: Thumbnails) -> Vectors:
@@ -43,7 +43,7 @@ def of_pixels(thumbnails: Thumbnails) -> Vectors:
     readable = torch.from_numpy(thumbnails.readable)
     pixels = thumbnails.pixels[readable].flatten(1).float().numpy()
     directions = normalize(thumbnails.tiny[readable].flatten(1))
-    return Vectors(_components(pixels, COMPONENTS[False]), directions, False, "the pixels of thumbnails")
+    return Vectors(_components(pixels, OF_PIXELS), directions, False, "the pixels of thumbnails")
 
 
 def _components(values: np.ndarray, count: int) -> np.ndarray:

@@ -68,9 +68,13 @@ def choose(images: Images, small: Classes, big: Classes, domains: Domains) -> Ch
         small_classes, big_classes = choose_classes(images.classes, small, big)
         return Choice(small_classes, big_classes, torch.isin(labels, small_classes), torch.isin(labels, big_classes))
     inside = _inside(images, domains)
-    in_small, in_big = (_mask(images, inside[split]) for split in ("small", "big"))
+    in_small, in_big = (
+        torch.tensor([domain in inside[split] for domain in images.domains]) for split in ("small", "big")
+    )
     small_classes, _ = choose_classes(images.classes, small, [])
-    big_classes = labels[in_big].unique() if isinstance(big, str) else _chosen(images.classes, big)
+    big_classes = labels[in_big].unique()
+    if not isinstance(big, str):
+        big_classes = torch.tensor(_labels("big", big, images.classes), dtype=torch.long)
     for split, classes, mask in (("small", small_classes, in_small), ("big", big_classes, in_big)):
         _refuse_lacking(images, split, classes, mask, list(inside[split]))
     log.info("dataset.domain=%s: %s", domains.column, in_words(inside))
@@ -114,8 +118,7 @@ def _inside(images: Images, domains: Domains) -> dict[str, dict[str, int]]:
     names = sorted(counts)
     small = _domains("small", domains.small, names, domains.column)
     rest = [name for name in names if name not in small]
-    big = rest if isinstance(domains.big, str) and domains.big == "rest" else None
-    big = _domains("big", domains.big, names, domains.column) if big is None else big
+    big = rest if domains.big == "rest" else _domains("big", domains.big, names, domains.column)
     shared = [name for name in big if name in small]
     if shared:
         expected = f"without values of dataset.small_domain, where {', '.join(shared)} is"
@@ -141,10 +144,6 @@ def _domains(split: str, typed: object, names: Sequence[str], column: str) -> li
     return sorted(found)
 
 
-def _mask(images: Images, names: dict[str, int]) -> torch.Tensor:
-    return torch.tensor([domain in names for domain in images.domains], dtype=torch.bool)
-
-
 def _refuse_lacking(
     images: Images, split: str, classes: torch.Tensor, inside: torch.Tensor, domains: Sequence[str]
 ) -> None:
@@ -158,10 +157,6 @@ def _refuse_lacking(
         expected += "lacks them" if len(lacking) == 1 else "lack them"
         fewer = f"dataset.{split}={as_typed(kept)}, or " if len(kept) > (split == "small") else ""
         raise ConfigError([Fault(f"dataset.{split}", got, expected, f"{fewer}another dataset.{split}_domain")])
-
-
-def _chosen(names: Sequence[str], big: Sequence[int | str]) -> torch.Tensor:
-    return torch.tensor(_labels("big", big, names), dtype=torch.long)
 
 
 def choose_classes(names: Sequence[str], small: Classes, big: Classes) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import pytorch_lightning as pl
@@ -19,6 +19,7 @@ from graft.data.loader import (
     AugmentedLoader,
     Batch,
     EvaluationViewsLoader,
+    Examples,
     Share,
     StoredViewsLoader,
     TrainLoader,
@@ -52,12 +53,8 @@ class Inputs:
 
     def to(self, device: torch.device) -> "Inputs":
         """Return the inputs with tensors on a device; a stream's images follow batch by batch."""
-        plain, train, test_views = (
-            value.to(device) if isinstance(value, torch.Tensor) else value
-            for value in (self.plain, self.train, self.test_views)
-        )
-        assert plain is not None
-        return Inputs(plain, self.stored, self.shape, train, test_views)
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 class TrialDataModule(pl.LightningDataModule):
@@ -161,7 +158,7 @@ class TrialDataModule(pl.LightningDataModule):
     def _make_train_loader(self) -> TrainLoader:
         assert self.inputs is not None
         inputs = self.inputs.plain if self.inputs.train is None else self.inputs.train
-        settings = (inputs, self.train_labels, self.rows["train"], self.batch_size, self.streams)
+        settings = (Examples(inputs, self.train_labels, self.rows["train"]), self.batch_size, self.streams)
         if self.augment is None:
             return TrainLoader(*settings, stored=self.inputs.stored, share=_share())
         if self.augment.views:
@@ -185,8 +182,8 @@ class TrialDataModule(pl.LightningDataModule):
         shape = self.inputs.shape
         values = math.prod(shape) * (ACTIVATION_RATIO if len(shape) == 3 else 1)  # of one image and trial
         batch_size = max(1, min(1024, EVALUATION_VALUES // (values * len(self.seeds))))
-        inputs = self.inputs.plain
-        return TrialLoader(split, inputs, self.labels, self.rows[split], batch_size, self.inputs.stored, _share())
+        examples = Examples(self.inputs.plain, self.labels, self.rows[split])
+        return TrialLoader(split, examples, batch_size, self.inputs.stored, _share())
 
 
 class BigDataModule(TrialDataModule):

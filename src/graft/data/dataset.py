@@ -14,7 +14,7 @@ from graft.data.draw_sizes import DrawSizes, GroupDraws, PerClass, Typed
 from graft.data.folds import Folds
 from graft.data.groups import division_groups
 from graft.data.images import ImageFiles, Images
-from graft.data.listing import account, keep_images, keep_unmarked, num_marked
+from graft.data.listing import account, keep_images, keep_unmarked
 from graft.data.load import Where
 from graft.reading.decode import Reading
 from graft.seed import generator
@@ -86,28 +86,28 @@ class Dataset(ABC):
         cache: str | None = None,
         group_pattern: str | None = None,
     ):
-        where = None if root is None else os.path.expanduser(root)
-        reading = Reading(fit, bits, max_pixels, interpolation)
-        place = Where(where, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
-        self.images = images = load.checked(self.load(place))
+        root, reading = root and os.path.expanduser(root), Reading(fit, bits, max_pixels, interpolation)
+        self.where = Where(root, download, skip_unreadable, size, reading, cache, group_pattern, exclude)
+        self.images = images = load.checked(self.load(self.where))
         self.random, self.drops_duplicates = draw == "stratified", duplicates == "drop"
-        self.val_per_class, self.typed = val_per_class, Typed(small_per_class, small_total, val_per_class)
-        self._choose(small, big, exclude)
+        self.typed = Typed(small_per_class, small_total, val_per_class)
+        self._choose(small, big)
         self.groups = division_groups(images, self.kept)
         self.val = torch.nonzero(self.of_small & images.val).flatten()
         asked = (test_per_class, short == "use", folds is not None, self.groups, self.choice.where)
-        self.pool, self.test = Division(images, self.of_small, *asked).divide(self.small_classes.tolist())
+        self.pool, self.test = Division(images, self.of_small, self.small_classes.tolist(), *asked).divide()
         self.folds = None if folds is None else Folds(images, self.class_names, self.pool, folds, self.groups)
         self.available = [len(pool) for pool in self.pool] if self.folds is None else self.folds.available
         self.big = self._pretrained(torch.nonzero(self.of_big & ~images.test & ~images.val).flatten())
         self.draws = self.groups and GroupDraws(self.groups, self.pool, self.folds, self.random)
-        self.counts = self._counts(small_per_class, small_total, short == "use")
+        self.counts = self._counts(short == "use")
 
-    def _choose(self, small: Classes, big: Classes, exclude: str | None) -> None:
+    def _choose(self, small: Classes, big: Classes) -> None:
         """Choose the images of both splits, and of them those that count."""
         self.choice = choose(self.images, small, big, self.domains)
         self.small_classes, self.big_classes = self.choice.small_classes, self.choice.big_classes
-        self.chosen, self.num_excluded = keep_unmarked(self.images, self.choice.of_either, exclude)
+        self.chosen = keep_unmarked(self.images, self.choice.of_either, self.where.exclude)
+        self.num_excluded = int((self.choice.of_either & ~self.chosen).sum())
         self.kept, self.duplicates = keep_images(self.images, self.chosen, self.drops_duplicates)
         self.of_small, self.of_big = (mask & self.kept for mask in (self.choice.of_small, self.choice.of_big))
 
@@ -119,7 +119,8 @@ class Dataset(ABC):
         """Let each trial train on all images of the small classes that count: validation and test images, too."""
         none, labels = torch.empty(0, dtype=torch.long), self.images.labels
         self.pool = [torch.nonzero((labels == label) & self.of_small).flatten() for label in self.small_classes]
-        self.test, self.val, self.val_per_class, self.folds, self.groups, self.draws = none, none, 0, None, None, None
+        self.test, self.val, self.folds, self.groups, self.draws = none, none, None, None, None
+        self.typed = self.typed._replace(val_per_class=0)
         self.available = self.counts = [len(pool) for pool in self.pool]
 
     @property
@@ -135,7 +136,7 @@ class Dataset(ABC):
         """
         random = generator(seed, "draw")
         train, val, counts = [], [], self.counts
-        wanted = [min(self.val_per_class, most - count) for most, count in zip(self.available, counts, strict=True)]
+        wanted = [min(self.typed.val_per_class, most - own) for most, own in zip(self.available, counts, strict=True)]
         pools = self.pool if self.folds is None else self.folds.others(seed)
         apart = self.draws and self.draws.validation(seed, counts, wanted, self.typed)
         for pool, count, validated in zip(pools, counts, wanted, strict=True):
@@ -167,32 +168,32 @@ class Dataset(ABC):
         drawn = {"pool": sum(pool), "draws_vary": vary or self.folds is not None, "by_class": by_class}
         if self.groups is not None:
             drawn["groups"] = {"pool": self.groups.number(torch.cat(self.pool)), "test": self.groups.number(self.test)}
-        further = {"domains": self.choice.domains or None, "excluded": num_marked(self.images, self.num_excluded)}
-        drawn |= {key: value for key, value in further.items() if value is not None}
-        if not isinstance(self.images, ImageFiles):
+        drawn |= {"domains": self.choice.domains} if self.choice.domains else {}
+        files = self.images if isinstance(self.images, ImageFiles) else None
+        if self.where.exclude is not None:
+            drawn["excluded"] = self.num_excluded + (len(files.folder.left_out) if files else 0)
+        if files is None:
             return drawn
         used = len(torch.cat([self.big, *self.pool, self.val, self.test]).unique())
-        unused = int((self.images.test & self.choice.of_small).sum()) if self.folds else 0
-        equal = (self.duplicates, self.drops_duplicates)
-        return account(self.images, *equal, used, unused, self.num_excluded or 0) | drawn
+        unused = int((files.test & self.choice.of_small).sum()) if self.folds else 0
+        return account(files, self.duplicates, self.drops_duplicates, used, unused, self.num_excluded) | drawn
 
     def _pretrained(self, big: torch.Tensor) -> torch.Tensor:
         """Return the images to pre-train on, none of a group that trials test or validate on."""
-        drawn = self.pool if self.folds is not None or self.val_per_class else []
+        drawn = self.pool if self.folds is not None or self.typed.val_per_class else []
         return big if self.groups is None else self.groups.without(big, [self.test, self.val, *drawn])
 
-    def _counts(self, per_class: PerClass, total: int | None, short: bool) -> list[int]:
+    def _counts(self, short: bool) -> list[int]:
         """Return how many images each small class gives to a draw."""
-        if len(self.val) and self.val_per_class:
+        if len(self.val) and self.typed.val_per_class:
             expected = f"0 for data with validation images of their own, here {len(self.val):,}"
-            raise shortage("val_per_class", self.val_per_class, expected, "dataset.val_per_class=0")
-        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.val_per_class, self.draws)
-        asked = sizes.asked(per_class, total)
+            raise shortage("val_per_class", self.typed.val_per_class, expected, "dataset.val_per_class=0")
+        sizes = DrawSizes(self.class_names, self.pool, self.available, self.random, self.typed, self.draws)
         if not short:
-            return sizes.checked(asked, per_class, total)
+            return sizes.checked()
         tested = set(self.images.labels[self.test].tolist())
         untested = [self.images.classes[label] for label in self.small_classes if int(label) not in tested]
-        return sizes.reduced(asked, untested)
+        return sizes.reduced(untested)
 
 
 class MNIST5k(Dataset):

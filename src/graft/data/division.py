@@ -1,5 +1,6 @@
 """The division of images by their contents or groups: those that are held out to test."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ class Division:
     Attributes:
         images: the data set.
         kept: mask of the images that are not left out, of the small split's domains if there are domains.
+        labels: of the small split's classes.
         per_class: test images of each class; None: the data set's own, or a fifth.
         short: whether a class may have fewer images than asked for.
         folds: whether trials test folds of the images to draw from: none are held out, and the data set's own test
@@ -43,27 +45,26 @@ class Division:
 
     images: Images
     kept: torch.Tensor
+    labels: Sequence[int]
     per_class: int | None
     short: bool
     folds: bool = False
     groups: Groups | None = None
     where: str = ""
 
-    def divide(self, labels: Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def divide(self) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return indices of the images to draw from, for each class, and of all test images, sorted.
 
         Raises:
             ConfigError: a class has too few images.
         """
-        pool, test = [], []
         if self.folds:
-            pool = [self._of_class(label)[0] for label in labels]
-            self._say_unused(labels)
-            return pool, torch.cat(pool).sort().values
-        self._check(labels)
-        inside = self._held_out_groups(labels)
-        for label in labels:
-            train, given = self._of_class(label)
+            self._say_unused()
+            return self._trained, torch.cat(self._trained).sort().values
+        self._check()
+        inside = self._held_out_groups()
+        pool, test = [], []
+        for label, train, given in zip(self.labels, self._trained, self._tested, strict=True):
             if inside is not None:
                 held_out, train = train[inside[train]], train[~inside[train]]
                 held_out = held_out if self.per_class is None else self._lowest(held_out, self.per_class)[0]
@@ -75,14 +76,28 @@ class Division:
             test.append(held_out)
         return pool, torch.cat(test).sort().values
 
-    def _held_out_groups(self, labels: Sequence[int]) -> torch.Tensor | None:
+    @functools.cached_property
+    def _trained(self) -> list[torch.Tensor]:
+        """Indices of each class's training images."""
+        return self._of_classes(~self.images.test)
+
+    @functools.cached_property
+    def _tested(self) -> list[torch.Tensor]:
+        """Indices of each class's test images that are the data set's own."""
+        return self._of_classes(self.images.test)
+
+    def _of_classes(self, part: torch.Tensor) -> list[torch.Tensor]:
+        own = part & ~self.images.val & self.kept
+        return [torch.nonzero((self.images.labels == label) & own).flatten() for label in self.labels]
+
+    def _held_out_groups(self) -> torch.Tensor | None:
         """Return a mask of the images whose groups are held out, (images,); None without groups, or with own tests."""
         if self.groups is None or self.images.test.any():
             return None
-        pools = [self._of_class(label)[0] for label in labels]
-        few = [label for label, pool in zip(labels, pools, strict=True) if self.groups.number(pool) < 2]
-        if few and (not self.short or len(few) == len(labels)):
-            raise self._lack(labels, few, "images in two groups or more, one to train and one to test on", "")
+        pools = self._trained
+        few = [label for label, pool in zip(self.labels, pools, strict=True) if self.groups.number(pool) < 2]
+        if few and (not self.short or len(few) == len(self.labels)):
+            raise self._lack(few, "images in two groups or more, one to train and one to test on", "")
         inside = self.groups.held_out(pools, self.per_class, self.short)
         if inside is None:
             raise self._no_groups(self.groups, pools)
@@ -99,8 +114,8 @@ class Division:
             f"left to train on; try {fewer}fewer classes in dataset.small, or groups with fewer images"
         )
 
-    def _say_unused(self, labels: Sequence[int]) -> None:
-        unused = sum(len(self._of_class(label)[1]) for label in labels)
+    def _say_unused(self) -> None:
+        unused = sum(map(len, self._tested))
         if unused:
             log.warning(
                 "dataset.folds divides the training images; the data set's own %s test images of these classes are not "
@@ -108,32 +123,25 @@ class Division:
                 f"{unused:,}",
             )
 
-    def _of_class(self, label: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return indices of a class's training images and of its own test images."""
-        of_class = (self.images.labels == label) & ~self.images.val & self.kept
-        train, test = (torch.nonzero(of_class & mask).flatten() for mask in (~self.images.test, self.images.test))
-        return train, test
-
-    def _check(self, labels: Sequence[int]) -> None:
+    def _check(self) -> None:
         """Refuse classes that nothing can be learned of, or tested on, and name all of them."""
-        own, divided = bool(self.images.test.any()), [self._of_class(label) for label in labels]
-        untrained = [label for label, (train, _) in zip(labels, divided, strict=True) if not len(train)]
+        untrained = [label for label, train in zip(self.labels, self._trained, strict=True) if not len(train)]
         if untrained:
-            raise self._lack(labels, untrained, "training images", "")
-        untested = [
-            label for label, (train, test) in zip(labels, divided, strict=True) if len(test if own else train[1:]) == 0
-        ]
-        if untested and (not self.short or len(untested) == len(labels)):
+            raise self._lack(untrained, "training images", "")
+        own = bool(self.images.test.any())
+        to_test = self._tested if own else [train[1:] for train in self._trained]
+        untested = [label for label, test in zip(self.labels, to_test, strict=True) if not len(test)]
+        if untested and (not self.short or len(untested) == len(self.labels)):
             expected = "test images" if own else "two images or more, one to train and one to test on"
-            raise self._lack(labels, untested, expected, "" if self.short else ", or dataset.short=use")
+            raise self._lack(untested, expected, "" if self.short else ", or dataset.short=use")
 
-    def _lack(self, labels: Sequence[int], lacking: Sequence[int], what: str, cure: str) -> ConfigError:
+    def _lack(self, lacking: Sequence[int], what: str, cure: str) -> ConfigError:
         """Return the error that some classes have less than is needed."""
         names = ", ".join(self.images.classes[label] for label in lacking)
-        dropped = ~self.kept & torch.isin(self.images.labels, torch.tensor(labels))
+        dropped = ~self.kept & torch.isin(self.images.labels, torch.tensor(self.labels))
         equal = ", equal files counted once" if dropped.any() and not self.where else ""
         expected = f"classes with {what}{self.where}; {names} {'lacks' if len(lacking) == 1 else 'lack'} them{equal}"
-        got = [self.images.classes[label] for label in labels]
+        got = [self.images.classes[label] for label in self.labels]
         parts = ", or dataset.split=null" if self.where and self.images.test.any() else ""
         return shortage("small", got, expected, f"leaving out {names}{cure}{parts}")
 
@@ -168,8 +176,7 @@ class Division:
 
     def _places(self, indices: torch.Tensor) -> torch.Tensor:
         """Return the places of files, from 0 to 1."""
-        assert isinstance(self.images, ImageFiles)
-        salted = (f"{SALT}/{self.images.folder.digests[index]}".encode() for index in indices.tolist())
+        salted = (f"{SALT}/{self.images.digests[index]}".encode() for index in indices.tolist())
         heads = [int.from_bytes(hashlib.sha256(each).digest()[:6], "big") / 2**48 for each in salted]
         return torch.tensor(heads, dtype=torch.float64)
 

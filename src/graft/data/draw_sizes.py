@@ -126,7 +126,8 @@ class DrawSizes:
         pools: indices of each class's images.
         available: the number of each class's images that every trial can draw from.
         random: whether draws are stratified, rather than in file order.
-        val_per_class: validation images of each class, which a draw has besides its training images.
+        typed: what was asked for: `small_per_class` is a number of each class, `all` that are left beside validation
+            images, or that fraction of them, rounded, and at least one.
         draws: which validate on groups of their own; None: there are no groups.
     """
 
@@ -134,26 +135,20 @@ class DrawSizes:
     pools: Sequence[torch.Tensor]
     available: Sequence[int]
     random: bool
-    val_per_class: int
+    typed: Typed
     draws: GroupDraws | None = None
 
-    def asked(self, per_class: PerClass, total: int | None) -> list[int]:
+    def asked(self) -> list[int]:
         """Return how many training images of each class a draw should have.
-
-        Args:
-            per_class: of each class; `all` that are left beside validation images, or that fraction of them, rounded,
-                and at least one.
-            total: in all; None: `per_class` counts.
 
         Raises:
             ConfigError: a class would have none.
         """
-        num_classes = len(self.pools)
+        num_classes, (per_class, total, _) = len(self.pools), self.typed
         if total is None:
             if per_class is None:
-                raise shortage(
-                    "small_per_class", None, "a number without dataset.small_total", "dataset.small_per_class=20"
-                )
+                expected = "a number without dataset.small_total"
+                raise shortage("small_per_class", None, expected, "dataset.small_per_class=20")
             if isinstance(per_class, int):
                 return [per_class] * num_classes
             share = 1.0 if per_class == "all" else float(per_class)
@@ -170,28 +165,24 @@ class DrawSizes:
 
     def _left(self) -> list[int]:
         """Return how many images of each class are left beside validation images, or their groups."""
-        left = None
-        if self.draws is not None and self.val_per_class:  # no more than each class has, which `short` allows
-            left = self.draws.left([min(self.val_per_class, most - 1) for most in self.available])
-        return left or [most - self.val_per_class for most in self.available]
+        left, val_per_class = None, self.typed.val_per_class
+        if self.draws is not None and val_per_class:  # no more than each class has, which `short` allows
+            left = self.draws.left([min(val_per_class, most - 1) for most in self.available])
+        return left or [most - val_per_class for most in self.available]
 
-    def checked(self, asked: list[int], per_class: PerClass, total: int | None) -> list[int]:
+    def checked(self) -> list[int]:
         """Return what `asked` says, if each class has as many images.
-
-        Args:
-            asked: for each class.
-            per_class: as in `asked`.
-            total: as in `asked`.
 
         Raises:
             ConfigError: names the class.
         """
-        available = [count - self.val_per_class for count in self.available]
+        asked, (per_class, total, val_per_class) = self.asked(), self.typed
+        available = [count - val_per_class for count in self.available]
         if min(available) < 1:
             name, most = self.names[available.index(min(available))], min(self.available)
             expected = f"below {most}, the images to draw from class {name}, or none is left to train on"
-            raise shortage("val_per_class", self.val_per_class, expected, f"dataset.val_per_class={most // 2}")
-        validated = f" besides dataset.val_per_class={self.val_per_class}" if self.val_per_class else ""
+            raise shortage("val_per_class", val_per_class, expected, f"dataset.val_per_class={most // 2}")
+        validated = f" besides dataset.val_per_class={val_per_class}" if val_per_class else ""
         for count, most, name in zip(asked, available, self.names, strict=True):
             if count > most:
                 least = min(available)
@@ -206,20 +197,16 @@ class DrawSizes:
             raise shortage("small_total", total, expected, f"dataset.small_total={sum(asked)}")
         return asked
 
-    def reduced(self, asked: Sequence[int], untested: Collection[str]) -> list[int]:
+    def reduced(self, untested: Collection[str]) -> list[int]:
         """Return how many of the images asked for each class has, and warn of classes that have fewer.
 
-        Of too few images, validation gets its share, but training at least one.
-
-        Args:
-            asked: for each class.
-            untested: the classes without a test image, which the warning names, too.
+        Of too few images, validation gets its share, but training at least one; untested classes are named, too.
         """
-        counts, words = [], []
-        for most, count, name in zip(self.available, asked, self.names, strict=True):
-            wanted = count + self.val_per_class
+        counts, words, val_per_class = [], [], self.typed.val_per_class
+        for most, count, name in zip(self.available, self.asked(), self.names, strict=True):
+            wanted = count + val_per_class
             counts.append(count if most >= wanted else max(1, most * count // wanted))
-            has = ((counts[-1], count, "training"), (most - counts[-1], self.val_per_class, "validation"))
+            has = ((counts[-1], count, "training"), (most - counts[-1], val_per_class, "validation"))
             lacks = [f" {own:,} of {number:,} {split} images" for own, number, split in has if own < number]
             lacks += [" no test image"] * (name in untested)
             if lacks:

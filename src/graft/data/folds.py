@@ -98,9 +98,8 @@ class Folds:
         return folds[torch.randperm(len(indices), generator=generator(repeat, f"folds {first}"))]
 
     def _by_contents(self, indices: torch.Tensor, repeat: int, first: int) -> torch.Tensor:
-        assert isinstance(self.images, ImageFiles)
-        digests = [self.images.folder.digests[index] for index in indices.tolist()]
-        places = [hashlib.sha256(f"fold/{repeat}/{digest}".encode()).digest() for digest in digests]
+        salted = (f"fold/{repeat}/{self.images.digests[index]}".encode() for index in indices.tolist())
+        places = [hashlib.sha256(each).digest() for each in salted]
         positions = [(position - first) % self.num_folds for position in range(self.num_folds)]
         left = [len(indices) // self.num_folds + (each < len(indices) % self.num_folds) for each in positions]
         folds = torch.empty(len(indices), dtype=torch.long)

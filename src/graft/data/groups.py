@@ -50,30 +50,6 @@ class Groups:
         """Return how many groups some images belong to."""
         return len(self.of[indices].unique())
 
-    def check_parts(self, images: Images, used: torch.Tensor) -> None:
-        """Refuse a data set whose own parts part a group.
-
-        Args:
-            images: the data set.
-            used: mask of the images that count.
-
-        Raises:
-            GraftError: names the groups.
-        """
-        own = {"train": ~images.test & ~images.val, "val": images.val, "test": images.test}
-        inside = {part: set(self.of[used & own[part]].tolist()) for part in PARTS}
-        pairs = [
-            f"{self.names[group]} ({' and '.join(part for part in PARTS if group in inside[part])})"
-            for group in sorted(set.union(*inside.values()))
-            if sum(group in each for each in inside.values()) > 1
-        ]
-        if pairs:
-            raise GraftError(
-                f"{counted(len(pairs), 'group')} of the data with images in several of its parts: "
-                f"{few(pairs, MAX_NAMES)}; a test on images of a group that was trained on looks better "
-                "than it is: move them, or try dataset.split=null, which divides all images by groups"
-            )
-
     def held_out(self, pools: Sequence[torch.Tensor], per_class: int | None, short: bool) -> torch.Tensor | None:
         """Return a mask of the images whose groups are held out to test, (images,).
 
@@ -164,19 +140,31 @@ class Groups:
 
 
 def division_groups(images: Images, used: torch.Tensor) -> Groups | None:
-    """Return the groups of a data set, which its own parts do not part; None if it has none.
+    """Return the groups of a data set; None if it has none.
 
     Args:
         images: the data set.
         used: mask of the images that count.
 
     Raises:
-        GraftError: names the groups that are parted.
+        GraftError: its own parts part some groups, which are named.
     """
     if not images.groups:
         return None
     groups = Groups(images)
-    groups.check_parts(images, used)
+    own = {"train": ~images.test & ~images.val, "val": images.val, "test": images.test}
+    inside = {part: set(groups.of[used & own[part]].tolist()) for part in PARTS}
+    parted = [
+        f"{name} ({' and '.join(parts)})"
+        for group, name in enumerate(groups.names)
+        if len(parts := [part for part in PARTS if group in inside[part]]) > 1
+    ]
+    if parted:
+        raise GraftError(
+            f"{counted(len(parted), 'group')} of the data with images in several of its parts: "
+            f"{few(parted, MAX_NAMES)}; a test on images of a group that was trained on looks better "
+            "than it is: move them, or try dataset.split=null, which divides all images by groups"
+        )
     return groups
 
 

@@ -1,6 +1,7 @@
 """Images, read by index: from memory, from files, or as a stream if they are too large for memory."""
 
 import functools
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
-from torch.utils.data import DataLoader
 
 from graft.bars import bar
 from graft.content import is_changed
@@ -18,8 +18,6 @@ from graft.reading.decode import DECODER_VERSION, Reading, decode, pixel_limit
 from graft.reading.depth import White, find_white
 
 AT_ONCE = 32  # images that are decoded while those before them are used
-MEMORY_LIMIT = 2**31  # bytes of decoded images
-WORKERS_FROM = 2**28  # bytes of decoded images; below this, threads decode instead of worker processes
 THREADS_FROM = 2**14  # bytes of a decoded image; below this, Python's part is the most, and threads take turns at it
 
 
@@ -33,13 +31,8 @@ class ImageSource(ABC):
 
     @functools.cached_property
     @abstractmethod
-    def fingerprint(self) -> str:
-        """The images' identity: it changes with any pixel, any label and their order."""
-
-    @functools.cached_property
     def as_read(self) -> str:
-        """The identity of what networks see: unlike `fingerprint`, groups and domains do not change it."""
-        return self.fingerprint
+        """The identity of what networks see: it changes with any pixel, any label and their order."""
 
     @abstractmethod
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -68,16 +61,22 @@ class Images(ImageSource):
 
     @functools.cached_property
     def fingerprint(self) -> str:
+        """The data set's identity: unlike `as_read`, it changes with groups and domains, too."""
         return fingerprint(self._contents(), *self._described())
 
     @functools.cached_property
     def as_read(self) -> str:
         return fingerprint(self._contents(), self.labels, self.test, self.val, self.classes)
 
+    @functools.cached_property
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """Each image's digest, of its file's bytes or of its pixels in memory: 32 hexadecimal digits."""
+
     def _described(self) -> list[object]:
         """Return what is known of the images besides their pixels; data without groups are what they always were."""
-        domains = [["domains", self.domains]] if self.domains else []
-        return [self.labels, self.test, self.val, self.classes, *([self.groups] if self.groups else []), *domains]
+        further = [self.groups] * bool(self.groups) + [["domains", self.domains]] * bool(self.domains)
+        return [self.labels, self.test, self.val, self.classes, *further]
 
     @functools.cached_property
     def originals(self) -> str:
@@ -103,6 +102,10 @@ class InMemoryImages(Images):
     def shape(self) -> tuple[int, int, int]:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        return [hashlib.sha256(pixels.tobytes()).hexdigest()[:32] for pixels in self.pixels.numpy()]
 
     def _contents(self) -> torch.Tensor:
         return self.pixels
@@ -139,7 +142,7 @@ class ImageFiles(Images):
         size: height and width of the decoded images, if the files are larger or differ in shape; None: the files' own.
         reading: how the files are read.
         memory_limit: largest size of all decoded images, in bytes, that is kept in memory.
-        workers_from: size of the decoded images of one reading, in bytes, from which worker processes decode them.
+        workers_from: size of one reading's decoded images, in bytes, from which processes decode them, not threads.
 
     Raises:
         GraftError: the images differ in shape, and no size is given.
@@ -148,8 +151,8 @@ class ImageFiles(Images):
     folder: Folder
     size: int | None
     reading: Reading
-    memory_limit: int = MEMORY_LIMIT
-    workers_from: int = WORKERS_FROM
+    memory_limit: int = 2**31
+    workers_from: int = 2**28
 
     def __post_init__(self):
         if self.size is None and len(self.folder.shapes) > 1:
@@ -162,6 +165,10 @@ class ImageFiles(Images):
         if self.size is not None and (others or squared or min(height, width) > self.size):
             height = width = self.size
         return 3 if self.folder.color else 1, height, width
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        return self.folder.digests
 
     @property
     def resizes(self) -> bool:
@@ -182,24 +189,21 @@ class ImageFiles(Images):
         return fingerprint(self.folder.identity, *self._described())
 
     @functools.cached_property
-    def _memory(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A buffer for all images (pages are allocated on first write) and a mask of those already decoded."""
+    def _memory(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """A buffer for all images, allocated page by page on writing, and a mask of those decoded; None: too large."""
+        if len(self.labels) * math.prod(self.shape) > self.memory_limit:
+            return None
         return torch.empty(len(self.labels), *self.shape, dtype=torch.uint8), torch.zeros_like(self.test)
 
-    @property
-    def fits_in_memory(self) -> bool:
-        """Whether all decoded images stay below the memory limit."""
-        return len(self.labels) * math.prod(self.shape) <= self.memory_limit
-
     def read(self, indices: torch.Tensor) -> torch.Tensor | ImageStream:
-        if self.fits_in_memory:
+        if self._memory is not None:
             return super().read(indices)
         for _ in bar(self._decode(indices.split(AT_ONCE)), "decoding", len(indices), "image", size=len):
             pass  # a file that cannot be decoded raises its error now rather than in the middle of training
         return ImageStream(self, indices)
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        if not self.fits_in_memory:
+        if self._memory is None:
             yield from self._decode(parts)
             return
         pixels, decoded = self._memory
@@ -220,31 +224,27 @@ class ImageFiles(Images):
         many = sum(len(part) for part in parts) * math.prod(self.shape) >= self.workers_from
         cores = min(torch.get_num_threads(), 16)  # this job's: launchers divide the machine's
         threads = cores if math.prod(self.shape) >= THREADS_FROM else 1
-        decoder = _Decoder(self.folder, self.shape, self.reading, self.white)
-        loader = DataLoader(decoder, batch_size=None, sampler=parts, num_workers=many * cores)  # type: ignore[arg-type]
+        decoded = functools.partial(_decoded, self.folder, self.shape, self.reading, self.white)
+        loader = torch.utils.data.DataLoader(parts, None, collate_fn=decoded, num_workers=many * cores)  # type: ignore
         # Pillow's limit is the whole process's: set here, it is the same before, during and after each thread's part.
         with pixel_limit(self.reading.max_pixels), ThreadPoolExecutor(threads) as pool:
-            for pixels, failed in loader if many else pool.map(decoder.__getitem__, parts):
-                if failed:
+            for pixels in loader if many else pool.map(decoded, parts):
+                if pixels is None:
                     raise self.folder.decoding_error()
                 yield pixels
 
 
-class _Decoder(torch.utils.data.Dataset):
-    """Decodes images, and says whether any failed; a DataLoader's worker would wrap an exception into another one."""
-
-    def __init__(self, folder: Folder, shape: tuple[int, int, int], reading: Reading, white: White):
-        self.paths, self.digests, self.listed = folder.paths, folder.digests, folder.listed
-        self.shape, self.limit, self.how = shape, reading.max_pixels, (reading.fit, white, reading.interpolation)
-
-    def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, bool]:
-        pixels = torch.zeros(len(indices), *self.shape, dtype=torch.uint8)
-        try:
-            with pixel_limit(self.limit):
-                for row, index in enumerate(indices.tolist()):
-                    pixels[row] = decode(self.paths[index], self.shape, *self.how)
-            return pixels, any(
-                is_changed(self.paths[each], self.digests[each], self.listed) for each in indices.tolist()
-            )
-        except Exception:  # Pillow's exceptions for broken files depend on the format
-            return pixels, True
+def _decoded(
+    folder: Folder, shape: tuple[int, int, int], reading: Reading, white: White, indices: torch.Tensor
+) -> torch.Tensor | None:
+    """Decode files; None if any fails or has changed: an exception would be wrapped by a DataLoader's worker."""
+    pixels = torch.zeros(len(indices), *shape, dtype=torch.uint8)
+    try:
+        with pixel_limit(reading.max_pixels):
+            for row, index in enumerate(indices.tolist()):
+                pixels[row] = decode(folder.paths[index], shape, reading.fit, white, reading.interpolation)
+                if is_changed(folder.paths[index], folder.digests[index], folder.listed):
+                    return None
+    except Exception:  # Pillow's exceptions for broken files depend on the format
+        return None
+    return pixels

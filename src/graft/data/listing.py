@@ -1,7 +1,5 @@
-"""The images of a data set by name and by content: hashes, equal files, images left out, the account of all files."""
+"""The images of a data set by name and by content: equal files, images left out, the account of all files."""
 
-import functools
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,8 +12,7 @@ from graft.data.images import ImageFiles, Images, InMemoryImages
 from graft.errors import GraftError
 from graft.excluded import marked, marked_unreadable
 from graft.nouns import few
-from graft.reading.class_folders import Folder
-from graft.reading.layout import PARTS, named
+from graft.reading.layout import PARTS
 from graft.reading.pictures import shown
 
 log = logging.getLogger("graft")
@@ -47,31 +44,19 @@ def names(images: Images, indices: Sequence[int]) -> list[str]:
     return [f"{PARTS[each]}/{number}" for each, number in chosen]
 
 
-def hashes(images: Images, indices: Sequence[int]) -> list[str]:
-    """Return the digests of files' bytes, or of in-memory images' pixels: 32 hexadecimal digits."""
-    if isinstance(images, ImageFiles):
-        return [images.folder.digests[index] for index in indices]
-    assert isinstance(images, InMemoryImages)
-    known, pixels = _known_hashes(images), images.pixels.numpy()
-    for index in indices:
-        if index not in known:
-            known[index] = hashlib.sha256(pixels[index].tobytes()).hexdigest()[:32]
-    return [known[index] for index in indices]
-
-
-def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tuple[torch.Tensor, int | None]:
-    """Return a mask of the chosen images that a table of `dataset.exclude` does not mark, and how many of them it does.
+def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> torch.Tensor:
+    """Return a mask of the chosen images that a table of `dataset.exclude` does not mark.
 
     Args:
         images: the data set.
         chosen: mask of the images in the big and the small split, (images,).
-        table: the table; None: no image is left out, and their number is None.
+        table: the table; None: no image is left out.
 
     Raises:
         GraftError: the table names no image of the data set, or one that has another content than it had.
     """
     if table is None:
-        return chosen, None
+        return chosen
     marks = marked(table)
     places: dict[str, list[int]] = defaultdict(list)  # of a file that several rows of a table name, all
     for index, name in enumerate(names(images, range(len(images.labels)))):
@@ -84,34 +69,16 @@ def keep_unmarked(images: Images, chosen: torch.Tensor, table: str | None) -> tu
             f"{', '.join(unknown[:MAX_NAMED])}; unmark them, or try the table of an audit of this data set"
         )
     found = [(name, index) for name in marks for index in places.get(name, ())]
-    indices = [index for _, index in found]
-    known = zip(found, hashes(images, indices), strict=True)
-    changed = list(dict.fromkeys(name for (name, _), digest in known if marks[name] not in ("", digest)))
+    changed = list(dict.fromkeys(name for name, index in found if marks[name] not in ("", images.digests[index])))
     if changed:
         raise GraftError(
             f"dataset.exclude={table} marks {len(changed):,} images whose contents are others than in the audit: "
             f"{', '.join(changed[:MAX_NAMED])}; run the audit again, or empty its column hash if they are meant"
         )
     kept = chosen.clone()
-    kept[indices] = False
-    log.info("%s images left out by dataset.exclude=%s", f"{len(indices):,}", table)
-    return kept, int((chosen & ~kept).sum())
-
-
-def num_marked(images: Images, readable: int | None) -> int | None:
-    """Return how many files `dataset.exclude` leaves out, with those that cannot be read or do not exist.
-
-    Args:
-        images: the data set.
-        readable: how many of its chosen images are left out; None: there is no table.
-    """
-    left_out = images.folder.left_out if isinstance(images, ImageFiles) else ()
-    return None if readable is None else readable + len(left_out)
-
-
-@functools.lru_cache(maxsize=2)  # a sweep's jobs share the images
-def _known_hashes(images: InMemoryImages) -> dict[int, str]:
-    return {}
+    kept[[index for _, index in found]] = False
+    log.info("%s images left out by dataset.exclude=%s", f"{len(found):,}", table)
+    return kept
 
 
 def warn_of_equal(images: InMemoryImages) -> None:
@@ -119,7 +86,7 @@ def warn_of_equal(images: InMemoryImages) -> None:
     everything = range(len(images.labels))
     groups, labels = images.groups or everything, images.labels.tolist()
     firsts: dict[str, int] = {}
-    found = [(firsts.setdefault(digest, index), index) for index, digest in enumerate(hashes(images, everything))]
+    found = [(firsts.setdefault(digest, index), index) for index, digest in enumerate(images.digests)]
     pairs = [(first, other) for first, other in found if groups[first] != groups[other]]
     if not pairs:
         return
@@ -135,44 +102,10 @@ def warn_of_equal(images: InMemoryImages) -> None:
     )
 
 
-def find_duplicates(images: ImageFiles, chosen: torch.Tensor, drop: bool) -> dict[str, torch.Tensor]:
-    """Find files with equal bytes, name them in warnings, and return a mask for each kind, (images,).
+def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch.Tensor, dict[str, int]]:
+    """Return a mask of the chosen images that are used, and the number of equal files of each kind, named in warnings.
 
     Of equal files in one class the first is no duplicate: parts come in the order training, validation, test.
-
-    Args:
-        images: the data set.
-        chosen: mask of the images in the big and the small split.
-        drop: whether they will be left out, which the warnings say.
-    """
-    groups = defaultdict(list)
-    for index in torch.nonzero(chosen).flatten().tolist():
-        groups[images.folder.digests[index]].append(index)
-    masks = {kind: torch.zeros_like(chosen) for kind in KINDS}
-    pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
-    for first, *others in (group for group in groups.values() if len(group) > 1):
-        two_classes = len({int(images.labels[index]) for index in (first, *others)}) > 1
-        masks["two_classes"][first] = two_classes
-        for other in others:
-            same_part = images.folder.files[other].part == images.folder.files[first].part
-            kind = "two_classes" if two_classes else "same_part" if same_part else "other_part"
-            masks[kind][other] = True
-            pairs[kind].append((first, other))
-    if drop:
-        fate = "left out; dataset.duplicates=keep uses them"
-    else:
-        fate = (
-            "used, because of dataset.duplicates=keep: where one is trained on and another tested, accuracy is too high"
-        )
-    for kind, mask in masks.items():
-        if pairs[kind]:
-            equations = _equations(images.folder, pairs[kind])
-            log.warning("files %s: %d (%s): %s", KINDS[kind], int(mask.sum()), equations, fate)
-    return masks
-
-
-def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch.Tensor, dict[str, int]]:
-    """Return a mask of the chosen images that are used, and the number of equal files of each kind.
 
     Args:
         images: the data set.
@@ -181,9 +114,29 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
     """
     if not isinstance(images, ImageFiles):
         return chosen, {}
-    masks = find_duplicates(images, chosen, drop)
-    kept = chosen & ~torch.stack(list(masks.values())).any(0) if drop else chosen
-    return kept, {kind: int(mask.sum()) for kind, mask in masks.items()}
+    equal = defaultdict(list)
+    for index in torch.nonzero(chosen).flatten().tolist():
+        equal[images.digests[index]].append(index)
+    found: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    equations: dict[str, list[str]] = {kind: [] for kind in KINDS}  # test/cat/3.png = train/cat/1.png
+    for first, *others in (group for group in equal.values() if len(group) > 1):
+        several = len(images.labels[[first, *others]].unique()) > 1
+        found["two_classes"] += [first] * several
+        for other in others:
+            same_part = images.folder.files[other].part == images.folder.files[first].part
+            kind = "two_classes" if several else "same_part" if same_part else "other_part"
+            found[kind].append(other)
+            equations[kind].append(" = ".join(names(images, [other, first])))
+    fate = "used, because of dataset.duplicates=keep: where one is trained on and another tested, accuracy is too high"
+    if drop:
+        fate = "left out; dataset.duplicates=keep uses them"
+    for kind, files in found.items():
+        if files:
+            log.warning("files %s: %d (%s): %s", KINDS[kind], len(files), few(equations[kind], MAX_PAIRS), fate)
+    kept = chosen.clone()
+    if drop:
+        kept[[index for files in found.values() for index in files]] = False
+    return kept, {kind: len(files) for kind, files in found.items()}
 
 
 def account(
@@ -214,11 +167,3 @@ def account(
         "ignored": ignored | {reason: count for reason, count in further.items() if count},
         "duplicates": duplicates,
     }
-
-
-def _equations(folder: Folder, pairs: Sequence[tuple[int, int]]) -> str:
-    """Return the names of some equal files: test/cat/3.png = train/cat/1.png, and 7 more."""
-    first = [
-        " = ".join(named(folder.root, [folder.paths[index]]) for index in pair[::-1]) for pair in pairs[:MAX_PAIRS]
-    ]
-    return few(first, MAX_PAIRS, len(pairs))

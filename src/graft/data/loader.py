@@ -49,34 +49,40 @@ class Share(NamedTuple):
         return start + length * self.rank // self.world_size, start + length * (self.rank + 1) // self.world_size
 
 
-class TrialLoader:
-    """Batches in the order of `rows`.
+ALONE = Share()  # one process takes all
 
-    Args:
-        split: as `Batch` has it.
+
+class Examples(NamedTuple):
+    """What batches are cut from.
+
+    Attributes:
         inputs: images or features, (images, ...), or a stream of images.
         labels: classes, counted from 0, (images,).
         rows: indices of each trial's inputs, (trials, length), `NO_IMAGE` after the last; (1, length): all share them.
+    """
+
+    inputs: torch.Tensor | ImageStream
+    labels: torch.Tensor
+    rows: torch.Tensor
+
+
+class TrialLoader:
+    """Batches of examples in the order of their rows.
+
+    Args:
+        split: as `Batch` has it.
+        examples: what the batches are cut from.
         batch_size: images of each trial in one batch. A last batch of a single image joins the one before it, because
             batch norm needs two.
         stored: as `Batch` has it.
         share: this process's part of each batch.
     """
 
-    def __init__(
-        self,
-        split: str,
-        inputs: torch.Tensor | ImageStream,
-        labels: torch.Tensor,
-        rows: torch.Tensor,
-        batch_size: int,
-        stored: bool = False,
-        share: Share | None = None,
-    ):
-        self.split, self.inputs, self.rows, self.stored = split, inputs, rows, stored
-        self.labels = labels.to(inputs.device)
-        self.share = share or Share()
-        length = rows.shape[1]
+    def __init__(self, split: str, examples: Examples, batch_size: int, stored: bool = False, share: Share = ALONE):
+        self.split, self.stored, self.share = split, stored, share
+        self.inputs, labels, self.rows = examples
+        self.labels = labels.to(self.inputs.device)
+        length = self.rows.shape[1]
         starts = range(0, length - (length > 1), batch_size)
         self.bounds = list(zip(starts, [*starts[1:], length], strict=True))  # of whole batches, all ranks together
 
@@ -120,27 +126,18 @@ class TrainLoader(TrialLoader):
     """Batches of training, shuffled separately for each trial and epoch.
 
     Args:
-        inputs: as in `TrialLoader`.
-        labels: as in `TrialLoader`.
-        rows: as in `TrialLoader`.
-        batch_size: as in `TrialLoader`.
-        seeds: one for each trial's order.
-        stored: as in `TrialLoader`.
-        share: as in `TrialLoader`.
+        seeds: one for each trial's order; the other arguments are those of `TrialLoader`.
     """
 
     def __init__(
         self,
-        inputs: torch.Tensor | ImageStream,
-        labels: torch.Tensor,
-        rows: torch.Tensor,
+        examples: Examples,
         batch_size: int,
         seeds: Sequence[int],
         stored: bool = False,
-        share: Share | None = None,
+        share: Share = ALONE,
     ):
-        super().__init__("train", inputs, labels, rows, batch_size, stored, share)
-        self.seeds = seeds
+        super().__init__("train", examples, batch_size, stored, share)
         self.orders = [generator(seed, "order") for seed in seeds]
 
     @property
@@ -160,20 +157,13 @@ class AugmentedLoader(TrainLoader):
     """
 
     def __init__(
-        self,
-        augment: Augment,
-        inputs: torch.Tensor | ImageStream,
-        labels: torch.Tensor,
-        rows: torch.Tensor,
-        batch_size: int,
-        seeds: Sequence[int],
-        share: Share | None = None,
+        self, augment: Augment, examples: Examples, batch_size: int, seeds: Sequence[int], share: Share = ALONE
     ):
-        super().__init__(inputs, labels, rows, batch_size, seeds, share=share)
+        super().__init__(examples, batch_size, seeds, share=share)
         self.augment = augment
         # Each rank needs its own random stream: otherwise the ranks' images would get the same augmentations.
         purpose = "augment" if not self.share.rank else f"augment on rank {self.share.rank}"
-        self.augmenters = [generator(seed, purpose, inputs.device) for seed in seeds]
+        self.augmenters = [generator(seed, purpose, self.inputs.device) for seed in seeds]
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -191,17 +181,8 @@ class StoredViewsLoader(TrainLoader):
             (views * images, ...); the other arguments are those of `TrainLoader`.
     """
 
-    def __init__(
-        self,
-        num_views: int,
-        inputs: torch.Tensor | ImageStream,
-        labels: torch.Tensor,
-        rows: torch.Tensor,
-        batch_size: int,
-        seeds: Sequence[int],
-        share: Share | None = None,
-    ):
-        super().__init__(inputs, labels, rows, batch_size, seeds, stored=True, share=share)
+    def __init__(self, num_views: int, examples: Examples, batch_size: int, seeds: Sequence[int], share: Share = ALONE):
+        super().__init__(examples, batch_size, seeds, stored=True, share=share)
         self.num_views = num_views
         self.choosers = [generator(seed, "augment") for seed in seeds]  # the same on all ranks, for whole batches
 
@@ -229,7 +210,8 @@ class EvaluationViewsLoader(TrialLoader):
     def __init__(self, loader: TrialLoader, views: torch.Tensor | ImageStream):
         self.num_views = views.shape[0] // len(loader.labels)
         batch_size = max(1, loader.bounds[0][1] // (1 + self.num_views))
-        super().__init__(f"{loader.split}_views", loader.inputs, loader.labels, loader.rows, batch_size, loader.stored)
+        examples = Examples(loader.inputs, loader.labels, loader.rows)
+        super().__init__(f"{loader.split}_views", examples, batch_size, loader.stored)
         self.views = views
 
     def __iter__(self) -> Iterator[Batch]:

@@ -44,7 +44,7 @@ class Views(ImageSource):
         return channels, height, width
 
     @functools.cached_property
-    def fingerprint(self) -> str:
+    def as_read(self) -> str:
         own: list[object] = []
         if code := own_code(self.kind.__module__):  # its class may have settings besides those
             changes = self.augment.changes if isinstance(self.augment, Enlarged) else self.augment

@@ -24,6 +24,7 @@ from graft.results.records import Record
 
 if TYPE_CHECKING:
     from graft.data.images import Images
+    from graft.reading.decode import Header
 
 DATA_SET = re.compile(r"graft\.dataset(_table)?\.\w+")  # the full name of a data set's class
 SIDE = 96  # most pixels of a thumbnail's side
@@ -42,10 +43,10 @@ def thumbnails(record: Record, numbers: Sequence[int]) -> dict[int, bytes]:
     """
     assert record.outcomes is not None
     listed = record.outcomes.images.loc[list(numbers)]
-    option = record.config.get("dataset") or {}
+    option, found = record.config.get("dataset") or {}, None
     if option.get("_target_") == "graft.dataset.ImageFolder" and option.get("root"):
         found = _of_files(listed, option)
-    else:
+    if found is None:
         found = _of_data_set(record, listed)
     return {number: _encoded(pixels) for number, pixels in found.items() if pixels is not None}
 
@@ -107,7 +108,7 @@ def unchanged_images(
     Raises:
         GraftError: the data set cannot be read.
     """
-    from graft.data.listing import hashes, names
+    from graft.data.listing import names
 
     cache = Path((result.get("config") or {}).get("cache") or "outputs/cache")
     disabled, log.disabled = log.disabled, True  # a data set's remarks have been made when the job ran
@@ -119,8 +120,7 @@ def unchanged_images(
     places = dict(zip(names(images, everything), everything, strict=True))
     paths = dict(zip(listed.index.tolist(), listed["path"], strict=True))
     found = {number: places[path] for number, path in paths.items() if path in places}
-    now = dict(zip(found, hashes(images, list(found.values())), strict=True))
-    return images, {number: place for number, place in found.items() if now[number] == listed["hash"][number]}
+    return images, {number: place for number, place in found.items() if images.digests[place] == listed["hash"][number]}
 
 
 def _is_data_set(option: Mapping[str, Any]) -> bool:
@@ -158,30 +158,32 @@ def _shape(height: int, width: int, side: int) -> tuple[int, int, int]:
     return 3, max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _of_files(listed: pandas.DataFrame, option: Mapping[str, Any]) -> dict[int, np.ndarray | None]:
-    """Return pictures of files in class folders, whose others are not read, by number; None where one is another."""
-    from graft.reading.decode import pixel_limit
+def _of_files(listed: pandas.DataFrame, option: Mapping[str, Any]) -> dict[int, np.ndarray | None] | None:
+    """Return pictures of files in class folders, whose others are not read, by number; None where one is another.
 
-    root, rows = Path(option["root"]), zip(listed.index.tolist(), listed["path"], listed["hash"], strict=True)
+    None if any has more than 8 bits a channel: what is white in it, all files of the data set say.
+    """
+    from graft.reading.decode import Header, header, pixel_limit
+
+    root, rows = Path(option["root"]), list(zip(listed.index.tolist(), listed["path"], listed["hash"], strict=True))
     if not root.is_dir():
         raise GraftError(f"no image is shown: there is no folder {root}")
     with pixel_limit(option.get("max_pixels")):
-        return {number: _file(root / path, content, option.get("bits", "auto")) for number, path, content in rows}
+        headers = {number: header(root / path, measured=False) for number, path, _ in rows}
+        readable = {number: known for number, known in headers.items() if isinstance(known, Header)}
+        if any(known.deep for known in readable.values()):
+            return None
+        return {each: _file(root / path, content, readable[each]) for each, path, content in rows if each in readable}
 
 
-def _file(path: Path, expected: str, bits: int | str) -> np.ndarray | None:
+def _file(path: Path, expected: str, known: "Header") -> np.ndarray | None:
     """Return the picture in a file, (height, width, 3) bytes; None if its bytes are others, or it cannot be read."""
-    from graft.reading.decode import decode, header
-    from graft.reading.depth import find_white
+    from graft.reading.decode import decode
 
     try:
         if digests([path]) != [expected]:
             return None
-        known = header(path)
-        if isinstance(known, str):
-            return None
-        white = find_white([known.deep], bits) if known.deep else None
-        return decode(path, _shape(known.height, known.width, SIDE), "squash", white).permute(1, 2, 0).numpy()
+        return decode(path, _shape(known.height, known.width, SIDE), "squash").permute(1, 2, 0).numpy()
     except Exception:  # Pillow's exceptions for broken files depend on the format
         return None
 

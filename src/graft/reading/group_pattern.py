@@ -11,21 +11,6 @@ from graft.reading.pictures import shown
 EXAMPLE = r"dataset.group_pattern='(?P<group>patient\d+)'"
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a pattern that names a group.
-
-    Raises:
-        ConfigError: it is no regular expression, or has no parentheses.
-    """
-    try:
-        found = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise _refused(pattern, f"a regular expression, which it is not: {error}") from None
-    if not found.groups:
-        raise _refused(pattern, "a regular expression whose parentheses enclose the group's name")
-    return found
-
-
 def groups_of(names: Sequence[str], pattern: str) -> list[str]:
     """Return the group of each file: what `(?P<group>...)`, or else the first parentheses, find first in its name.
 
@@ -34,18 +19,21 @@ def groups_of(names: Sequence[str], pattern: str) -> list[str]:
         pattern: a regular expression.
 
     Raises:
-        ConfigError: it is none, or some names do not match it.
+        ConfigError: it is none, has no parentheses, or some names do not match it.
     """
-    regex = compiled(pattern)
+    try:
+        regex = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise _refused(pattern, f"a regular expression, which it is not: {error}") from None
+    if not regex.groups:
+        raise _refused(pattern, "a regular expression whose parentheses enclose the group's name")
     which = "group" if "group" in regex.groupindex else 1
     matches = [regex.search(name) for name in names]
     found = [(match and match[which]) or "" for match in matches]
     without = [shown(name) for name, group in zip(names, found, strict=True) if not group]
     if without:
-        listed = few(without, MAX_NAMES)
-        raise _refused(
-            pattern, f"found in each file's path, but {len(without):,} of {len(names):,} have none: {listed}"
-        )
+        lacking = f"{len(without):,} of {len(names):,} have none: {few(without, MAX_NAMES)}"
+        raise _refused(pattern, f"found in each file's path, but {lacking}")
     return [shown(group) for group in found]
 
 

@@ -136,7 +136,7 @@ def _rows(
     kept: Rows = {}
     for (folder, name), now, known in zip(places, states, found, strict=True):
         if isinstance(known, Known) and max(now[1:3]) < settled:
-            kept.setdefault(folder, {})[name] = [*now, *_row(known)]
+            kept.setdefault(folder, {})[name] = [*now, *known.header, known.digest]
     return kept
 
 
@@ -162,11 +162,6 @@ def _state(path: Path) -> list[int]:
         return content.state(path)
     except OSError:  # reading says why
         return []
-
-
-def _row(known: Known) -> list:
-    height, width, color, several, deep = known.header
-    return [height, width, color, several, deep, known.digest]
 
 
 def _remembered(row: list | None, now: list[int]) -> Known | None:

@@ -50,7 +50,7 @@ import torch
 from safetensors.numpy import save
 
 from graft.data.folds import NO_IMAGE
-from graft.data.listing import hashes, names
+from graft.data.listing import names
 from graft.files import write_bytes
 from graft.job_folder import IMAGES, OUTCOMES
 from graft.nouns import counted
@@ -157,7 +157,7 @@ def _images(
     draws = np.bincount(trained, minlength=numbers[-1] + 1)[numbers]
     columns = {
         "path": names(images, numbers.tolist()),
-        "hash": hashes(images, numbers.tolist()),
+        "hash": [images.digests[number] for number in numbers.tolist()],
         "class": [images.classes[label] for label in images.labels[torch.from_numpy(numbers)].tolist()],
         "group": [images.groups[number] for number in numbers] if images.groups else "",
         "split": split_names(numbers, draws, test, val),

@@ -23,7 +23,7 @@ LOOKED_AT = 20  # rows in which a column of paths is looked for
 
 
 class Columns(NamedTuple):
-    """The columns' names, as they are typed: `auto` looks for one, None does without."""
+    """The columns' names. As they are typed, `auto` looks for one; None does without."""
 
     image: str = AUTO
     label: str = AUTO
@@ -35,17 +35,7 @@ class Columns(NamedTuple):
 GUESSED = Columns()
 
 
-class Found(NamedTuple):
-    """The names of the columns that a table has; None if it has no parts, no groups, or no domains."""
-
-    image: str
-    label: str
-    split: str | None
-    group: str | None
-    domain: str | None = None
-
-
-def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) -> Found:
+def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) -> Columns:
     """Return a table's columns: those that are typed, and others if their names, or their files, leave no doubt.
 
     Args:
@@ -56,24 +46,36 @@ def find_columns(table: Table, typed: Columns, exists: Callable[[str], bool]) ->
     Raises:
         GraftError: a column is missing, stands twice, or there are several that may be meant.
     """
-    for key, name in zip(KEYS, typed, strict=True):
-        if name not in (None, AUTO, *table.columns):
-            expected = f"a column of {table.path}: {_listed(table.columns)}"
-            raise ConfigError(
-                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, table.columns, typed)}")]
-            )
+    check_typed(table.path, table.columns, typed)
     taken = [name for name in typed if name not in (None, AUTO)]
     free = [name for name in table.columns if name not in taken]
     image = _image(table, typed.image, free, exists)
     free = [name for name in free if name != image]
     split, group = (_optional(table, key, getattr(typed, key), free) for key in ("split", "group"))
     label = _label(table, typed.label, [name for name in free if name not in (split, group)])
-    found = Found(image, label, split, group, typed.domain)
+    found = Columns(image, label, split, group, typed.domain)
     _check_apart(table, found)
     return found
 
 
-def _check_apart(table: Table, found: Found) -> None:
+def check_typed(place: object, names: Sequence[str], typed: Columns) -> None:
+    """Refuse columns that are typed and do not exist.
+
+    Args:
+        place: where they should be, for the message.
+        names: of the columns there.
+        typed: the keys.
+
+    Raises:
+        ConfigError: names the column.
+    """
+    for key, name in zip(KEYS, typed, strict=True):
+        if name not in (None, AUTO, *names):
+            expected, near = f"a column of {place}: {_listed(names)}", _example(key, name, names, typed)
+            raise ConfigError([Fault(f"dataset.{key}", name, expected, f"dataset.{key}={near}")])
+
+
+def _check_apart(table: Table, found: Columns) -> None:
     """Refuse columns that the table has twice, or that two keys name which must not share one.
 
     Raises:
@@ -93,7 +95,7 @@ def _check_apart(table: Table, found: Found) -> None:
         )
 
 
-def in_words(found: Found) -> str:
+def in_words(found: Columns) -> str:
     """Return which columns are used, and how a group or a part is left out: image=path, label=diagnosis."""
     named = [f"{key}={name}" for key, name in zip(KEYS, found, strict=True) if name is not None]
     optional = [f"dataset.{key}=null" for key in ("split", "group") if getattr(found, key) is not None]
@@ -151,7 +153,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(name or "(without a name)" for name in names[:20]) + (", ..." if len(names) > 20 else "")
 
 
-def example(key: str, wrong: object, names: Sequence[str], typed: Columns) -> str:
+def _example(key: str, wrong: object, names: Sequence[str], typed: Columns) -> str:
     """Return a column that a key may mean: the nearest to what was typed, and none that another key needs."""
     others = {name for each in KEYS if each != key for name in matching(each, names)} | {*typed}
     free = [name for name in names if name and name not in others]

@@ -12,14 +12,13 @@ from PIL import Image
 
 from graft.errors import ConfigError, Fault, GraftError
 from graft.files import fingerprint, write_bytes, write_text
-from graft.tables.columns import AUTO, Columns, example, matching
+from graft.tables.columns import AUTO, KEYS, Columns, check_typed, in_words, matching
 from graft.tables.hub_data import from_hub
 from graft.tables.hub_parts import warn_of_parts
 from graft.tables.table_rows import Listing
 
 log = logging.getLogger("graft")
 
-COLUMNS = ("image", "label", "split", "group", "domain")  # of the table
 FORMAT = 2  # of the table: missing numbers and hidden class labels are empty, class labels have their names
 UNLABELED = -1  # the label that a ClassLabel has where it is hidden
 
@@ -42,7 +41,7 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     first = next(iter(splits.values()))
     found = _columns(path, first.features, columns if group_pattern is None else columns._replace(group=None))
     _check_splits(path, splits, found)
-    log.info("%s: columns image=%s, label=%s%s", path, found.image, found.label, _further(found, list(splits)))
+    log.info("%s: %s; splits %s", path, in_words(found._replace(split=None)), ", ".join(splits))
     if columns.split is not None:
         warn_of_parts(path, splits)
     parted = len(splits) > 1 and found.split is not None
@@ -53,22 +52,12 @@ def hugging_face(path: str, config: str | None, columns: Columns, group_pattern:
     if not table.exists():
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS[: len(named)])
+        writer.writerow(KEYS[: len(named)])
         for name, split in splits.items():
             writer.writerows(_rows(folder, name if parted else "", split, found))
         write_text(table, text.getvalue())
-    parts, groups, domains = (
-        key if used else None
-        for key, used in (("split", parted), ("group", found.group is not None), ("domain", found.domain is not None))
-    )
-    return Listing(
-        (str(table),),
-        None,
-        Columns("image", "label", parts, groups, domains),
-        None,
-        group_pattern,
-        f"dataset.path={path}",
-    )
+    written = Columns("image", "label", "split" if parted else None, found.group and "group", found.domain and "domain")
+    return Listing((str(table),), columns=written, group_pattern=group_pattern, origin=f"dataset.path={path}")
 
 
 def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
@@ -106,7 +95,10 @@ def _load(path: str, config: str | None, cache: Path) -> dict[str, Any]:
 
 def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     """Return the columns: those that are typed, and others if their features leave no doubt."""
-    _check_typed(path, features, typed)
+    check_typed(path, list(features), typed._replace(split=None))
+    if typed.split not in (None, AUTO):
+        expected = "auto, which takes the data's own splits, or null, which joins them"
+        raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     image = _one(path, "image", typed.image, images, features)
@@ -123,23 +115,6 @@ def _columns(path: str, features: Mapping[str, Any], typed: Columns) -> Columns:
     found = Columns(image, _one(path, "label", typed.label, labels, features), typed.split, group, typed.domain)
     _refuse_lists(found, kinds)
     return found
-
-
-def _check_typed(path: str, features: Mapping[str, Any], typed: Columns) -> None:
-    """Refuse typed columns that the data set does not have.
-
-    Raises:
-        ConfigError: names the column.
-    """
-    for key, name in zip(COLUMNS, typed, strict=True):
-        if key != "split" and name not in (None, AUTO, *features):
-            expected = f"a column of {path}: {', '.join(features)}"
-            raise ConfigError(
-                [Fault(f"dataset.{key}", name, expected, f"dataset.{key}={example(key, name, list(features), typed)}")]
-            )
-    if typed.split not in (None, AUTO):
-        expected = "auto, which takes the data's own splits, or null, which joins them"
-        raise ConfigError([Fault("dataset.split", typed.split, expected, "dataset.split=auto")])
 
 
 def _refuse_lists(found: Columns, kinds: Mapping[str, str]) -> None:
@@ -182,11 +157,6 @@ def _one(path: str, key: str, typed: str, candidates: list[str], features: Mappi
         seen = many if candidates else f"no column that is surely one of {key}s"
         raise GraftError(f"{path} has {seen} (columns {', '.join(features)}); try dataset.{key}=COLUMN")
     return candidates[0]
-
-
-def _further(found: Columns, splits: list[str]) -> str:
-    group = "" if found.group is None else f", group={found.group} (dataset.group=null leaves it unused)"
-    return f"{group}; splits {', '.join(splits)}"
 
 
 def _state(split: Any) -> list[object]:

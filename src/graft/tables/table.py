@@ -2,12 +2,12 @@
 
 import csv
 import io
+import itertools
 import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from graft.errors import GraftError
 
@@ -106,21 +106,20 @@ def _decoded(path: Path) -> str:
 def _dialect(text: str, delimiters: str) -> tuple[str, bool]:
     """Return the delimiter, and whether spaces follow it: most of the first rows then have as many cells as the header.
 
-    Of several such dialects it is the one with most cells, and without spaces, which may belong to names.
+    Of several such dialects it is the one with most cells, and without spaces, which may belong to names, unless double
+    quotes follow them.
     """
 
-    def merit(dialect: tuple[str, bool]) -> tuple[float, int]:
-        sizes: list[int] = []
+    def merit(dialect: tuple[str, bool]) -> tuple[float, int, int]:
         try:
-            for _, row in _records(text, *dialect):
-                sizes.append(len(row))
-                if len(sizes) > LOOKED_AT:
-                    break
+            rows = [row for _, row in itertools.islice(_records(text, *dialect), LOOKED_AT)]
         except csv.Error:
-            return 0.0, 0
-        if not sizes or sizes[0] == 1:
-            return 0.0, 0
-        return sizes.count(sizes[0]) / len(sizes), sizes[0]
+            return 0.0, 0, 0
+        if not rows or len(rows[0]) == 1:
+            return 0.0, 0, 0
+        alike = sum(len(row) == len(rows[0]) for row in rows)
+        quoted = sum(bool(re.match(' +"', cell)) for row in rows for cell in row)
+        return alike / len(rows), len(rows[0]), -quoted
 
     return max(((delimiter, spaces) for delimiter in delimiters for spaces in (False, True)), key=merit)
 
@@ -138,25 +137,18 @@ def _records(text: str, delimiter: str, spaces: bool) -> Iterator[tuple[int, lis
             yield reader.line_num, row
 
 
-def read_parquet(path: Path) -> Any:
-    """Return the table of a Parquet file, as pyarrow has it.
-
-    Raises:
-        GraftError: pyarrow is not installed, or the file cannot be read.
-    """
+def _parquet_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the place and the cells of each row of a Parquet file, the header first."""
     try:
         from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise GraftError('Parquet needs pyarrow, which is not installed; try pip install -e ".[parquet]"') from None
     try:
-        return parquet.read_table(path)
+        table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise GraftError(f"the table {path} cannot be read as Parquet ({reason}); write it again, or as CSV") from None
 
-
-def _parquet_rows(path: Path) -> list[tuple[int, list[str]]]:
-    table = read_parquet(path)
     columns = [_texts(name, table.column(name).to_pylist()) for name in table.column_names]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return [(0, list(table.column_names)), *enumerate(rows, 1)]

@@ -76,9 +76,10 @@ def list_table(
     memory, listed = Memory(cache, os.path.abspath(root), listing.words, skip_unreadable, max_pixels), time.time_ns()
     with pixel_limit(max_pixels):
         files, left_out = readable(root, found, skip_unreadable, memory, listing.words, excluded)
-    _check_training(listing, found, [(file.part, file.class_name) for file in files])
+    _check_training(listing.words, found, files)
     located.say()
-    skipped += _lost(found, files)
+    known = {file.path for file in files}
+    skipped += [file._replace(reason="unreadable") for file in found if file.path not in known]
     ignored = [file.reason for file in skipped]
     counts = Counter(file.class_name for file in files)
     log.info("%s images of %s%s", f"{len(files):,}", classes_words(counts), ignored_words(ignored))
@@ -95,22 +96,9 @@ def _found(
     domains = domain_names([row.domain for row in rows], f"dataset.domain={column}") if column else [""] * len(rows)
     groups = group_names([row.group for row in rows])
     return [
-        FoundFile(
-            path or _path(row),
-            name,
-            parts.get(row.split, "train"),
-            "" if path else "missing",
-            group,
-            domain,
-        )
+        FoundFile(path or _path(row), name, parts.get(row.split, "train"), "" if path else "missing", group, domain)
         for row, path, name, group, domain in zip(rows, paths, names, groups, domains, strict=True)
     ]
-
-
-def _lost(found: Sequence[FoundFile], files: Sequence[ImageFile]) -> list[FoundFile]:
-    """Return the files that cannot be read."""
-    known = {file.path for file in files}
-    return [file._replace(reason="unreadable") for file in found if file.path not in known]
 
 
 def _path(row: Row) -> Path:
@@ -197,18 +185,16 @@ def _named(rows: Sequence[Row], places: Sequence[int]) -> list[str]:
     return [f"{shown(rows[place].image.strip())} ({rows[place].where})" for place in places]
 
 
-def _check_training(listing: Listing, found: Sequence[FoundFile], read: Sequence[tuple[str, str]]) -> None:
+def _check_training(words: str, found: Sequence[FoundFile], files: Sequence[ImageFile]) -> None:
     """Refuse parts and classes without a readable image, and classes without one to train on."""
-    for place, what in ((0, "parts"), (1, "classes")):
-        lost = sorted({(file.part, file.class_name)[place] for file in found} - {each[place] for each in read})
+    for key, what in (("part", "parts"), ("class_name", "classes")):
+        lost = sorted({getattr(file, key) for file in found} - {getattr(file, key) for file in files})
         if lost:
-            raise GraftError(
-                f"{listing.words} has {what} without a readable image: {', '.join(lost)}; repair the files"
-            )
-    trained = {name for part, name in read if part == "train"}
-    untrained = sorted({name for _, name in read} - trained)
+            raise GraftError(f"{words} has {what} without a readable image: {', '.join(lost)}; repair the files")
+    trained = {file.class_name for file in files if file.part == "train"}
+    untrained = sorted({file.class_name for file in files} - trained)
     if untrained:
         raise GraftError(
-            f"{listing.words} has classes without training images: {', '.join(untrained)}; training images' classes "
+            f"{words} has classes without training images: {', '.join(untrained)}; training images' classes "
             f"are {', '.join(sorted(trained))}: rename labels that differ, or remove these rows"
         )

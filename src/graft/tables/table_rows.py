@@ -39,9 +39,8 @@ class Listing:
     @property
     def words(self) -> str:
         """The tables, or their origin, as they are typed."""
-        return (
-            self.origin or f"dataset.file={self.files[0] if len(self.files) == 1 else '[' + ','.join(self.files) + ']'}"
-        )
+        typed = self.files[0] if len(self.files) == 1 else f"[{','.join(self.files)}]"
+        return self.origin or f"dataset.file={typed}"
 
 
 def listing_of(settings: Mapping[str, Any]) -> Listing:
@@ -79,8 +78,7 @@ def read_rows(listing: Listing, located: Located) -> list[Row]:
     kinds: dict[str, tuple[bool, bool]] = {}
     for file in listing.files:
         table = read_table(Path(file).expanduser())
-        folder = table.path.parent if listing.root is None else Path(listing.root).expanduser()
-        folder = folder.absolute()
+        folder = (table.path.parent if listing.root is None else Path(listing.root).expanduser()).absolute()
         found = find_columns(table, columns, lambda cell, folder=folder: located(folder, cell) is not None)
         if located(folder, found.image) is not None:
             raise GraftError(
@@ -114,13 +112,12 @@ def _refuse_empty(table: Table, columns: Mapping[str, tuple[str | None, Sequence
 
 def _check_alike(kinds: Mapping[str, tuple[bool, bool]]) -> None:
     """Refuse tables of which some have parts, or groups, and others have not."""
-    for place, what in enumerate(("part", "group")):
+    for place, (key, what) in enumerate((("split", "parts"), ("group", "groups"))):
         with_it = [file for file, has in kinds.items() if has[place]]
-        if with_it and len(with_it) < len(kinds):
-            lacking = ", ".join(file for file in kinds if file not in with_it)
-            key = "split" if what == "part" else "group"
+        lacking = [file for file, has in kinds.items() if not has[place]]
+        if with_it and lacking:
             raise GraftError(
-                f"{', '.join(with_it)} has {what}s, and {lacking} has not; add a column to it, or try "
+                f"{', '.join(with_it)} has {what}, and {', '.join(lacking)} has not; add a column to it, or try "
                 f"dataset.{key}=null"
             )
 
@@ -144,9 +141,9 @@ def meaning_of_parts(splits: Sequence[str], words: str) -> dict[str, str]:
         GraftError: nothing is for training.
     """
     matches = {each: PART_NAME.fullmatch(each) for each in dict.fromkeys(splits) if each}
-    found = {each: str(match.lastgroup) for each, match in matches.items() if match}
     if not matches:
         return {}
+    found = {each: str(match.lastgroup) for each, match in matches.items() if match}
     evaluation = "val" if "test" in found.values() else "test"
     found = {each: evaluation if part == "eval" else part for each, part in found.items()}
     if "test" not in found.values() and "val" in found.values():
