@@ -228,9 +228,10 @@ def test_a_job_without_weights_or_images_and_a_missing_package_are_told(
     with pytest.raises(GraftError, match=r"nothing is explained: the votes of head=knn are counted .* try head=kernel"):
         explanations(job, list(job.outcomes.images.index[:1]))
     job = record(tmp_path / "own", run(*SMALL, name="own"))
+    assert job.outcomes is not None
     job.result["config"]["dataset"]["_target_"] = "mypkg.Data"
     with pytest.raises(GraftError, match=r"nothing is explained: its data set, mypkg.Data, is none of Graft's"):
-        explanations(job, [0])
+        explanations(job, list(job.outcomes.images.index[:1]))
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(GraftError, match=r"captum, which is not installed; try pip install -e \"\.\[explain\]\""):
         explain.captum_attributions()
