@@ -64,6 +64,20 @@ def test_a_temperature_changes_no_order_of_classes(temperature: float | None):
     assert (torch.take_along_dim(found, probability.argsort(1), 1).diff(dim=1) >= 0).all()
 
 
+def test_a_head_that_is_sure_of_everything_is_calibrated():
+    random = np.random.default_rng(0)
+    label = random.integers(0, 12, 200)
+    said = np.where(random.random(200) < 0.9, label, (label + 1) % 12)
+    logits = torch.zeros(200, 12).scatter_(1, torch.from_numpy(said)[:, None], 60.0)  # the others' are 1e-26
+    probability = logits.softmax(1)
+    assert scaled(probability, 3.5).max(1).values.mean() == pytest.approx(0.92, abs=0.01)  # of 1, without a limit
+    found = calibrate(unseen(probability.numpy()[None], label), 1)
+    sure = scaled(probability, found.temperature).max(1).values.mean()
+    assert sure == pytest.approx((said == label).mean(), abs=0.01)
+    loss, _ = (tuple(map(float, pair)) for pair in re.findall(r"from ([\d.]+) to ([\d.]+)", found.words))
+    assert loss[1] < loss[0] / 2
+
+
 def test_what_is_reported_is_measured_on_images_that_did_not_fit_it(monkeypatch: pytest.MonkeyPatch):
     probability, label = ensemble(1, 3000, 0, 2.5)
     found = calibrate(unseen(probability, label), 1)

@@ -148,10 +148,13 @@ def fit_temperature(probability: np.ndarray, label: np.ndarray, weight: np.ndarr
 
 
 def scaled(probability: torch.Tensor, temperature: float | None) -> torch.Tensor:
-    """Return probabilities, (..., classes), at a temperature T: softmax(log(probability) / T); None leaves them."""
+    """Return probabilities, (..., classes), at a temperature T: softmax(log(probability) / T); None leaves them.
+
+    Those below `SMALLEST` count as that, as where T was fitted: a head that is sure of everything stays so otherwise.
+    """
     if temperature is None:
         return probability
-    return (probability.clamp(min=torch.finfo(probability.dtype).tiny).log() / temperature).softmax(-1)
+    return (probability.clamp(min=SMALLEST).log() / temperature).softmax(-1)
 
 
 def _measured(probability: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

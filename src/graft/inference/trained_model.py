@@ -114,7 +114,7 @@ class TrainedModel(nn.Module):
         return self.logits(pixels).softmax(-1)
 
     def calibrated(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Return the mean over the trials, (images, classes), at the temperature; it has the same order of classes.
+        """Return the mean over the trials, (images, classes), at the temperature; its most probable class is the same.
 
         Args:
             probabilities: of each trial, (trials, images, classes).
