@@ -138,7 +138,7 @@ def test_labels_name_the_roots_of_different_images(tmp_path: Path):
 def test_labels_leave_out_where_the_same_images_are(tmp_path: Path, contents: object):
     for root, dropout in (("/one", 0.0), ("/elsewhere", 0.5)):
         write(tmp_path / root[1:] / "result.json", job(root, dropout, contents=contents))
-    assert {record.label for record in read_records([tmp_path]).finished} == {"no dropout", "dropout 0.5"}
+    assert {record.label for record in read_records([tmp_path]).finished} == {"dropout 0", "dropout 0.5"}
 
 
 def test_folders_and_broken_links_with_a_result_s_name_are_named(tmp_path: Path):

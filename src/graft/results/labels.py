@@ -7,7 +7,7 @@ from graft.results.settings import Setting, is_solved
 
 BEST_SOLVED = "graft.best_solved_head.BestSolved"
 BUDGETS = {"dataset.small_per_class": "images per class", "dataset.small_total": "images"}  # what a number counts
-# For these keys the value alone is a clear label: "dense512", not "head dense512".
+# For these keys the value alone is a clear label, unless it is none: "dense512", not "head dense512".
 CLEAR_VALUES = (
     "baseline",
     "control",
@@ -43,14 +43,14 @@ def label(setting: Setting) -> str:
     if not without_dropout:
         return words
     # "plain without dropout", but "plain with lr 0.01, without dropout".
-    return f"{words}{',' if details else ''} without dropout" if words else "no dropout"
+    return f"{words}{',' if details else ''} without dropout" if words else "dropout 0"
 
 
 def describe(key: str, value: str) -> str:
     """Return one swept key's value in words: lr 0.01, 5 images per class."""
     if key in ("baseline", "control"):
         return f"{value} ({key})"
-    if key in CLEAR_VALUES:
+    if key in CLEAR_VALUES and value != "none":  # "none and photos are undecided" would not say of what
         return value.replace("_", " ")
     if key in BUDGETS:
         unit = BUDGETS[key]
