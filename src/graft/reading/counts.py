@@ -32,4 +32,6 @@ def classes_words(counts: Counter[str]) -> str:
     each = [f"{count:,}" for _, count in sorted(counts.items())]
     least, most = min(counts.values()), max(counts.values())
     classes = counted(len(counts), "class")
-    return f"{classes} ({', '.join(each) if len(each) <= MAX_COUNTS else f'{least:,} to {most:,} each'})"
+    if len(each) <= MAX_COUNTS:
+        return f"{classes} ({', '.join(each)})"
+    return f"{classes} ({f'{least:,} to ' if least < most else ''}{most:,} each)"
