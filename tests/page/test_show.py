@@ -165,6 +165,9 @@ def test_balanced_accuracy_is_shown_beside_accuracy_where_classes_are_unequal(
         assert ("balanced accuracy  65.0 %, classes of equal weight" in printed) is shown
         assert "images             big 1, small 1, val 0, test 1\n" in re.sub(" +\n", "\n", printed)
         assert "ignored files      2 .heic" in printed
+    result["config"] = {"report": {"metric": "balanced_accuracy"}}
+    show_job(result, tmp_path)
+    assert capsys.readouterr().out.count("balanced accuracy") == 1  # the ranking metric has a row of its own
 
 
 def test_a_job_in_the_folder_default_is_named_by_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -86,13 +86,15 @@ def _accuracy(result: dict, folder: Path) -> list[tuple[str, str]]:
     several = len(values) > 1
     rows = [("test accuracy", f"{percent(accuracy['mean'])} %, {'mean of ' if several else ''}{trials}")]
     rows += [*_failed(result), *_folds(result)]
-    balanced = balanced_mean(result) if uneven(result) else None
+    ranking = _ranking_metric(result, folder)
+    told = METRICS["balanced_accuracy"] in dict(ranking)
+    balanced = balanced_mean(result) if uneven(result) and not told else None
     if balanced is not None:
         rows.append(("balanced accuracy", f"{percent(balanced)} %, classes of equal weight"))
     if several:
         rows.append(("lowest to highest", f"{PERCENT.span(accuracy['min'], accuracy['max'])} %"))
     rows.append(("95 % interval", _interval(result, folder, accuracy)))
-    rows += _ranking_metric(result, folder)
+    rows += ranking
     if is_copies(values):
         rows.append(("trials", "all are the same computation, which no seed changes: they count as one"))
     if result["reference"]:
