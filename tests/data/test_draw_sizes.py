@@ -85,6 +85,19 @@ def test_a_draw_of_a_later_trial_is_refused_and_never_shorter(monkeypatch: pytes
         assert len(mended.sample(seed)[0]) == sum(mended.counts)
 
 
+def test_the_class_with_the_fewest_images_is_named():
+    labels = [label for label, count in enumerate((8, 6, 5, 9)) for _ in range(count)]
+    groups = [f"patient{number}" for number in range(len(labels))]
+    counts = Given(labels, groups, small_per_class="all").counts
+    least = min(counts)
+    assert counts[0] > least  # the first class has more
+    name = "abcd"[counts.index(least)]
+    with pytest.raises(
+        ConfigError, match=rf"at most {least}, the images to draw from class {name}, got 20; .*={least}"
+    ):
+        Given(labels, groups, small_per_class=20)
+
+
 def test_each_shortage_of_a_class_is_said(caplog: pytest.LogCaptureFixture):
     labels, groups = patients(8, size=8)
     labels, groups = [*labels, *[2] * 6], [*groups, *(f"patient{number}" for number in range(6))]

@@ -183,8 +183,8 @@ class DrawSizes:
             expected = f"below {most}, the images to draw from class {name}, or none is left to train on"
             raise shortage("val_per_class", val_per_class, expected, f"dataset.val_per_class={most // 2}")
         validated = f" besides dataset.val_per_class={val_per_class}" if val_per_class else ""
-        for count, most, name in zip(asked, available, self.names, strict=True):
-            if count > most:
+        for count, most, name in sorted(zip(asked, available, self.names, strict=True), key=lambda each: each[1]):
+            if count > most:  # the first one has the fewest
                 least = min(available)
                 if total is None:
                     expected = f"at most {most}, the images to draw from class {name}{validated}"
