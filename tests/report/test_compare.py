@@ -48,3 +48,14 @@ def test_folds_that_fewer_trials_have_tested_are_told_in_the_answer_and_in_the_j
     rows = dict(summary_rows(json.loads((job / "result.json").read_text()), job))
     assert rows["folds"].endswith("the interval each image: of 3 folds, fold 2 has 1 of 2 trials")
     assert "folds" not in dict(summary_rows(json.loads((whole / "result.json").read_text()), whole))
+
+
+def test_comparisons_with_a_baseline_are_counted_if_there_are_any(tmp_path: Path):
+    for trials, counted in ((1, False), (6, True)):
+        folder = tmp_path / str(trials)
+        for lr in ("0.1", "0.2"):
+            store_job(folder, {"lr": lr}, trials=trials)
+        sentences = " ".join(compare_jobs([folder], baseline="lr:0.1").sentences)
+        assert "ompared with the baseline lr 0.1" in sentences
+        assert ("corrected for 1 comparison." in sentences) is counted
+        assert "corrected for 0 comparisons" not in sentences

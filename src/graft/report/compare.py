@@ -148,8 +148,8 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         sentences.append(describe_method(board.comparison.num_tested, pairs, found.least))
     if split_of(board.metric) == "test":
         sentences += images_answer(board.comparison.differences.values())
-    if board.versus_baseline:
-        tested = sum(difference.p is not None for difference in board.versus_baseline.values())
+    tested = sum(difference.p is not None for difference in board.versus_baseline.values())
+    if tested:
         corrected = f"corrected for {counted(tested, 'comparison')}"
         sentences.append(f"Comparisons with the baseline: the same tests, {corrected}.")
     return sentences
