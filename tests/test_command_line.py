@@ -92,7 +92,10 @@ def test_the_flag_of_a_sweep_may_stand_anywhere():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["=3"], "=3 has no key; try KEY=3, and --help for the keys"),
+        (["=3"], "=3 has no key; try KEY=3 without blanks around =, and --help for the keys"),
+        (["epochs", "=", "5"], "= has no key; try KEY=VALUE without blanks around =, and --help for the keys"),
+        (["--epochs=5"], "--epochs is no option; keys have no dashes: try epochs=5"),
+        (["-head.dropout", "0.5"], "-head.dropout is no option; keys have no dashes: try head.dropout=VALUE"),
         (["dropout=0", "trials=2", "dropout=0.5"], "dropout is typed twice, as 0 and 0.5; try one of them"),
         (["dropout=0,1", "+dropout=0.5"], "dropout is typed twice, as 0,1 and 0.5"),
         (["head=plain", "head=dense"], "head is typed twice, as plain and dense"),
@@ -119,6 +122,7 @@ def test_other_words_are_accepted():
         "optimizer@tune.optimizer=sgd",
         "~head",
     ]
+    fine += ["-h", "-c=job", "-cd", "conf", "--multi", "--config-n=train", "--help"]
     check_words([*fine, "--config-dir", "x", "experiment=glob(lecture*)", "dataset.small=[1,3]", "seed=null"], GROUPS)
 
 

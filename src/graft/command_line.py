@@ -24,6 +24,11 @@ ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 NAME = re.compile(r"[^'\"\[{~./,$][^,$]*['\"()][^,$]*")  # a name with quotes or brackets: Anna's photos (1)
 FIGURES = "report.figures"  # a list that no sweep tries one by one: one report compares all jobs
 PATTERN = "dataset.group_pattern"  # a regular expression, whose signs mean nothing to Hydra
+# Hydra's own options, besides those of one dash and a letter or two.
+OPTIONS = (
+    "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion", "config-path",
+    "config-name", "config-dir", "experimental-rerun", "info",
+)  # fmt: skip
 # What Hydra's grammar has in a text without quotes.
 READABLE = re.compile(rf"(?:{ESCAPED.pattern}|[\w\s/\-\\+.$%*@?|:])*", re.ASCII)
 
@@ -82,6 +87,14 @@ def _quoted(text: str) -> str:
     return QuotedString(ESCAPED.sub(r"\1", text), Quote.single).with_quotes()
 
 
+def _check_option(word: str) -> None:
+    """Refuse a key that was typed as an option, --epochs=5 or -epochs, in place of argparse's page of usage."""
+    option, _, value = word.partition("=")
+    name, known = option.lstrip("-"), any(each.startswith(option.lstrip("-")) for each in OPTIONS)  # argparse's rule
+    if word.startswith("-") and len(name) > 2 and not known:
+        raise GraftError(f"{option} is no option; keys have no dashes: try {name}={value or 'VALUE'}")
+
+
 def check_words(words: Sequence[str], groups: Collection[str]) -> None:
     """Refuse what Hydra would take for something else than it looks like.
 
@@ -90,7 +103,8 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
         groups: the names of the groups in conf/.
 
     Raises:
-        GraftError: a word has no key, two values for one key, or several options of a group for one job.
+        GraftError: a word has no key, or one with dashes, two values for one key, or several options of a group for
+            one job.
     """
     seen: dict[str, str] = {}
     for word in words:
@@ -98,9 +112,11 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
             raise GraftError(f"{word!a} cannot be read in this locale; try LC_ALL=C.UTF-8, or another name")
         key, equals, value = word.lstrip("+").partition("=")
         if not equals or word.startswith("-"):
+            _check_option(word)
             continue
         if not key:
-            raise GraftError(f"{word} has no key; try KEY{word}, and --help for the keys")
+            typed = f"KEY={value or 'VALUE'}"
+            raise GraftError(f"{word} has no key; try {typed} without blanks around =, and --help for the keys")
         if key in groups and key != "logger" and value.startswith("["):
             raise GraftError(
                 f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them"

@@ -49,7 +49,7 @@ Configure = Callable[..., DictConfig]
             ["dropout=0,0.5"],
             "dropout=0,0.5 lists several values, one for each job of a sweep; try -m dropout=0,0.5, or",
         ),
-        (["dropout=0,"], "dropout=0, lists nothing after its last comma; try dropout=0"),
+        (["dropout=0,"], "dropout=0, lists nothing after its last comma; try dropout=0, or no blank after it"),
         (["dataset.small=[1,3"], "dataset.small=[1,3 has unbalanced []; try quotes around all of it"),
         (["seed=range(1,2"], "seed=range(1,2 has unbalanced ()"),
         (["name=a:'b'c"], "name=a:'b'c is no KEY=VALUE in Hydra's grammar; try"),

@@ -126,7 +126,7 @@ def _not_parsed(error: OverrideParseException) -> str:
     if unbalanced:
         return f"{word} has unbalanced {unbalanced[0]}; try quotes around all of it, because shells divide at spaces"
     if value.endswith(","):
-        return f"{word} lists nothing after its last comma; try {word.rstrip(',')}"
+        return f"{word} lists nothing after its last comma; try {word.rstrip(',')}, or no blank after it"
     if not key.isascii() or " " in key:
         return f"no key {key}; --help lists the keys"
     return f"{word} is no KEY=VALUE in Hydra's grammar; try \"{key}='{value}'\" for a text as it is"
