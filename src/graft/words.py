@@ -122,9 +122,12 @@ def _typed(words: Sequence[str], keys: Mapping[str, Key], program: str) -> dict[
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
+        if key.startswith("-"):
+            name = key.lstrip("-") or "KEY"
+            raise GraftError(f"{key} is no option; keys have no dashes: try {name}={value or 'VALUE'}, or --help")
         if not equals:
             needed = [name for name, each in keys.items() if each.required and name not in found]
-            example = f"{needed[-1]}={word}" if needed else "KEY=VALUE"
+            example = f"{needed[0]}={word}" if needed else "KEY=VALUE"
             raise GraftError(f"{word!a} has no key; try {example}, or --help for the keys")
         if key not in keys:
             similar = nearest(key, keys, similarity=0.6)
