@@ -44,6 +44,12 @@ def test_other_shapes_are_refused(images: object, message: str):
         as_bytes(images)
 
 
+def test_a_read_only_array_is_copied_without_a_warning(recwarn: pytest.WarningsRecorder):
+    values = np.frombuffer(bytes(range(16)), np.uint8).reshape(1, 4, 4)
+    assert torch.equal(as_bytes(values)[0, 0], torch.arange(16, dtype=torch.uint8).view(4, 4))
+    assert not recwarn.list
+
+
 def test_floats_are_from_0_to_1_or_to_255_and_rounded():
     unit = np.array([0.0, 0.25, 0.5, 1.0])
     assert to_bytes(unit).tolist() == [0, 64, 128, 255]
