@@ -158,7 +158,7 @@ def test_a_folder_above_is_the_true_class_only_if_no_class_is_below(photos: Path
         ("photos/*.gif", None, "has no images"),
         ("empty", None, r"has no images \(1 other file\)"),
         ("photos", "label", "images=photos is no table; try truth=folder"),
-        ("list.csv", "lable", "no column lable; did you mean truth=label"),
+        ("list.csv", "lable", r"no column lable; did you mean truth=label\? it has file, label$"),
         ("list.csv", "fil", "no column fil; did you mean truth=label"),  # rather than the column of paths
         ("other.csv", None, "no column file, path, image or filename; it has a, b"),
         ("none.csv", None, "has no rows below its header"),

@@ -215,6 +215,7 @@ def _columns(path: Path, columns: list[str], truth: str | None, group: str | Non
     for key, column in (("truth", truth), ("group", group)):
         if column not in (None, *[FOLDER] * (key == "truth"), *columns):
             near = nearest(str(column), [name for name in columns if name != named] or columns)
-            raise GraftError(f"the table {path} has no column {column}; did you mean {key}={near[0]}?")
+            has = ", ".join(columns[:8])
+            raise GraftError(f"the table {path} has no column {column}; did you mean {key}={near[0]}? it has {has}")
     groups = matching("group", [name for name in columns if name not in (named, truth)])
     return named, group or (groups[0] if truth is not None and len(groups) == 1 else None)
