@@ -92,7 +92,7 @@ def test_the_flag_of_a_sweep_may_stand_anywhere():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["=3"], "=3 has no key; try KEY=3 without blanks around =, and --help for the keys"),
+        (["=3"], "=3 has no key; try KEY=VALUE without blanks around =, and --help for the keys"),
         (["epochs", "=", "5"], "= has no key; try KEY=VALUE without blanks around =, and --help for the keys"),
         (["--epochs=5"], "--epochs is no option; keys have no dashes: try epochs=5"),
         (["-head.dropout", "0.5"], "-head.dropout is no option; keys have no dashes: try head.dropout=VALUE"),

@@ -115,8 +115,7 @@ def check_words(words: Sequence[str], groups: Collection[str]) -> None:
             _check_option(word)
             continue
         if not key:
-            typed = f"KEY={value or 'VALUE'}"
-            raise GraftError(f"{word} has no key; try {typed} without blanks around =, and --help for the keys")
+            raise GraftError(f"{word} has no key; try KEY=VALUE without blanks around =, and --help for the keys")
         if key in groups and key != "logger" and value.startswith("["):
             raise GraftError(
                 f"{key} must be one option, got {value}; try -m {key}={value.strip('[]')} for a sweep of them"
