@@ -36,7 +36,8 @@ def as_bytes(images: Any, unit: bool | None = None) -> torch.Tensor:
     values = as_array(images)
     _warn_of_two_scales(values)
     found = _channels_first(to_bytes(values, unit))
-    return torch.from_numpy(np.require(found, requirements="CW"))  # a read-only array is copied: PyTorch warns of it
+    # A read-only array is copied: PyTorch warns of it.
+    return torch.from_numpy(np.require(found, requirements=["C", "W"]))
 
 
 def as_array(images: Any) -> np.ndarray:
