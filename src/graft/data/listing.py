@@ -118,7 +118,7 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
     for index in torch.nonzero(chosen).flatten().tolist():
         equal[images.digests[index]].append(index)
     found: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    equations: dict[str, list[str]] = {kind: [] for kind in KINDS}  # test/cat/3.png = train/cat/1.png
+    pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
     for first, *others in (group for group in equal.values() if len(group) > 1):
         several = len(images.labels[[first, *others]].unique()) > 1
         found["two_classes"] += [first] * several
@@ -126,13 +126,15 @@ def keep_images(images: Images, chosen: torch.Tensor, drop: bool) -> tuple[torch
             same_part = images.folder.files[other].part == images.folder.files[first].part
             kind = "two_classes" if several else "same_part" if same_part else "other_part"
             found[kind].append(other)
-            equations[kind].append(" = ".join(names(images, [other, first])))
+            pairs[kind].append((other, first))
     fate = "used, because of dataset.duplicates=keep: where one is trained on and another tested, accuracy is too high"
     if drop:
         fate = "left out; dataset.duplicates=keep uses them"
     for kind, files in found.items():
-        if files:
-            log.warning("files %s: %d (%s): %s", KINDS[kind], len(files), few(equations[kind], MAX_PAIRS), fate)
+        if files:  # test/cat/3.png = train/cat/1.png, and 7 more
+            named = [" = ".join(names(images, pair)) for pair in pairs[kind][:MAX_PAIRS]]
+            equal_files = few(named, MAX_PAIRS, len(pairs[kind]))
+            log.warning("files %s: %d (%s): %s", KINDS[kind], len(files), equal_files, fate)
     kept = chosen.clone()
     if drop:
         kept[[index for files in found.values() for index in files]] = False
