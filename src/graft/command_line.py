@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from graft.errors import GraftError
+from graft.errors import GraftError, no_option
 
 # One element of a value: a quoted text, a path (which may contain quotes, brackets and equals signs), an interpolation,
 # a bracket or comma, or any other text.
@@ -89,10 +89,10 @@ def _quoted(text: str) -> str:
 
 def _check_option(word: str) -> None:
     """Refuse a key that was typed as an option, --epochs=5 or -epochs, in place of argparse's page of usage."""
-    option, _, value = word.partition("=")
-    name, known = option.lstrip("-"), any(each.startswith(option.lstrip("-")) for each in OPTIONS)  # argparse's rule
+    name = word.partition("=")[0].lstrip("-")
+    known = any(option.startswith(name) for option in OPTIONS)  # argparse's rule
     if word.startswith("-") and len(name) > 2 and not known:
-        raise GraftError(f"{option} is no option; keys have no dashes: try {name}={value or 'VALUE'}")
+        raise GraftError(no_option(word))
 
 
 def check_words(words: Sequence[str], groups: Collection[str]) -> None:

@@ -73,6 +73,12 @@ def nearest(word: str, known: Iterable[str], count: int = 1, similarity: float =
     return [each for match in close for each in folded[match]][:count]
 
 
+def no_option(word: str) -> str:
+    """Return why a key is refused that was typed as an option: `--epochs is no option; ... try epochs=5`."""
+    option, _, value = word.partition("=")
+    return f"{option} is no option; keys have no dashes: try {option.lstrip('-') or 'KEY'}={value or 'VALUE'}"
+
+
 def as_typed(value: object) -> str:
     """Return a configuration's value as it is typed: `null`, `true`, `[1,2]`."""
     if isinstance(value, list):

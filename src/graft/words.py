@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from graft.ending import default_signals, prepare, stop_on_error
-from graft.errors import ConfigError, Fault, GraftError, nearest
+from graft.errors import ConfigError, Fault, GraftError, nearest, no_option
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ def _typed(words: Sequence[str], keys: Mapping[str, Key], program: str) -> dict[
     for word in words:
         key, equals, value = word.partition("=")
         if key.startswith("-"):
-            name = key.lstrip("-") or "KEY"
-            raise GraftError(f"{key} is no option; keys have no dashes: try {name}={value or 'VALUE'}, or --help")
+            raise GraftError(f"{no_option(word)}, or --help")
         if not equals:
             needed = [name for name, each in keys.items() if each.required and name not in found]
             example = f"{needed[0]}={word}" if needed else "KEY=VALUE"

@@ -79,11 +79,8 @@ def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
         for key in map(str, node):
             if key not in known:
                 near = nearest(key, known, similarity=0.6)
-                expected, example = (
-                    "left out, because there is no such key",
-                    f"{prefix}{near[0]}=" if near else "--help",
-                )
-                yield Fault(f"{prefix}{key}", node[key], expected, example)
+                example = f"{prefix}{near[0]}=" if near else "--help"
+                yield Fault(f"{prefix}{key}", node[key], "left out, because there is no such key", example)
 
 
 def _impossible_values(cfg: DictConfig) -> Iterator[Fault]:
