@@ -91,6 +91,19 @@ os.kill(os.getpid(), signal.SIGTERM)
     assert "stopped; the same command resumes" in done.stderr
 
 
+def test_ctrl_c_ends_the_program_where_the_system_has_no_alarms():
+    done = python("""
+import signal
+del signal.SIGALRM, signal.setitimer  # as on Windows
+from graft.ending import end_on_signals
+end_on_signals(lambda: print("so far"))
+signal.raise_signal(signal.SIGINT)
+print("not ended")
+""")
+    assert (done.returncode, done.stdout) == (130, "so far\n")
+    assert done.stderr == "stopped; the same command resumes with -m or resume=true\n"
+
+
 def test_ctrl_c_during_an_import_says_nothing():
     done = python("""
 import os, signal

@@ -90,8 +90,9 @@ def _exit(status: int) -> NoReturn:
         else:
             sys.__unraisablehook__(ignored)
 
-    sys.unraisablehook = exit_again
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(status))
+    if hasattr(signal, "SIGALRM"):  # Windows has no alarms: there the thread ends the program
+        sys.unraisablehook = exit_again
+        signal.signal(signal.SIGALRM, lambda *_: sys.exit(status))
     sys.exit(status)
 
 

@@ -18,7 +18,7 @@ from graft.errors import GraftError
 
 Built = TypeVar("Built")
 
-LIBRARIES = tuple(f"{Path(sysconfig.get_paths()[name]).resolve()}/" for name in ("stdlib", "platstdlib", "purelib"))
+LIBRARIES = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib", "purelib")}
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, in any environment
 
 
@@ -106,7 +106,7 @@ def _places(name: str) -> list[str]:
 
 def _is_own(place: str) -> bool:
     path = Path(place).resolve()
-    return path.exists() and not str(path).startswith(LIBRARIES) and INSTALLED.isdisjoint(path.parts)
+    return path.exists() and LIBRARIES.isdisjoint(path.parents) and INSTALLED.isdisjoint(path.parts)
 
 
 def _parents(name: str) -> Iterator[str]:
