@@ -78,7 +78,7 @@ def _remembered(entry: object, now: list[int]) -> str | None:
 def _read_memo(memo: Path | None) -> dict[str, list]:
     """Return the content of a memo, lists by names; empty if it is missing or damaged."""
     try:
-        known = json.loads(memo.read_text()) if memo else {}
+        known = json.loads(memo.read_text("utf-8")) if memo else {}
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

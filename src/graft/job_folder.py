@@ -26,7 +26,7 @@ SEARCH = "search.json"  # while a search's job runs: which trial of which Optuna
 def read_result(folder: Path, name: str = RESULT) -> dict[str, Any] | None:
     """Return the content of a job's `result.json`, or `trial_run.json`; None if it is missing or damaged."""
     try:
-        result = json.loads((folder / name).read_text())
+        result = json.loads((folder / name).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) else None

@@ -27,7 +27,7 @@ def help_keys(config: DictConfig) -> str:
             files[package or name] = f"{name}/{option}"
     meanings: dict[str, str] = {}
     for package, file in files.items():
-        text = next((path.read_text() for folder in folders if (path := folder / f"{file}.yaml").exists()), "")
+        text = next((path.read_text("utf-8") for folder in folders if (path := folder / f"{file}.yaml").exists()), "")
         meanings = comments(text, package) | meanings  # an experiment's comments do not replace a key's own
     plain = OmegaConf.to_container(without_hydra(config))
     assert isinstance(plain, dict)

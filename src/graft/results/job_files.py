@@ -30,7 +30,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     check_readable(path)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:  # the parser's, or that of UTF-8

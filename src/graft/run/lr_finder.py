@@ -41,7 +41,7 @@ def find_lr(run: PhaseRun, path: Path) -> float:
     if not path.exists():
         sums = [_losses(run, trials) for trials in run.planned.chunks]
         write_text(path, json.dumps(suggest_lr(np.sum(sums, 0) / len(run.plan.seeds))))
-    lr = json.loads(path.read_text())
+    lr = json.loads(path.read_text("utf-8"))
     log.info("lr=auto: phase %d has lr=%g", run.planned.index + 1, lr)
     return lr
 

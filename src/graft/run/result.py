@@ -193,7 +193,7 @@ def hardware(device: torch.device) -> dict[str, str]:
     """Return what a job ran on."""
     name = platform.processor() or platform.machine()
     with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     found = {"processor": name, "threads": str(torch.get_num_threads())}
     return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})

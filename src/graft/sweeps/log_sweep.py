@@ -19,6 +19,6 @@ def log_sweep(config: DictConfig) -> None:
         return
     typed = shlex.join(["python", "src/train.py", "-m", *config.hydra.overrides.task])
     try:
-        log_answer(folder, Final(texts={"answer": report.read_text(), "command": f"```\n{typed}\n```"}))
+        log_answer(folder, Final(texts={"answer": report.read_text("utf-8"), "command": f"```\n{typed}\n```"}))
     except OSError as error:  # the report itself is written
         log.warning("logger=tensorboard has not got the answer of %s: %s", folder.name, error)

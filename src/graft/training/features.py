@@ -182,7 +182,7 @@ def _after(begin: nn.Module | None, frozen: nn.Module) -> nn.Module | None:
 def _measured(folder: Path) -> tuple[int, float]:
     """Return of how many images a backbone's features were computed, and in how many seconds; 0 if it is unknown."""
     try:
-        content = json.loads((folder / SPEED).read_text())
+        content = json.loads((folder / SPEED).read_text("utf-8"))
         return int(content["images"]), float(content["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0.0

@@ -46,7 +46,7 @@ def pruning(name: str, folder: Path, num_trials: int, num_epochs: int) -> list[p
         return []
     import optuna
 
-    note = json.loads(path.read_text())
+    note = json.loads(path.read_text("utf-8"))
     study = optuna.load_study(study_name=note["study"], storage=note["storage"], pruner=pruner(name))
     return [Pruning(attach(study, note["number"]), folder, num_trials, num_epochs)]
 
