@@ -95,7 +95,7 @@ def files_below(folder: Path, unreadable: list[Path] | None = None) -> list[Path
             continue
         found += files
         waiting += folders[::-1]
-    return sorted(found)
+    return sorted(found, key=_order)
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], int]:
@@ -109,4 +109,9 @@ def pictures_below(folder: Path) -> tuple[list[Path], int]:
     unreadable: list[Path] = []
     files = files_below(folder, unreadable)
     pictures = [path for path in files if is_picture(path)]
-    return sorted(pictures + unreadable), len(files) - len(pictures)
+    return sorted(pictures + unreadable, key=_order), len(files) - len(pictures)
+
+
+def _order(path: Path) -> tuple[str, ...]:
+    """Return what files are sorted by: Windows compares paths without regard to case, and would draw other images."""
+    return path.parts

@@ -166,7 +166,7 @@ def read_records(folders: Sequence[Path]) -> Records:
         pruned=reasons(jobs, PrunedJob, names),
         rounds=rounds,
         refits=refits,
-        read_without=without | {str(path.relative_to(root)): reason for path, reason in unread.items()},
+        read_without=without | {path.relative_to(root).as_posix(): reason for path, reason in unread.items()},
         unfinished=unfinished,
         num_jobs=len(places) + len(unfinished) - len(refits) - len(again),
         skipped=skipped,
@@ -180,7 +180,7 @@ def _links_last(path: Path) -> tuple[bool, Path]:
 def _read(path: Path, root: Path) -> Record | Unranked:
     """Read one file that a job has left; `read_result` would not say why a file is left out."""
     folder = path.parent
-    name = folder.name if folder == root else str(folder.relative_to(root))
+    name = folder.name if folder == root else folder.relative_to(root).as_posix()
     try:
         content = read_json(path)
         if path.name == FAILURE:

@@ -54,7 +54,7 @@ def write_rounds(folder: Path, rounds: SweepRounds) -> None:
     """Write what a sweep's rounds have found into its folder; jobs are relative to it, so that it may be moved."""
 
     def name(job: Path) -> str:
-        return os.path.relpath(job, folder.resolve())
+        return Path(os.path.relpath(job, folder.resolve())).as_posix()
 
     jobs = {name(job): {**asdict(ended), "than": name(ended.than)} for job, ended in rounds.jobs.items()}
     best = None if rounds.best is None else name(rounds.best)

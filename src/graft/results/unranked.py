@@ -117,7 +117,7 @@ def unfinished_jobs(sweeps: Iterable[Path], root: Path) -> dict[str, str]:
     """
     planned = [folder / name for folder in sweeps for name in _planned(folder)]
     return {
-        str(job.relative_to(root)): "the same command goes on with it"
+        job.relative_to(root).as_posix(): "the same command goes on with it"
         for job in planned
         if not any(os.path.lexists(job / name) for name in JOB_FILES)
     }

@@ -205,7 +205,7 @@ def _file(place: Path, content: bytes | None, path: str | None) -> str:
     if suffix not in Image.registered_extensions():
         suffix = _suffix(content)
     write_bytes(place.with_name(place.name + suffix), content)
-    return os.path.relpath(place.with_name(place.name + suffix), place.parent.parent)
+    return f"{place.parent.name}/{place.name}{suffix}"
 
 
 def _suffix(content: bytes) -> str:

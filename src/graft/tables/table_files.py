@@ -115,7 +115,7 @@ def _grouped(listing: Listing, root: Path, found: Sequence[FoundFile]) -> list[F
 
 
 def _order(root: Path, file: FoundFile) -> tuple[int, str, bytes]:
-    return PARTS.index(file.part), file.class_name, os.fsencode(file.path.relative_to(root))
+    return PARTS.index(file.part), file.class_name, os.fsencode(file.path.relative_to(root).as_posix())
 
 
 def _root(listing: Listing, rows: Sequence[Row], paths: Sequence[Path]) -> Path:
