@@ -231,6 +231,7 @@ def test_a_pickle_in_the_place_of_weights_runs_nothing(job: Path, tmp_path: Path
         ({"test_views": "many"}, "test_views must be"),
         ({"frozen.cache": "/tmp/../etc"}, "without '..'"),
         ({"frozen.cache": "cache"}, "absolute path"),
+        ({"frozen.cache": r"C:\a\..\etc"}, "without '..'"),
         ({"frozen.sha256": "../../x"}, "must be a SHA-256"),
         ({"backbone.keep": 1, "frozen_stages": 1}, "not as in model.yaml"),
     ],
@@ -242,6 +243,14 @@ def test_a_model_file_that_names_something_else_is_refused(job: Path, change: di
     OmegaConf.save(model, job / "model.yaml")
     with pytest.raises(GraftError, match=said):
         load(job)
+
+
+@pytest.mark.parametrize("cache", ["/data/cache", r"C:\Users\me\outputs\cache", r"\\server\share\cache"])
+def test_a_job_is_loaded_on_another_system_than_it_was_trained_on(job: Path, cache: str):
+    model = OmegaConf.load(job / "model.yaml")
+    OmegaConf.update(model, "frozen.cache", cache, force_add=True)
+    OmegaConf.save(model, job / "model.yaml")
+    assert load(job).classes
 
 
 @pytest.mark.parametrize(

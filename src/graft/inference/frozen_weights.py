@@ -8,7 +8,7 @@ and another file under the same name is not taken.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from graft.backbones.staged import Backbone
@@ -68,10 +68,10 @@ def read_origin(model: Mapping[str, Any]) -> Origin | None:
     sha256 = given.get("sha256", "")
     if len(sha256) not in (24, 64) or set(sha256) - set("0123456789abcdef"):
         raise GraftError(f"model.yaml: frozen.sha256 must be a SHA-256, got {sha256 or 'nothing'}")
-    for key in ("cache", "path"):
-        path = Path(given.get(key, "/"))
-        if not path.is_absolute() or ".." in path.parts:
-            raise GraftError(f"model.yaml: frozen.{key} must be an absolute path without '..', got {path}")
+    for key in given.keys() & {"cache", "path"}:
+        forms = PurePosixPath(given[key]), PureWindowsPath(given[key])  # the job may be from another system
+        if not any(path.is_absolute() for path in forms) or any(".." in path.parts for path in forms):
+            raise GraftError(f"model.yaml: frozen.{key} must be an absolute path without '..', got {given[key]}")
     return Origin(**given)
 
 
