@@ -68,6 +68,7 @@ FOLDER = ["dataset=image_folder", "source=scratch"]
         (["reference={low: 0.3, high: true, source: x}"], "reference must be"),
         (["reference={low: 0.3, source: x}"], "reference must be"),
         (["reference=high"], "reference must be"),
+        (["reference={low: 0.3, high: 0.4, source: x, classes: 3}"], "reference must be"),
         (["dataset.big=3"], "dataset.big must be rest or a list of different classes, got 3"),
         (["source=file"], "source.path must be the path of a file, got nothing; try source.path=FILE"),
         (["source.epochs=0"], "source.epochs must be"),

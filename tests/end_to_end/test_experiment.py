@@ -32,7 +32,7 @@ def test_every_row_is_possible_and_says_only_what_differs(configure: Configure, 
     cfg = configure(f"experiment={path.stem}")
     check(cfg)
     if path in ROWS:
-        assert set(cfg.reference) == {"low", "high", "source"}
+        assert set(cfg.reference) == {"low", "high", "source", "classes"}
     assert path.read_text().startswith("# @package _global_\n# ")
     row = yaml.safe_load(path.read_text())
     options = [(key, option) for default in row.pop("defaults") for key, option in default.items()]
@@ -101,11 +101,11 @@ def test_every_row_runs_on_files(configure: Configure, path: Path):
 
 
 @pytest.mark.slow
-def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(train: Train, tmp_path: Path):
-    for name, level in (("dark", 0), ("bright", 150)):
+def test_a_row_runs_on_files_and_a_second_time_extracts_nothing(configure: Configure, train: Train, tmp_path: Path):
+    for level, name in enumerate(configure("experiment=lecture_cifar10_vgg16_dense512").reference.classes):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(12):
-            pixels = torch.randint(level, level + 100, (32, 32, 3), dtype=torch.uint8)
+            pixels = torch.randint(10 * level, 10 * level + 100, (32, 32, 3), dtype=torch.uint8)
             Image.fromarray(pixels.numpy()).save(tmp_path / "pictures" / name / f"{number}.png")
     weights = VGG16(Preprocess([3, 32, 32])).state_dict()
     save_file(weights, tmp_path / "w.safetensors")

@@ -55,6 +55,19 @@ def test_result_json_has_the_interface_s_content(run: Run, tmp_path: Path):
     assert result["config"]["activation"] == "relu"
 
 
+@pytest.mark.parametrize(("classes", "shown"), [("[9,7,5,3,1]", True), ("[cat,dog]", False)])
+def test_a_published_range_is_shown_beside_jobs_of_its_own_classes_only(
+    run: Run, caplog: pytest.LogCaptureFixture, classes: str, shown: bool
+):
+    words = ("trials=1", "epochs=1", "source=scratch", "reference={low: 0.3, high: 1, source: paper}")
+    plain = run(*words)
+    result = run(*words, f"+reference.classes={classes}", name="of_classes")
+    assert result["reference"] == ({"low": 0.3, "high": 1, "source": "paper"} if shown else None)
+    assert result["identity"] == plain["identity"]  # the job is the same one
+    told = "the published range (paper) is of the classes cat, dog, and this job's are 1, 3, 5, 7, 9"
+    assert (told in caplog.text) != shown
+
+
 def test_a_model_that_was_exported_from_an_earlier_result_is_told(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

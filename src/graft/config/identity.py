@@ -171,6 +171,8 @@ def _compared(key: str, value: Any) -> Any:
     """Return a top-level value as it affects results."""
     if key == "refit":  # its job's configuration is this one, and its estimate no part of the model
         return "all"
+    if key == "reference" and value:  # its classes say only whether it is shown
+        return {name: each for name, each in value.items() if name != "classes"}
     if key in UNUSED and isinstance(value, Mapping):  # without folds, groups or domains it is as before they came
         return {name: each for name, each in value.items() if (name, each) not in UNUSED[key]}
     return value

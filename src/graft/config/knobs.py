@@ -75,7 +75,7 @@ class Knobs:
     keep_weights: str = MISSING
     cache: str = MISSING
     report: Report = field(default_factory=Report)
-    reference: Any = None  # a published range of accuracies: low and high, fractions of 1, and their source
+    reference: Any = None  # a published range of accuracies: low and high, fractions of 1, their source, and classes
 
 
 resolvers.register()

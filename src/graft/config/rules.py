@@ -20,7 +20,9 @@ def _is_inside(value: Any) -> bool:
 
 
 def _is_reference(value: Any) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"low", "high", "source"}:
+    if not isinstance(value, dict) or value.keys() - {"classes"} != {"low", "high", "source"}:
+        return False
+    if not isinstance(value.get("classes", []), list):
         return False
     return UNIT.allows(value["low"]) and UNIT.allows(value["high"]) and value["low"] <= value["high"]
 
@@ -105,7 +107,7 @@ RULES: dict[str, Rule] = {
     "cache": text("the path of a folder (~ works on the command line only)", "outputs/cache", r"[^~\s].*"),
     "class_weights": one_of(None, "balanced", "effective"),
     "reference": Rule(
-        "null or low and high (fractions of 1) and their source",
+        "null or low and high (fractions of 1), their source and, if they are of certain classes, a list of these",
         lambda value: value is None or _is_reference(value),
         "{low: 0.84, high: 0.873, source: paper}",
     ),

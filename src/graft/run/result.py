@@ -21,6 +21,7 @@ from graft.files import remove_leftovers, write_text
 from graft.heads.best_solved_head import candidate
 from graft.job_folder import EXPORT, FAILURE, HISTORY, HUB, RESULT, TRIAL_RUN
 from graft.model.stages import Weights, on_meta, output_shape
+from graft.nouns import few
 from graft.results.measured import distinct_images, measured
 from graft.results.outcomes import StoredOutcomes
 from graft.run.earlier import Earlier
@@ -103,7 +104,7 @@ def write_files(
     Returns:
         The content of the result, of all trials; `content` lacks the mean accuracy.
     """
-    content = _with_refit(content)
+    content = _with_reference(_with_refit(content), plan.data.class_names, told=earlier is not None)
     if "trial_run" in content:
         return _write_trial_run(folder, content)
     content = _with_candidates(content, learned)
@@ -155,6 +156,23 @@ def _with_refit(content: dict[str, Any]) -> dict[str, Any]:
     if config.get("refit") is None:
         return content
     return content | {"config": config | {"refit": "all"}, "refit": config["refit"], "reference": None}
+
+
+def _with_reference(content: dict[str, Any], classes: list[str], told: bool) -> dict[str, Any]:
+    """Return the content of a result without a published range that is of other classes than the job's."""
+    reference = content["reference"]
+    if reference is None:
+        return content
+    shown = {key: reference[key] for key in ("low", "high", "source")}
+    published = [str(name) for name in reference.get("classes", classes)]
+    if {*published} == {*classes}:
+        return content | {"reference": shown}
+    if not told:
+        log.warning(
+            "the published range (%s) is of the classes %s, and this job's are %s: they are not compared",
+            *(reference["source"], few(published, 10), few(classes, 10)),
+        )
+    return content | {"reference": None}
 
 
 def _with_candidates(content: dict[str, Any], learned: Mapping[int, Weights]) -> dict[str, Any]:
