@@ -225,6 +225,16 @@ def test_a_lone_job_s_metric_must_mean_something_too(sweep: Sweep):
         check_run(job)
 
 
+def test_what_compares_jobs_is_said_to_have_no_effect_on_a_lone_one(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
+    words = ("report.margin=1", "report.baseline=source:big", "baseline=none")
+    (job,) = sweep("dropout=0", "name=s", *words)
+    assert "no effect" not in capsys.readouterr().err
+    check_run(job)
+    said = capsys.readouterr().err
+    assert "baseline=none has no effect: only a grid adds jobs; try -m\n" in said
+    assert said.count(" has no effect: a job that runs alone is compared with none; src/report.py compares") == 2
+
+
 @pytest.mark.slow
 def test_all_working_directories_may_share_a_cache(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert sweep("dropout=0,0.5", "name=s")[0].cache == "outputs/cache"

@@ -31,6 +31,12 @@ from graft.sweeps.launcher import check_devices
 from graft.sweeps.refit import compose_refit, refuse_refit
 from graft.sweeps.space import jobs_to_check
 
+COMPARED = "a job that runs alone is compared with none; src/report.py compares several, by this key if all have it"
+OF_SWEEPS = {  # keys without effect on a job that runs alone, and why
+    "baseline": "only a grid adds jobs; try -m",
+    "report.baseline": COMPARED,
+    "report.margin": COMPARED,
+}
 SMALL_MARGIN = 0.1  # percent points below which a margin looks like a fraction of 1
 
 
@@ -69,7 +75,7 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     distinct = distinct_jobs(jobs, configs, folder)
     added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
-    _tell_unused(zip(configs, typed, strict=True))
+    _tell_unused(zip(configs, typed, strict=True), {})
     _tell_repetitions(configs)
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
         check_folder(cfg, list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
@@ -170,7 +176,7 @@ def check_run(config: DictConfig) -> None:
         raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
     check_job(config, folder)
     _check_report([config])
-    _tell_unused([(without_hydra(config), config.hydra.overrides.task)])
+    _tell_unused([(without_hydra(config), config.hydra.overrides.task)], OF_SWEEPS)
     make_writable(folder, Path(config.cache))
     renew_report(folder, config, alone=True)
 
@@ -197,12 +203,17 @@ def _tell_repetitions(configs: Sequence[DictConfig]) -> None:
         )
 
 
-def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
-    """Warn, once each, of overrides without effect on any of the configurations that have them."""
+def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]], others: dict[str, str]) -> None:
+    """Warn, once each, of overrides without effect on any of the configurations that have them.
+
+    Args:
+        typed: the configurations, and their overrides.
+        others: further keys without effect, and why.
+    """
     reasons: dict[str, str] = {}  # empty where an override has an effect on some configuration
     for cfg, overrides in typed:
         by_key = {override.partition("=")[0]: override for override in overrides}
-        idle = unused(cfg, list(by_key))
+        idle = unused(cfg, list(by_key)) | others
         for key, override in by_key.items():
             reasons[override] = idle.get(key, "") and reasons.get(override, idle[key])
     for override, why in reasons.items():
