@@ -71,6 +71,13 @@ def test_worse_jobs_are_left_out_and_the_others_go_on(tmp_path: Path, caplog: py
     assert not list(tmp_path.glob(f"*/{ROUND}"))
 
 
+def test_a_round_of_one_trial_names_it(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "graft")
+    run = StandIn(tmp_path)
+    run_rounds(Settings([5, 6]), run.folders("0.7", "0.699"), run)
+    assert [text.partition(":")[0] for text in caplog.messages] == ["round 1 of trials 0 to 4", "round 2 of trial 5"]
+
+
 def test_the_first_round_may_tell_all(tmp_path: Path):
     run = StandIn(tmp_path)
     ended = run_rounds(SETTINGS, run.folders("0.9", "0.2"), run).ended

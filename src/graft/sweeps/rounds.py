@@ -145,7 +145,8 @@ def _found(chosen: Settings, contests: Sequence[Rounds], ended: str) -> SweepRou
 
 def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jobs: int) -> str:
     """Say what one round has found."""
-    first = sizes[number - 1] if number else 0
+    first, last = sizes[number - 1] if number else 0, sizes[number] - 1
+    trials = f"trials {first} to {last}" if first < last else f"trial {last}"
     verdicts = [verdict for contest in contests for verdict in contest.out.values()]
     going = sum(len(contest.going) for contest in contests if not contest.ended)
     counts = [(verdicts.count(Verdict.WORSE), "worse"), (verdicts.count(Verdict.EQUAL), "equal within the margin")]
@@ -158,7 +159,7 @@ def _round(sizes: Sequence[int], number: int, contests: Sequence[Rounds], num_jo
     why = "" if tested else f", because a test needs {MIN_TRIALS} trials"
     found = found or [f"none of {num_jobs} configurations is decided{why}"]
     found += [f"{going or 'none'} go{'es' if going == 1 else ''} on"]
-    return f"round {number + 1} of trials {first} to {sizes[number] - 1}: {', '.join(found)}"
+    return f"round {number + 1} of {trials}: {', '.join(found)}"
 
 
 def _ended(chosen: Settings, contests: Sequence[Rounds], records: Mapping[Path, Record]) -> str:
