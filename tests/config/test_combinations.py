@@ -167,11 +167,24 @@ def test_what_cannot_go_together_is_refused(configure: Configure, overrides: str
     found = OmegaConf.select(cfg, key)
     assert OmegaConf.is_config(found) or fault.got == found
     for example in fault.example.split(", or "):  # each is typed instead of what was typed for its key or group
-        examples = example.split(" with ")
+        examples = example.replace(" with ", " ").split()
         keys = tuple(f"{each.partition('=')[0]}{end}" for each in examples for end in ("=", "."))
         kept = [each for each in overrides.split() if not each.startswith(keys)]
         remaining = combinations(Values(configure(*kept, *examples)))
         assert key not in [fault.key for fault in remaining], example
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("dataset=image_folder", "backbone=efficientnet_lite0 source=imagenet, or source=scratch"),
+        ("dataset=image_folder backbone=vgg16", "source=imagenet, or source=scratch"),
+        ("dataset.small=all", "source=scratch"),
+    ],
+)
+def test_own_photos_are_advised_to_take_published_weights(configure: Configure, words: str, advice: str):
+    faults = combinations(Values(configure(*words.split(), "dataset.root=photos", "dataset.big=rest")))
+    assert [fault.example for fault in faults if fault.key == "dataset.big"] == [advice]
 
 
 @pytest.mark.slow

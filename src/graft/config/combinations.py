@@ -22,6 +22,8 @@ from graft.config.training import (
 from graft.config.values import Undecided, Values
 from graft.errors import Fault, as_typed
 
+UNPUBLISHED = ("CNN", "CNN4", "CNN5", "Thumbnail")  # backbones without published weights
+
 
 def combinations(values: Values) -> list[Fault]:
     """Return the faults of all combinations that can be judged."""
@@ -67,7 +69,10 @@ def _nothing_to_pretrain_on(values: Values) -> Iterator[Fault]:
     big, small, domain = (values.get(f"dataset.{key}") for key in ("big", "small", "small_domain"))
     if values.target("source") == "Big" and (big == [] or ((big, small) == ("rest", "all") and domain is None)):
         expected = f"at least one class with source=big and dataset.small={as_typed(small)}"
-        yield Fault("dataset.big", big, expected, "source=scratch")
+        # Photos nearly always want published weights, of which the small networks have none.
+        other = "backbone=efficientnet_lite0 " if values.target("backbone") in UNPUBLISHED else ""
+        published = f"{other}source=imagenet, or " if values.in_files() else ""
+        yield Fault("dataset.big", big, expected, f"{published}source=scratch")
 
 
 def _random_weights_frozen(values: Values) -> Iterator[Fault]:
