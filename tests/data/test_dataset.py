@@ -94,7 +94,7 @@ def test_a_draw_has_all_images_of_each_class_or_a_fraction_of_them():
         ({"small_total": 100, "draw": "first"}, "enough for an image of class 3 .*, got 100; try dataset.draw=strat"),
         ({"small_total": 3}, "enough for an image of class 7"),
         ({"test_per_class": 500}, "test_per_class must be below 500, the images of class 1, .*got 500; .*=499"),
-        ({"root": "/nowhere"}, "dataset.root=/nowhere has no mnist_5k.csv.gz.*try dataset.root=null"),
+        ({"root": "/nowhere"}, "=/nowhere belongs to the chosen data set.*try dataset=image_folder.*dataset.root=null"),
     ],
 )
 def test_refusals_give_the_numbers(options: dict, message: str):

