@@ -4,6 +4,7 @@ import csv
 import json
 import runpy
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,26 @@ class Session:
         return [np.array([[0.25, 0.75]])]
 
 
+STAND_IN = """
+import json
+from types import SimpleNamespace
+
+import numpy as np
+
+how = {"image": [3, 24, 20], "fit": "crop", "interpolation": "bilinear"}
+about = {"classes": ["cat", "dog"], "preprocessing": how}
+texts = SimpleNamespace(custom_metadata_map={key: json.dumps(value) for key, value in about.items()})
+
+
+class InferenceSession:
+    def __init__(self, path, providers):
+        self.get_modelmeta = lambda: texts
+
+    def run(self, names, inputs):
+        return [np.array([[0.25, 0.75]])]
+"""
+
+
 def test_each_image_gets_a_row_and_unreadable_ones_their_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -138,3 +159,17 @@ def test_each_image_gets_a_row_and_unreadable_ones_their_reason(
     status, rows = run()
     assert "python predict.py IMAGE" in str(status)
     assert not rows
+
+
+def test_a_closed_output_ends_it_quietly(tmp_path: Path):
+    shutil.copy(standalone.__file__, tmp_path / "predict.py")
+    (tmp_path / "onnxruntime.py").write_text(STAND_IN)
+    Image.fromarray(noise(9, 9, 3)).save(tmp_path / "a.png")
+    command = [sys.executable, str(tmp_path / "predict.py"), *[str(tmp_path / "a.png")] * 2000]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"file,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141  # as shells have it

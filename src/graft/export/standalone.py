@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -47,11 +48,17 @@ if __name__ == "__main__":
     names = sys.argv[1:] or sys.exit(__doc__)
     about, run = load(Path(__file__).with_name("model.onnx"))
     table, said = csv.writer(sys.stdout), None
-    table.writerow(["file", "class", "probability", "error"])
-    for name in names:
-        try:
-            (said,) = run(read(name, about["preprocessing"])[None])
-            table.writerow([name, about["classes"][said.argmax()], f"{said.max():.6f}", ""])
-        except Exception as error:  # Pillow's exceptions for broken files depend on the format
-            table.writerow([name, "", "", error])
+    try:
+        table.writerow(["file", "class", "probability", "error"])
+        for name in names:
+            try:
+                (said,) = run(read(name, about["preprocessing"])[None])
+                row = [name, about["classes"][said.argmax()], f"{said.max():.6f}", ""]
+            except Exception as error:  # Pillow's exceptions for broken files depend on the format
+                row = [name, "", "", error]
+            table.writerow(row)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the output was closed, as by | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        sys.exit(141)
     sys.exit(said is None)  # no image was predicted
