@@ -4,7 +4,7 @@ import pytest
 import torch
 from endless import Endless
 
-from graft.api.given_labels import class_names, group_names
+from graft.api.given_labels import class_names, group_names, plain
 from graft.errors import GraftError
 
 THREE = range(3)  # images
@@ -26,6 +26,12 @@ def test_whole_numbers_of_any_kind_are_numbers(labels: object):
     assert class_names(THREE, labels) == ["0", "1", "0"]
     assert class_names(THREE, labels, ["cat", "dog"]) == ["cat", "dog", "cat"]
     assert group_names(THREE, labels) == ["0", "1", "0"]
+
+
+def test_numbers_of_libraries_print_themselves_as_python_s():
+    given = (np.float64(0), [np.int64(3), torch.tensor(2)], np.str_("cat"), (8, None), np.True_)
+    assert repr(plain(given)) == "(0.0, [3, 2], 'cat', (8, None), True)"
+    assert plain(THREE) is THREE
 
 
 def test_groups_may_come_one_after_the_other():

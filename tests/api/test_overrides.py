@@ -19,6 +19,7 @@ from graft.errors import GraftError
         (1e-4, "0.0001"),
         (np.float32(0.5), "0.5"),
         (np.int64(3), "3"),
+        (np.True_, "true"),
         (Path("photos"), "photos"),
         (Path("my, photos"), "'my, photos'"),
         (Path("Anna's=1"), r"'Anna\'s=1'"),
@@ -42,6 +43,7 @@ def test_words_stay_and_are_made_readable():
     [
         (["-m", "head=plain"], "'-m' is no override; try"),
         ([3], "3 is no override"),
+        ([np.float64(3)], "^3.0 is no override"),
         ({"head": object()}, "is no value of a configuration"),
         (["head=plain", "head=dense"], "head is typed twice, as plain and dense"),
         ({"head": ("plain", "dense")}, r"head must be one option, got .*; try head=plain,dense for a sweep"),

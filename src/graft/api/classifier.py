@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from graft.api.data import Data
-from graft.api.given_labels import may_be_endless
+from graft.api.given_labels import may_be_endless, plain
 from graft.api.jobs import start
 from graft.api.overrides import Overrides, as_words, is_sweep
 from graft.api.pixels import as_array, as_bytes, is_unit
@@ -100,7 +100,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(labels)
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"a classifier needs at least two classes, got one class: {self.classes_[0]!r}")
+            raise ValueError(f"a classifier needs at least two classes, got one class: {plain(self.classes_[0])!r}")
         self.n_features_in_ = math.prod(values.shape[1:])
         images = self._images(values)
         self.unit_ = is_unit(images)
@@ -186,14 +186,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             return values
         count, shape = values.shape[1], self.image_shape
         if shape is not None and not (isinstance(shape, tuple | list) and all(isinstance(n, Integral) for n in shape)):
-            raise GraftError(f"image_shape must be two or three whole numbers, got {shape!r}; try image_shape=(28, 28)")
+            raise GraftError(
+                f"image_shape must be two or three whole numbers, got {plain(shape)!r}; try image_shape=(28, 28)"
+            )
         if shape is None:
             side = math.isqrt(count)
             if side * side != count:
                 raise GraftError(f"rows of {counted(count, 'value')} are no squares; try image_shape=(HEIGHT, WIDTH)")
             shape = (side, side)
         if math.prod(shape) != count:
-            raise GraftError(f"rows of {counted(count, 'value')} are no images of image_shape={tuple(shape)}")
+            raise GraftError(f"rows of {counted(count, 'value')} are no images of image_shape={plain(tuple(shape))}")
         return values.reshape(len(values), *shape)
 
     def __sklearn_tags__(self) -> Any:

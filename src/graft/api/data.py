@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from graft.api.given_labels import class_names, group_names
+from graft.api.given_labels import class_names, group_names, plain
 from graft.api.overrides import as_words
 from graft.api.pixels import upright
 from graft.api.stored_images import file_names, need_files, store_arrays, store_pictures
@@ -179,5 +179,5 @@ def _as_values(settings: dict[str, Any], own: str) -> dict[str, Any]:
         GraftError: one does.
     """
     if own in settings:
-        raise GraftError(f"{own}={settings[own]!r} would be another data set than the one given; leave it out")
+        raise GraftError(f"{own}={plain(settings[own])!r} would be another data set than the one given; leave it out")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}

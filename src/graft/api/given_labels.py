@@ -66,9 +66,17 @@ def _values(given: Any) -> list[Any] | None:
     """Return the values of a list, an array or a column, numbers as Python's; None if it is none of these."""
     if isinstance(given, NO_LISTS) or _length(given) is None or may_be_endless(given):
         return None
-    values = given.tolist() if hasattr(given, "tolist") else list(given)
-    # A list may have numbers of NumPy, or tensors of one number, as a data set's `dataset[0][1]` often is.
-    return [each.item() if hasattr(each, "item") and getattr(each, "ndim", 1) == 0 else each for each in values]
+    return [plain(each) for each in (given.tolist() if hasattr(given, "tolist") else given)]
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy, or a tensor of one, as Python's, which prints itself as 0.0, not np.float64(0.0).
+
+    A data set's `dataset[0][1]` often is a tensor of one number. Of a tuple or list, each is returned so.
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def _length(given: Any) -> int | None:

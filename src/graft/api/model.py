@@ -12,6 +12,7 @@ import pandas
 import torch
 from PIL import Image
 
+from graft.api.given_labels import plain
 from graft.api.pixels import BLACK, as_bytes, png, upright, warn_if_dark
 from graft.errors import GraftError
 from graft.files import new_folder
@@ -61,7 +62,9 @@ class Model:
             GraftError: there are no images, or the job lacks what `coverage` or `novelty` needs.
         """
         if coverage is not None and not (isinstance(coverage, Real) and 0 < coverage < 1):
-            raise GraftError(f"coverage must be a number above 0 and below 1, got {coverage!r}; try coverage=0.95")
+            raise GraftError(
+                f"coverage must be a number above 0 and below 1, got {plain(coverage)!r}; try coverage=0.95"
+            )
         sets = ConformalSets(self.trained.calibration.unseen, len(self.seeds), coverage) if coverage else None
         trained = self.trained
         known = read_novelty(trained.folder, trained.config["frozen_stages"]) if novelty else None

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from graft.api.conf_folder import CONF
+from graft.api.given_labels import plain
 from graft.command_line import check_words, readable
 from graft.errors import GraftError
 
@@ -32,7 +33,7 @@ def as_words(overrides: Overrides) -> list[str]:
         words = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else list(overrides)
     for word in words:
         if not isinstance(word, str) or word.startswith("-"):
-            raise GraftError(f'{word!r} is no override; try "head=dense512", or {{"head": "dense512"}}')
+            raise GraftError(f'{plain(word)!r} is no override; try "head=dense512", or {{"head": "dense512"}}')
     return readable(checked(words))
 
 
@@ -56,7 +57,7 @@ def named(name: Any) -> list[str]:
         GraftError: it is no text.
     """
     if not isinstance(name, str | Path | None):
-        raise GraftError(f'name must be the name of a folder inside outputs/, got {name!r}; try name="first"')
+        raise GraftError(f'name must be the name of a folder inside outputs/, got {plain(name)!r}; try name="first"')
     return [] if name is None else as_words({"name": Path(name)})
 
 
@@ -66,6 +67,7 @@ def _listed(value: object) -> str:
 
 
 def _typed(value: object) -> str:
+    value = plain(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -73,7 +75,7 @@ def _typed(value: object) -> str:
     if isinstance(value, Path):
         return _quoted(str(value)) if re.search(r"[,\[\]{}()'\"=$\\:]", str(value)) else str(value)
     if isinstance(value, numbers.Number):
-        return repr(value.item()) if hasattr(value, "item") else repr(value)  # type: ignore[attr-defined]
+        return repr(value)
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_typed(each)}" for key, each in value.items()) + "}"
     if isinstance(value, Sequence):
