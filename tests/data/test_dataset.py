@@ -45,6 +45,17 @@ def test_a_seed_is_a_draw(digits: MNIST5k):
     assert not torch.equal(digits.sample(3)[0], digits.sample(4)[0])
 
 
+@pytest.mark.parametrize("options", [{}, {"val_per_class": 5}, {"folds": 5, "test_per_class": None}])
+def test_classes_in_another_order_are_other_logits_and_the_same_draw(options: dict[str, Any]):
+    typed = {"big": [], "test_per_class": 250, **options}
+    one, other = MNIST5k(small=[5, 7, 9], **typed), MNIST5k(small=[9, 5, 7], **typed)
+    assert other.class_names == ["9", "5", "7"]
+    for seed in (3, 7):
+        for drawn, again in zip(one.sample(seed), other.sample(seed), strict=True):
+            assert torch.equal(drawn, again)
+        assert torch.equal(one.tested(seed), other.tested(seed))
+
+
 def test_validation_images_do_not_change_the_draw(digits: MNIST5k):
     with_val = MNIST5k(**SPLIT, test_per_class=250, val_per_class=30)
     assert torch.equal(digits.sample(5)[0], with_val.sample(5)[0])

@@ -129,7 +129,7 @@ class Dataset(ABC):
         return [self.images.classes[label] for label in self.small_classes]
 
     def sample(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw one trial's images; the same seed always draws the same ones.
+        """Draw one trial's images; the same seed always draws the same ones, in whatever order the classes are typed.
 
         Returns:
             Indices of the training images and of the validation images.
@@ -139,7 +139,7 @@ class Dataset(ABC):
         wanted = [min(self.typed.val_per_class, most - own) for most, own in zip(self.available, counts, strict=True)]
         pools = self.pool if self.folds is None else self.folds.others(seed)
         apart = self.draws and self.draws.validation(seed, counts, wanted, self.typed)
-        for pool, count, validated in zip(pools, counts, wanted, strict=True):
+        for _, pool, count, validated in sorted(zip(self.small_classes.tolist(), pools, counts, wanted, strict=True)):
             if self.random:
                 pool = pool[torch.randperm(len(pool), generator=random)]
             first, rest = (pool, pool[count:]) if apart is None else (pool[~apart[pool]], pool[apart[pool]])

@@ -90,7 +90,10 @@ class Folds:
             of_images = self.groups.folds(self.classes, repeat, self.num_folds)
             return [of_images[indices] for indices in self.classes]
         divide = self._by_contents if isinstance(self.images, ImageFiles) else self._by_shuffle
-        return [divide(indices, repeat, first) for first, indices in enumerate(self.classes)]
+        labels = [int(self.images.labels[indices[0]]) for indices in self.classes]
+        # Numbered by their labels, so that the order in which classes are typed divides nothing anew.
+        firsts = [sorted(labels).index(label) for label in labels]
+        return [divide(indices, repeat, first) for first, indices in zip(firsts, self.classes, strict=True)]
 
     def _by_shuffle(self, indices: torch.Tensor, repeat: int, first: int) -> torch.Tensor:
         # Each class's larger folds begin with another one, so that all classes together are divided evenly, too.
