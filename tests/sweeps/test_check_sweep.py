@@ -225,6 +225,15 @@ def test_a_lone_job_s_metric_must_mean_something_too(sweep: Sweep):
         check_run(job)
 
 
+def test_a_lone_job_forgets_how_many_trials_a_killed_sweep_gave_it(sweep: Sweep, tmp_path: Path):
+    (job,) = sweep("dropout=0", "name=s/one")
+    left = tmp_path / job.hydra.run.dir / "round.json"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text('{"trials": 6}')
+    check_run(job)
+    assert not left.exists()
+
+
 def test_what_compares_jobs_is_said_to_have_no_effect_on_a_lone_one(sweep: Sweep, capsys: pytest.CaptureFixture[str]):
     words = ("report.margin=1", "report.baseline=source:big", "baseline=none")
     (job,) = sweep("dropout=0", "name=s", *words)

@@ -17,7 +17,7 @@ from graft.config.check import check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
-from graft.job_folder import RESULT, TRIAL_RUN
+from graft.job_folder import RESULT, ROUND, TRIAL_RUN
 from graft.process import tell
 from graft.results.baseline import matches_baseline, unknown_baseline
 from graft.results.settings import swept_settings
@@ -179,6 +179,7 @@ def check_run(config: DictConfig) -> None:
     _tell_unused([(without_hydra(config), config.hydra.overrides.task)], OF_SWEEPS)
     make_writable(folder, Path(config.cache))
     renew_report(folder, config, alone=True)
+    (folder / ROUND).unlink(missing_ok=True)  # of a sweep that was killed: this job decides by itself how many trials
 
 
 def check_job(config: DictConfig, folder: Path) -> None:
