@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stored_jobs import store_job
 
 from graft.commands.named_job import named_job
 from graft.errors import GraftError
@@ -56,6 +57,18 @@ def test_a_folder_without_a_finished_job_is_refused(tmp_path: Path):
         named_job(tmp_path)
     with pytest.raises(GraftError, match=r"has no finished job \(1 failed\)"):
         named_job(sweep(tmp_path / "sweep", "source=big_dataset.small_per_class=999"))
+
+
+def test_of_jobs_that_cannot_be_ranked_the_folders_are_listed(tmp_path: Path):
+    for name, dropouts in (("cats", ("0", "0.1")), ("pets", ("0.2", "0.3"))):
+        for dropout in dropouts:
+            store_job(tmp_path / name, {"dropout": dropout}, contents={"tested_on": name})
+    with pytest.raises(GraftError) as error:
+        named_job(tmp_path)
+    assert str(error.value) == (
+        f"run={tmp_path} has 4 jobs that cannot be ranked, because they are tested on different images, or of data "
+        f"sets that differ; name one of its folders, such as run={tmp_path}/cats: cats, pets"
+    )
 
 
 def test_validation_accuracy_ranks_where_all_have_it(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.errors import GraftError
+from graft.nouns import few
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.verdicts import claim_of
 from graft.results.baseline import common_metric
@@ -36,7 +37,12 @@ def choose_job(folder: Path) -> ChosenJob:
     if len(board.records) == 1:
         return ChosenJob(best, board, "")
     if board.comparison is None:
-        raise GraftError(f"run={folder} has jobs that are {board.order}; name one, such as run={best.folder}")
+        why, _, _ = board.order.partition(":")
+        found = list(dict.fromkeys(record.folder.relative_to(folder.resolve()).parts[0] for record in board.records))
+        raise GraftError(
+            f"run={folder} has {len(board.records)} jobs that cannot be ranked, because they are {why}; "
+            f"name one of its folders, such as run={folder / found[0]}: {few(found, 8)}"
+        )
     mean = best.spread(board.metric).mean
     value = board.measure.unit.value(mean)
     return ChosenJob(best, board, f"{best.label} won among {len(board.records)} jobs, {board.order} ({value})")
