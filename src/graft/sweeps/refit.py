@@ -25,7 +25,7 @@ from graft.results.refits import is_refit
 # Keys that may be typed: they leave the configuration whose accuracy is known as it is.
 OWN = ("run", "refit", "name", "cache", "keep_weights", "trials", "trials_at_once", "resume", "logger")
 EPOCHS = "epochs"
-PLACES = ("dataset.root", "dataset.download", "dataset.file", "dataset.path")
+MOVED = ("dataset.root", "dataset.download", "dataset.file", "dataset.path")  # where the data set may be now
 MACHINE = ("trainer", *(f"trainer.{key}" for key in NOT_COMPARED_TRAINER))
 
 
@@ -127,9 +127,9 @@ def _check_typed(config: DictConfig, typed: set[str]) -> None:
     if not isinstance(run, str) or not run:
         example = "python src/train.py run=outputs/NAME refit=all"
         raise GraftError(f"refit=all needs run=, the folder of a finished job or sweep; try {example}")
-    others = sorted(typed - {*OWN, *PLACES, *MACHINE, EPOCHS})
+    others = sorted(typed - {*OWN, *MOVED, *MACHINE, EPOCHS})
     if others:
-        allowed = ", ".join(f"{key}=" for key in (*OWN[2:], *PLACES[:1], *MACHINE[:1], EPOCHS))
+        allowed = ", ".join(f"{key}=" for key in (*OWN[2:], *MOVED[:1], *MACHINE[:1], EPOCHS))
         raise GraftError(
             f"refit=all keeps the configuration of run={run}, because the accuracy that is known is of that one: "
             f"{', '.join(others)} cannot be typed; try without, or a sweep with it first ({allowed} are allowed)"
@@ -168,7 +168,7 @@ def _configuration(result: Mapping[str, Any], config: DictConfig, typed: set[str
 
 def _in_place(stored: Mapping[str, Any], config: DictConfig, typed: set[str]) -> dict[str, Any]:
     """Return where a job's images are and which devices train it: as typed, or else as it was."""
-    places = {key.partition(".")[2] for key in PLACES if key in typed}
+    places = {key.partition(".")[2] for key in MOVED if key in typed}
     dataset = stored["dataset"] | {key: config.dataset[key] for key in places}
     if typed.isdisjoint(MACHINE):
         return {"dataset": dataset}
