@@ -58,6 +58,11 @@ def test_facts_of_patients_are_no_shortcut_to_their_classes():
     assert (telling.accuracy, telling.shortcut) == (1.0, 0)
 
 
+def test_files_of_a_single_group_tell_nothing():
+    told = told_by("size of the file", np.arange(40), np.repeat([0, 1], 20), 2, 7, np.zeros(40, dtype=int))
+    assert (told.shortcut, told.accuracy, told.above_chance) == (None, 0.5, False)
+
+
 def test_groups_are_counted_as_by_hand():
     labels, groups = np.array([0, 1, 0, 2, 2, 1]), np.array([9, 9, 4, 4, 5, 6])
     own, others = _groups(labels, 4, groups)

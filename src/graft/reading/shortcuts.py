@@ -98,7 +98,7 @@ def told_by(
     """Judge how well one fact, (files,), tells the classes, (files,), apart; `judged` says what the others are."""
     half = _half(labels, together)
     predictions = np.zeros_like(labels)
-    for known in (half, ~half):
+    for known in (half, ~half) if half.any() else ():  # files of a single group say nothing of others
         different = np.unique(values[known])
         if len(different) > BINS:
             different = np.unique(np.quantile(values[known], np.linspace(0, 1, BINS + 1)[1:], method="lower"))
