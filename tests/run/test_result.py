@@ -17,6 +17,7 @@ from graft.results.measured import measured
 from graft.results.outcomes import read_outcomes
 from graft.run.result import gflops
 from graft.statistics.comparison import spread
+from graft.training import features
 
 Run = Callable[..., dict]
 TINY = ("trials=3", "epochs=4", "val_every=2", "source.epochs=1", "dataset.val_per_class=10")
@@ -66,6 +67,14 @@ def test_a_published_range_is_shown_beside_jobs_of_its_own_classes_only(
     assert result["identity"] == plain["identity"]  # the job is the same one
     told = "the published range (paper) is of the classes cat, dog, and this job's are 1, 3, 5, 7, 9"
     assert (told in caplog.text) != shown
+
+
+@pytest.mark.parametrize(("thaw", "measured"), [(0, True), (1, False), ("all", False)])
+def test_a_backbone_has_no_speed_where_only_a_part_of_it_computed_features(run: Run, thaw: int | str, measured: bool):
+    features._memory.clear()  # another test's, whose cache has their speed
+    cost = run(*TINY, f"tune.thaw={thaw}")["backbone"]
+    assert cost["gflops"] > 0
+    assert (cost["images_per_second"] is not None) == measured
 
 
 def test_a_model_that_was_exported_from_an_earlier_result_is_told(

@@ -34,7 +34,7 @@ from graft.run.model_writer import write_reference
 from graft.run.page_pictures import page_pictures
 from graft.run.phase import PhaseRun
 from graft.run.plan import Plan, PlannedPhase
-from graft.run.result import Clock, clear_folder, gflops, hardware, keep_result, parameter_counts, versions, write_files
+from graft.run.result import Clock, clear_folder, costs, hardware, keep_result, parameter_counts, versions, write_files
 from graft.seed import seeded
 from graft.training.features import FeatureStore
 from graft.training.inputs import phase_inputs
@@ -238,7 +238,7 @@ class Job:
             "lr": self.lr,
             "accuracy": {},  # with that of earlier rounds' trials
             "parameters": parameter_counts(plan, backbone),
-            "backbone": {"gflops": gflops(backbone), "images_per_second": store.images_per_second},
+            "backbone": costs(plan, backbone, store),
             "seconds": self.clock.seconds(),
             "reference": config["reference"],
             "versions": versions(),

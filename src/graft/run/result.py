@@ -31,6 +31,7 @@ from graft.run.model_writer import kept_trials, write_model
 from graft.run.outcome_writer import collect, warn_of_one_class, write_outcomes, write_trained_on
 from graft.run.plan import Plan
 from graft.statistics.comparison import summary
+from graft.training.features import FeatureStore
 from graft.training.logger import EVENTS
 
 log = logging.getLogger("graft")
@@ -227,6 +228,15 @@ def parameter_counts(plan: Plan, backbone: Backbone) -> dict[str, int]:
         sum(weight.numel() for weight in nn.ModuleList(parts).parameters()) for parts in ([network], fixed)
     )
     return {"total": trainable + rest, "trainable": trainable, "frozen": rest}
+
+
+def costs(plan: Plan, backbone: Backbone, store: FeatureStore) -> dict[str, float | None]:
+    """Return what the kept stages cost: operations, and the speed of the pass that stored their features.
+
+    Where the last phase trains some of them, features are of the others alone, and their speed is not the backbone's.
+    """
+    whole = plan.phases[-1].phase.frozen_stages == plan.num_kept
+    return {"gflops": gflops(backbone), "images_per_second": store.images_per_second if whole else None}
 
 
 def gflops(backbone: Backbone) -> float:
