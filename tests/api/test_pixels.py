@@ -6,6 +6,7 @@ import pandas
 import pytest
 import torch
 from PIL import Image
+from sklearn.preprocessing import MinMaxScaler
 
 from graft.api.pixels import as_array, as_bytes, is_unit, png, to_bytes
 from graft.errors import GraftError
@@ -59,6 +60,16 @@ def test_floats_are_from_0_to_1_or_to_255_and_rounded():
     assert to_bytes(np.array([True, False])).tolist() == [255, 0]
     assert to_bytes(np.array([0, 1], np.uint8)).tolist() == [0, 1]  # bytes are what they are
     assert to_bytes(np.array([0.0, 1.0]), unit=True).tolist() == [0, 255]
+
+
+def test_a_range_that_is_left_by_rounding_is_kept():
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 300))
+    scaled = MinMaxScaler().fit_transform(pixels)
+    assert scaled.max() > 1
+    assert np.array_equal(to_bytes(scaled), np.rint(scaled.clip(0, 1) * 255))
+    assert np.array_equal(to_bytes(scaled, unit=True), to_bytes(scaled))
+    assert to_bytes(np.array([-1e-7, 0.5, 1])).tolist() == [0, 128, 255]
+    assert to_bytes(np.array([-0.2, 0.5001, 255.2])).tolist() == [0, 1, 255]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from graft.reading.decode import ORIENTATION
 
 # Floats up to 1 are 0 to 1, and floats whose largest is at least this are 0 to 255: between them nobody can tell.
 LEAST_BRIGHT = 128
+ROUNDING = 0.001  # of white, by which floats may be out of their range: that is less than half a byte, and lost
 BLACK = 32  # a few images to predict may be dark, but bytes below this look black: 0 and 1, or 0 to 16
 CHANNELS = (1, 3)
 PLAIN_MODES = ("1", "L", "RGB")  # of Pillow's pictures, whose pixels are bytes without transparency
@@ -160,7 +161,7 @@ def _warn_of_two_scales(values: np.ndarray) -> None:
     if values.dtype.kind != "f" or values.max() < LEAST_BRIGHT:
         return
     brightest = values.reshape(len(values), -1).max(1)
-    dark = int(((brightest > 0) & (brightest <= 1)).sum())
+    dark = int(((brightest > 0) & (brightest <= 1 + ROUNDING)).sum())
     if dark:
         warnings.warn(
             f"{counted(dark, 'image')} of {len(values)} have no pixel above 1, where others reach {values.max():g}: if "
@@ -205,7 +206,7 @@ def to_bytes(values: np.ndarray, unit: bool | None = None) -> np.ndarray:
     unit = is_unit(values) if unit is None else unit
     most = 1 if unit else 255
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= most):  # NaN, too
+    if not (low >= -ROUNDING * most and high <= (1 + ROUNDING) * most):  # NaN, too
         raise GraftError(
             f"pixels must be from 0 to {most}, got {low:g} to {high:g}; try images before they are normalized"
         )
@@ -225,9 +226,9 @@ def is_unit(values: np.ndarray) -> bool:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise GraftError("pixels must be numbers from 0 to 1 or from 0 to 255, and some are NaN or infinite")
-    if values.dtype.kind == "f" and low >= 0 and high <= 1 and len(np.unique(values)) > 2:
+    if values.dtype.kind == "f" and low >= -ROUNDING and high <= 1 + ROUNDING and len(np.unique(values)) > 2:
         return True
-    if low >= 0 and LEAST_BRIGHT <= high <= 255:
+    if low >= -ROUNDING * 255 and LEAST_BRIGHT <= high <= (1 + ROUNDING) * 255:
         return False
     raise GraftError(
         f"what is white is unclear: pixels must be bytes, or floats from 0 to 1 or from 0 to 255, got {values.dtype} "
