@@ -93,6 +93,23 @@ def test_jobs_of_one_configuration_are_one_job(sweep: Sweep, capsys: pytest.Capt
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["tune=auto,frozen,full"], ["tune=auto", "tune=full"]),
+        (["source=scratch", "tune=full,auto"], ["tune=full"]),
+        (["tune.thaw=auto,0,1"], ["tune.thaw=auto", "tune.thaw=1"]),
+        (["tune=auto,full", "source=scratch,big"], None),  # a whole grid, whose keys have effects
+    ],
+)
+def test_auto_is_the_way_that_it_stands_for_where_it_stands_for_another_one_in_all_jobs(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], words: list[str], kept: list[str] | None
+):
+    found = [job.hydra.sweep.subdir for job in sweep(*words, "baseline=none", "name=s")]
+    assert len(found) == 4 if kept is None else found == kept
+    assert ("which runs once" in capsys.readouterr().err) == (kept is not None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "kept"),

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
 from graft.config.one_form import CLASS_KEYS, as_text
+from graft.config.values import Undecided, Values
 from graft.errors import GraftError
 from graft.job_folder import FAILURE, RESULT
 from graft.process import tell
@@ -50,7 +51,7 @@ def _contents(configs: Sequence[DictConfig]) -> list[str]:
 
     `[cat,dog]`, `[0,1]` and `all` may be the same classes: where jobs differ in nothing else, their data set says it.
     """
-    plain = [to_plain(cfg) for cfg in configs]
+    plain = _without_auto(configs)
     texts = [as_text(config) for config in plain]
     if all(len({_kind(config, key) for config in plain}) == 1 for key in CLASS_KEYS):
         return texts
@@ -64,6 +65,24 @@ def _contents(configs: Sequence[DictConfig]) -> list[str]:
             for index in indices:
                 texts[index] = as_text(plain[index], classes)
     return texts
+
+
+def _without_auto(configs: Sequence[DictConfig]) -> list[dict[str, Any]]:
+    """Return plain configurations, `tune.thaw=auto` as what it stands for if each such job is then another one.
+
+    Where some are not, `auto` stays a value of the grid: of `source=scratch,big tune=auto,full` no job is left out.
+    """
+    plain = [to_plain(cfg) for cfg in configs]
+    auto = [index for index, cfg in enumerate(configs) if OmegaConf.select(cfg, "tune.thaw") == "auto"]
+    others = {as_text(config) for index, config in enumerate(plain) if index not in auto}
+    try:
+        frozen = {index: Values(configs[index]).num_unfrozen() == [0] for index in auto}
+    except Undecided:
+        return plain
+    found = list(plain)
+    for index in auto:
+        found[index] = plain[index] | {"tune": plain[index]["tune"] | {"thaw": 0 if frozen[index] else "all"}}
+    return found if all(as_text(found[index]) in others for index in auto) else plain
 
 
 def _kind(config: Mapping[str, Any], key: str) -> str | frozenset[type] | None:
