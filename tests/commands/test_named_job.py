@@ -1,5 +1,6 @@
 """The job that `run=` names; zip files are tested with the commands that take them."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_a_job_stands_for_itself_and_alone_in_a_folder_too(tmp_path: Path, capsy
 def test_a_folder_without_a_finished_job_is_refused(tmp_path: Path):
     with pytest.raises(GraftError, match="has no finished job; try outputs/NAME"):
         named_job(tmp_path)
-    with pytest.raises(GraftError, match=r"has no finished job \(1 failed\)"):
+    with pytest.raises(GraftError, match=r"no finished job \(1 failed, such as source=.*999: .+\); try outputs/NAME"):
         named_job(sweep(tmp_path / "sweep", "source=big_dataset.small_per_class=999"))
 
 
@@ -69,6 +70,15 @@ def test_of_jobs_that_cannot_be_ranked_the_folders_are_listed(tmp_path: Path):
         f"run={tmp_path} has 4 jobs that cannot be ranked, because they are tested on different images, or of data "
         f"sets that differ; name one of its folders, such as run={tmp_path}/cats: cats, pets"
     )
+
+
+def test_of_jobs_that_failed_when_they_ran_again_one_with_its_earlier_result_is_named(tmp_path: Path):
+    folder = sweep(tmp_path / "sweep", ONE)
+    (folder / ONE / "failure.json").write_text('{"error": "photos is not a folder"}')
+    said = re.escape(f"(1 failed, such as {ONE}: photos is not a folder); try run={folder / ONE}, whose earlier result")
+    with pytest.raises(GraftError, match=said):
+        named_job(folder)
+    assert named_job(folder / ONE) == folder / ONE
 
 
 def test_validation_accuracy_ranks_where_all_have_it(

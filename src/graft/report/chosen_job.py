@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.errors import GraftError
+from graft.job_folder import FAILURE, RESULT
 from graft.nouns import few
 from graft.report.leaderboard import Leaderboard, rank_jobs
 from graft.report.verdicts import claim_of
@@ -28,9 +29,13 @@ def choose_job(folder: Path) -> ChosenJob:
     """
     records = read_records([folder])
     if not records.finished:
-        failed = f" ({len(records.failed)} failed)" if records.failed else ""
+        first = "".join(f", such as {name}: {why}" for name, why in list(records.failed.items())[:1])
+        failed = f" ({len(records.failed)} failed{first})" if first else ""
         damaged = "".join(f"; left out {name}: {reason}" for name, reason in records.damaged.items())
-        raise GraftError(f"run={folder} has no finished job{failed}{damaged}; try outputs/NAME of a job or a sweep")
+        jobs = [folder / name for name in records.failed]
+        earlier = next((job for job in jobs if all((job / name).exists() for name in (FAILURE, RESULT))), None)
+        advice = f"run={earlier}, whose earlier result is left" if earlier else "outputs/NAME of a job or a sweep"
+        raise GraftError(f"run={folder} has no finished job{failed}{damaged}; try {advice}")
     metric = common_metric([record.config for record in records.finished])
     board = rank_jobs(records.finished, rounds=records.rounds, metric=metric)
     best = board.records[0]
