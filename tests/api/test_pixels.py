@@ -163,6 +163,7 @@ class Dataset(torch.utils.data.Dataset):
         (np.array(["a.png"]), r"got <U5; try list\(images\)"),
         ({"images": 1}, "or a list of Pillow's pictures, got dict"),
         (pandas.Series([np.zeros((4, 4))] * 2), r"got object; try list\(images\)"),
+        (pandas.DataFrame({"file": ["a.jpg"]}), r'got .*; try list\(images\["COLUMN"\]\)'),
         ([[[1, 2], [3]]], "the rows of one have several lengths"),
         (np.array([[[0.5, np.nan]]]), "some are NaN or infinite"),
     ],

@@ -58,7 +58,8 @@ def as_array(images: Any) -> np.ndarray:
             f"{type(images).__name__}{_try(images)}"
         )
     if values.dtype.kind not in "buif":
-        advice = "" if isinstance(images, Sequence) else "; try list(images)"
+        column = '["COLUMN"]' if hasattr(images, "columns") else ""  # a table's own items are names of columns
+        advice = "" if isinstance(images, Sequence) else f"; try list(images{column})"
         raise GraftError(f"images must be arrays of numbers, or Pillow's pictures, got {values.dtype}{advice}")
     if not values.size:
         raise GraftError(f"there are no images: the array has the shape {values.shape}")
