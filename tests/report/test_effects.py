@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pandas
 import pytest
 from scipy import stats
 
@@ -13,6 +14,7 @@ from graft.report.effects import (
     is_grid,
     is_ordered,
     main_effects,
+    sweep_effects,
 )
 from graft.statistics.accuracies import Copies, Measured
 from graft.statistics.comparison import Spread, spread
@@ -52,6 +54,19 @@ def test_a_main_effect_averages_each_trial_over_all_else_and_compares_pair_by_pa
     assert row["difference"] == pytest.approx((plain - dense).mean())
     assert row["p"] == pytest.approx(stats.ttest_rel(plain, dense).pvalue)
     assert len(main_effects(GRID, [{0: 0.5}, *accuracies[1:]])) == 0
+
+
+def test_a_head_without_all_combinations_is_left_out_of_main_effects():
+    accuracies = trials([0.80, 0.82, 0.81, 0.85, 0.87, 0.86, 0.9])
+    whole = sweep_effects(GRID, accuracies[:6], spreads([0.8] * 6))
+    found = sweep_effects([*GRID, {"head": "lda", "dropout": "0"}], accuracies, spreads([0.8] * 7))
+    assert (found.left_out, whole.left_out) == (["lda"], [])
+    assert len(found.main) == 5
+    pandas.testing.assert_frame_equal(found.main, whole.main)
+    two = sweep_effects([*GRID[:3], {"head": "lda", "dropout": "0"}], accuracies[:4], spreads([0.8] * 4))
+    assert (len(two.main), two.left_out) == (0, [])  # one key varies between the jobs of the other head
+    failed = sweep_effects(GRID[1:], accuracies[1:6], spreads([0.8] * 5))
+    assert (len(failed.main), failed.left_out) == (0, [])
 
 
 def test_a_budget_takes_three_values():

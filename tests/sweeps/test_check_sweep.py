@@ -96,6 +96,26 @@ def test_jobs_of_one_configuration_are_one_job(sweep: Sweep, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
+        (
+            ["head=plain,lda", "dropout=0,0.5"],
+            ["head=plain_dropout=0", "head=plain_dropout=0.5", "head=lda_dropout=0"],
+        ),
+        (["head=lda", "optimizer=adam,sgd", "lr=0.1,1"], ["optimizer=adam_lr=0.1"]),
+        (
+            ["head=plain,dense", "activation=relu,tanh", "backbone=efficientnet_lite0", "source=imagenet"],
+            ["head=plain_activation=relu", "head=dense_activation=relu", "head=dense_activation=tanh"],
+        ),
+        (["tune.lr_factor=1,0.1", "tune.thaw=0,1"], None),  # with a thawed stage it has an effect
+    ],
+)
+def test_a_value_without_effect_on_a_job_makes_no_other_job(sweep: Sweep, words: list[str], kept: list[str] | None):
+    found = [job.hydra.sweep.subdir for job in sweep(*words, "baseline=none", "name=s")]
+    assert len(found) == 3 if kept is None else found == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
         (["tune=auto,frozen,full"], ["tune=auto", "tune=full"]),
         (["source=scratch", "tune=full,auto"], ["tune=full"]),
         (["tune.thaw=auto,0,1"], ["tune.thaw=auto", "tune.thaw=1"]),

@@ -132,7 +132,7 @@ def _sentences(board: Leaderboard, effects: Effects, claim: str) -> list[str]:
         labels = [record.label for record in board.records]
         sentences.append(front_answer(labels, list(board.table["front"]), board.measure.words))
     if len(effects.main):
-        sentences.append(effects_answer(effects.main, unit))
+        sentences.append(effects_answer(effects.main, unit, effects.left_out))
     if effects.budget:
         sentences += budget_answers(effects.budget, effects.curves)
     if found.shared is not None:

@@ -14,12 +14,13 @@ MAX_VALUES = 4  # of a key that a sentence lists; of more it says the lowest and
 ONLY = "the trained head"  # the curve beside that of a baseline, if no other key is swept
 
 
-def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
+def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT, left_out: Sequence[str] = ()) -> str:
     """Name the mean of each key's values, and the keys without a significant difference.
 
     Args:
         effects: as `main_effects` returns them.
         unit: of their metric.
+        left_out: heads without all combinations of the other keys.
     """
     parts = []
     for key, rows in effects.groupby("key", sort=False):
@@ -30,7 +31,8 @@ def effects_answer(effects: pandas.DataFrame, unit: Unit = PERCENT) -> str:
         p = rows["p"].dropna()
         note = "" if any(p < LEVEL) else ", no significant effect" if len(p) else ", not tested"
         parts.append(f"{key}: {', '.join(values)}{note}")
-    return f"Main effects, averaged over the other keys: {'; '.join(parts)}."
+    without = f" (without {join_words(left_out)}, which ran with some of their values only)" if left_out else ""
+    return f"Main effects, averaged over the other keys{without}: {'; '.join(parts)}."
 
 
 def front_answer(labels: Sequence[str], front: Sequence[bool], words: str = "accuracy") -> str:

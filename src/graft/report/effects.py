@@ -2,8 +2,9 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas
@@ -47,11 +48,13 @@ class Effects:
         main: main effects, as `main_effects` returns them; empty unless the sweep is a grid.
         budget: the swept key that counts training images; None if there are no curves.
         curves: of accuracy against these images, the best first.
+        left_out: heads that main effects leave out, because they lack some of the other keys' combinations.
     """
 
     main: pandas.DataFrame
     budget: str | None
     curves: list[Curve]
+    left_out: list[str] = field(default_factory=list)
 
 
 def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies], spreads: Sequence[Spread]) -> Effects:
@@ -62,12 +65,25 @@ def sweep_effects(settings: Sequence[Setting], accuracies: Sequence[Accuracies],
         accuracies: of each job, by seed.
         spreads: of each job, with the interval of its mean.
     """
-    own = [place for place, setting in enumerate(settings) if not setting.keys() & {"baseline", "control"}]
-    grid = [settings[place] for place in own]
-    main = main_effects(grid, [accuracies[place] for place in own]) if is_grid(grid) else pandas.DataFrame()
+    own = {place: setting for place, setting in enumerate(settings) if not setting.keys() & {"baseline", "control"}}
+    grid = own if is_grid([*own.values()]) else _of_complete_heads(own)
+    main = main_effects([*grid.values()], [accuracies[place] for place in grid]) if grid else pandas.DataFrame()
+    left_out = sorted({setting["head"] for place, setting in own.items() if grid and place not in grid})
     budget = budget_key(settings)
     curves = budget_curves(budget, settings, spreads) if budget else []
-    return Effects(main, budget if curves else None, curves)
+    return Effects(main, budget if curves else None, curves, left_out)
+
+
+def _of_complete_heads(settings: Mapping[int, Setting]) -> dict[int, Setting]:
+    """Return the jobs of the heads with most jobs, by the keys that vary between them; none if they are no grid.
+
+    A head that some keys have no effect on, as dropout has none on lda, runs once for all their values.
+    """
+    jobs = Counter(setting.get("head") for setting in settings.values())
+    kept = {place: setting for place, setting in settings.items() if jobs[setting.get("head")] == max(jobs.values())}
+    varied = [key for key in next(iter(kept.values()), {}) if len({each.get(key) for each in kept.values()}) > 1]
+    grid = {place: {key: setting.get(key, "") for key in varied} for place, setting in kept.items()}
+    return grid if len(jobs) > 1 and is_grid([*grid.values()]) else {}
 
 
 def is_grid(settings: Sequence[Setting]) -> bool:

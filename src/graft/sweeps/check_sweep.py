@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from graft.config.build import to_plain
-from graft.config.check import check, unused
+from graft.config.check import STEPS, check, unused
 from graft.config.identity import choices, without_hydra
 from graft.config.refusals import explain
 from graft.errors import GraftError
@@ -72,9 +72,10 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     check_networks(configs)
     if config.sweep is not None:
         check_own_validation(configs, str(config.hydra.runtime.choices.get("sweep")))
-    distinct = distinct_jobs(jobs, configs, folder)
-    added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     typed = [list(job.hydra.overrides.task) for job in jobs]
+    idle = [unused(cfg, [*_keys(overrides), *STEPS]) for cfg, overrides in zip(configs, typed, strict=True)]
+    distinct = distinct_jobs(jobs, configs, folder, idle)
+    added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
     _tell_unused(zip(configs, typed, strict=True), {})
     _tell_repetitions(configs)
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
@@ -213,10 +214,14 @@ def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]], others: dict
     """
     reasons: dict[str, str] = {}  # empty where an override has an effect on some configuration
     for cfg, overrides in typed:
-        by_key = {override.partition("=")[0]: override for override in overrides}
+        by_key = dict(zip(_keys(overrides), overrides, strict=True))
         idle = unused(cfg, list(by_key)) | others
         for key, override in by_key.items():
             reasons[override] = idle.get(key, "") and reasons.get(override, idle[key])
     for override, why in reasons.items():
         if why:
             tell(f"{override} has no effect: {why}")
+
+
+def _keys(overrides: Iterable[str]) -> list[str]:
+    return [override.partition("=")[0] for override in overrides]

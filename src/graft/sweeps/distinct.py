@@ -1,7 +1,7 @@
 """The jobs of a grid that repeat a configuration, however it was typed: it runs once."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,16 @@ from graft.process import tell
 MAX_NAMED = 3  # jobs that a message names one by one
 
 
-def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder: Path) -> list[DictConfig]:
+def distinct_jobs(
+    jobs: Sequence[DictConfig], configs: Sequence[DictConfig], folder: Path, unused: Sequence[Collection[str]]
+) -> list[DictConfig]:
     """Return one job of each configuration, and say which others are left out; refuse two of them in one folder.
+
+    Args:
+        jobs: as Hydra composes them.
+        configs: the same without Hydra's own part.
+        folder: of the sweep.
+        unused: keys without effect on each job, as the dropout of a head that is solved at once.
 
     Raises:
         GraftError: two different jobs have the same folder; names both.
@@ -26,7 +34,7 @@ def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], fol
     by_folder: dict[str, tuple[str, str]] = {}
     by_content: dict[str, list[tuple[str, DictConfig]]] = {}
     shared = set.intersection(*(set(job.hydra.overrides.task) for job in jobs))
-    for job, content in zip(jobs, _contents(configs), strict=True):
+    for job, content in zip(jobs, _contents(configs, unused), strict=True):
         words = list(job.hydra.overrides.task)
         typed = " ".join([word for word in words if word not in shared] or words)
         place = unicodedata.normalize("NFC", str(job.hydra.sweep.subdir)).casefold()  # some file systems' equality
@@ -46,12 +54,13 @@ def distinct_jobs(jobs: Sequence[DictConfig], configs: Sequence[DictConfig], fol
     return [job for kept, _ in parts for job in kept]
 
 
-def _contents(configs: Sequence[DictConfig]) -> list[str]:
+def _contents(configs: Sequence[DictConfig], unused: Sequence[Collection[str]]) -> list[str]:
     """Return each configuration as a text; equal ones, however they were typed, have equal texts.
 
     `[cat,dog]`, `[0,1]` and `all` may be the same classes: where jobs differ in nothing else, their data set says it.
     """
-    plain = _without_auto(configs)
+    used = [_without(to_plain(cfg), keys) for cfg, keys in zip(configs, unused, strict=True)]
+    plain = _without_auto(configs, used)
     texts = [as_text(config) for config in plain]
     if all(len({_kind(config, key) for config in plain}) == 1 for key in CLASS_KEYS):
         return texts
@@ -67,12 +76,20 @@ def _contents(configs: Sequence[DictConfig]) -> list[str]:
     return texts
 
 
-def _without_auto(configs: Sequence[DictConfig]) -> list[dict[str, Any]]:
+def _without(config: Mapping[str, Any], keys: Collection[str], above: str = "") -> dict[str, Any]:
+    """Return a plain configuration without keys, or groups."""
+    return {
+        name: _without(value, keys, f"{above}{name}.") if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if f"{above}{name}" not in keys
+    }
+
+
+def _without_auto(configs: Sequence[DictConfig], plain: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return plain configurations, `tune.thaw=auto` as what it stands for if each such job is then another one.
 
     Where some are not, `auto` stays a value of the grid: of `source=scratch,big tune=auto,full` no job is left out.
     """
-    plain = [to_plain(cfg) for cfg in configs]
     auto = [index for index, cfg in enumerate(configs) if OmegaConf.select(cfg, "tune.thaw") == "auto"]
     others = {as_text(config) for index, config in enumerate(plain) if index not in auto}
     try:
