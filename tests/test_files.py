@@ -92,6 +92,20 @@ def test_tensors_are_read_as_written_and_damage_is_detected(tmp_path: Path):
     assert read_tensors(tmp_path / "absent") is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
+@pytest.mark.parametrize("keeps", [False, True])
+def test_where_mapped_files_cannot_be_replaced_tensors_are_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+):
+    monkeypatch.setattr(files, "KEEPS_MAPPED", keeps)  # as on Windows
+    path = tmp_path / "tensors.safetensors"
+    write_tensors(path, {"a": torch.arange(100_000)})
+    back = read_tensors(path)
+    assert back is not None
+    assert (str(path) in Path("/proc/self/maps").read_text()) != keeps
+    assert torch.equal(back["a"], torch.arange(100_000))
+
+
 def test_fingerprints_depend_on_values_shapes_and_types_but_not_on_the_order_of_names():
     x = torch.arange(6)
     different = [x, x.view(2, 3), x.int(), x.flip(0), {"x": x}, {"y": x}, "x", ("x", "y")]

@@ -25,6 +25,7 @@ log = logging.getLogger("graft")
 
 Tensors = Mapping[str, "torch.Tensor"]
 
+KEEPS_MAPPED = os.name == "nt"  # Windows replaces no file that is mapped into memory, as safetensors' tensors are
 SILENT = 5.0  # seconds that a process waits for another one without a word
 
 
@@ -166,6 +167,8 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor] | None":
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             checksum = (file.metadata() or {}).get("sha256")
+        if KEEPS_MAPPED:
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     except (OSError, SafetensorError):
         return None
     return tensors if checksum == fingerprint(tensors) else None

@@ -121,8 +121,7 @@ def _read_weights(folder: Path) -> dict[int, Weights]:
     if tensors is None:
         raise OSError
     stacked = {name.removeprefix("trials."): value for name, value in tensors.items() if name.startswith("trials.")}
-    # Copies: these tensors map the file, which Windows does not replace as long as it is mapped.
-    return {seed: {name: value[row].clone() for name, value in stacked.items()} for row, seed in enumerate(seeds)}
+    return {seed: {name: value[row] for name, value in stacked.items()} for row, seed in enumerate(seeds)}
 
 
 @dataclass(frozen=True)
