@@ -11,7 +11,8 @@ def test_a_main_effect_is_significant_or_not_or_was_not_tested():
         "Main effects, averaged over the other keys: a: 0 (50.0 %), 1 (60.0 %); b: 0 (50.0 %), 1 (60.0 %), no "
         "significant effect; c: 0 (50.0 %), 1 (60.0 %), not tested."
     )
-    assert effects_answer(effects[4:], left_out=["lda", "ridge"]) == (
+    of_c = pandas.DataFrame(values[4:], columns=["key", "value", "mean", "p"])
+    assert effects_answer(of_c, left_out=["lda", "ridge"]) == (
         "Main effects, averaged over the other keys (without lda and ridge, which ran with some of their values only): "
         "c: 0 (50.0 %), 1 (60.0 %), not tested."
     )
