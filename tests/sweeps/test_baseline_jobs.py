@@ -108,7 +108,8 @@ ONE_HEAD = "backbone=thumbnail_source=scratch_baseline=control"  # what all jobs
     ("words", "folders"),
     [
         ("backbone=cnn,cnn5 head=solved", [ONE_HEAD]),
-        ("backbone=cnn,cnn5 head=ridge,knn dropout=0,0.5", [CONTROL]),
+        # Jobs with the other dropout repeat these, so that all have this one.
+        ("backbone=cnn,cnn5 head=ridge,knn dropout=0,0.5", [CONTROL.replace("_head", "_dropout=0_head")]),
         ("backbone=cnn,cnn5 head=plain lr=0.1,0.01", [CONTROL]),
         ("backbone=cnn,cnn5 source=big,imagenet tune=frozen,full", [CONTROL]),
         (
