@@ -79,7 +79,7 @@ def _comparison(report: Report, output: Path) -> dict[str, Any]:
     board, effects = report.board, report.effects
     found: dict[str, Any] = {
         "ranking": ranked(board),
-        "unlike": _unlike(board),
+        "unlike": board.unlike,
         "computed": trials_in_words(board.records, board.metric),
         "interval_words": _interval_words(board),
         "own": VARIES[board.vary],
@@ -101,17 +101,12 @@ def _unranked(report: Report) -> list[str]:
         return []
     if not board.records:
         return [f"{name}: {each}." for name, each in report.records.refits.items()] or ["No job has finished."]
-    sentences = [f"The jobs are {_unlike(board)}, so that none is the best; they are sorted by name."]
+    sentences = [f"The jobs are {board.unlike}, so that none is the best; they are sorted by name."]
     if "verdict" in board.table:
         verdicts = [str(each).split()[0] for each in board.table["verdict"].dropna()]
         counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("within", "above", "below"))
         sentences.insert(0, f"Each job is compared with its own published range: {counts}.")
     return sentences
-
-
-def _unlike(board: Leaderboard) -> str:
-    """Return why jobs are not ranked: tested on different images, or compared with published ranges."""
-    return board.order.partition(":")[0]
 
 
 def _interval_words(board: Leaderboard) -> str:

@@ -42,10 +42,9 @@ def choose_job(folder: Path) -> ChosenJob:
     if len(board.records) == 1:
         return ChosenJob(best, board, "")
     if board.comparison is None:
-        why, _, _ = board.order.partition(":")
         found = list(dict.fromkeys(record.folder.relative_to(folder.resolve()).parts[0] for record in board.records))
         raise GraftError(
-            f"run={folder} has {len(board.records)} jobs that cannot be ranked, because they are {why}; "
+            f"run={folder} has {len(board.records)} jobs that cannot be ranked, because they are {board.unlike}; "
             f"name one of its folders, such as run={folder / found[0]}: {few(found, 8)}"
         )
     mean = best.spread(board.metric).mean

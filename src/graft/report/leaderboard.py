@@ -69,6 +69,11 @@ class Leaderboard:
         return f"{self.numbers}, {self.order}"
 
     @property
+    def unlike(self) -> str:
+        """Why jobs that are not ranked are not: tested on different images, or compared with published ranges."""
+        return self.order.partition(":")[0]
+
+    @property
     def measure(self) -> Measure:
         """The metric by which jobs are compared, in words and with its unit."""
         return measure_of(self.metric)
