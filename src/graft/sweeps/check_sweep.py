@@ -5,7 +5,7 @@ Hydra calls this before anything heavy is imported: do not import torch or panda
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -73,10 +73,11 @@ def check_sweep(config: DictConfig, folder: Path) -> list[DictConfig]:
     if config.sweep is not None:
         check_own_validation(configs, str(config.hydra.runtime.choices.get("sweep")))
     typed = [list(job.hydra.overrides.task) for job in jobs]
+    # Besides the typed ones all keys of steps: the optimizer has a copy of lr, which differs, too.
     idle = [unused(cfg, [*_keys(overrides), *STEPS]) for cfg, overrides in zip(configs, typed, strict=True)]
     distinct = distinct_jobs(jobs, configs, folder, idle)
     added = [] if config.sweep else [*baseline_jobs(distinct, compose), *control_jobs(distinct, compose)]
-    _tell_unused(zip(configs, typed, strict=True), {})
+    _tell_unused(zip(typed, idle, strict=True))
     _tell_repetitions(configs)
     for job, cfg in zip([*jobs, *added], [*configs, *map(without_hydra, added)], strict=True):
         check_folder(cfg, list(job.hydra.overrides.task), folder / job.hydra.sweep.subdir)
@@ -177,7 +178,8 @@ def check_run(config: DictConfig) -> None:
         raise GraftError(f"{folder} has a sweep, whose table would include this job; try another name=")
     check_job(config, folder)
     _check_report([config])
-    _tell_unused([(without_hydra(config), config.hydra.overrides.task)], OF_SWEEPS)
+    typed = list(config.hydra.overrides.task)
+    _tell_unused([(typed, unused(without_hydra(config), _keys(typed)) | OF_SWEEPS)])
     make_writable(folder, Path(config.cache))
     renew_report(folder, config, alone=True)
     (folder / ROUND).unlink(missing_ok=True)  # of a sweep that was killed: this job decides by itself how many trials
@@ -205,18 +207,15 @@ def _tell_repetitions(configs: Sequence[DictConfig]) -> None:
         )
 
 
-def _tell_unused(typed: Iterable[tuple[DictConfig, Sequence[str]]], others: dict[str, str]) -> None:
-    """Warn, once each, of overrides without effect on any of the configurations that have them.
+def _tell_unused(typed: Iterable[tuple[Sequence[str], Mapping[str, str]]]) -> None:
+    """Warn, once each, of overrides without effect on any of the jobs that have them.
 
     Args:
-        typed: the configurations, and their overrides.
-        others: further keys without effect, and why.
+        typed: each job's overrides, and why its keys without effect have none.
     """
-    reasons: dict[str, str] = {}  # empty where an override has an effect on some configuration
-    for cfg, overrides in typed:
-        by_key = dict(zip(_keys(overrides), overrides, strict=True))
-        idle = unused(cfg, list(by_key)) | others
-        for key, override in by_key.items():
+    reasons: dict[str, str] = {}  # empty where an override has an effect on some job
+    for overrides, idle in typed:
+        for key, override in zip(_keys(overrides), overrides, strict=True):
             reasons[override] = idle.get(key, "") and reasons.get(override, idle[key])
     for override, why in reasons.items():
         if why:
