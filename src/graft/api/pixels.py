@@ -207,11 +207,16 @@ def to_bytes(values: np.ndarray, unit: bool | None = None) -> np.ndarray:
     unit = is_unit(values) if unit is None else unit
     most = 1 if unit else 255
     low, high = float(values.min()), float(values.max())
-    if not (low >= -ROUNDING * most and high <= (1 + ROUNDING) * most):  # NaN, too
+    if not _within(low, high, most):  # NaN, too
         raise GraftError(
             f"pixels must be from 0 to {most}, got {low:g} to {high:g}; try images before they are normalized"
         )
     return np.rint(values * (255.0 if unit else 1.0)).astype(np.uint8)
+
+
+def _within(low: float, high: float, white: float) -> bool:
+    """Return whether pixel values are from 0 to white, but for rounding."""
+    return low >= -ROUNDING * white and high <= (1 + ROUNDING) * white
 
 
 def is_unit(values: np.ndarray) -> bool:
@@ -227,9 +232,9 @@ def is_unit(values: np.ndarray) -> bool:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise GraftError("pixels must be numbers from 0 to 1 or from 0 to 255, and some are NaN or infinite")
-    if values.dtype.kind == "f" and low >= -ROUNDING and high <= 1 + ROUNDING and len(np.unique(values)) > 2:
+    if values.dtype.kind == "f" and _within(low, high, 1) and len(np.unique(values)) > 2:
         return True
-    if low >= -ROUNDING * 255 and LEAST_BRIGHT <= high <= (1 + ROUNDING) * 255:
+    if _within(low, high, 255) and high >= LEAST_BRIGHT:
         return False
     raise GraftError(
         f"what is white is unclear: pixels must be bytes, or floats from 0 to 1 or from 0 to 255, got {values.dtype} "
