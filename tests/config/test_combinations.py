@@ -4,11 +4,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from conftest import ROOT
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from graft.backbones.staged import Backbone
 from graft.config.build import to_plain
 from graft.config.check import check
-from graft.config.combinations import combinations
+from graft.config.combinations import UNPUBLISHED, combinations
 from graft.config.identity import job_identity
 from graft.config.values import Values
 from graft.errors import ConfigError
@@ -300,3 +303,10 @@ def test_what_a_page_shows_is_true_or_false(configure: Callable[..., DictConfig]
 def test_explanations_are_no_part_of_a_job(configure: Callable[..., DictConfig]):
     jobs = [to_plain(configure(*words)) for words in ([], ["report.explain=true"])]
     assert len({job_identity(job, "images") for job in jobs}) == 1
+
+
+def test_the_backbones_that_are_said_to_have_no_published_weights_are_those_without():
+    targets = {OmegaConf.load(path)._target_ for path in (ROOT / "conf" / "backbone").glob("*.yaml")}
+    inherited = Backbone.published_names.__func__  # type: ignore[attr-defined]
+    networks = [get_class(target) for target in targets]
+    assert {each.__name__ for each in networks if each.published_names.__func__ is inherited} == {*UNPUBLISHED}
